@@ -1,0 +1,90 @@
+"""Send SMS and Viber campaigns through the Webcom Mobi A2P gateway, from asyncio or trio."""
+
+from webcom_async._clock import Clock
+from webcom_async._reasons import Reason
+from webcom_async._sources import RecipientSource
+from webcom_async._transport import Transport
+from webcom_async._wire import Payload, Reply
+from webcom_async.campaign import Batches, Campaign, Results
+from webcom_async.client import WebcomClient
+from webcom_async.credentials import Credentials, Secret
+from webcom_async.errors import (
+    AccountLocked,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionLost,
+    GatewayBusy,
+    GatewayError,
+    GatewayUnavailable,
+    InputError,
+    Knowledge,
+    OutOfBalance,
+    RedirectRefused,
+    ReplyError,
+    ReplyTimeout,
+    RequestRefused,
+    TlsError,
+    TransportError,
+    UsageError,
+    WebcomError,
+)
+from webcom_async.models import (
+    Channel,
+    Message,
+    MessageType,
+    Outcome,
+    Progress,
+    Recipient,
+    Report,
+    SendResult,
+    VcardAddress,
+    VcardPhone,
+)
+from webcom_async.options import Options
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccountLocked",
+    "AuthenticationError",
+    "Batches",
+    "Campaign",
+    "Channel",
+    "Clock",
+    "ConfigurationError",
+    "ConnectionLost",
+    "Credentials",
+    "GatewayBusy",
+    "GatewayError",
+    "GatewayUnavailable",
+    "InputError",
+    "Knowledge",
+    "Message",
+    "MessageType",
+    "Options",
+    "OutOfBalance",
+    "Outcome",
+    "Payload",
+    "Progress",
+    "Reason",
+    "Recipient",
+    "RecipientSource",
+    "RedirectRefused",
+    "Reply",
+    "ReplyError",
+    "ReplyTimeout",
+    "Report",
+    "RequestRefused",
+    "Results",
+    "Secret",
+    "SendResult",
+    "TlsError",
+    "Transport",
+    "TransportError",
+    "UsageError",
+    "VcardAddress",
+    "VcardPhone",
+    "WebcomClient",
+    "WebcomError",
+    "__version__",
+]

@@ -1,0 +1,84 @@
+"""
+`client_id_sms`: the number that lets a recipient be asked for again without a second SMS.
+
+Derived ids are a frozen format: another machine, or a later release, must find the same id for the same campaign,
+phone and key. Nothing here may depend on the text (editing it between two runs must not message everybody again),
+on the order of recipients, or on chance.
+
+Source: apidocs.webcom.mobi, sending: a number already used by this account is not sent again, and the `id_sms` of the
+first SMS is answered. The page types it Int and shows it in quotes.
+"""
+
+import secrets
+from hashlib import blake2b
+from typing import Literal, NewType
+
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason
+from webcom_async.errors import ConfigurationError, InputError
+
+__all__ = ["ClientIdSms", "IdBits", "IdScheme", "check_client_id", "mint_campaign"]
+
+ClientIdSms = NewType("ClientIdSms", str)
+"""Decimal digits, 1 to 2**63 - 1: the idempotency key."""
+
+IdBits = Literal[53, 63]
+"""Width of a derived id. 53 is for gateways that keep numbers as floats."""
+
+_LARGEST = 2**63 - 1
+_LONGEST = len(str(_LARGEST))
+_DIGEST_BITS = 64
+_PERSON = b"webcom-async-id1"  # versions the scheme: a change here re-sends every campaign
+
+
+class IdScheme:
+    """
+    Ids of one campaign: a keyed BLAKE2b of phone and key, cut to *bits*.
+
+    Args:
+        campaign: The campaign's name. The same name gives the same ids, on any machine.
+        bits: 63, or 53 for a gateway that stores no more.
+
+    Raises:
+        ConfigurationError: Another width.
+    """
+
+    def __init__(self, campaign: str, bits: IdBits = 63) -> None:
+        if bits not in (53, 63):
+            raise ConfigurationError(f"id_bits is 63 or 53, not {bits}: narrower ids collide within a campaign")
+        secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON).digest()
+        self._base = blake2b(digest_size=_DIGEST_BITS // 8, key=secret, person=_PERSON)
+        self._shift = _DIGEST_BITS - bits
+
+    def derive(self, phone: Phone, key: str = "") -> ClientIdSms:
+        """Return the id of *phone* in this campaign; *key* tells several messages to one phone apart."""
+        digest = self._base.copy()
+        digest.update(f"{phone}\0{key}".encode(errors="surrogatepass") if key else phone.encode())
+        number = int.from_bytes(digest.digest(), "big") >> self._shift
+        # Zero means "none" to the gateway's language.
+        return ClientIdSms(str(number or 1))
+
+
+def mint_campaign() -> str:
+    """Return a random campaign name, for calls that give none: safe retries inside the call, no memory after it."""
+    return secrets.token_hex(16)
+
+
+def check_client_id(given: object) -> ClientIdSms:
+    """
+    Return a caller's id as it goes on the wire.
+
+    Raises:
+        InputError: Not decimal digits, zero, with a leading zero, or over 2**63 - 1. The gateway types the field Int,
+            so that `007` and `7` would be one id, and a larger number would be cut.
+    """
+    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
+        raise InputError(f"client_id_sms {given!r} must be decimal digits", Reason.BAD_CLIENT_ID)
+    if text.startswith("0"):
+        raise InputError(
+            f"client_id_sms {given!r} must not start with 0: the gateway reads a number", Reason.BAD_CLIENT_ID
+        )
+    if len(text) > _LONGEST or int(text) > _LARGEST:
+        raise InputError(f"client_id_sms {given!r} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
+    return ClientIdSms(text)

@@ -1,0 +1,58 @@
+"""
+Phone numbers: from what people write to what the wire carries.
+
+Strict about what it guesses: separators go, a Russian mobile's leading 8 becomes 7, nothing else is changed. It may
+not know which numbers exist; that is the gateway's to say.
+"""
+
+from typing import NewType
+
+from webcom_async._reasons import Reason
+from webcom_async.errors import InputError
+
+__all__ = ["Phone", "normalise_phone"]
+
+Phone = NewType("Phone", str)
+"""Digits only, country code first: `79612242243`."""
+
+_SHORTEST = 8  # ours: country code and subscriber number of the smallest networks
+_LONGEST = 15  # ITU-T E.164
+_RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
+_RUSSIAN_LENGTH = 11
+
+_SEPARATORS = str.maketrans("", "", " \t\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
+
+
+def normalise_phone(raw: object) -> Phone:
+    """
+    Return *raw* as digits with the country code first.
+
+    Args:
+        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43` or `79612242243`, or an `int`.
+
+    Raises:
+        InputError: It is no phone number; the message says which one and why.
+    """
+    if isinstance(raw, str):
+        written = raw
+    elif isinstance(raw, int) and not isinstance(raw, bool):
+        written = str(raw)
+    else:
+        raise InputError(f"{raw!r} is no phone: give a str or an int", Reason.BAD_PHONE)
+
+    digits = written.translate(_SEPARATORS)
+    international = digits.startswith("+")
+    digits = digits.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        raise _bad(written, "it is empty" if not digits else "it holds characters that are no digits")
+    if not international and len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
+        digits = "7" + digits[1:]
+    if digits.startswith("0"):
+        raise _bad(written, "it starts with 0; write the country code first, as in 79612242243")
+    if not _SHORTEST <= len(digits) <= _LONGEST:
+        raise _bad(written, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
+    return Phone(digits)
+
+
+def _bad(written: str, why: str) -> InputError:
+    return InputError(f"{written!r} is no phone: {why}", Reason.BAD_PHONE)

@@ -1,0 +1,167 @@
+"""
+What an answer or a failure means, and what is to be done about it.
+
+The one place that decides. Pure functions on values; `_retry` waits, `_sender` acts. Decisions are taken by the
+*body*, not by 200 against 400: the manual's own headings contradict each other there.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from webcom_async._reasons import Reason, classify
+from webcom_async._wire import RefusedRequest, Reply, WirePhone, decode_send
+from webcom_async.errors import (
+    AccountLocked,
+    AuthenticationError,
+    ConfigurationError,
+    GatewayBusy,
+    GatewayError,
+    Knowledge,
+    OutOfBalance,
+    RedirectRefused,
+    ReplyError,
+    RequestRefused,
+    WebcomError,
+)
+from webcom_async.models import Outcome, SendResult
+from webcom_async.options import Options
+
+__all__ = ["conclude", "halting", "judge", "wait_before_retry", "worth_retrying"]
+
+_REDIRECTS = range(300, 400)
+_WRONG_URL = frozenset({401, 403, 404, 405, 410, 415})
+_TOO_LARGE = 413
+_COME_BACK_LATER = frozenset({408, 425, 429})
+_FAILING = range(500, 600)
+
+_HALTING: dict[Reason, type[GatewayError]] = {
+    Reason.BAD_LOGIN: AuthenticationError,
+    Reason.ACCOUNT_LOCKED: AccountLocked,
+    Reason.ACCOUNT_BLOCKED: AccountLocked,
+    Reason.OUT_OF_SMS: OutOfBalance,
+    Reason.PROVIDER_OUT_OF_SMS: OutOfBalance,
+}
+_WHOLE_REQUEST = frozenset({Reason.BAD_LOGIN, Reason.ACCOUNT_LOCKED, Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
+_SHOWN = 200  # characters of a foreign body in a message
+
+
+def judge(
+    reply: Reply, phones: Sequence[WirePhone], attempts: int, options: Options, now: datetime
+) -> list[SendResult]:
+    """
+    Return one result per recipient, or say why there is none.
+
+    Args:
+        reply: The answer.
+        phones: The recipients of the request, in order.
+        attempts: Requests so far, this one included.
+        options: How long a `Retry-After` is obeyed.
+        now: The moment, for a `Retry-After` that names a date.
+
+    Raises:
+        WebcomError: The answer settles nobody. `knowledge`, `transient` and `halts` say what that means.
+    """
+    try:
+        return decode_send(reply.body, phones, attempts)
+    except RefusedRequest as refused:
+        error = refused.error
+    except ReplyError as exc:
+        raise _by_status(reply, "", options, now) or exc from None
+    reason = classify(error)
+    if reason is Reason.OTHER:
+        raise _by_status(reply, error, options, now) or _by_sentence(error, reason, alone=len(phones) == 1)
+    raise _by_sentence(error, reason, alone=len(phones) == 1)
+
+
+def halting(results: Sequence[SendResult]) -> WebcomError | None:
+    """Return the error that ends a campaign in which *results* came, or None."""
+    for result in results:
+        if result.outcome is Outcome.NOT_SENT and result.reason in _HALTING:
+            return _HALTING[result.reason](error=result.error)
+    return None
+
+
+def worth_retrying(error: BaseException) -> bool:
+    """Whether the same request, under the same ids, may succeed later. True for our own transient errors only."""
+    if isinstance(error, GatewayBusy) and error.halts:
+        return False
+    return isinstance(error, WebcomError) and error.transient
+
+
+def wait_before_retry(attempts: int, error: BaseException | None, options: Options, random: float) -> float:
+    """
+    Return the seconds to wait after *attempts* requests, the last of which met *error*.
+
+    Full jitter: evenly between zero and a bound that doubles, so that many clients do not come back at once. A
+    `Retry-After` is obeyed in full, and the jitter comes on top.
+    """
+    bound = min(options.wait_max, options.wait_initial * 2.0 ** (attempts - 1))
+    asked = error.retry_after if isinstance(error, GatewayBusy) else None
+    return (asked or 0.0) + bound * random
+
+
+def conclude(error: WebcomError, knowledge: Knowledge, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+    """
+    Return the results of recipients whose request ended with *error*.
+
+    Args:
+        error: How it ended.
+        knowledge: The most doubtful thing that any attempt left behind.
+        phones: The recipients.
+        attempts: Requests that carried them.
+    """
+    if knowledge is Knowledge.IN_QUESTION:
+        outcome = Outcome.UNKNOWN
+    elif isinstance(error, RequestRefused):
+        outcome = Outcome.REJECTED
+    else:
+        outcome = Outcome.NOT_SENT
+    words = error.error if isinstance(error, GatewayError) and error.error else str(error)
+    return [
+        SendResult(phone.client_id_sms, phone.phone, outcome, None, error.reason, words, attempts) for phone in phones
+    ]
+
+
+def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
+    """Return what a sentence means that stands for a whole request; *alone* if that has one recipient."""
+    if reason in _HALTING:
+        refused: WebcomError = _HALTING[reason](error=error)
+    else:
+        refused = RequestRefused(error=error, reason=reason)
+    if not alone and reason not in _WHOLE_REQUEST:
+        # A sentence that fits one recipient names none of several: others may have been sent to.
+        refused.knowledge = Knowledge.IN_QUESTION
+    return refused
+
+
+def _by_status(reply: Reply, error: str, options: Options, now: datetime) -> WebcomError | None:
+    """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
+    shown = error or reply.body[:_SHOWN].decode(errors="replace")
+    if reply.status in _REDIRECTS:
+        return RedirectRefused(
+            f"the gateway redirects {options.url} to {reply.headers.get('location', 'nowhere')!r}; it is not followed, "
+            "because the body holds your credentials. If you trust it, set base_url or path to it"
+        )
+    if reply.status in _WRONG_URL:
+        return ConfigurationError(f"{options.url} answered {reply.status}: {shown!r}. Check base_url and path")
+    if reply.status == _TOO_LARGE:
+        return ConfigurationError("the request is too large for the gateway: lower batch_size or batch_bytes")
+    if reply.status in _COME_BACK_LATER or reply.status in _FAILING:
+        wait = _retry_after(reply.headers.get("retry-after"), now)
+        busy = GatewayBusy(f"the gateway answered {reply.status}", error=error, retry_after=wait)
+        busy.halts = wait is not None and wait > options.retry_after_max
+        return busy
+    return None
+
+
+def _retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3); None for none or nonsense."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,45 @@
+"""
+The only place that waits between attempts, and the only door to tenacity.
+
+It wraps a batch, never a recipient. What is worth another attempt and how long to wait is decided in `_policy`; only
+our own transient errors are retried, so that cancellation and bugs pass through untouched.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from webcom_async import _policy
+from webcom_async._clock import Clock
+from webcom_async.options import Options
+
+__all__ = ["retrying"]
+
+T = TypeVar("T")
+
+
+async def retrying(attempt: Callable[[], Awaitable[T]], options: Options, clock: Clock) -> T:
+    """
+    Call *attempt* until it returns, fails for good, or has been made `options.attempts` times.
+
+    Raises:
+        WebcomError: The last attempt's own error.
+    """
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
+
+    async def call() -> T:
+        # tenacity awaits only what it can see to be a coroutine function, and a lambda is none.
+        return await attempt()
+
+    policy = AsyncRetrying(
+        stop=stop_after_attempt(options.attempts),
+        wait=wait,
+        retry=retry_if_exception(_policy.worth_retrying),
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    return await policy(call)

@@ -1,0 +1,78 @@
+"""
+Counting, while a campaign runs.
+
+The counts are taken when a batch is settled, not when its results are read: what a caller left unread happened all
+the same. Time is an argument.
+"""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from msgspec.structs import asdict
+
+from webcom_async._reasons import Reason
+from webcom_async.models import Outcome, Progress, Report, SendResult
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """
+    The running counts of one campaign.
+
+    Args:
+        campaign: Its name.
+        now: Monotonic seconds at its start.
+    """
+
+    def __init__(self, campaign: str, now: float) -> None:
+        self.exhausted = False
+        self.taken = 0
+        self.in_flight = 0
+        self.requests = 0
+        self.retries = 0
+        self._campaign = campaign
+        self._started = now
+        self._last = now
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._reasons: Counter[Reason] = Counter()
+
+    @contextmanager
+    def request(self, *, again: bool) -> Generator[None, None, None]:
+        """Count a request, and that it is under way; *again* if it repeats an earlier one."""
+        self.requests += 1
+        self.retries += again
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def settle(self, results: Sequence[SendResult], now: float) -> None:
+        """Count *results*."""
+        self._last = now
+        others = [result for result in results if result.outcome is not Outcome.ACCEPTED]
+        self._outcomes[Outcome.ACCEPTED] += len(results) - len(others)
+        for result in others:
+            self._outcomes[result.outcome] += 1
+            self._reasons[result.reason] += 1
+
+    def report(self) -> Report:
+        """Return the counts so far, up to the last result."""
+        return self._report(self._last)
+
+    def progress(self, now: float) -> Progress:
+        """Return the counts so far, up to *now*."""
+        return Progress(**asdict(self._report(now)), taken=self.taken, in_flight=self.in_flight)
+
+    def _report(self, until: float) -> Report:
+        return Report(
+            campaign=self._campaign,
+            outcomes=dict(self._outcomes),
+            reasons=dict(self._reasons.most_common()),
+            requests=self.requests,
+            retries=self.retries,
+            seconds=until - self._started,
+            complete=self.exhausted and self.taken == sum(self._outcomes.values()),
+        )

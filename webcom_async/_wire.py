@@ -1,0 +1,292 @@
+"""
+The gateway's JSON, both ways and for both ends.
+
+Everything that knows a wire name lives here. Client and emulator share it, so that each is the other's test. Nothing
+here opens a socket, sleeps, reads a clock or judges an HTTP status.
+
+Source: apidocs.webcom.mobi, JSON specification, sending SMS and Viber.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, tzinfo
+
+import msgspec
+from msgspec.structs import asdict
+
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason, Scope, classify, refusal
+from webcom_async.credentials import Credentials
+from webcom_async.errors import ReplyError
+from webcom_async.models import Message, Outcome, SendResult
+
+__all__ = [
+    "CONTENT_TYPE",
+    "Addressed",
+    "Entry",
+    "Payload",
+    "RefusedRequest",
+    "Reply",
+    "SendReply",
+    "SendRequest",
+    "WireMessage",
+    "WirePhone",
+    "decode_request",
+    "decode_send",
+    "encode_messages",
+    "encode_reply",
+    "message_size",
+    "phone_size",
+    "wire_minute",
+    "wire_second",
+]
+
+CONTENT_TYPE = "text/json; charset=utf-8"  # as the status and balance pages print it; the send page adds a `;`
+
+_ACCEPTED_STATE = "send"
+_NO_IDS = (None, "", "0", 0)
+_BOM = b"\xef\xbb\xbf"  # tolerated before an answer
+
+
+class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One entry of `message[].phones[]`."""
+
+    phone: Phone
+    client_id_sms: ClientIdSms
+    validity_period: str | None = None
+    time_send: str | None = None
+    number_sms: int | None = None
+
+
+class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True):
+    """One entry of `message[]`: what is said, and to whom."""
+
+    phones: list[WirePhone]
+
+    def __post_init__(self) -> None:
+        """Leave out the checks: the message that this is made of has passed them."""
+
+
+Addressed = tuple[Message, list[WirePhone]]
+"""A message and its recipients: one entry of `message[]` before it is encoded."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """
+    An answer as it came.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names in lower case.
+        body: The whole body, decoded from any transfer coding.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class RefusedRequest(Exception):
+    """The answer is `{"error": …}`: the request as a whole was refused, in these words."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Payload:
+    """
+    A request body: credentials and messages, joined only when `bytes()` asks for it.
+
+    Its repr shows a size, so that a traceback with local variables shows no credentials.
+    """
+
+    __slots__ = ("_credentials", "_messages")
+
+    def __init__(self, credentials: Credentials, messages: bytes) -> None:
+        self._credentials = credentials
+        self._messages = messages
+
+    def __bytes__(self) -> bytes:
+        body = {name: secret.reveal() for name, secret in self._credentials.items()}
+        return _encoder.encode(body | {"message": msgspec.Raw(self._messages)})
+
+    def __repr__(self) -> str:
+        return f"<Payload: {len(self._messages)} bytes of messages, credentials ***>"
+
+
+# ---------------------------------------------------------------------------- the client's side
+
+
+def encode_messages(addressed: Iterable[Addressed]) -> bytes:
+    """Return `message`'s array. Called once per batch, so that every attempt carries the same bytes and ids."""
+    return _encoder.encode([WireMessage(**asdict(message), phones=phones) for message, phones in addressed])
+
+
+def message_size(message: Message) -> int:
+    """Return the bytes that *message* takes in the array without its recipients, its comma included."""
+    return len(_encoder.encode(WireMessage(**asdict(message), phones=[]))) + 1
+
+
+def phone_size(phone: WirePhone) -> int:
+    """Return the bytes that *phone* takes in `phones`, its comma included."""
+    size = _PHONE_SIZE + len(phone.phone) + len(phone.client_id_sms)
+    if phone.validity_period is not None:
+        size += len(',"validity_period":""') + len(phone.validity_period)
+    if phone.time_send is not None:
+        size += len(',"time_send":""') + len(phone.time_send)
+    if phone.number_sms is not None:
+        size += len(',"number_sms":') + len(str(phone.number_sms))
+    return size
+
+
+def wire_second(moment: datetime, zone: tzinfo) -> str:
+    """Return *moment* as `validity_period` wants it: `YYYY-MM-DD HH:MM:SS` in *zone*."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def wire_minute(moment: datetime, zone: tzinfo) -> str:
+    """Return *moment* as `time_send` wants it: `YYYY-MM-DD HH:MM` in *zone*."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+    """
+    Pair the gateway's answer with *recipients*, one to one, or settle nobody.
+
+    Entries name no recipient on the documented wire, so they are paired by position. Should every entry carry the
+    `client_id_sms` it answers, they are paired by that.
+
+    Args:
+        body: The answer.
+        recipients: Those of the request, in the request's order.
+        attempts: How often they were asked for, for the results.
+
+    Raises:
+        ReplyError: Not the documented JSON, not one entry per recipient, or an entry that says neither yes nor no.
+        RefusedRequest: The gateway refused the whole request.
+    """
+    try:
+        reply = _send_reply.decode(body.removeprefix(_BOM))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
+
+    entries = reply.information
+    if entries is None:
+        if reply.error:
+            raise RefusedRequest(reply.error)
+        raise ReplyError("the answer has neither information nor error")
+    if len(entries) != len(recipients):
+        # An answer names neither phone nor id: a differing count must not be guessed at.
+        raise ReplyError(f"{len(entries)} answers for {len(recipients)} recipients")
+    if entries and entries[0].client_id_sms is not None:
+        entries = _in_order(entries, recipients)
+    return [_result(phone, entry, attempts) for phone, entry in zip(recipients, entries, strict=True)]
+
+
+# ---------------------------------------------------------------------------- the gateway's side
+
+
+def decode_request(body: bytes) -> "SendRequest":
+    """
+    Read a request as the gateway does.
+
+    Raises:
+        msgspec.DecodeError: Not the documented JSON.
+    """
+    return _send_request.decode(body)
+
+
+def encode_reply(reply: "SendReply") -> bytes:
+    """Return *reply* as the gateway writes it."""
+    return _encoder.encode(reply)
+
+
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
+    """One entry of `information[]`. Ids come as text or number."""
+
+    state: str | None = None
+    id_sms: str | int | None = None
+    error: str | None = None
+    client_id_sms: str | int | None = None
+
+
+class SendReply(msgspec.Struct, omit_defaults=True):
+    """An answer: entries, or one error for everything."""
+
+    information: list[Entry] | None = None
+    error: str | None = None
+
+
+class RequestPhone(msgspec.Struct, gc=False):
+    """A recipient as the gateway reads it: anything may be missing."""
+
+    phone: str | int = ""
+    client_id_sms: str | int | None = None
+    validity_period: str = ""
+
+
+class RequestMessage(msgspec.Struct):
+    """A message as the gateway reads it: anything may be missing."""
+
+    type_send_1: str = ""
+    sender: str = ""
+    text: str = ""
+    phones: list[RequestPhone] = []
+    type: str = ""
+    url: str = ""
+    name: str = ""
+
+
+class SendRequest(msgspec.Struct):
+    """A request as the gateway reads it."""
+
+    login: str | None = None
+    password: str | None = None
+    token: str | None = None
+    message: list[RequestMessage] = []
+
+
+# ---------------------------------------------------------------------------- inside
+
+
+_encoder = msgspec.json.Encoder()
+_send_reply = msgspec.json.Decoder(SendReply)
+_send_request = msgspec.json.Decoder(SendRequest)
+_PHONE_SIZE = len(_encoder.encode(WirePhone(Phone(""), ClientIdSms("")))) + 1
+
+# A sentence that comes with an id speaks of an SMS that exists: sibling platforms say so of these two.
+_TAKEN_ANYWAY = frozenset({Reason.HELD_FOR_FUNDS, Reason.ALREADY_SENT})
+
+
+def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Entry]:
+    by_id = {str(entry.client_id_sms): entry for entry in entries}
+    try:
+        return [by_id[phone.client_id_sms] for phone in recipients]
+    except KeyError as exc:
+        raise ReplyError(f"no answer for client_id_sms {exc}") from None
+
+
+def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
+    error = entry.error or ""
+    has_id = entry.id_sms not in _NO_IDS
+    if has_id and entry.state is not None and entry.state.casefold() == _ACCEPTED_STATE:
+        reason = Reason.NONE if not error else classify(error)
+        outcome = Outcome.ACCEPTED
+    elif error:
+        reason = classify(error)
+        outcome = _refused_outcome(reason, has_id=has_id)
+    else:
+        raise ReplyError(f"an entry is neither accepted nor refused: state {entry.state!r}, id_sms {entry.id_sms!r}")
+    id_sms = str(entry.id_sms) if has_id else None
+    return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
+
+
+def _refused_outcome(reason: Reason, *, has_id: bool) -> Outcome:
+    if has_id:
+        return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
+    if reason in _TAKEN_ANYWAY:
+        return Outcome.UNKNOWN
+    if reason is not Reason.OTHER and refusal(reason).scope is Scope.CAMPAIGN:
+        return Outcome.NOT_SENT
+    return Outcome.REJECTED

@@ -1,0 +1,302 @@
+"""
+The client: one account, one connection pool, one limit on requests under way.
+
+This is where a call is checked and put together. How a campaign runs is `_sender`'s to know.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Self, Unpack
+
+import anyio
+from anyio.lowlevel import current_token
+
+from webcom_async._batching import Batch, Batcher, CallDefaults, address, call_defaults, not_sent
+from webcom_async._client_ids import IdScheme, mint_campaign
+from webcom_async._clock import Clock
+from webcom_async._reasons import Reason
+from webcom_async._sender import Flight, Line
+from webcom_async._sources import RecipientSource, Source
+from webcom_async._tally import Tally
+from webcom_async._transport import AsyncHttpClient, HttpTransport, Transport, open_http
+from webcom_async.campaign import Campaign
+from webcom_async.credentials import Credentials
+from webcom_async.errors import ConfigurationError, InputError, UsageError
+from webcom_async.models import Message, Recipient, Report, SendResult
+from webcom_async.options import OptionFields, Options
+
+__all__ = ["WebcomClient"]
+
+logger = logging.getLogger("webcom_async")
+
+
+class WebcomClient:
+    """
+    Sends through the Webcom Mobi gateway.
+
+    Make one per event loop, keep it, and close it last: with `async with`, or `aclose()`.
+
+    Args:
+        token: The account's secret key, or
+        login: the account's login, and
+        password: its password, or
+        credentials: any of these, read elsewhere.
+        http_client: Your own `httpx2.AsyncClient` or `httpx.AsyncClient`; it is not closed.
+        transport: Another way to post, such as an emulator's.
+        clock: Time and chance, for tests.
+        options: See `Options`.
+
+    Raises:
+        ConfigurationError: Credentials or options cannot be used; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        login: str | None = None,
+        password: str | None = None,
+        credentials: Credentials | None = None,
+        http_client: AsyncHttpClient | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        **options: Unpack[OptionFields],
+    ) -> None:
+        if credentials is None:
+            credentials = Credentials(token=token, login=login, password=password)
+        elif (token, login, password) != (None, None, None):
+            raise ConfigurationError("give credentials=, or token=, or login= and password=, not several of them")
+        settings = Options(**options)
+        self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
+        self._loop: object = None
+        self._closed = False
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        http_client: AsyncHttpClient | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        **options: Unpack[OptionFields],
+    ) -> Self:
+        """
+        Return a client for `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
+
+        `WEBCOM_BASE_URL` sets `base_url`, unless that is given.
+
+        Raises:
+            ConfigurationError: The variables are missing, contradict each other, or cannot be used.
+        """
+        if environ.get("WEBCOM_BASE_URL"):
+            options.setdefault("base_url", environ["WEBCOM_BASE_URL"])
+        credentials = Credentials.from_env(environ)
+        return cls(credentials=credentials, http_client=http_client, transport=transport, clock=clock, **options)
+
+    @property
+    def options(self) -> Options:
+        """The client's settings."""
+        return self._line.options
+
+    async def send(
+        self,
+        phone: str | int,
+        text: str | None = None,
+        *,
+        sender: str | None = None,
+        message: Message | None = None,
+        campaign: str | None = None,
+        client_id_sms: str | int | None = None,
+        key: str = "",
+        validity_period: datetime | None = None,
+        time_send: datetime | None = None,
+    ) -> SendResult:
+        """
+        Send one message and return what became of it.
+
+        A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once;
+        a note on the exception, and the log, name the `client_id_sms` under which to ask again.
+
+        Args:
+            phone: The recipient, as people write it.
+            text: The text.
+            sender: Who it is from, at most 11 characters, or 15 digits.
+            message: A whole message, instead of `text` and `sender`.
+            campaign: With it, the id is derived from campaign, phone and `key`: calling again sends no second SMS.
+            client_id_sms: An id of your own, instead. Without either, the id is random.
+            key: Tells several messages to one phone in one campaign apart.
+            validity_period: No attempt is made after this moment; aware, in the future.
+            time_send: Send at this moment; aware, in the future (documented for XML only).
+
+        Raises:
+            InputError: Something cannot be sent; nothing was.
+            GatewayUnavailable: No connection; nothing was sent.
+            AuthenticationError, AccountLocked, OutOfBalance: The gateway serves this account nothing now.
+            ConfigurationError: The gateway cannot be used as it is set up.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_usable()
+        defaults = self._defaults(text, sender, message, validity_period, time_send)
+        recipient = Recipient(phone, client_id_sms, key)
+        said, to = address(recipient, defaults, self._ids(campaign), self._line.clock.now())
+        if to.client_id_sms in self._line.under_way:
+            return not_sent(to, Reason.DUPLICATE, "this id is in a request under way")
+
+        batch = Batch(1, [(said, [to])], [to])
+        flight = Flight(self._line, batch, Tally("", self._line.clock.monotonic()))
+        self._line.under_way.add(to.client_id_sms)
+        try:
+            [result] = await flight.run()
+        except BaseException as exc:
+            [result] = flight.unfinished(Reason.CANCELLED)
+            _note(exc, result)
+            raise
+        finally:
+            self._line.under_way.discard(to.client_id_sms)
+        if flight.halt is not None:
+            _note(flight.halt, result)
+            raise flight.halt
+        return result
+
+    def stream(
+        self,
+        recipients: RecipientSource,
+        *,
+        text: str | None = None,
+        sender: str | None = None,
+        message: Message | None = None,
+        campaign: str | None = None,
+        validity_period: datetime | None = None,
+        time_send: datetime | None = None,
+    ) -> Campaign:
+        """
+        Return a campaign: open it with `async with`, then iterate over its results.
+
+        A bad recipient becomes a `NOT_SENT` result with its reason, and the others go on.
+
+        Args:
+            recipients: Any iterable or async iterable of phones or `Recipient`s, pulled lazily. An async generator is
+                closed when the stream is left early.
+            text: The text for everyone who does not bring one.
+            sender: Who it is from.
+            message: A whole message, instead of `text` and `sender`.
+            campaign: The campaign's name: the same name, phone and key give the same id, so that running it again
+                sends nobody a second SMS. Without a name, a random one is made for this call.
+            validity_period: For everyone who does not bring one; aware, in the future.
+            time_send: Likewise (documented for XML only).
+
+        Raises:
+            InputError: The call cannot be sent; nothing was.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_open()
+        defaults = self._defaults(text, sender, message, validity_period, time_send)
+        name = _checked_name(campaign)
+        options = self._line.options
+        batcher = Batcher(defaults, self._ids(name), size=options.batch_size, max_bytes=options.batch_bytes)
+        return Campaign(self._line, Source(recipients), batcher, name, self._check_usable)
+
+    async def send_all(
+        self,
+        recipients: RecipientSource,
+        *,
+        text: str | None = None,
+        sender: str | None = None,
+        message: Message | None = None,
+        campaign: str | None = None,
+        validity_period: datetime | None = None,
+        time_send: datetime | None = None,
+    ) -> Report:
+        """
+        Send to everyone and return the counts, for callers who do not read results one by one.
+
+        Takes what `stream` takes, and raises what it and its results raise.
+        """
+        async with self.stream(
+            recipients,
+            text=text,
+            sender=sender,
+            message=message,
+            campaign=campaign,
+            validity_period=validity_period,
+            time_send=time_send,
+        ) as results:
+            async for _ in results.batches():
+                pass
+        return results.report
+
+    async def aclose(self) -> None:
+        """Close the connections. The client cannot be used again."""
+        self._closed = True
+        await self._line.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
+            await self.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("this client is closed: make another one")
+
+    def _check_usable(self) -> None:
+        self._check_open()
+        here = current_token()
+        if self._loop is None:
+            self._loop = here
+        elif self._loop != here:
+            raise UsageError("this client belongs to another event loop: make one client per loop")
+
+    def _ids(self, campaign: str | None) -> IdScheme:
+        return IdScheme(_checked_name(campaign), self._line.options.id_bits)
+
+    def _defaults(
+        self,
+        text: str | None,
+        sender: str | None,
+        message: Message | None,
+        validity_period: datetime | None,
+        time_send: datetime | None,
+    ) -> CallDefaults:
+        return call_defaults(
+            text,
+            sender,
+            message,
+            validity_period,
+            time_send,
+            zone=self._line.options.zone,
+            now=self._line.clock.now(),
+        )
+
+
+def _note(exc: BaseException, result: SendResult) -> None:
+    """Say on *exc*, and in the log, under which id to ask again."""
+    exc.add_note(f"client_id_sms {result.client_id_sms} is {result.outcome.value}; send again under this id only")
+    logger.warning("send_ended", extra={"client_id_sms": result.client_id_sms, "outcome": result.outcome.value})
+
+
+def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Transport | None) -> Transport:
+    if transport is not None and http_client is not None:
+        raise ConfigurationError("give http_client= or transport=, not both")
+    if transport is not None:
+        return transport
+    if http_client is not None:
+        return HttpTransport(http_client, owned=False)
+    return open_http(options)
+
+
+def _checked_name(campaign: str | None) -> str:
+    if campaign is None:
+        return mint_campaign()
+    if not isinstance(campaign, str) or not campaign:
+        raise InputError(f"campaign is {campaign!r}; it must be a name, or left out")
+    return campaign

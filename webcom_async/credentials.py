@@ -1,0 +1,104 @@
+"""
+Who sends: a token, or login and password, kept out of sight.
+
+The plain values are reachable only through `Secret.reveal`, which the wire calls when a body is put together. No
+repr, str, format or pickle shows them.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from webcom_async.errors import ConfigurationError
+
+__all__ = ["Credentials", "Secret"]
+
+_FIELDS = ("token", "login", "password")
+
+
+class Secret:
+    """A string that shows as `***` until it is revealed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the plain value. Call it in the expression that uses it, so that no local variable keeps it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, format_spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), ("***",)
+
+
+class Credentials:
+    """
+    Either a token, or login and password.
+
+    Raises:
+        ConfigurationError: None of them, all of them, half a pair, or an empty string.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *, token: str | None = None, login: str | None = None, password: str | None = None) -> None:
+        given: dict[str, object] = {"token": token, "login": login, "password": password}
+        present = tuple(field for field in given if given[field] is not None)
+        if present not in {("token",), ("login", "password")}:
+            named = " and ".join(present) or "nothing"
+            raise ConfigurationError(f"credentials are either a token, or login and password; {named} was given")
+        for field in present:
+            if not isinstance(given[field], str) or not given[field]:
+                raise ConfigurationError(f"credentials: {field} must be a non-empty str")
+        self._parts = {field: Secret(str(given[field])) for field in present}
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """
+        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`. An empty variable counts as not set.
+
+        Raises:
+            ConfigurationError: None of them is set, or both ways are.
+        """
+        found = {field: environ.get(f"WEBCOM_{field.upper()}") or None for field in _FIELDS}
+        if not any(found.values()):
+            raise ConfigurationError("no credentials: set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD")
+        return cls(**found)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """
+        Read a TOML file with `token = "…"`, or `login = "…"` and `password = "…"`.
+
+        Raises:
+            ConfigurationError: The file cannot be read, is not TOML, or holds something else.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        except OSError as exc:
+            raise ConfigurationError(f"credentials file {path}: {exc.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            # The parser's own message would quote the line, and with it the secret.
+            message = f'credentials file {path} is not TOML such as: token = "…"'
+        else:
+            strange = sorted(set(content) - set(_FIELDS))
+            if not strange:
+                return cls(**content)
+            message = f"credentials file {path}: unknown {', '.join(strange)}; it takes {', '.join(_FIELDS)}"
+        raise ConfigurationError(message)
+
+    def items(self) -> list[tuple[str, Secret]]:
+        """Return wire names and secrets, in the vendor's order."""
+        return list(self._parts.items())
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"

@@ -1,0 +1,55 @@
+"""
+An emulated gateway, for tests and trials: the vendor has no test mode.
+
+It checks credentials, refuses in the manual's own words, remembers `client_id_sms` and keeps a ledger of what was
+really sent. One core, three faces:
+
+* `GatewayTransport`, for a client in the same process: `WebcomClient(token=…, transport=GatewayTransport(gateway))`;
+* `GatewayApp`, an ASGI application, and `serve`, which puts it on a socket (extra `[emulator]`); on the command line
+  `webcom-async emulate`;
+* the pytest fixture `webcom_gateway`, which installs with the package.
+"""
+
+from contextlib import AbstractContextManager
+
+from webcom_async._reasons import Language
+from webcom_async.emulator._asgi import GatewayApp
+from webcom_async.emulator._faults import Fault, Faults
+from webcom_async.emulator._gateway import Account, Behaviour, Gateway, Received
+from webcom_async.emulator._ledger import Ledger, Sms
+from webcom_async.emulator._transport import GatewayTransport
+
+__all__ = [
+    "Account",
+    "Behaviour",
+    "Fault",
+    "Faults",
+    "Gateway",
+    "GatewayApp",
+    "GatewayTransport",
+    "Language",
+    "Ledger",
+    "Received",
+    "Sms",
+    "serve",
+]
+
+
+def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:
+    """
+    Put *gateway* on a socket, in a thread of its own; the value of the context manager is its base URL.
+
+    Args:
+        gateway: What answers.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        ImportError: The `[emulator]` extra is not installed.
+        OSError: The port is taken, or the host is not this machine's.
+    """
+    try:
+        from webcom_async.emulator import _server  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise ImportError('an emulator on a socket needs: pip install "webcom-async[emulator]"') from exc
+    return _server.serve(gateway, host, port)

@@ -1,0 +1,44 @@
+"""One request from arrival to answer, faults included; the same for every face of the emulator."""
+
+import anyio
+
+from webcom_async.emulator._faults import Fault
+from webcom_async.emulator._gateway import Answer, Gateway, Received
+
+__all__ = ["Conversation", "hold"]
+
+
+class Conversation:
+    """
+    What a face has to put on its wire.
+
+    Attributes:
+        answer: What to answer; None to close the connection instead.
+        cut: Bytes of the body after which to break the connection; None to send it whole.
+    """
+
+    def __init__(self, answer: Answer | None, cut: int | None = None) -> None:
+        self.answer = answer
+        self.cut = cut
+
+
+async def hold(gateway: Gateway, request: Received) -> Conversation:
+    """Let *request* meet its fault and the gateway, in the order that the fault says."""
+    gateway.arrive(request)
+    fault = gateway.faults.draw()
+    if fault.arrived is not None:
+        fault.arrived.set()
+    if fault.until is not None:
+        await fault.until.wait()
+    # Before the delay: a client that stops waiting does not undo what it asked for.
+    real = gateway.process(request) if fault.processed or not fault.answers else Answer(200, {}, b"")
+    await anyio.sleep(gateway.latency + fault.delay)
+    return Conversation(None if fault.close else _spoilt(real, fault), fault.cut)
+
+
+def _spoilt(answer: Answer, fault: Fault) -> Answer:
+    return Answer(
+        answer.status if fault.status is None else fault.status,
+        answer.headers | fault.headers,
+        answer.body if fault.body is None else fault.body,
+    )

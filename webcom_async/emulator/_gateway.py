@@ -1,0 +1,313 @@
+"""
+The gateway's behaviour, without a wire: a request in, an answer out, and a ledger in between.
+
+What the vendor documents is the default; what it leaves open is an option, so that nothing in a client can come to
+depend on a guess. No socket, clock or task here.
+"""
+
+from collections import deque
+from itertools import count
+
+import msgspec
+
+from webcom_async._reasons import Language, Reason, refusal
+from webcom_async._wire import (
+    CONTENT_TYPE,
+    Entry,
+    RequestMessage,
+    RequestPhone,
+    SendReply,
+    decode_request,
+    encode_reply,
+)
+from webcom_async.emulator._faults import Faults
+from webcom_async.emulator._ledger import Ledger, Sms
+from webcom_async.models import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
+
+__all__ = ["Account", "Answer", "Behaviour", "Gateway", "Received"]
+
+_SEND_PATHS = ("/json", "/json/")
+_LEDGER_PATH = "/emulator/ledger"
+_MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
+_KEPT_REQUESTS = 1_000
+_JSON = {"content-type": CONTENT_TYPE}
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """
+    One customer of the gateway. Change it while the emulator runs.
+
+    Attributes:
+        token: Its secret key.
+        login: Its login.
+        password: Its password.
+        balance: Messages it may still send; None for no limit.
+        locked: Refuse every request.
+        blocked: Refuse every recipient.
+        senders: Senders it may use; None for any.
+        unmoderated: Senders that wait for moderation.
+        stop_list: Phones that must not get anything.
+        closed: Prefixes of phones it may not send to.
+    """
+
+    token: str = "emulator-token"  # noqa: S105 - a dummy
+    login: str = "emulator-login"
+    password: str = "emulator-password"  # noqa: S105 - a dummy
+    balance: int | None = None
+    locked: bool = False
+    blocked: bool = False
+    senders: set[str] | None = None
+    unmoderated: set[str] = set()
+    stop_list: set[str] = set()
+    closed: tuple[str, ...] = ()
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the vendor leaves open.
+
+    Attributes:
+        language: Of the gateway's sentences. English is documented; production is probably Russian.
+        final_dot: End sentences with a dot, as production probably does.
+        error_status: HTTP status of an answer that refuses the request.
+        refusal_status: HTTP status of an answer in which a recipient is refused.
+        numeric_ids: Write `id_sms` as a number, not in quotes.
+        echo_client_ids: Write each entry's `client_id_sms` into the answer.
+        reverse: Answer in reverse order.
+        id_bits: Keep only so many bits of `client_id_sms`.
+        refused_uses_up_id: A refused `client_id_sms` cannot be used again: it is answered `already sent`.
+        redirect: Answer `/json` with a redirect to `/json/`.
+        max_recipients: Answer 413 to larger requests; None for no limit.
+        rejected_words: Words that a moderator rejects.
+        closed: Prefixes of phones to which nobody may send.
+        out_of_service: The provider itself has run out.
+    """
+
+    language: Language = Language.ENGLISH
+    final_dot: bool = False
+    error_status: int = 200
+    refusal_status: int = 200
+    numeric_ids: bool = False
+    echo_client_ids: bool = False
+    reverse: bool = False
+    id_bits: int = 64
+    refused_uses_up_id: bool = False
+    redirect: bool = False
+    max_recipients: int | None = None
+    rejected_words: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    out_of_service: bool = False
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer before it is put on a wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Gateway:
+    """
+    An emulated gateway: accounts, a ledger, and a memory for ids.
+
+    Args:
+        accounts: Its customers; one with dummy credentials if none is given.
+        behaviour: What the vendor leaves open.
+        latency: Seconds that every answer takes.
+        seed: For faults that strike by chance.
+
+    Attributes:
+        ledger: What was really sent.
+        faults: What the next requests meet.
+        received: The latest requests, oldest first.
+        requests: How many have arrived.
+    """
+
+    def __init__(
+        self,
+        *accounts: Account,
+        behaviour: Behaviour | None = None,
+        latency: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.accounts = list(accounts) or [Account()]
+        self.behaviour = behaviour or Behaviour()
+        self.latency = latency
+        self.ledger = Ledger()
+        self.faults = Faults(seed)
+        self.received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
+        self.requests = 0
+        self._numbers = count(1_000_001)
+        self._used: dict[tuple[str, str], str] = {}
+
+    @property
+    def token(self) -> str:
+        """The first account's token."""
+        return self.accounts[0].token
+
+    def arrive(self, request: Received) -> None:
+        """Note that *request* is here, whatever becomes of it."""
+        self.requests += 1
+        self.received.append(request)
+
+    def process(self, request: Received) -> Answer:
+        """Do what *request* asks for, and answer."""
+        if request.path == _LEDGER_PATH:
+            return self._ledger_answer()
+        if request.path not in _SEND_PATHS:
+            return Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
+        if self.behaviour.redirect and request.path == _SEND_PATHS[0]:
+            return Answer(301, {"location": _SEND_PATHS[1]}, b"")
+        return self._send(request.body)
+
+    def _send(self, body: bytes) -> Answer:
+        if not body:
+            return self._error(Reason.NO_POST_DATA)
+        try:
+            request = decode_request(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._error(Reason.BAD_DOCUMENT)
+        account = self._account(request.token, request.login, request.password)
+        if account is None:
+            return self._error(Reason.BAD_LOGIN)
+        if account.locked:
+            return self._error(Reason.ACCOUNT_LOCKED)
+        recipients = sum(len(message.phones) for message in request.message)
+        if self.behaviour.max_recipients is not None and recipients > self.behaviour.max_recipients:
+            return Answer(413, {"content-type": "text/html"}, b"<h1>Request Entity Too Large</h1>")
+        entries = [self._entry(account, message, phone) for message in request.message for phone in message.phones]
+        if self.behaviour.reverse:
+            entries.reverse()
+        refused = any(entry.error for entry in entries)
+        status = self.behaviour.refusal_status if refused else 200
+        return Answer(status, _JSON, encode_reply(SendReply(information=entries)))
+
+    def _entry(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Entry:
+        echoed = phone.client_id_sms if self.behaviour.echo_client_ids else None
+        used = self._used_key(account, phone)
+        if used is not None and used in self._used:
+            self.ledger.repeats += 1
+            first = self._used[used]
+            if not first:
+                return Entry(error=self._sentence(Reason.ALREADY_SENT), client_id_sms=echoed)
+            return Entry("send", self._id(first), client_id_sms=echoed)
+        reason = self._refusal(account, message, phone)
+        if reason is not None:
+            if used is not None and self.behaviour.refused_uses_up_id:
+                self._used[used] = ""
+            return Entry(error=self._sentence(reason), client_id_sms=echoed)
+        id_sms = self._deliver(account, message, phone)
+        if used is not None:
+            self._used[used] = id_sms
+        return Entry("send", self._id(id_sms), client_id_sms=echoed)
+
+    def _deliver(self, account: Account, message: RequestMessage, phone: RequestPhone) -> str:
+        id_sms = str(next(self._numbers))
+        if account.balance is not None:
+            account.balance -= 1
+        client_id = "" if phone.client_id_sms is None else str(phone.client_id_sms)
+        self.ledger.sent.append(
+            Sms(
+                id_sms,
+                account.login,
+                client_id,
+                message.type_send_1,
+                message.sender,
+                message.text,
+                str(phone.phone),
+                phone.validity_period,
+            )
+        )
+        return id_sms
+
+    def _refusal(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Reason | None:
+        """Return why *phone* is refused, or None; the order is the manual's."""
+        return (
+            self._account_refusal(account)
+            or self._phone_refusal(account, str(phone.phone))
+            or self._message_refusal(account, message)
+        )
+
+    def _account_refusal(self, account: Account) -> Reason | None:
+        if self.behaviour.out_of_service:
+            return Reason.PROVIDER_OUT_OF_SMS
+        if account.balance is not None and account.balance <= 0:
+            return Reason.OUT_OF_SMS
+        return Reason.ACCOUNT_BLOCKED if account.blocked else None
+
+    def _phone_refusal(self, account: Account, phone: str) -> Reason | None:
+        if not phone:
+            return Reason.NO_PHONE
+        if phone in account.stop_list:
+            return Reason.STOP_LIST
+        if account.closed and phone.startswith(account.closed):
+            return Reason.DESTINATION_CLOSED_FOR_YOU
+        if self.behaviour.closed and phone.startswith(self.behaviour.closed):
+            return Reason.DESTINATION_CLOSED
+        return Reason.PHONE_TOO_LONG if len(phone) >= _MAX_PHONE else None
+
+    def _message_refusal(self, account: Account, message: RequestMessage) -> Reason | None:
+        return self._text_refusal(message) or self._sender_refusal(account, message.sender)
+
+    def _text_refusal(self, message: RequestMessage) -> Reason | None:
+        if any(word in message.text for word in self.behaviour.rejected_words):
+            return Reason.TEXT_REJECTED
+        if message.type == "vcard" and not message.name:
+            return Reason.NO_CONTACT
+        if message.type == "wappush" and not message.url:
+            return Reason.NO_LINK
+        return None if message.text else Reason.NO_TEXT
+
+    def _sender_refusal(self, account: Account, sender: str) -> Reason | None:
+        if not sender:
+            return Reason.NO_SENDER
+        if len(sender) > (MAX_SENDER_DIGITS if sender.isdigit() else MAX_SENDER_CHARACTERS):
+            return Reason.SENDER_TOO_LONG
+        if sender in account.unmoderated:
+            return Reason.SENDER_NOT_MODERATED
+        return Reason.UNKNOWN_SENDER if account.senders is not None and sender not in account.senders else None
+
+    def _account(self, token: str | None, login: str | None, password: str | None) -> Account | None:
+        for account in self.accounts:
+            if token == account.token or (login, password) == (account.login, account.password):
+                return account
+        return None
+
+    def _used_key(self, account: Account, phone: RequestPhone) -> tuple[str, str] | None:
+        given = phone.client_id_sms
+        if given is None or given == "":
+            return None
+        text = str(given)
+        if text.isascii() and text.isdigit():
+            text = str(int(text) & ((1 << self.behaviour.id_bits) - 1))
+        return account.login, text
+
+    def _id(self, id_sms: str) -> str | int:
+        return int(id_sms) if self.behaviour.numeric_ids else id_sms
+
+    def _sentence(self, reason: Reason) -> str:
+        row = refusal(reason)
+        russian = self.behaviour.language is Language.RUSSIAN or not row.english
+        return (row.russian if russian else row.english) + ("." if self.behaviour.final_dot else "")
+
+    def _error(self, reason: Reason) -> Answer:
+        return Answer(self.behaviour.error_status, _JSON, encode_reply(SendReply(error=self._sentence(reason))))
+
+    def _ledger_answer(self) -> Answer:
+        summary = {
+            "sent": len(self.ledger),
+            "billed_twice": len(self.ledger.billed_twice()),
+            "repeats": self.ledger.repeats,
+            "requests": self.requests,
+        }
+        return Answer(200, {"content-type": "application/json"}, msgspec.json.encode(summary))

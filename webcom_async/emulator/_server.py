@@ -1,0 +1,96 @@
+"""
+The emulator on a real socket, and the only door to uvicorn.
+
+Installed with the `[emulator]` and `[cli]` extras.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from webcom_async.emulator._asgi import GatewayApp, Scope
+from webcom_async.emulator._gateway import Gateway
+
+__all__ = ["listen", "run_server", "serve"]
+
+_KEEP_ALIVE_SECONDS = 75  # nginx's default
+
+
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """
+    Return a listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken, or the host is not this machine's.
+    """
+    return socket.create_server((host, port), backlog=1024)
+
+
+def run_server(gateway: Gateway, listener: socket.socket) -> None:
+    """Answer on *listener* until Ctrl-C or SIGTERM."""
+    _server(gateway).run(sockets=[listener])
+
+
+@contextmanager
+def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
+    """
+    Answer on a socket from a thread of its own, and give the base URL.
+
+    Raises:
+        OSError: The port is taken, or the host is not this machine's.
+    """
+    listener = listen(host, port)
+    server = _server(gateway)
+    # It listens already: a client that comes before the thread is up waits in the backlog.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="webcom-emulator")
+    thread.start()
+    try:
+        yield f"http://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
+        listener.close()
+
+
+def _server(gateway: Gateway) -> uvicorn.Server:
+    connections: dict[tuple[str, int], asyncio.Transport] = {}
+
+    def hang_up(scope: Scope) -> None:
+        # By its peer address: ASGI names a connection by nothing else.
+        connections[tuple(scope["client"])].abort()
+
+    config = uvicorn.Config(
+        GatewayApp(gateway, hang_up),
+        http=_protocol(connections),
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def _protocol(connections: dict[tuple[str, int], asyncio.Transport]) -> type[H11Protocol]:
+    """Return uvicorn's HTTP/1.1 protocol, with every open connection in *connections*."""
+
+    class TrackedProtocol(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            connections[transport.get_extra_info("peername")[:2]] = transport
+            self._forget: Callable[[], object] = lambda: connections.pop(transport.get_extra_info("peername")[:2], None)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+    return TrackedProtocol

@@ -1,0 +1,214 @@
+"""
+Every exception the library raises.
+
+* WebcomError
+    * InputError                 the call or a recipient is wrong; nothing was sent (also a ValueError)
+    * UsageError                 the client is closed, or belongs to another event loop (also a RuntimeError)
+    * ConfigurationError         credentials, URL or options; or the gateway says the URL is wrong
+        * RedirectRefused        the gateway redirects: the body holds the password, so it is not followed
+        * TlsError               the certificate is not trusted, or the name is wrong
+    * TransportError             no answer; transient
+        * GatewayUnavailable     nothing was sent: no connection
+        * ConnectionLost         it may have been sent: the connection broke
+        * ReplyTimeout           it may have been sent: no whole answer in time
+    * GatewayError               the gateway answered, and refused the whole request
+        * AuthenticationError    wrong credentials
+        * AccountLocked          locked or blocked
+        * OutOfBalance           out of SMS, yours or the provider's
+        * GatewayBusy            overloaded or failing; transient
+        * RequestRefused         anything else
+    * ReplyError                 the answer does not decode, or has not one entry per recipient; transient
+
+A rejected *recipient* is not an exception: see `SendResult.outcome`. Exceptions are for what ends a call or a
+campaign. Three attributes answer what a policy asks: `knowledge` (may it have been sent?), `transient` (is it
+worth asking again under the same ids?) and `halts` (is there any point in going on with the campaign?).
+"""
+
+import enum
+from typing import TYPE_CHECKING
+
+from webcom_async._reasons import Reason
+
+if TYPE_CHECKING:
+    from webcom_async.models import Report
+
+__all__ = [
+    "AccountLocked",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionLost",
+    "GatewayBusy",
+    "GatewayError",
+    "GatewayUnavailable",
+    "InputError",
+    "Knowledge",
+    "OutOfBalance",
+    "RedirectRefused",
+    "ReplyError",
+    "ReplyTimeout",
+    "RequestRefused",
+    "TlsError",
+    "TransportError",
+    "UsageError",
+    "WebcomError",
+]
+
+
+class Knowledge(enum.IntEnum):
+    """What is known about a request that has no usable answer. Greater is more doubtful."""
+
+    NOT_REACHED = 0  #: not a byte of it arrived
+    REFUSED = 1  #: the gateway refused all of it
+    IN_QUESTION = 2  #: it may have been processed, in part or whole
+
+
+class WebcomError(Exception):
+    """
+    Base of everything this library raises on purpose.
+
+    Attributes:
+        knowledge: What the failure says about the request that met it.
+        transient: Whether the same request may succeed later.
+        halts: Whether the rest of a campaign would meet it too.
+        reason: The word for it in results and reports.
+        report: What a campaign had achieved when this ended it; None outside a campaign.
+    """
+
+    knowledge: Knowledge = Knowledge.NOT_REACHED
+    transient: bool = False
+    halts: bool = True
+    reason: Reason = Reason.OTHER
+    report: "Report | None" = None
+
+    def __init__(self, message: str = "") -> None:
+        # The docstring is the default message, so the sentence is written once.
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+
+class InputError(WebcomError, ValueError):
+    """Something in the call cannot be sent; nothing was."""
+
+    def __init__(self, message: str, reason: Reason = Reason.OTHER) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UsageError(WebcomError, RuntimeError):
+    """The client is closed, or belongs to another event loop. Make one client per loop and close it last."""
+
+
+class ConfigurationError(WebcomError):
+    """The client is set up wrongly. Check the credentials, the base URL and the path."""
+
+    knowledge = Knowledge.REFUSED
+
+
+class RedirectRefused(ConfigurationError):
+    """The gateway answered with a redirect, which is not followed: the body holds the credentials."""
+
+
+class TlsError(ConfigurationError):
+    """The gateway's certificate is not trusted. Check the base URL and this machine's certificates."""
+
+    knowledge = Knowledge.NOT_REACHED
+
+
+class TransportError(WebcomError):
+    """No answer came from the gateway."""
+
+    knowledge = Knowledge.IN_QUESTION
+    transient = True
+    halts = False
+    reason = Reason.CONNECTION_LOST
+
+
+class GatewayUnavailable(TransportError):
+    """No connection to the gateway; nothing was sent. Check the network and the base URL."""
+
+    knowledge = Knowledge.NOT_REACHED
+    halts = True
+    reason = Reason.NOT_REACHED
+
+
+class ConnectionLost(TransportError):
+    """The connection broke before a whole answer; the request may have been processed."""
+
+
+class ReplyTimeout(TransportError):
+    """No whole answer in time; the request may have been processed."""
+
+    reason = Reason.TIMEOUT
+
+
+class GatewayError(WebcomError):
+    """
+    The gateway refused the whole request.
+
+    Attributes:
+        error: The gateway's own words; empty if it gave none.
+    """
+
+    knowledge = Knowledge.REFUSED
+
+    def __init__(self, message: str = "", *, error: str = "") -> None:
+        super().__init__(message or (f"the gateway answered: {error}" if error else ""))
+        self.error = error
+
+
+class AuthenticationError(GatewayError):
+    """Wrong token, login or password. Check WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD."""
+
+    reason = Reason.BAD_LOGIN
+
+
+class AccountLocked(GatewayError):
+    """The account is locked or blocked. Ask your manager at Webcom."""
+
+    reason = Reason.ACCOUNT_LOCKED
+
+
+class OutOfBalance(GatewayError):
+    """Out of SMS. Top the account up, then send the rest."""
+
+    reason = Reason.OUT_OF_SMS
+
+
+class GatewayBusy(GatewayError):
+    """
+    The gateway is overloaded or failing; it may have processed the request.
+
+    Attributes:
+        retry_after: Seconds the gateway asks to wait; None if it names none.
+    """
+
+    knowledge = Knowledge.IN_QUESTION
+    transient = True
+    halts = False
+    reason = Reason.BUSY
+
+    def __init__(self, message: str = "", *, error: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, error=error)
+        self.retry_after = retry_after
+
+
+class RequestRefused(GatewayError):
+    """
+    The gateway refused the request as a whole, in words that name no recipient.
+
+    Where the request had one recipient, that one was refused. Where it had several, some may have been processed.
+    """
+
+    halts = False
+
+    def __init__(self, message: str = "", *, error: str = "", reason: Reason = Reason.OTHER) -> None:
+        super().__init__(message, error=error)
+        self.reason = reason
+
+
+class ReplyError(WebcomError):
+    """The gateway's answer cannot be paired with the recipients; the request may have been processed."""
+
+    knowledge = Knowledge.IN_QUESTION
+    transient = True
+    halts = False
+    reason = Reason.BAD_REPLY
