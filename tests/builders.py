@@ -1,0 +1,54 @@
+"""Builders for tests: a few words instead of fixtures full of dicts."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from webcom_async import Clock, Message, Recipient
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._wire import WirePhone
+
+NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+FIRST_PHONE = 79612242243  # the vendor's example phones
+
+
+def phones(count: int) -> Iterator[str]:
+    """Yield *count* different phones."""
+    return (str(FIRST_PHONE + number) for number in range(count))
+
+
+def wire_phones(count: int) -> list[WirePhone]:
+    """Return *count* recipients as they stand on the wire, with the ids 101, 102, …"""
+    return [WirePhone(Phone(phone), ClientIdSms(str(101 + number))) for number, phone in enumerate(phones(count))]
+
+
+def recipients(count: int) -> list[Recipient]:
+    """Return *count* recipients with the ids 101, 102, …"""
+    return [Recipient(phone, 101 + number) for number, phone in enumerate(phones(count))]
+
+
+def message(text: str = "message text 1", sender: str = "sender 1") -> Message:
+    """Return the vendor's example message."""
+    return Message(sender=sender, text=text)
+
+
+def accepted(*ids: object) -> bytes:
+    """Return an answer that accepts, with *ids* as `id_sms`."""
+    return msgspec.json.encode({"information": [{"state": "send", "id_sms": id_sms} for id_sms in ids]})
+
+
+async def _at_once(_seconds: float) -> None:
+    return None
+
+
+def still_clock(**changes: object) -> Clock:
+    """Return a clock that stands still, sleeps for no time and draws the largest number below one."""
+    settings: dict[str, object] = {
+        "now": lambda: NOW,
+        "monotonic": lambda: 0.0,
+        "sleep": _at_once,
+        "random": lambda: 0.999,
+    }
+    return Clock(**(settings | changes))  # type: ignore[arg-type]

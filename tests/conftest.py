@@ -1,0 +1,70 @@
+"""What every test may use. Async tests run on asyncio and on trio."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.builders import still_clock
+from webcom_async import WebcomClient
+from webcom_async.emulator import Gateway, GatewayApp, GatewayTransport
+
+Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--http",
+        choices=["own", "httpx", "httpx2"],
+        default="own",
+        help="what clients post with: our own transports, or a caller's AsyncClient of that library",
+    )
+
+
+@pytest.fixture
+def http(request: pytest.FixtureRequest) -> str:
+    """Return what clients post with."""
+    return request.config.getoption("--http")
+
+
+@pytest.fixture
+def connect(http: str) -> Connect:
+    """Return a function that opens a client to an emulated gateway in this process; it never waits between attempts."""
+
+    @asynccontextmanager
+    async def connected(gateway: Gateway, **options: Any) -> AsyncIterator[WebcomClient]:
+        options = {"token": gateway.token, "base_url": "http://127.0.0.1", "clock": still_clock()} | options
+        if http == "own":
+            options["transport"] = GatewayTransport(gateway)
+        async with AsyncExitStack() as stack:
+            if http != "own":
+                options["http_client"] = await stack.enter_async_context(_asgi_client(http, gateway))
+            yield await stack.enter_async_context(WebcomClient(**options))
+
+    return connected
+
+
+@pytest.fixture
+def connect_to(http: str) -> Connect:
+    """Return a function that opens a client to a base URL; it never waits between attempts."""
+
+    @asynccontextmanager
+    async def connected(base_url: str, **options: Any) -> AsyncIterator[WebcomClient]:
+        options = {"token": Gateway().token, "base_url": base_url, "clock": still_clock()} | options
+        async with AsyncExitStack() as stack:
+            if http != "own":
+                library = pytest.importorskip(http)
+                options["http_client"] = await stack.enter_async_context(library.AsyncClient(trust_env=False))
+            yield await stack.enter_async_context(WebcomClient(**options))
+
+    return connected
+
+
+def _asgi_client(http: str, gateway: Gateway) -> Any:
+    library = pytest.importorskip(http)
+
+    def hang_up(_scope: object) -> None:
+        raise library.RemoteProtocolError("the emulator closed the connection")
+
+    return library.AsyncClient(transport=library.ASGITransport(app=GatewayApp(gateway, hang_up)))
