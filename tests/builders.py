@@ -20,12 +20,12 @@ def phones(count: int) -> Iterator[str]:
 
 
 def wire_phones(count: int) -> list[WirePhone]:
-    """Return *count* recipients as they stand on the wire, with the ids 101, 102, …"""
+    """Return *count* recipients as they stand on the wire, with the ids 101, 102 and so on."""
     return [WirePhone(Phone(phone), ClientIdSms(str(101 + number))) for number, phone in enumerate(phones(count))]
 
 
 def recipients(count: int) -> list[Recipient]:
-    """Return *count* recipients with the ids 101, 102, …"""
+    """Return *count* recipients with the ids 101, 102 and so on."""
     return [Recipient(phone, 101 + number) for number, phone in enumerate(phones(count))]
 
 

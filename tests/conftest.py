@@ -1,5 +1,6 @@
 """What every test may use. Async tests run on asyncio and on trio."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -68,3 +69,10 @@ def _asgi_client(http: str, gateway: Gateway) -> Any:
         raise library.RemoteProtocolError("the emulator closed the connection")
 
     return library.AsyncClient(transport=library.ASGITransport(app=GatewayApp(gateway, hang_up)))
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Return a loopback port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

@@ -1,24 +1,646 @@
 """A campaign, from `client.stream` to the last result."""
 
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import anyio
 import pytest
 
-from tests.builders import phones
+from tests.builders import message, phones, recipients, still_clock
 from tests.conftest import Connect
-from webcom_async import Outcome
-from webcom_async.emulator import Gateway
+from webcom_async import (
+    AccountLocked,
+    AuthenticationError,
+    Campaign,
+    GatewayUnavailable,
+    InputError,
+    Outcome,
+    OutOfBalance,
+    Reason,
+    Recipient,
+    Report,
+    Results,
+    SendResult,
+    UsageError,
+    WebcomClient,
+)
+from webcom_async._wire import decode_request
+from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport, Language
 
 pytestmark = pytest.mark.anyio
+
+SALE = {"text": "Sale!", "sender": "ACME"}
+
+
+def agree(results: list[SendResult], gateway: Gateway) -> bool:
+    """Whether the accepted among *results* are just what the ledger says was sent, under the right `id_sms`."""
+    claimed = {result.client_id_sms: result.id_sms for result in results if result.outcome is Outcome.ACCEPTED}
+    return claimed == gateway.ledger.ids() and not gateway.ledger.billed_twice()
+
+
+async def async_phones(count: int) -> AsyncIterator[str]:
+    for phone in phones(count):
+        yield phone
+
+
+# ---------------------------------------------------------------------------- everyone, once
 
 
 async def test_everyone_gets_exactly_one_result(connect: Connect, webcom_gateway: Gateway):
     """A campaign of many batches gives one result per recipient, and the ledger agrees with each of them."""
     async with (
         connect(webcom_gateway, batch_size=7) as client,
-        client.stream(phones(100), text="Sale!", sender="ACME") as results,
+        client.stream(phones(100), **SALE) as results,
     ):
         seen = [result async for result in results]
 
     assert sorted(phones(100)) == sorted(result.phone for result in seen)
-    assert {Outcome.ACCEPTED} == {result.outcome for result in seen}
-    assert webcom_gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in seen}
+    assert 100 == len(webcom_gateway.ledger)
+    assert agree(seen, webcom_gateway)
     assert 15 == webcom_gateway.requests == results.report.requests
+    assert results.report.complete
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: list(phones(9)),
+        lambda: tuple(int(phone) for phone in phones(9)),
+        lambda: phones(9),
+        lambda: [Recipient(phone) for phone in phones(9)],
+        lambda: async_phones(9),
+    ],
+    ids=["list", "ints", "generator", "recipients", "async generator"],
+)
+async def test_any_iterable_is_a_source(connect: Connect, webcom_gateway: Gateway, source: Callable):
+    """Lists, generators, async generators, text, numbers and recipients all are sources."""
+    async with connect(webcom_gateway, batch_size=4) as client:
+        report = await client.send_all(source(), **SALE)
+
+    assert 9 == report.accepted == len(webcom_gateway.ledger)
+
+
+async def test_an_empty_source_sends_nothing(connect: Connect, webcom_gateway: Gateway):
+    """Nobody to send to is no error and no request."""
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all([], **SALE)
+
+    assert (0, 0, True) == (report.recipients, webcom_gateway.requests, report.complete)
+
+
+async def test_one_post_carries_several_messages(connect: Connect, webcom_gateway: Gateway):
+    """Consecutive recipients of one text share a wire message; a change of text starts the next in the same POST."""
+    people = [Recipient(phone, text=text) for phone, text in zip(phones(5), "AABBA", strict=True)]
+    async with connect(webcom_gateway) as client:
+        await client.send_all(people, sender="ACME")
+
+    [request] = webcom_gateway.received
+    assert [("A", 2), ("B", 2), ("A", 1)] == [(m.text, len(m.phones)) for m in decode_request(request.body).message]
+
+
+async def test_personal_texts_reach_their_own_phones(connect: Connect, webcom_gateway: Gateway):
+    """Every recipient gets the text that was theirs, over many batches."""
+    people = [Recipient(phone, text=f"Hello {phone}") for phone in phones(50)]
+    async with connect(webcom_gateway, batch_size=8) as client:
+        await client.send_all(people, sender="ACME")
+
+    assert {phone: f"Hello {phone}" for phone in phones(50)} == {
+        sms.phone: sms.text for sms in webcom_gateway.ledger.sent
+    }
+
+
+async def test_batches_give_the_same_results_in_lists(connect: Connect, webcom_gateway: Gateway):
+    """`batches()` gives non-empty lists that make up the same results, after single ones have been read."""
+    async with connect(webcom_gateway, batch_size=5) as client, client.stream(phones(12), **SALE) as results:
+        first = await anext(results)
+        lists = [batch async for batch in results.batches()]
+
+    assert all(lists)
+    assert sorted(phones(12)) == sorted([first.phone] + [result.phone for batch in lists for result in batch])
+
+
+async def test_results_come_in_completion_order(connect: Connect, webcom_gateway: Gateway):
+    """A slow answer does not hold up the results of the quick ones."""
+    held = anyio.Event()
+    webcom_gateway.faults.script(Fault(until=held))
+    async with (
+        connect(webcom_gateway, batch_size=1, in_flight=2) as client,
+        client.stream(phones(3), **SALE) as results,
+    ):
+        quick = [(await anext(results)).phone, (await anext(results)).phone]
+        held.set()
+        slow = (await anext(results)).phone
+
+    assert {slow, *quick} == set(phones(3))
+    assert slow == next(phones(1))
+
+
+async def test_one_bad_recipient_does_not_stop_the_others(connect: Connect, webcom_gateway: Gateway):
+    """What cannot be sent to is a result with its reason; the rest of the batch goes."""
+    people = ["79612242243", "not a phone", Recipient("79612242244", "7x"), None, Recipient("79612242245", text="")]
+    async with connect(webcom_gateway) as client, client.stream(people, **SALE) as results:
+        seen = {result.reason: result async for result in results}
+
+    assert {Reason.NONE, Reason.BAD_PHONE, Reason.BAD_CLIENT_ID, Reason.BAD_RECIPIENT, Reason.BAD_TEXT} == set(seen)
+    assert "not a phone" == seen[Reason.BAD_PHONE].phone
+    assert {"not_sent": 4} == {o.value: n for o, n in results.report.outcomes.items() if n and o.value != "accepted"}
+    assert 1 == len(webcom_gateway.ledger)
+
+
+async def test_refusals_are_results_in_the_gateways_words(connect: Connect):
+    """A refused recipient is a result with reason and sentence, in Russian too; the others are accepted."""
+    gateway = Gateway(behaviour=Behaviour(language=Language.RUSSIAN, final_dot=True))
+    gateway.accounts[0].stop_list = {"79612242244"}
+    async with connect(gateway) as client, client.stream(phones(3), **SALE) as results:
+        [refused] = [result async for result in results if result.outcome is Outcome.REJECTED]
+
+    assert (Reason.STOP_LIST, "79612242244", None) == (refused.reason, refused.phone, refused.id_sms)
+    assert "Номер телефона присутствует в стоп-листе." == refused.error
+
+
+# ---------------------------------------------------------------------------- ids
+
+
+async def test_running_a_campaign_again_sends_nobody_twice(connect: Connect, webcom_gateway: Gateway):
+    """The same campaign on another client gives the same ids, and the gateway answers with the first `id_sms`."""
+    runs = []
+    for text in ("Sale!", "Sale, now with the typo mended!"):
+        async with (
+            connect(webcom_gateway) as client,
+            client.stream(phones(20), text=text, sender="ACME", campaign="spring") as results,
+        ):
+            runs.append({result.phone: result.id_sms async for result in results})
+
+    assert runs[0] == runs[1]
+    assert 20 == len(webcom_gateway.ledger) == webcom_gateway.ledger.repeats
+
+
+async def test_a_phone_twice_in_one_request_is_a_duplicate(connect: Connect, webcom_gateway: Gateway):
+    """An id is in one request at a time: the second item with it is not sent."""
+    async with connect(webcom_gateway) as client, client.stream(["79612242243"] * 2, **SALE) as results:
+        outcomes = [(result.outcome, result.reason) async for result in results]
+
+    assert {(Outcome.ACCEPTED, Reason.NONE), (Outcome.NOT_SENT, Reason.DUPLICATE)} == set(outcomes)
+    assert 1 == len(webcom_gateway.ledger)
+
+
+async def test_an_id_under_way_is_not_sent_by_another_worker(connect: Connect, webcom_gateway: Gateway):
+    """A phone whose request has no answer yet is a duplicate in the next batch too."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    async with (
+        connect(webcom_gateway, batch_size=1, in_flight=2) as client,
+        client.stream(["79612242243"] * 2, **SALE) as results,
+    ):
+        first = await anext(results)
+        held.set()
+        second = await anext(results)
+
+    assert (Reason.DUPLICATE, Outcome.ACCEPTED) == (first.reason, second.outcome)
+    assert 1 == len(webcom_gateway.ledger)
+
+
+async def test_a_key_tells_two_messages_to_one_phone_apart(connect: Connect, webcom_gateway: Gateway):
+    """One phone with two keys gets two messages."""
+    people = [Recipient("79612242243", key="order 1"), Recipient("79612242243", key="order 2")]
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all(people, campaign="orders", **SALE)
+
+    assert 2 == report.accepted == len(webcom_gateway.ledger)
+
+
+# ---------------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(close=True),
+        Fault(close=True, processed=True),
+        Fault(status=503),
+        Fault(status=502, body=b"<h1>Bad Gateway</h1>", processed=True),
+        Fault(body=b"<html>maintenance</html>"),
+        Fault(body=b"", processed=True),
+        Fault(body=b'{"information":[{"state":"send","id_sms":"1"}]}', processed=True),
+        Fault(status=429, headers={"retry-after": "1"}),
+    ],
+    ids=lambda fault: f"{fault.status or ''}{'closed' if fault.close else ''}{'processed' * fault.processed}",
+)
+async def test_a_transient_fault_costs_a_retry_and_no_second_sms(
+    connect: Connect, webcom_gateway: Gateway, fault: Fault
+):
+    """Whatever stood between us and the answer, asking again under the same ids gives everyone one SMS and its id."""
+    webcom_gateway.faults.script(fault)
+    async with connect(webcom_gateway) as client, client.stream(recipients(3), **SALE) as results:
+        seen = [result async for result in results]
+
+    assert ([2, 2, 2], 1) == ([result.attempts for result in seen], results.report.retries)
+    assert 3 == len(webcom_gateway.ledger)
+    assert agree(seen, webcom_gateway)
+    first, second = webcom_gateway.received
+    assert first.body == second.body
+
+
+async def test_what_stays_in_question_is_unknown(connect: Connect, webcom_gateway: Gateway):
+    """When no answer ever comes, the result claims nothing, although everything was sent; others go on."""
+    webcom_gateway.faults.script(*[Fault(close=True, processed=True)] * 3)
+    async with (
+        connect(webcom_gateway, attempts=3, in_flight=1, batch_size=2) as client,
+        client.stream(recipients(4), **SALE) as results,
+    ):
+        seen = [result async for result in results]
+
+    assert [Outcome.UNKNOWN] * 2 + [Outcome.ACCEPTED] * 2 == [result.outcome for result in seen]
+    assert [Reason.CONNECTION_LOST] * 2 == [result.reason for result in seen[:2]]
+    assert (2, 3) == (results.report.unknown, seen[0].attempts)
+
+
+async def test_a_refusal_after_a_lost_answer_does_not_settle_the_first_attempt(
+    connect: Connect, webcom_gateway: Gateway
+):
+    """Bad credentials on the second attempt say nothing about the first, which may have been processed."""
+    refused = b'{"error":"Incorrect login or password"}'
+    webcom_gateway.faults.script(Fault(close=True, processed=True), Fault(body=refused))
+    async with connect(webcom_gateway) as client, client.stream(recipients(2), **SALE) as results:
+        with pytest.raises(AuthenticationError):
+            seen = [await anext(results), await anext(results), await anext(results)]
+            pytest.fail(f"no end: {seen}")
+
+    assert (2, 0) == (results.report.unknown, results.report.not_sent)
+
+
+async def test_a_retry_waits_as_long_as_it_is_told(connect: Connect, webcom_gateway: Gateway):
+    """`Retry-After` is obeyed, and the jitter of the back-off comes on top."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    webcom_gateway.faults.script(Fault(status=503, headers={"retry-after": "7"}), Fault(status=503))
+    clock = still_clock(sleep=sleep, random=lambda: 0.5)
+    async with connect(webcom_gateway, clock=clock, wait_initial=1.0) as client:
+        await client.send_all(phones(1), **SALE)
+
+    assert [7.5, 1.0] == waited
+
+
+# ---------------------------------------------------------------------------- what ends a campaign
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda gateway: setattr(gateway.accounts[0], "locked", True), AccountLocked),
+        (lambda gateway: setattr(gateway.accounts[0], "token", "another"), AuthenticationError),
+        (lambda gateway: setattr(gateway.accounts[0], "balance", 0), OutOfBalance),
+        (lambda gateway: setattr(gateway.accounts[0], "blocked", True), AccountLocked),
+    ],
+    ids=["locked", "bad token", "no balance", "blocked"],
+)
+async def test_what_would_burn_everyone_ends_the_campaign(connect: Connect, change: Callable, error: type[Exception]):
+    """An account-level refusal stops within one round of requests; the error carries the report so far."""
+    gateway = Gateway()
+    async with connect(gateway, batch_size=5, in_flight=2) as client:
+        change(gateway)
+        with pytest.raises(error) as caught:
+            await client.send_all(phones(10_000), **SALE)
+
+    report = caught.value.report
+    assert isinstance(report, Report)
+    assert 1 <= gateway.requests <= 2
+    assert report.recipients == report.not_sent <= 15
+    assert not report.complete
+    assert not gateway.ledger.sent
+
+
+async def test_results_before_the_end_are_read_before_the_error(connect: Connect):
+    """When the money runs out half-way through a batch, those before it are accepted and read first."""
+    gateway = Gateway()
+    gateway.accounts[0].balance = 3
+    seen: list[SendResult] = []
+    async with connect(gateway, batch_size=5, in_flight=1) as client, client.stream(phones(20), **SALE) as results:
+        with pytest.raises(OutOfBalance):
+            while True:
+                seen.append(await anext(results))
+
+    assert [Outcome.ACCEPTED] * 3 + [Outcome.NOT_SENT] * 2 == [result.outcome for result in seen]
+    assert agree(seen, gateway)
+
+
+async def test_no_connection_ends_the_campaign_and_nothing_was_sent(connect_to: Connect, unused_port: int):
+    """Nobody listens: the batch is not sent, and the campaign ends instead of trying every batch in vain."""
+    async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2, in_flight=2) as client:
+        with pytest.raises(GatewayUnavailable) as caught:
+            await client.send_all(phones(2_000), **SALE)
+
+    assert caught.value.report is not None
+    assert (0, 0) == (caught.value.report.accepted, caught.value.report.unknown)
+    assert caught.value.report.not_sent == caught.value.report.recipients
+
+
+async def test_the_sources_own_error_comes_out_bare(connect: Connect, webcom_gateway: Gateway):
+    """A source that fails ends the campaign with its own exception; what it had yielded is accounted for."""
+
+    def failing() -> Iterator[str]:
+        yield from phones(7)
+        raise LookupError("the database went away")
+
+    seen: list[SendResult] = []
+    async with connect(webcom_gateway, batch_size=5) as client, client.stream(failing(), **SALE) as results:
+        with pytest.raises(LookupError, match="the database went away"):
+            while True:
+                seen.append(await anext(results))
+
+    assert sorted(phones(7)) == sorted(result.phone for result in seen)
+    assert agree(seen, webcom_gateway)
+    assert not results.report.complete
+
+
+async def test_a_halt_does_not_wait_for_a_source_that_hangs(connect: Connect, webcom_gateway: Gateway):
+    """A worker that waits for a slow source is called back when another one meets the end."""
+    never = anyio.Event()
+
+    async def slow() -> AsyncIterator[str]:
+        yield "79612242243"
+        await never.wait()
+        yield "79612242244"
+
+    webcom_gateway.accounts[0].locked = True
+    async with connect(webcom_gateway, batch_size=1) as client:
+        with anyio.fail_after(10), pytest.raises(AccountLocked):
+            await client.send_all(slow(), **SALE)
+
+
+# ---------------------------------------------------------------------------- leaving early
+
+
+async def test_break_leaves_everything_accounted_for(connect: Connect, webcom_gateway: Gateway):
+    """After a `break`, what reached the ledger is read, unread or unknown: nothing else."""
+    read: list[SendResult] = []
+    async with connect(webcom_gateway, batch_size=5) as client:
+        async with client.stream(phones(1_000), **SALE) as results:
+            async for result in results:
+                read.append(result)
+                break
+        assert (await client.send("79612242243", **SALE)).outcome is Outcome.ACCEPTED  # the client is as good as new
+        webcom_gateway.ledger.sent.pop()
+
+    assert agree(read + results.unread, webcom_gateway)
+    assert len(read + results.unread) == results.report.recipients < 1_000
+    assert not results.report.complete
+
+
+async def test_an_exception_in_the_body_comes_out_bare(connect: Connect, webcom_gateway: Gateway):
+    """The body's own exception is what the caller sees, not a group of it, and not twice."""
+    error = ZeroDivisionError("the body's own")
+    with pytest.raises(ZeroDivisionError) as caught:
+        async with connect(webcom_gateway, batch_size=1) as client, client.stream(phones(100), **SALE) as results:
+            async for _ in results:
+                raise error
+
+    assert error is caught.value
+    assert results.report.recipients == 1 + len(results.unread)
+
+
+async def test_requests_under_way_get_a_grace(connect: Connect, webcom_gateway: Gateway):
+    """When a time-out around a stream strikes, requests under way may still be answered, and are counted."""
+    held = anyio.Event()
+    arrived = anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held, processed=True))
+    async with connect(webcom_gateway, in_flight=1, batch_size=5) as client:
+        with anyio.CancelScope() as scope:
+            async with client.stream(phones(10), **SALE) as results, anyio.create_task_group() as tasks:
+                await arrived.wait()
+                tasks.start_soon(_set_soon, held)
+                scope.cancel()
+                await anyio.sleep_forever()
+
+    assert scope.cancelled_caught
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results.unread}
+    assert 5 == len(webcom_gateway.ledger) == results.report.accepted
+    assert agree(results.unread, webcom_gateway)
+
+
+async def _set_soon(event: anyio.Event) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.lowlevel.checkpoint()
+        event.set()
+
+
+async def test_what_outlasts_the_grace_is_unknown(connect: Connect, webcom_gateway: Gateway):
+    """A request that is not answered within the grace may have been processed, and is counted so."""
+    arrived = anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
+    async with connect(webcom_gateway, in_flight=1, batch_size=5, grace=0.05) as client:
+        async with client.stream(phones(12), **SALE) as results:
+            await arrived.wait()
+
+    assert (5, 0) == (results.report.unknown, results.report.accepted)
+    assert {Reason.CANCELLED} == {result.reason for result in results.unread}
+
+
+async def test_nothing_leaves_after_the_stream_was_left(connect: Connect, webcom_gateway: Gateway):
+    """A batch that waits for its turn when the stream is left is not sent, and is counted so."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    async with (
+        connect(webcom_gateway, in_flight=1, batch_size=2, grace=0) as client,
+        anyio.create_task_group() as group,
+    ):
+
+        async def other() -> None:
+            async with client.stream(recipients(2), **SALE) as results:
+                await anyio.sleep_forever()
+            pytest.fail(f"{results} did not end")
+
+        group.start_soon(other)
+        await arrived.wait()
+        async with client.stream(phones(2), **SALE) as results:
+            await anyio.wait_all_tasks_blocked()  # its worker waits for the one place in flight
+        group.cancel_scope.cancel()
+
+    assert (2, 0) == (results.report.not_sent, results.report.requests)
+    assert 1 == webcom_gateway.requests
+
+
+async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_gateway: Gateway):
+    """However a stream is left, the tasks that run afterwards are those that ran before."""
+    async with connect(webcom_gateway, batch_size=1) as client:
+        before = {task.id for task in anyio.get_running_tasks()}
+        async with client.stream(async_phones(50), **SALE) as results:
+            await anext(results)
+        with anyio.move_on_after(0):
+            async with client.stream(async_phones(50), **SALE) as results:
+                await anext(results)
+        with pytest.raises(KeyError):
+            async with client.stream(async_phones(50), **SALE) as results:
+                raise KeyError
+
+        assert before == {task.id for task in anyio.get_running_tasks()}
+
+
+async def test_cancellation_at_every_step_loses_nothing(connect: Connect):
+    """Cancelled after 0, 1, 2, … turns of the loop, a campaign accounts for everything that the ledger holds."""
+    turns = 0
+    complete = False
+    while not complete:
+        gateway = Gateway()
+        read: list[SendResult] = []
+        opened: list[Results] = []
+        with anyio.CancelScope() as scope:
+            async with connect(gateway, batch_size=3, in_flight=2) as client, anyio.create_task_group() as group:
+                group.start_soon(_cancel_after, turns, scope)
+                await _read_all(client.stream(phones(9), **SALE), opened, read)
+                group.cancel_scope.cancel()
+        everything = read + [result for results in opened for result in results.unread]
+        accepted = {result.phone for result in everything if result.outcome is Outcome.ACCEPTED}
+        unknown = {result.phone for result in everything if result.outcome is Outcome.UNKNOWN}
+        sent = {sms.phone for sms in gateway.ledger.sent}
+        assert accepted <= sent <= accepted | unknown
+        assert len(everything) == sum(results.report.recipients for results in opened)
+        complete = len(read) == 9
+        turns += 1
+
+    assert turns > 5
+
+
+async def _read_all(campaign: Campaign, opened: list[Results], read: list[SendResult]) -> None:
+    async with campaign as results:
+        opened.append(results)
+        async for result in results:
+            read.append(result)
+
+
+async def _cancel_after(turns: int, scope: anyio.CancelScope) -> None:
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+# ---------------------------------------------------------------------------- backpressure, progress, limits
+
+
+async def test_a_slow_reader_slows_the_sending_down(connect: Connect, webcom_gateway: Gateway):
+    """While nobody reads, at most one batch per request in flight is taken from the source."""
+    async with (
+        connect(webcom_gateway, batch_size=10, in_flight=3) as client,
+        client.stream(phones(10_000), **SALE) as results,
+    ):
+        await anyio.wait_all_tasks_blocked()
+        assert 30 == results.progress.taken == len(webcom_gateway.ledger)
+        await anext(results)
+        await anyio.wait_all_tasks_blocked()
+        assert 40 == results.progress.taken
+
+
+async def test_no_more_requests_are_under_way_than_allowed(connect: Connect, webcom_gateway: Gateway):
+    """The limit is the client's: two campaigns and a single message share it."""
+    held = anyio.Event()
+    webcom_gateway.faults.sometimes(1.0, Fault(until=held))
+    async with connect(webcom_gateway, batch_size=1, in_flight=3) as client:
+        async with client.stream(phones(5), **SALE) as one, client.stream(phones(5), **SALE) as two:
+            await anyio.wait_all_tasks_blocked()
+            assert 3 == webcom_gateway.requests == one.progress.in_flight + two.progress.in_flight
+            held.set()
+            seen = [result async for result in one] + [result async for result in two]
+
+    assert 10 == len(seen) == len(webcom_gateway.ledger)
+
+
+async def test_progress_and_report_count_the_same(connect: Connect):
+    """The report has outcomes, reasons, requests, retries, seconds and the rate."""
+    gateway = Gateway()
+    gateway.accounts[0].stop_list = set(list(phones(100))[:10])
+    gateway.faults.script(Fault(status=503))
+    ticks = iter(range(10_000))
+    clock = still_clock(monotonic=lambda: float(next(ticks)))
+    async with connect(gateway, clock=clock, batch_size=50, in_flight=1) as client:
+        async with client.stream(phones(100), campaign="spring", **SALE) as results:
+            seen = [result async for result in results]
+            assert (100, 0) == (results.progress.recipients, results.progress.in_flight)
+    report = results.report
+
+    assert (100, 90, 10) == (len(seen), report.accepted, report.rejected)
+    assert {Reason.STOP_LIST: 10} == report.reasons
+    assert (3, 1, "spring") == (report.requests, report.retries, report.campaign)
+    assert report.seconds > 0
+    assert report.recipients_per_second == pytest.approx(100 / report.seconds)
+    assert "90 accepted, 10 rejected" in str(report)
+
+
+# ---------------------------------------------------------------------------- bad calls
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"text": "", "sender": "ACME"}, "text is empty"),
+        ({"text": "Sale!", "sender": " "}, "sender is empty"),
+        ({"text": "Sale!"}, "sender= is missing"),
+        ({"text": "Sale!", "sender": "TWELVE CHARS"}, "has 12 characters"),
+        ({"sender": "TWELVE CHARS"}, "has 12 characters"),
+        ({"text": "Sale!", "sender": "ACME", "message": message()}, "not both"),
+        ({"text": "Sale!", "sender": "ACME", "campaign": ""}, "campaign is ''"),
+    ],
+)
+async def test_a_bad_call_raises_before_anything_is_sent(
+    connect: Connect, webcom_gateway: Gateway, call: dict, words: str
+):
+    """What is wrong with the call is said at the call, and nothing leaves."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=words):
+            client.stream(phones(1), **call)
+
+    assert 0 == webcom_gateway.requests
+
+
+@pytest.mark.parametrize("source", ["79612242243", b"79612242243", Recipient("79612242243"), 79612242243, None])
+async def test_a_single_phone_is_no_source(connect: Connect, webcom_gateway: Gateway, source: object):
+    """A lone phone would be taken apart into digits: the error says to put it in a list."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=r"put it in a list|must be an iterable"):
+            client.stream(source, **SALE)  # type: ignore[arg-type]
+
+
+async def test_iterating_an_unopened_campaign_shows_the_right_form(connect: Connect, webcom_gateway: Gateway):
+    """`async for` straight over `client.stream(…)` raises a TypeError that shows how it is done."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(TypeError, match=r"async with client\.stream"):
+            async for _ in client.stream(phones(1), **SALE):  # type: ignore[attr-defined]
+                pytest.fail("it is no iterator")
+
+
+async def test_a_campaign_is_entered_once(connect: Connect, webcom_gateway: Gateway):
+    """Entering the same campaign again is refused, because its source is used up."""
+    async with connect(webcom_gateway) as client:
+        campaign = client.stream(phones(1), **SALE)
+        async with campaign:
+            pass
+        with pytest.raises(UsageError, match="entered once"):
+            async with campaign:
+                pass
+
+
+async def test_a_closed_client_says_so(connect: Connect, webcom_gateway: Gateway):
+    """A client that was closed refuses every call."""
+    async with connect(webcom_gateway) as client:
+        pass
+
+    with pytest.raises(UsageError, match="closed"):
+        client.stream(phones(1), **SALE)
+    with pytest.raises(UsageError, match="closed"):
+        await client.send("79612242243", **SALE)
+    with pytest.raises(UsageError, match="closed"):
+        async with client:
+            pass
+
+
+def test_a_client_belongs_to_one_event_loop(anyio_backend_name: str, webcom_gateway: Gateway):
+    """Used from another event loop than the first one, a client refuses instead of hanging."""
+    client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway))
+
+    async def send() -> SendResult:
+        return await client.send("79612242243", **SALE)
+
+    assert Outcome.ACCEPTED is anyio.run(send, backend=anyio_backend_name).outcome
+    with pytest.raises(UsageError, match="another event loop"):
+        anyio.run(send, backend=anyio_backend_name)

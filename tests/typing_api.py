@@ -1,0 +1,60 @@
+"""The public surface as callers use it: checked by two type checkers, never run."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+import httpx2
+
+from webcom_async import (
+    Channel,
+    Message,
+    Outcome,
+    Reason,
+    Recipient,
+    Report,
+    SendResult,
+    WebcomClient,
+)
+from webcom_async.emulator import Gateway, GatewayTransport
+
+
+def some() -> Iterator[Recipient]:
+    """Recipients from a generator."""
+    yield Recipient("79612242243", key="order 17", text="Your order is ready")
+
+
+async def more() -> AsyncIterator[str]:
+    """Phones from an async generator."""
+    yield "79612242243"
+
+
+async def one(client: WebcomClient) -> None:
+    """One message."""
+    result = await client.send("+7 961 224-22-43", "Code 1234", sender="ACME")
+    assert_type(result, SendResult)
+    assert_type(result.outcome, Outcome)
+    assert_type(result.reason, Reason)
+    assert_type(result.id_sms, str | None)
+
+
+async def many(client: WebcomClient) -> None:
+    """A campaign, in every form that a source may have."""
+    until = datetime.now(UTC) + timedelta(hours=2)
+    async with client.stream(more(), text="Sale!", sender="ACME", validity_period=until) as results:
+        async for result in results:
+            assert_type(result, SendResult)
+        async for batch in results.batches():
+            assert_type(batch, list[SendResult])
+    message = Message(type_send_1=Channel.VIBER, sender="ACME", text="Sale!", button_viber="Go")
+    assert_type(await client.send_all(some(), message=message, campaign="spring"), Report)
+    assert_type(await client.send_all([79612242243, "79612242244"], text="Sale!", sender="ACME"), Report)
+
+
+async def clients() -> None:
+    """Every way to make a client."""
+    WebcomClient.from_env(in_flight=8)
+    WebcomClient(login="login", password="password", base_url="https://my3.webcom.mobi", path="/json/")
+    WebcomClient(token="token", http_client=httpx2.AsyncClient())
+    gateway = Gateway()
+    WebcomClient(token=gateway.token, transport=GatewayTransport(gateway))

@@ -11,6 +11,8 @@ the source is counted with the outcome that is known.
 
 import logging
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import anyio
 from anyio import CancelScope
@@ -33,7 +35,7 @@ from webcom_async.options import Options
 
 __all__ = ["Flight", "Line", "Sender"]
 
-logger = logging.getLogger("webcom_async")
+logger: logging.Logger = logging.getLogger("webcom_async")
 
 _REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
 _REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
@@ -59,7 +61,7 @@ class Line:
         self.options = options
         self.clock = clock
         self.under_way: set[ClientIdSms] = set()
-        self.limiter = anyio.CapacityLimiter(options.in_flight)
+        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(options.in_flight)
         self._credentials = credentials
 
     def payload(self, messages: bytes) -> Payload:
@@ -191,7 +193,7 @@ class Sender:
         self._tally = tally
         self._waiting: deque[object] = deque()
         self._pulling = anyio.Lock()
-        self._flights: set[CancelScope] = set()
+        self._waits: set[CancelScope] = set()
         self._shields: set[CancelScope] = set()
         self._tasks = anyio.create_task_group()
 
@@ -216,7 +218,7 @@ class Sender:
         finally:
             while self._waiting:
                 self._record(self._unsent(self._cut(), Reason.CANCELLED))
-            with CancelScope(shield=True, deadline=deadline):
+            with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
     async def _work(self, outbox: ObjectSendStream[list[SendResult]]) -> None:
@@ -244,7 +246,8 @@ class Sender:
     async def _pull(self) -> None:
         held = len(self._waiting)
         try:
-            await self._source.fill(self._waiting, self._line.options.batch_size)
+            with self._interruptible():
+                await self._source.fill(self._waiting, self._line.options.batch_size)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
         finally:
@@ -260,15 +263,13 @@ class Sender:
             return self._record(self._unsent(batch, Reason.HALTED), batch)
         flight = Flight(self._line, batch, self._tally, self._shields)
         results: list[SendResult] = []
-        with CancelScope() as scope:
-            self._flights.add(scope)
+        with self._interruptible():
             try:
                 results = await flight.run()
             except BaseException:
                 results = flight.unfinished(Reason.CANCELLED if self.failure is None else Reason.HALTED)
                 raise
             finally:
-                self._flights.discard(scope)
                 results = self._record(batch.unusable + results, batch)
         if flight.halt is not None:
             self._halt(flight.halt)
@@ -290,5 +291,15 @@ class Sender:
         if self.failure is None:
             self.failure = failure
             logger.warning("campaign_halted", extra={"error": type(failure).__name__})
-            for flight in self._flights:
-                flight.cancel()
+            for scope in self._waits:
+                scope.cancel()
+
+    @contextmanager
+    def _interruptible(self) -> Generator[None, None, None]:
+        """Let `_halt` end what is awaited in the block; requests under way have a shield of their own."""
+        with CancelScope() as scope:
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)

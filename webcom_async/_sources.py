@@ -31,7 +31,7 @@ class Source:
     """
 
     def __init__(self, items: RecipientSource) -> None:
-        self.exhausted = False
+        self.exhausted: bool = False
         self._sync: Iterator[object] | None = None
         self._async: AsyncIterator[object] | None = None
         # Text is iterable too, one character at a time.

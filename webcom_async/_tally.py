@@ -27,11 +27,11 @@ class Tally:
     """
 
     def __init__(self, campaign: str, now: float) -> None:
-        self.exhausted = False
-        self.taken = 0
-        self.in_flight = 0
-        self.requests = 0
-        self.retries = 0
+        self.exhausted: bool = False
+        self.taken: int = 0
+        self.in_flight: int = 0
+        self.requests: int = 0
+        self.retries: int = 0
         self._campaign = campaign
         self._started = now
         self._last = now

@@ -203,10 +203,15 @@ class HttpTransport:
 
 async def _whole(response: AsyncResponse, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > max_bytes:
-            raise ReplyError(f"the answer is over {max_bytes} bytes")
+    with anyio.CancelScope() as scope:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > max_bytes:
+                # Ends the innermost read, and with it every generator around it; leaving the loop would end only one.
+                scope.cancel()
+                body.clear()
+    if scope.cancel_called:
+        raise ReplyError(f"the answer is over {max_bytes} bytes")
     return bytes(body)
 
 

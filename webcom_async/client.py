@@ -30,7 +30,7 @@ from webcom_async.options import OptionFields, Options
 
 __all__ = ["WebcomClient"]
 
-logger = logging.getLogger("webcom_async")
+logger: logging.Logger = logging.getLogger("webcom_async")
 
 
 class WebcomClient:

@@ -140,13 +140,13 @@ class Gateway:
         latency: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.accounts = list(accounts) or [Account()]
-        self.behaviour = behaviour or Behaviour()
+        self.accounts: list[Account] = list(accounts) or [Account()]
+        self.behaviour: Behaviour = behaviour or Behaviour()
         self.latency = latency
-        self.ledger = Ledger()
-        self.faults = Faults(seed)
+        self.ledger: Ledger = Ledger()
+        self.faults: Faults = Faults(seed)
         self.received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
-        self.requests = 0
+        self.requests: int = 0
         self._numbers = count(1_000_001)
         self._used: dict[tuple[str, str], str] = {}
 

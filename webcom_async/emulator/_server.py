@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from webcom_async.emulator._asgi import GatewayApp, Scope
 from webcom_async.emulator._gateway import Gateway
 
-__all__ = ["listen", "run_server", "serve"]
+__all__ = ["Stop", "listen", "run_server", "serve"]
 
 _KEEP_ALIVE_SECONDS = 75  # nginx's default
 
@@ -32,9 +32,26 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return socket.create_server((host, port), backlog=1024)
 
 
-def run_server(gateway: Gateway, listener: socket.socket) -> None:
-    """Answer on *listener* until Ctrl-C or SIGTERM."""
-    _server(gateway).run(sockets=[listener])
+class Stop:
+    """A server's end, for whoever is to bring it about. Call it, from any thread."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.server: uvicorn.Server | None = None
+
+    def __call__(self) -> None:
+        """End the server now, or as soon as it has begun."""
+        self.requested = True
+        if self.server is not None:
+            self.server.should_exit = True
+            self.server.force_exit = True
+
+
+def run_server(gateway: Gateway, listener: socket.socket, stop: Stop) -> None:
+    """Answer on *listener* until Ctrl-C, SIGTERM or *stop*."""
+    stop.server = _server(gateway)
+    if not stop.requested:
+        stop.server.run(sockets=[listener])
 
 
 @contextmanager
@@ -46,15 +63,14 @@ def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator
         OSError: The port is taken, or the host is not this machine's.
     """
     listener = listen(host, port)
-    server = _server(gateway)
+    stop = Stop()
     # It listens already: a client that comes before the thread is up waits in the backlog.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="webcom-emulator")
+    thread = threading.Thread(target=run_server, args=(gateway, listener, stop), name="webcom-emulator")
     thread.start()
     try:
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
-        server.force_exit = True
+        stop()
         thread.join()
         listener.close()
 

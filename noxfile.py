@@ -1,0 +1,104 @@
+"""
+Every check of the project: `nox` runs them all, `nox -s NAME` runs one.
+
+An interpreter that is not installed is skipped, and nox says so; those that pyenv keeps are found without its shims.
+"""
+
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
+GROUPS = PROJECT["dependency-groups"]
+PYTHONS = nox.project.python_versions(PROJECT)
+OLDEST = PYTHONS[0]
+PACKAGE = "webcom_async"
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.stop_on_first_error = False
+
+pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+for version in PYTHONS:
+    found = sorted(pyenv.glob(f"{version}.*/bin"))
+    os.environ["PATH"] += "".join(f"{os.pathsep}{folder}" for folder in found)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite, with all extras, on every interpreter."""
+    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def bare(session: nox.Session) -> None:
+    """The suite without any extra: what needs one is skipped, the rest must pass."""
+    session.install("-e", ".", *GROUPS["tests"])
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def httpx(session: nox.Session) -> None:
+    """The suite with a caller's own `httpx.AsyncClient`, and with a caller's own `httpx2.AsyncClient`."""
+    session.install("-e", ".[cli]", "httpx>=0.28", *GROUPS["tests"])
+    session.run("pytest", "--http=httpx", *session.posargs)
+    session.run("pytest", "--http=httpx2", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """The suite with the lowest versions that the package allows of what it needs itself."""
+    needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["cli"]
+    lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
+    session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def wheel(session: nox.Session) -> None:
+    """The suite against the built wheel: the checkout's own package is out of reach."""
+    session.install("build", *GROUPS["tests"])
+    built = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
+    [file] = built.glob("*.whl")
+    session.install(f"{file}[cli]")
+    elsewhere = built / "suite"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
+    session.chdir(elsewhere)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def lint(session: nox.Session) -> None:
+    """Style, spelling and the project file."""
+    session.install(*GROUPS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell", PACKAGE, "tests", "benchmarks", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+    session.run("validate-pyproject", "pyproject.toml")
+
+
+@nox.session(python=OLDEST)
+def typing(session: nox.Session) -> None:
+    """Two strict type checkers on the package and on its public surface as a caller sees it."""
+    extra = [requirement for requirement in GROUPS["typing"] if isinstance(requirement, str)]
+    # Not editable: `--verifytypes` looks at an installed package.
+    session.install(".[cli]", *extra, *GROUPS["tests"])
+    session.run("basedpyright")
+    session.run("basedpyright", "--ignoreexternal", "--verifytypes", PACKAGE)
+    session.run("mypy")
+
+
+@nox.session(python=OLDEST, default=False)
+def bench(session: nox.Session) -> None:
+    """The benchmarks; figures are compared within one run only."""
+    session.install("-e", ".[cli]")
+    session.run("python", "-m", "benchmarks", *session.posargs)

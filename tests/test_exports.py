@@ -1,0 +1,59 @@
+"""The public surface is what it says it is."""
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import webcom_async
+from tests.test_layers import modules
+
+
+def test_the_list_of_exports_is_sorted_and_complete():
+    """Everything listed is there, once and in order."""
+    assert sorted(set(webcom_async.__all__)) == webcom_async.__all__
+    assert all(hasattr(webcom_async, name) for name in webcom_async.__all__)
+
+
+def test_every_public_module_lists_what_it_exports():
+    """`__all__` of each importable module names what is there."""
+    needs_extra = {"cli._app", "cli._display", "cli._demo", "cli._emulate", "cli._sending", "emulator._server"}
+    for name in modules():
+        if name in needs_extra | {"__main__", "__init__"}:
+            continue
+        module = importlib.import_module(f"webcom_async.{name}")
+        assert all(hasattr(module, export) for export in module.__all__), name
+
+
+def test_every_error_is_exported():
+    """Whatever can be raised can be caught by name."""
+    errors = importlib.import_module("webcom_async.errors")
+
+    assert set(errors.__all__) <= set(webcom_async.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in webcom_async.__all__ if not name.startswith("_")])
+def test_every_export_has_a_docstring(name: str):
+    """What a user can import says what it is for."""
+    assert getattr(webcom_async, name).__doc__ or name == "RecipientSource"
+
+
+def test_the_version_is_the_installed_one():
+    """`__version__` is written once."""
+    assert version("webcom-async") == webcom_async.__version__
+
+
+def test_the_package_is_typed():
+    """Type checkers are told to believe the annotations."""
+    assert Path(webcom_async.__file__).with_name("py.typed").is_file()
+
+
+def test_importing_the_package_needs_no_extra():
+    """The core imports none of the optional libraries, and no event loop but the standard one."""
+    code = "import sys, webcom_async, webcom_async.emulator; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set() == {"uvicorn", "cyclopts", "rich", "trio", "pytest"} & set(loaded)

@@ -1,0 +1,152 @@
+"""The structure of the package: imports point down, and each third-party library has its doors."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import webcom_async
+
+PACKAGE = Path(webcom_async.__file__).parent
+
+# From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
+LAYERS = [
+    ["_reasons", "_untrusted", "_clock"],
+    ["errors"],
+    ["_phones"],
+    ["_client_ids"],
+    ["models", "credentials", "options"],
+    ["_wire", "_sources", "_tally"],
+    ["_batching", "_policy", "_transport"],
+    ["_retry"],
+    ["_sender"],
+    ["campaign"],
+    ["client"],
+    ["pytest_plugin", "cli", "__main__"],
+]
+# Beside the client, sharing its words and wire, and nothing of its conduct.
+EMULATOR_MAY_USE = {"_reasons", "errors", "_phones", "models", "credentials", "_wire"}
+CORE = {module for row in LAYERS[:-1] for module in row}
+
+DOORS = {
+    "httpx2": {"_transport"},
+    "tenacity": {"_retry"},
+    "uvicorn": {"emulator._server"},
+    "cyclopts": {"cli._app"},
+    "rich": {"cli._display"},
+    "pytest": {"pytest_plugin"},
+    "anyio": {
+        "_clock",
+        "_transport",
+        "_sender",
+        "campaign",
+        "client",
+        "emulator._conversation",
+        "cli._sending",
+    },
+    "msgspec": {
+        "_clock",
+        "models",
+        "options",
+        "_wire",
+        "_batching",
+        "_tally",
+        "emulator._faults",
+        "emulator._gateway",
+        "emulator._ledger",
+        "cli._display",
+        "cli._emulate",
+    },
+}
+PURE = [
+    "_reasons",
+    "_untrusted",
+    "_phones",
+    "_client_ids",
+    "_batching",
+    "_wire",
+    "_policy",
+    "_tally",
+    "models",
+    "errors",
+]
+IMPURE_STDLIB = {"time", "random", "socket", "asyncio", "threading", "logging", "os", "subprocess", "sqlite3", "ssl"}
+
+
+def modules() -> Iterator[str]:
+    """Yield the dotted names of the package's modules, without the package's own."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__")
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield the dotted names that *module* imports when it runs, wherever in it."""
+    path = PACKAGE.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    for_checkers = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    never_run = {inner for node in for_checkers for inner in ast.walk(node)}
+    for node in set(ast.walk(tree)) - never_run:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert 0 == node.level, f"{module} imports relatively"
+            yield node.module or ""
+            if node.module is not None and node.module.startswith("webcom_async"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(module: str) -> set[str]:
+    """Return the first level of what *module* imports of the package."""
+    found = {name.split(".")[1] for name in imports(module) if name.startswith("webcom_async.")}
+    return {name for name in found if any(name == known.split(".")[0] for known in modules())}
+
+
+def rank(module: str) -> int:
+    """Return how high *module* stands."""
+    return next(row for row, names in enumerate(LAYERS) if module.split(".", maxsplit=1)[0] in names)
+
+
+def test_every_module_has_a_layer():
+    """A new module is given its place before it is used."""
+    known = CORE | {"emulator"} | set(LAYERS[-1])
+
+    assert [] == [module for module in modules() if module.split(".")[0] not in known | {"__init__"}]
+
+
+@pytest.mark.parametrize("module", sorted(CORE))
+def test_imports_point_down(module: str):
+    """What a module imports of the package stands below it."""
+    assert set() == {name for name in own(module) if name not in CORE or rank(name) >= rank(module)}
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("emulator")])
+def test_the_emulator_shares_the_wire_and_no_conduct(module: str):
+    """The emulator is the client's judge: it may not lean on how the client behaves."""
+    assert set() <= own(module) - {"emulator"} <= EMULATOR_MAY_USE
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_third_party_libraries_come_in_through_their_doors(module: str):
+    """A library is imported where its door is, and nowhere else."""
+    used = {name.split(".")[0] for name in imports(module)} & set(DOORS)
+
+    assert set() == {library for library in used if module not in DOORS[library]}
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_every_door_is_used(library: str):
+    """A door that nobody uses any more is taken off the list."""
+    users = {module for module in modules() if library in {name.split(".")[0] for name in imports(module)}}
+
+    assert DOORS[library] == users
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_touch_nothing(module: str):
+    """No socket, clock, sleep, chance or logger below the effects."""
+    assert set() == {name.split(".")[0] for name in imports(module)} & (IMPURE_STDLIB | {"anyio", "httpx2"})

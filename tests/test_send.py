@@ -1,0 +1,245 @@
+"""One message, awaited: `client.send`."""
+
+import anyio
+import pytest
+
+from tests.builders import NOW, message
+from tests.conftest import Connect
+from webcom_async import (
+    AuthenticationError,
+    ConfigurationError,
+    GatewayUnavailable,
+    InputError,
+    Outcome,
+    OutOfBalance,
+    Reason,
+    RedirectRefused,
+)
+from webcom_async._wire import decode_request
+from webcom_async.emulator import Behaviour, Fault, Gateway
+
+pytestmark = pytest.mark.anyio
+
+CODE = {"text": "Code 1234", "sender": "ACME"}
+
+
+async def test_one_message_is_sent_and_answered(connect: Connect, webcom_gateway: Gateway):
+    """The result has the normalised phone and the gateway's id, and the ledger has the one SMS."""
+    async with connect(webcom_gateway) as client:
+        result = await client.send("+7 961 224-22-43", "Code 1234", sender="ACME")
+
+    [sms] = webcom_gateway.ledger.sent
+    assert (Outcome.ACCEPTED, "79612242243", 1) == (result.outcome, result.phone, result.attempts)
+    assert (result.id_sms, result.client_id_sms, "Code 1234", "ACME") == (
+        sms.id_sms,
+        sms.client_id_sms,
+        sms.text,
+        sms.sender,
+    )
+
+
+@pytest.mark.parametrize("path", ["/json", "/json/"])
+async def test_both_paths_are_reachable(connect: Connect, webcom_gateway: Gateway, path: str):
+    """`/json` and `/json/` are a matter of configuration."""
+    async with connect(webcom_gateway, path=path) as client:
+        await client.send("79612242243", **CODE)
+
+    assert path == webcom_gateway.received[0].path
+
+
+async def test_the_header_is_the_documented_one(connect: Connect, webcom_gateway: Gateway):
+    """The body goes out as `text/json; charset=utf-8`."""
+    async with connect(webcom_gateway) as client:
+        await client.send("79612242243", **CODE)
+
+    assert "text/json; charset=utf-8" == webcom_gateway.received[0].headers["content-type"]
+
+
+async def test_login_and_password_stand_in_the_body_without_a_token(connect: Connect, webcom_gateway: Gateway):
+    """Either a token or the pair is sent, never an empty third."""
+    async with connect(webcom_gateway, token=None, login="emulator-login", password="emulator-password") as client:
+        await client.send("79612242243", **CODE)
+
+    request = decode_request(webcom_gateway.received[0].body)
+    assert ("emulator-login", "emulator-password", None) == (request.login, request.password, request.token)
+    assert b"token" not in webcom_gateway.received[0].body
+
+
+async def test_the_same_campaign_and_key_send_one_sms(connect: Connect, webcom_gateway: Gateway):
+    """A web backend that repeats a call under the same campaign and key gets the first SMS's id."""
+    async with connect(webcom_gateway) as client:
+        first = await client.send("79612242243", campaign="codes", key="login 17", **CODE)
+        again = await client.send("79612242243", campaign="codes", key="login 17", **CODE)
+        other = await client.send("79612242243", campaign="codes", key="login 18", **CODE)
+
+    assert first.id_sms == again.id_sms != other.id_sms
+    assert 2 == len(webcom_gateway.ledger)
+
+
+async def test_without_campaign_or_id_every_call_is_a_new_sms(connect: Connect, webcom_gateway: Gateway):
+    """Two codes to one phone are two messages."""
+    async with connect(webcom_gateway) as client:
+        ids = {(await client.send("79612242243", **CODE)).client_id_sms for _ in range(2)}
+
+    assert 2 == len(ids) == len(webcom_gateway.ledger)
+
+
+async def test_a_given_id_goes_on_the_wire_in_quotes(connect: Connect, webcom_gateway: Gateway):
+    """The caller's own id, text or number, is sent as digits in quotes."""
+    async with connect(webcom_gateway) as client:
+        await client.send("79612242243", client_id_sms=101, **CODE)
+
+    assert b'"client_id_sms":"101"' in webcom_gateway.received[0].body
+
+
+async def test_a_refused_recipient_is_a_result(connect: Connect, webcom_gateway: Gateway):
+    """The stop list is no exception."""
+    webcom_gateway.accounts[0].stop_list = {"79612242243"}
+    async with connect(webcom_gateway) as client:
+        result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.REJECTED, Reason.STOP_LIST) == (result.outcome, result.reason)
+    assert "Phone number is on the stop list" == result.error
+
+
+async def test_one_error_for_the_only_recipient_is_its_refusal(connect: Connect, webcom_gateway: Gateway):
+    """A sentence at the top level, with 400, about a single recipient refuses that one."""
+    webcom_gateway.faults.script(Fault(status=400, body=b'{"error":"There is no such sender"}'))
+    async with connect(webcom_gateway) as client:
+        result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.REJECTED, Reason.UNKNOWN_SENDER, 1) == (result.outcome, result.reason, result.attempts)
+
+
+async def test_processed_and_then_closed_ends_with_one_sms(connect: Connect, webcom_gateway: Gateway):
+    """The answer is lost, the retry finds the first SMS: one in the ledger, the right `id_sms` in the result."""
+    webcom_gateway.faults.script(Fault(processed=True, close=True), Fault(processed=True, status=502, body=b""))
+    async with connect(webcom_gateway) as client:
+        result = await client.send("79612242243", **CODE)
+
+    [sms] = webcom_gateway.ledger.sent
+    assert (sms.id_sms, 3) == (result.id_sms, result.attempts)
+
+
+async def test_no_answer_at_all_is_unknown(connect: Connect, webcom_gateway: Gateway):
+    """When every attempt is lost, the result is unknown and names the id to ask again under."""
+    webcom_gateway.faults.sometimes(1.0, Fault(processed=True, close=True))
+    async with connect(webcom_gateway, attempts=2) as client:
+        result = await client.send("79612242243", client_id_sms="101", **CODE)
+
+    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST, "101") == (result.outcome, result.reason, result.client_id_sms)
+
+
+async def test_the_same_id_is_not_sent_while_it_is_under_way(connect: Connect, webcom_gateway: Gateway):
+    """A second call under the id of one that has no answer yet is a duplicate, and is not sent."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    async with connect(webcom_gateway) as client, anyio.create_task_group() as group:
+        group.start_soon(_send, client, 101)
+        await arrived.wait()
+        result = await client.send("79612242243", client_id_sms=101, **CODE)
+        held.set()
+
+    assert (Outcome.NOT_SENT, Reason.DUPLICATE) == (result.outcome, result.reason)
+    assert 1 == webcom_gateway.requests
+
+
+async def _send(client, client_id_sms: int) -> None:
+    await client.send("79612242243", client_id_sms=client_id_sms, **CODE)
+
+
+async def test_a_cancelled_call_ends_at_once_and_names_its_id(
+    connect: Connect, webcom_gateway: Gateway, caplog: pytest.LogCaptureFixture
+):
+    """A web backend's time-out is obeyed without grace; a note and the log say under which id to ask again."""
+    arrived = anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
+    notes: list[str] = []
+    async with connect(webcom_gateway) as client:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_when, arrived, scope)
+                try:
+                    await client.send("79612242243", client_id_sms=101, **CODE)
+                except anyio.get_cancelled_exc_class() as exc:
+                    notes += exc.__notes__
+                    raise
+        again = await client.send("79612242243", client_id_sms=101, **CODE)
+
+    assert ["client_id_sms 101 is unknown; send again under this id only"] == notes
+    assert [("101", "unknown")] == [(r.client_id_sms, r.outcome) for r in caplog.records if r.message == "send_ended"]
+    assert (Outcome.ACCEPTED, 1) == (again.outcome, len(webcom_gateway.ledger.to("79612242243")))
+
+
+async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (Fault(body=b'{"error":"Incorrect login or password"}'), AuthenticationError, "Incorrect login"),
+        (Fault(body=b'{"error":"Out of SMS"}'), OutOfBalance, "Out of SMS"),
+        (Fault(status=404, body=b"<h1>no</h1>"), ConfigurationError, "404"),
+        (Fault(status=302, headers={"location": "https://elsewhere.example/"}), RedirectRefused, "elsewhere"),
+        (Fault(status=413, body=b""), ConfigurationError, "too large"),
+    ],
+    ids=["login", "balance", "not found", "redirect", "too large"],
+)
+async def test_what_would_stop_every_call_is_an_exception(
+    connect: Connect, webcom_gateway: Gateway, fault: Fault, error: type[Exception], words: str
+):
+    """What is wrong with the account or the set-up is raised, at the first attempt, with the id in a note."""
+    webcom_gateway.faults.script(fault)
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(error, match=words) as caught:
+            await client.send("79612242243", client_id_sms=7, **CODE)
+
+    assert 1 == webcom_gateway.requests
+    assert ["client_id_sms 7 is not_sent; send again under this id only"] == caught.value.__notes__
+    assert not webcom_gateway.ledger.sent
+
+
+async def test_a_redirect_is_not_followed(connect: Connect):
+    """The body holds the password: it goes to the configured URL only."""
+    gateway = Gateway(behaviour=Behaviour(redirect=True))
+    async with connect(gateway) as client:
+        with pytest.raises(RedirectRefused, match="/json/"):
+            await client.send("79612242243", **CODE)
+
+    assert ["/json"] == [request.path for request in gateway.received]
+
+
+async def test_nobody_listening_is_an_exception_and_nothing_was_sent(connect_to: Connect, unused_port: int):
+    """Without a connection there is nothing in question."""
+    async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as client:
+        with pytest.raises(GatewayUnavailable):
+            await client.send("79612242243", **CODE)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"phone": "CALL-ME", **CODE}, "'CALL-ME' is no phone"),
+        ({"phone": "79612242243", "text": "", "sender": "ACME"}, "text is empty"),
+        ({"phone": "79612242243", "text": "Code", "sender": ""}, "sender is empty"),
+        ({"phone": "79612242243", "text": "Code"}, "sender= is missing"),
+        ({"phone": "79612242243"}, "no text"),
+        ({"phone": "79612242243", "client_id_sms": "12a", **CODE}, "decimal digits"),
+        ({"phone": "79612242243", "client_id_sms": "1" * 20, **CODE}, "19 digits"),
+        ({"phone": "79612242243", "validity_period": NOW.replace(tzinfo=None), **CODE}, "aware"),
+        ({"phone": "79612242243", "validity_period": NOW.replace(year=2029), **CODE}, "is past"),
+        ({"phone": "79612242243", "message": message(), "text": "Code"}, "not both"),
+        ({"phone": "79612242243", "message": "Code"}, "must be a Message"),
+    ],
+)
+async def test_bad_input_is_an_error_before_anything_is_sent(
+    connect: Connect, webcom_gateway: Gateway, call: dict, words: str
+):
+    """Each mistake has an error that says which and what to do, and no request is made."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=words):
+            await client.send(**call)
+
+    assert 0 == webcom_gateway.requests

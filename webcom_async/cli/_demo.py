@@ -1,0 +1,98 @@
+"""`webcom-async demo`: a generated campaign against an emulator in another process, judged by its ledger."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from webcom_async.cli._display import report_json, show_error, show_facts, show_json, show_report
+from webcom_async.cli._emulate import Child, Settings, child
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.client import WebcomClient
+from webcom_async.models import Message, Report
+
+__all__ = ["Demo", "run_demo"]
+
+_FIRST_PHONE = 79_000_000_000
+_STOPPED_EVERY = 200  # one phone in so many is on the stop list
+_LATENCY = 0.03  # seconds, as of a gateway in the same country
+_LOST = 0.03
+_BUSY = 0.02
+_SEED = 7
+
+
+class Demo(NamedTuple):
+    """
+    What to show.
+
+    Attributes:
+        recipients: How many.
+        in_flight: Requests under way at once.
+        batch_size: Recipients in a request, at most.
+        as_json: For machines instead of people.
+    """
+
+    recipients: int
+    in_flight: int
+    batch_size: int
+    as_json: bool
+
+
+def run_demo(demo: Demo) -> ExitCode:
+    """Send, compare with the ledger, and show both."""
+    with tempfile.TemporaryDirectory() as folder:
+        stop_list = Path(folder) / "stop-list.txt"
+        stop_list.write_text("\n".join(_stopped(demo.recipients)), encoding="utf-8")
+        with child(Settings(_LATENCY, _LOST, _BUSY, _SEED, stop_list=stop_list)) as emulator:
+            ended = run_campaign(_plan(demo, emulator), visible=not demo.as_json)
+            ledger = emulator.ledger()
+    _show(demo, ended, ledger)
+    if ended.error is not None:
+        show_error(str(ended.error))
+        return ExitCode.ENDED_EARLY
+    if ended.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.ALL_ACCEPTED if _agrees(ended.report, ledger) else ExitCode.NOT_ALL_ACCEPTED
+
+
+def _plan(demo: Demo, emulator: Child) -> Plan:
+    return Plan(
+        client=lambda: WebcomClient(
+            token=emulator.token,
+            base_url=emulator.base_url,
+            in_flight=demo.in_flight,
+            batch_size=demo.batch_size,
+        ),
+        recipients=_phones(demo.recipients),
+        total=demo.recipients,
+        message=Message(sender="ACME", text="Autumn sale: everything at half price until Sunday"),
+        sender=None,
+        campaign="demo",
+    )
+
+
+def _phones(count: int) -> Iterator[str]:
+    return (str(_FIRST_PHONE + number) for number in range(count))
+
+
+def _stopped(count: int) -> Iterator[str]:
+    return (str(_FIRST_PHONE + number) for number in range(_STOPPED_EVERY - 1, count, _STOPPED_EVERY))
+
+
+def _agrees(report: Report, ledger: dict[str, int]) -> bool:
+    return report.complete and ledger["sent"] == report.accepted and not ledger["billed_twice"] and not report.unknown
+
+
+def _show(demo: Demo, ended: Ended, ledger: dict[str, int]) -> None:
+    if demo.as_json:
+        show_json({"report": report_json(ended.report), "ledger": ledger, "agrees": _agrees(ended.report, ledger)})
+        return
+    show_report(ended.report, "What the client says")
+    show_facts(
+        {
+            "the gateway's ledger": f"{ledger['sent']:,} sent, {ledger['billed_twice']:,} phones twice",
+            "asked again": f"{ledger['repeats']:,} recipients, after lost answers; answered with their first id_sms",
+            "client and ledger": "agree" if _agrees(ended.report, ledger) else "DISAGREE",
+        }
+    )

@@ -1,0 +1,144 @@
+"""
+What a person sees, and the only door to rich.
+
+Progress and errors go to stderr, results to stdout, so that both can be redirected apart.
+"""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from webcom_async._untrusted import printable
+from webcom_async.models import Outcome, Report
+from webcom_async.models import Progress as CampaignProgress
+
+__all__ = [
+    "ProgressLine",
+    "progress_line",
+    "report_json",
+    "say",
+    "show_error",
+    "show_facts",
+    "show_json",
+    "show_report",
+]
+
+_STYLES = {
+    Outcome.ACCEPTED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.UNKNOWN: "yellow",
+    Outcome.NOT_SENT: "cyan",
+}
+
+
+class ProgressLine:
+    """One live line: how far a campaign is."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("sending", total=total, rate="", accepted=0, others=0, retries=0)
+
+    def show(self, progress: CampaignProgress) -> None:
+        """Bring the line up to date."""
+        self._bar.update(
+            self._task,
+            completed=progress.recipients,
+            rate=f"{progress.recipients_per_second:,.0f}/s",
+            accepted=progress.accepted,
+            others=progress.recipients - progress.accepted,
+            retries=progress.retries,
+        )
+
+
+@contextmanager
+def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None, None]:
+    """Show a live line on stderr while the block runs; a terminal sees it move, a file gets its last state."""
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[green]{task.fields[accepted]:,} accepted"),
+        TextColumn("[red]{task.fields[others]:,} not"),
+        TextColumn("[yellow]{task.fields[retries]:,} retries"),
+    )
+    with Progress(*columns, console=_stderr(), disable=not visible) as bar:
+        yield ProgressLine(bar, total)
+
+
+def show_report(report: Report, title: str) -> None:
+    """Print a campaign's report as a table on stdout."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column("outcome")
+    table.add_column("recipients", justify="right")
+    table.add_column("share", justify="right")
+    for outcome, count in report.outcomes.items():
+        share = f"{count / report.recipients:.2%}" if report.recipients else "–"
+        table.add_row(outcome.value, f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
+    table.add_section()
+    for reason, count in report.reasons.items():
+        table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
+    console = Console()
+    console.print(table)
+    facts = {
+        "requests": f"{report.requests:,}, of which {report.retries:,} retries",
+        "time": f"{report.seconds:.2f} s, {report.recipients_per_second:,.0f} recipients/s",
+        "campaign": printable(report.campaign),
+    }
+    if not report.complete:
+        facts["incomplete"] = "the campaign ended before its last recipient"
+    show_facts(facts)
+
+
+def show_facts(facts: dict[str, str]) -> None:
+    """Print names and values on stdout."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return *report* for machines."""
+    return {
+        "campaign": report.campaign,
+        "complete": report.complete,
+        "recipients": report.recipients,
+        "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
+        "reasons": {reason.value: count for reason, count in report.reasons.items()},
+        "requests": report.requests,
+        "retries": report.retries,
+        "seconds": round(report.seconds, 3),
+        "recipients_per_second": round(report.recipients_per_second, 1),
+    }
+
+
+def show_json(value: object) -> None:
+    """Print *value* as one line of JSON on stdout."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def say(line: str) -> None:
+    """Print one line on stdout, as it is."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def show_error(message: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(f"webcom-async: {printable(' '.join(message.split()))}\n")
+
+
+def _stderr() -> Console:
+    return Console(stderr=True)

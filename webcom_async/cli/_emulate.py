@@ -1,0 +1,150 @@
+"""`webcom-async emulate`: the emulated gateway on a socket, and the same as a child process for the demo."""
+
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from webcom_async._phones import normalise_phone
+from webcom_async.cli._display import say
+from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language
+from webcom_async.emulator._server import Stop, listen, run_server
+from webcom_async.errors import InputError, TransportError
+
+__all__ = ["Child", "Settings", "child", "emulate"]
+
+_URL = "export WEBCOM_BASE_URL="
+_TOKEN = "export WEBCOM_TOKEN="  # noqa: S105 - a prefix
+
+
+class Settings(NamedTuple):
+    """
+    How an emulator behaves.
+
+    Attributes:
+        latency: Seconds that every answer takes.
+        lost: Share of requests that are processed and then not answered.
+        busy: Share of requests that are answered 503.
+        seed: Decides which.
+        language: Of its sentences.
+        balance: Messages the account may send; None for no limit.
+        stop_list: A file of phones that must not get anything, one a line.
+    """
+
+    latency: float = 0.0
+    lost: float = 0.0
+    busy: float = 0.0
+    seed: int = 0
+    language: Language = Language.ENGLISH
+    balance: int | None = None
+    stop_list: Path | None = None
+
+    def gateway(self) -> Gateway:
+        """
+        Return the gateway.
+
+        Raises:
+            InputError: The stop list cannot be read.
+        """
+        account = Account(balance=self.balance, stop_list=self._stopped())
+        gateway = Gateway(account, behaviour=Behaviour(language=self.language), latency=self.latency, seed=self.seed)
+        gateway.faults.sometimes(self.lost, Fault(processed=True, close=True))
+        gateway.faults.sometimes(self.busy, Fault(status=503))
+        return gateway
+
+    def _stopped(self) -> set[str]:
+        if self.stop_list is None:
+            return set()
+        try:
+            lines = self.stop_list.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise InputError(f"{self.stop_list}: {exc}") from None
+        return {normalise_phone(line) for line in lines if line.strip()}
+
+    def arguments(self) -> list[str]:
+        """Return the words that ask a child process for the same."""
+        pairs: Sequence[tuple[str, object]] = (
+            ("--latency", self.latency),
+            ("--lost", self.lost),
+            ("--busy", self.busy),
+            ("--seed", self.seed),
+            ("--language", self.language.name.lower()),
+            ("--balance", self.balance),
+            ("--stop-list", self.stop_list),
+        )
+        return [str(word) for pair in pairs if pair[1] is not None for word in pair]
+
+
+def emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> None:
+    """
+    Answer until Ctrl-C, SIGTERM or, with *until_eof*, the end of standard input.
+
+    Prints what a shell needs to send to it.
+
+    Raises:
+        InputError: The port is taken, or a setting cannot be used.
+    """
+    gateway = settings.gateway()
+    try:
+        listener = listen(host, port)
+    except OSError as exc:
+        raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
+    with listener:
+        say(f"{_URL}http://{host}:{listener.getsockname()[1]}")
+        say(f"{_TOKEN}{gateway.token}")
+        stop = Stop()
+        if until_eof:
+            threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
+        run_server(gateway, listener, stop)
+
+
+def _at_eof(stream: IO[str], stop: Stop) -> None:
+    stream.read()
+    stop()
+
+
+class Child:
+    """An emulator in another process: where it is, and what its ledger says."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self.base_url = base_url
+        self.token = token
+
+    def ledger(self) -> dict[str, int]:
+        """Return the counts of what was really sent."""
+        with urllib.request.urlopen(f"{self.base_url}/emulator/ledger", timeout=60) as answer:  # noqa: S310 - loopback
+            return msgspec.json.decode(answer.read(), type=dict[str, int])
+
+
+@contextmanager
+def child(settings: Settings) -> Generator[Child, None, None]:
+    """
+    Run an emulator in another process, on a free port, until the block ends.
+
+    It ends with this process too, whatever way that goes: it waits for the end of its standard input.
+
+    Raises:
+        TransportError: It did not start.
+    """
+    command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0", "--until-eof", *settings.arguments()]
+    # A session of its own: Ctrl-C is for the campaign, which still needs answers to end well.
+    with subprocess.Popen(  # noqa: S603 - our own module
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise TransportError("the emulator has no pipes")
+        try:
+            base_url = process.stdout.readline().strip().removeprefix(_URL)
+            token = process.stdout.readline().strip().removeprefix(_TOKEN)
+            if not token:
+                raise TransportError("the emulator did not start; its own words are above")
+            yield Child(base_url, token)
+        finally:
+            process.stdin.close()
+            process.wait(timeout=30)

@@ -1,0 +1,154 @@
+"""
+Recipients from a CSV file, and results into one.
+
+The file is read twice: once to find out, before anything is sent, whether it can be read to its end; once to send.
+"""
+
+import csv
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from webcom_async._phones import normalise_phone
+from webcom_async._untrusted import csv_cell
+from webcom_async.errors import InputError
+from webcom_async.models import Recipient, SendResult
+
+__all__ = ["RecipientsFile", "ResultsFile", "results_file"]
+
+_DELIMITERS = ",;\t"
+_ENCODING = "utf-8-sig"  # with or without a byte order mark
+_RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")
+
+
+class _Layout(NamedTuple):
+    """Where things stand in a file. A column that is not there is None."""
+
+    delimiter: str
+    header: bool
+    phone: int
+    client_id_sms: int | None = None
+    key: int | None = None
+    text: int | None = None
+
+
+class RecipientsFile:
+    """
+    A CSV file of recipients: comma, semicolon or tab; UTF-8.
+
+    A column `phone` is needed; `client_id_sms`, `key` and `text` are used if they are there. A file without a header
+    is taken for a list of phones if its first cell is one.
+
+    Args:
+        path: The file.
+        phone_column: The name of the phones' column.
+
+    Attributes:
+        count: Recipients in it.
+
+    Raises:
+        InputError: It cannot be read, is not UTF-8, or has no phones.
+    """
+
+    def __init__(self, path: Path, phone_column: str = "phone") -> None:
+        self._path = path
+        try:
+            self._layout = self._find_layout(phone_column)
+            self.count = sum(1 for _ in self.recipients())
+        except OSError as exc:
+            raise InputError(f"{path}: {exc.strerror}") from None
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{path}: not UTF-8 at byte {exc.start}; save it as UTF-8") from None
+        except csv.Error as exc:
+            raise InputError(f"{path}: not CSV: {exc}") from None
+        if not self.count:
+            raise InputError(f"{path}: no recipients in it")
+
+    def recipients(self) -> Iterator[Recipient]:
+        """Yield the recipients, in order; blank lines are passed over."""
+        layout = self._layout
+        with self._path.open(encoding=_ENCODING, newline="") as file:
+            rows = csv.reader(file, delimiter=layout.delimiter)
+            if layout.header:
+                next(rows)
+            for row in rows:
+                if any(cell.strip() for cell in row):
+                    yield Recipient(
+                        _cell(row, layout.phone) or "",
+                        _cell(row, layout.client_id_sms),
+                        _cell(row, layout.key) or "",
+                        _cell(row, layout.text),
+                    )
+
+    def _find_layout(self, phone_column: str) -> _Layout:
+        with self._path.open(encoding=_ENCODING, newline="") as file:
+            first = file.readline()
+        delimiter = max(_DELIMITERS, key=first.count)
+        names = [name.strip().casefold() for name in next(csv.reader([first or "\n"], delimiter=delimiter))]
+        if phone_column.casefold() in names:
+            places = {name: names.index(name) for name in ("client_id_sms", "key", "text") if name in names}
+            return _Layout(delimiter, header=True, phone=names.index(phone_column.casefold()), **places)
+        if names and _is_phone(names[0]):
+            return _Layout(delimiter, header=False, phone=0)
+        raise InputError(
+            f"{self._path}: no column {phone_column!r}; its first line has: {', '.join(names) or 'nothing'}. "
+            "Name the phones' column with --phone-column"
+        )
+
+
+class ResultsFile:
+    """Results as a CSV file, written as they come."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._rows = csv.writer(file)
+        self._rows.writerow(_RESULT_COLUMNS)
+
+    def write(self, results: list[SendResult]) -> None:
+        """Append *results*; they are in the file when this returns."""
+        self._rows.writerows(
+            (
+                csv_cell(result.phone),
+                csv_cell(result.client_id_sms),
+                result.outcome.value,
+                csv_cell(result.id_sms or ""),
+                result.reason.value,
+                csv_cell(result.error),
+                result.attempts,
+            )
+            for result in results
+        )
+        self._file.flush()
+
+
+@contextmanager
+def results_file(path: Path | None) -> Generator[ResultsFile | None, None, None]:
+    """
+    Open a new file for results, or none if *path* is None.
+
+    Raises:
+        InputError: It exists already, or cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("x", encoding="utf-8", newline="")
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror}") from None
+    with file:
+        yield ResultsFile(file)
+
+
+def _cell(row: list[str], place: int | None) -> str | None:
+    """Return a cell without the blanks around it; None for one that is empty or not there."""
+    return row[place].strip() or None if place is not None and place < len(row) else None
+
+
+def _is_phone(text: str) -> bool:
+    try:
+        normalise_phone(text)
+    except InputError:
+        return False
+    return True
