@@ -20,7 +20,7 @@ _LONGEST = 15  # ITU-T E.164
 _RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
 _RUSSIAN_LENGTH = 11
 
-_SEPARATORS = str.maketrans("", "", " \t\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
+_SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
 
 
 def normalise_phone(raw: object) -> Phone:

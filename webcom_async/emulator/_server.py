@@ -20,6 +20,7 @@ from webcom_async.emulator._gateway import Gateway
 __all__ = ["Stop", "listen", "run_server", "serve"]
 
 _KEEP_ALIVE_SECONDS = 75  # nginx's default
+_BACKLOG = 1024
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
@@ -29,7 +30,17 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     Raises:
         OSError: The port is taken, or the host is not this machine's.
     """
-    return socket.create_server((host, port), backlog=1024)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP: asyncio takes the delay off only then, and an answer in two parts would wait 40 ms for its second.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 class Stop:
