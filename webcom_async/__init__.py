@@ -1,5 +1,7 @@
 """Send SMS and Viber campaigns through the Webcom Mobi A2P gateway, from asyncio or trio."""
 
+import logging
+
 from webcom_async._clock import Clock
 from webcom_async._reasons import Reason
 from webcom_async._sources import RecipientSource
@@ -43,6 +45,9 @@ from webcom_async.models import (
 from webcom_async.options import Options
 
 __version__ = "0.1.0"
+
+# Silent until the application says where events go.
+logging.getLogger("webcom_async").addHandler(logging.NullHandler())
 
 __all__ = [
     "AccountLocked",

@@ -4,6 +4,7 @@ Commands and their options, and the only door to cyclopts.
 Credentials come from the environment or a file, never from an argument: those can be read by every user of a machine.
 """
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -125,8 +126,8 @@ def send_command(
     """
     recipients = RecipientsFile(file, phone_column)
     options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
-    if base_url is not None:
-        options["base_url"] = base_url
+    if base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
+        options["base_url"] = base_url or os.environ["WEBCOM_BASE_URL"]
     plan = Plan(
         client=_client(credentials, options),
         recipients=recipients.recipients(),
