@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from webcom_async.cli._display import report_json, show_error, show_facts, show_json, show_report
+from webcom_async.cli._display import report_json, show_error, show_json, show_report
 from webcom_async.cli._emulate import Child, Settings, child
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._sending import Ended, Plan, run_campaign
@@ -88,11 +88,12 @@ def _show(demo: Demo, ended: Ended, ledger: dict[str, int]) -> None:
     if demo.as_json:
         show_json({"report": report_json(ended.report), "ledger": ledger, "agrees": _agrees(ended.report, ledger)})
         return
-    show_report(ended.report, "What the client says")
-    show_facts(
+    show_report(
+        ended.report,
+        "What the client says",
         {
             "the gateway's ledger": f"{ledger['sent']:,} sent, {ledger['billed_twice']:,} phones twice",
             "asked again": f"{ledger['repeats']:,} recipients, after lost answers; answered with their first id_sms",
             "client and ledger": "agree" if _agrees(ended.report, ledger) else "DISAGREE",
-        }
+        },
     )

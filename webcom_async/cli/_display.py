@@ -5,14 +5,14 @@ Progress and errors go to stderr, results to stdout, so that both can be redirec
 """
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from webcom_async._untrusted import printable
@@ -25,7 +25,6 @@ __all__ = [
     "report_json",
     "say",
     "show_error",
-    "show_facts",
     "show_json",
     "show_report",
 ]
@@ -43,7 +42,7 @@ class ProgressLine:
 
     def __init__(self, bar: Progress, total: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("sending", total=total, rate="", accepted=0, others=0, retries=0)
+        self._task = bar.add_task("sending", total=total, rate="", counts="")
 
     def show(self, progress: CampaignProgress) -> None:
         """Bring the line up to date."""
@@ -51,10 +50,18 @@ class ProgressLine:
             self._task,
             completed=progress.recipients,
             rate=f"{progress.recipients_per_second:,.0f}/s",
-            accepted=progress.accepted,
-            others=progress.recipients - progress.accepted,
-            retries=progress.retries,
+            counts=_counts(progress),
         )
+
+
+def _counts(progress: CampaignProgress) -> str:
+    """Return outcomes and retries in colour; those that are zero are left out, but for the two that matter most."""
+    told = [
+        f"[{_STYLES[outcome]}]{count:,} {outcome.value}[/]"
+        for outcome, count in progress.outcomes.items()
+        if count or outcome in (Outcome.ACCEPTED, Outcome.REJECTED)
+    ]
+    return " ".join([*told, f"[dim]{progress.retries:,} retried[/]"])
 
 
 @contextmanager
@@ -64,19 +71,17 @@ def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None,
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
-        TextColumn("[green]{task.fields[accepted]:,} accepted"),
-        TextColumn("[red]{task.fields[others]:,} not"),
-        TextColumn("[yellow]{task.fields[retries]:,} retries"),
+        TextColumn("{task.fields[counts]}"),
     )
     with Progress(*columns, console=_stderr(), disable=not visible) as bar:
         yield ProgressLine(bar, total)
 
 
-def show_report(report: Report, title: str) -> None:
-    """Print a campaign's report as a table on stdout."""
+def show_report(report: Report, title: str, further: Mapping[str, str] | None = None) -> None:
+    """Print a campaign's report as a table on stdout, and *further* facts below it."""
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     table.add_column("outcome")
     table.add_column("recipients", justify="right")
@@ -87,8 +92,6 @@ def show_report(report: Report, title: str) -> None:
     table.add_section()
     for reason, count in report.reasons.items():
         table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
-    console = Console()
-    console.print(table)
     facts = {
         "requests": f"{report.requests:,}, of which {report.retries:,} retries",
         "time": f"{report.seconds:.2f} s, {report.recipients_per_second:,.0f} recipients/s",
@@ -96,17 +99,18 @@ def show_report(report: Report, title: str) -> None:
     }
     if not report.complete:
         facts["incomplete"] = "the campaign ended before its last recipient"
-    show_facts(facts)
+    console = Console()
+    console.print(table)
+    console.print(_facts(facts | dict(further or {})))
 
 
-def show_facts(facts: dict[str, str]) -> None:
-    """Print names and values on stdout."""
+def _facts(facts: dict[str, str]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
     for name, value in facts.items():
         table.add_row(name, value)
-    Console().print(table)
+    return table
 
 
 def report_json(report: Report) -> dict[str, Any]:
