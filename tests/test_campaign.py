@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import anyio
 import pytest
 
-from tests.builders import message, phones, recipients, still_clock
+from tests.builders import NOW, message, phones, recipients, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AccountLocked,
@@ -13,6 +13,7 @@ from webcom_async import (
     Campaign,
     GatewayUnavailable,
     InputError,
+    Message,
     Outcome,
     OutOfBalance,
     Reason,
@@ -144,6 +145,30 @@ async def test_one_bad_recipient_does_not_stop_the_others(connect: Connect, webc
     assert "not a phone" == seen[Reason.BAD_PHONE].phone
     assert {"not_sent": 4} == {o.value: n for o, n in results.report.outcomes.items() if n and o.value != "accepted"}
     assert 1 == len(webcom_gateway.ledger)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Recipient("79612242244", message="Sale!"),  # type: ignore[arg-type]
+        Recipient("79612242244", message=Message(sender="ACME", text="Sale!", url=object())),  # type: ignore[arg-type]
+        Recipient("79612242244", text=17),  # type: ignore[arg-type]
+        Recipient("79612242244", number_sms="x"),  # type: ignore[arg-type]
+        Recipient("79612242244", validity_period="2030-01-01"),  # type: ignore[arg-type]
+        Recipient("79612242244", validity_period=NOW.replace(tzinfo=None)),
+        {"phone": "79612242244"},
+        True,
+    ],
+    ids=lambda bad: type(bad).__name__,
+)
+async def test_no_item_of_a_source_can_end_a_campaign(connect: Connect, webcom_gateway: Gateway, bad: object):
+    """Whatever a source yields, it is never sent in another's place, and the others get theirs."""
+    people = ["79612242243", bad, "79612242245"]
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all(people, **SALE)
+
+    assert (2, 1) == (report.accepted, report.not_sent)
+    assert ["79612242243", "79612242245"] == [sms.phone for sms in webcom_gateway.ledger.sent]
 
 
 async def test_refusals_are_results_in_the_gateways_words(connect: Connect):
@@ -579,6 +604,8 @@ async def test_progress_and_report_count_the_same(connect: Connect):
         ({"text": "Sale!", "sender": "TWELVE CHARS"}, "has 12 characters"),
         ({"sender": "TWELVE CHARS"}, "has 12 characters"),
         ({"text": "Sale!", "sender": "ACME", "message": message()}, "not both"),
+        ({"message": Message(sender="ACME", text="Sale!", url=object())}, "cannot be written as JSON"),  # type: ignore[arg-type]
+        ({"message": "Sale!"}, "must be a Message"),
         ({"text": "Sale!", "sender": "ACME", "campaign": ""}, "campaign is ''"),
     ],
 )

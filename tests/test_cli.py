@@ -111,6 +111,7 @@ def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
     [
         ("phone\n", SEND, "no recipients"),
         ("", SEND, "no column 'phone'"),
+        ("phone\n79612242243\n", ("--sender", "ACME"), "no text: give --text"),
         ("name,number\nAnn,79612242243\n", SEND, "--phone-column"),
         ("phone\n79612242243\n", ("--sender", "ACME", "--text", ""), "text is empty"),
         ("phone\n79612242243\n", ("--sender", "FAR TOO LONG", "--text", "Sale!"), "has 12 characters"),

@@ -5,22 +5,24 @@ Pure arithmetic on values: the moment of cutting and the ids under way are argum
 awaits. A bad recipient becomes a result with its reason, and the others go on.
 """
 
-import reprlib
 from collections import deque
 from collections.abc import Set as AbstractSet
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms, IdScheme, check_client_id
-from webcom_async._phones import Phone, normalise_phone
+from webcom_async._phones import Phone, normalise_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone, message_size, phone_size, wire_minute, wire_second
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Outcome, Recipient, SendResult
 
 __all__ = ["Batch", "Batcher", "CallDefaults", "address", "call_defaults", "not_sent"]
+
+
+_LARGEST_NUMBER = 2**63 - 1
 
 
 class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +50,8 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: Nobody says what, or the text cannot be sent.
         """
-        if isinstance(recipient.message, Message):
-            return recipient.message
+        if recipient.message is not None:
+            return _checked(recipient.message)
         if recipient.text is not None:
             return self._with_text(recipient.text)
         if self.message is None:
@@ -82,18 +84,24 @@ def call_defaults(
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
-    if message is not None and not isinstance(message, Message):
-        raise InputError(f"message must be a Message, not {type(message).__name__}")
     if text is not None:
         if sender is None:
             raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
         message = Message(sender=sender, text=text)
     elif sender is not None:
         Message(sender=sender, text="checks the sender")
+    if message is not None:
+        message_size(_checked(message))
     for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
         if moment is not None:
             _time(field, moment, now, zone)
     return CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send, zone=zone)
+
+
+def _checked(message: object) -> Message:
+    if not isinstance(message, Message):
+        raise InputError(f"message must be a Message, not {type(message).__name__}")
+    return message
 
 
 class Batch(msgspec.Struct):
@@ -143,6 +151,9 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme, now: da
         client_id = ids.derive(phone, recipient.key)
     else:
         client_id = check_client_id(recipient.client_id_sms)
+    number = recipient.number_sms
+    if number is not None and not (isinstance(number, int) and 0 <= number <= _LARGEST_NUMBER):
+        raise InputError(f"number_sms {shown(number)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
     validity_period = recipient.validity_period or defaults.validity_period
     time_send = recipient.time_send or defaults.time_send
     return message, WirePhone(
@@ -150,7 +161,7 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme, now: da
         client_id,
         None if validity_period is None else _time("validity_period", validity_period, now, defaults.zone),
         None if time_send is None else _time("time_send", time_send, now, defaults.zone),
-        recipient.number_sms,
+        number,
     )
 
 
@@ -194,6 +205,7 @@ class Batcher:
             given = waiting[0]
             try:
                 message, phone = address(_as_recipient(given), self._defaults, self._ids, now)
+                bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
             except InputError as exc:
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
@@ -202,7 +214,7 @@ class Batcher:
                 batch.unusable.append(not_sent(phone, Reason.DUPLICATE, "this id is in a request under way"))
                 waiting.popleft()
                 continue
-            room -= phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
+            room -= bytes_needed
             if room < 0 and batch.phones:
                 break
             batch.add(message, phone)
@@ -223,12 +235,16 @@ def _unusable(given: object, exc: InputError) -> SendResult:
     written = given.phone if isinstance(given, Recipient) else given
     client_id = given.client_id_sms if isinstance(given, Recipient) else None
     return SendResult(
-        ClientIdSms("" if client_id is None else str(client_id)),
-        Phone(written if isinstance(written, str) else reprlib.repr(written)),
+        ClientIdSms("" if client_id is None else _text(client_id)),
+        Phone(_text(written)),
         Outcome.NOT_SENT,
         reason=exc.reason,
         error=str(exc),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else shown(value)
 
 
 def _time(field: str, moment: datetime, now: datetime, zone: tzinfo) -> str:
@@ -239,7 +255,8 @@ def _time(field: str, moment: datetime, now: datetime, zone: tzinfo) -> str:
     if moment <= now:
         raise InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
     try:
-        return _written(field, moment, zone)
+        # In UTC: two moments that a clock shows alike when it is set back are equal to a cache.
+        return _written(field, moment.astimezone(UTC), zone)
     except (OverflowError, ValueError):
         raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
 

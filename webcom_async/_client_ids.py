@@ -13,7 +13,7 @@ import secrets
 from hashlib import blake2b
 from typing import Literal, NewType
 
-from webcom_async._phones import Phone
+from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
 from webcom_async.errors import ConfigurationError, InputError
 
@@ -72,13 +72,13 @@ def check_client_id(given: object) -> ClientIdSms:
         InputError: Not decimal digits, zero, with a leading zero, or over 2**63 - 1. The gateway types the field Int,
             so that `007` and `7` would be one id, and a larger number would be cut.
     """
-    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+    text = shown(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
-        raise InputError(f"client_id_sms {given!r} must be decimal digits", Reason.BAD_CLIENT_ID)
+        raise InputError(f"client_id_sms {shown(given)} must be decimal digits", Reason.BAD_CLIENT_ID)
     if text.startswith("0"):
         raise InputError(
-            f"client_id_sms {given!r} must not start with 0: the gateway reads a number", Reason.BAD_CLIENT_ID
+            f"client_id_sms {shown(given)} must not start with 0: the gateway reads a number", Reason.BAD_CLIENT_ID
         )
     if len(text) > _LONGEST or int(text) > _LARGEST:
-        raise InputError(f"client_id_sms {given!r} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
+        raise InputError(f"client_id_sms {shown(given)} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
     return ClientIdSms(text)

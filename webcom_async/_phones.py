@@ -5,16 +5,18 @@ Strict about what it guesses: separators go, a Russian mobile's leading 8 become
 not know which numbers exist; that is the gateway's to say.
 """
 
+import reprlib
 from typing import NewType
 
 from webcom_async._reasons import Reason
 from webcom_async.errors import InputError
 
-__all__ = ["Phone", "normalise_phone"]
+__all__ = ["Phone", "normalise_phone", "shown"]
 
 Phone = NewType("Phone", str)
 """Digits only, country code first: `79612242243`."""
 
+_INT_BITS = 128
 _SHORTEST = 8  # ours: country code and subscriber number of the smallest networks
 _LONGEST = 15  # ITU-T E.164
 _RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
@@ -33,12 +35,9 @@ def normalise_phone(raw: object) -> Phone:
     Raises:
         InputError: It is no phone number; the message says which one and why.
     """
-    if isinstance(raw, str):
-        written = raw
-    elif isinstance(raw, int) and not isinstance(raw, bool):
-        written = str(raw)
-    else:
-        raise InputError(f"{raw!r} is no phone: give a str or an int", Reason.BAD_PHONE)
+    if not isinstance(raw, str | int) or isinstance(raw, bool) or (isinstance(raw, int) and raw < 0):
+        raise InputError(f"{shown(raw)} is no phone: give a str or a positive int", Reason.BAD_PHONE)
+    written = raw if isinstance(raw, str) else shown(raw)
 
     digits = written.translate(_SEPARATORS)
     international = digits.startswith("+")
@@ -54,5 +53,12 @@ def normalise_phone(raw: object) -> Phone:
     return Phone(digits)
 
 
+def shown(value: object) -> str:
+    """Return *value* in a few words, for a message; whatever it is, and however large."""
+    if isinstance(value, int) and value.bit_length() > _INT_BITS:
+        return f"<an int of {value.bit_length()} bits>"  # which Python refuses to write in decimal
+    return reprlib.repr(value)
+
+
 def _bad(written: str, why: str) -> InputError:
-    return InputError(f"{written!r} is no phone: {why}", Reason.BAD_PHONE)
+    return InputError(f"{shown(written)} is no phone: {why}", Reason.BAD_PHONE)

@@ -17,7 +17,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason, Scope, classify, refusal
 from webcom_async.credentials import Credentials
-from webcom_async.errors import ReplyError
+from webcom_async.errors import InputError, ReplyError
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = [
@@ -124,8 +124,16 @@ def encode_messages(addressed: Iterable[Addressed]) -> bytes:
 
 
 def message_size(message: Message) -> int:
-    """Return the bytes that *message* takes in the array without its recipients, its comma included."""
-    return len(_encoder.encode(WireMessage(**asdict(message), phones=[]))) + 1
+    """
+    Return the bytes that *message* takes in the array without its recipients, its comma included.
+
+    Raises:
+        InputError: A field of it holds what JSON cannot.
+    """
+    try:
+        return len(_encoder.encode(WireMessage(**asdict(message), phones=[]))) + 1
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise InputError(f"this message cannot be written as JSON: {exc}", Reason.BAD_TEXT) from None
 
 
 def phone_size(phone: WirePhone) -> int:

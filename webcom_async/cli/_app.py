@@ -125,6 +125,8 @@ def send_command(
         as_json: Print one line of JSON instead of a table.
     """
     recipients = RecipientsFile(file, phone_column)
+    if text is None and not recipients.has_text:
+        raise InputError(f"no text: give --text, or a column 'text' in {file}")
     options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
     if base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
         options["base_url"] = base_url or os.environ["WEBCOM_BASE_URL"]

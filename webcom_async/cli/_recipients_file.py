@@ -46,6 +46,7 @@ class RecipientsFile:
 
     Attributes:
         count: Recipients in it.
+        has_text: Whether it has a column of texts.
 
     Raises:
         InputError: It cannot be read, is not UTF-8, or has no phones.
@@ -55,6 +56,7 @@ class RecipientsFile:
         self._path = path
         try:
             self._layout = self._find_layout(phone_column)
+            self.has_text = self._layout.text is not None
             self.count = sum(1 for _ in self.recipients())
         except OSError as exc:
             raise InputError(f"{path}: {exc.strerror}") from None

@@ -1,0 +1,155 @@
+"""Client ids: given by the caller, or derived."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import phones
+from webcom_async import ConfigurationError, InputError, Reason
+from webcom_async._client_ids import IdBits, IdScheme, check_client_id, mint_campaign
+from webcom_async._phones import Phone
+
+PHONE = Phone("79612242243")
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("campaign", "phone", "key", "bits", "client_id"),
+    [
+        ("spring", "79612242243", "", 63, "4541616211776417882"),
+        ("spring", "79612242243", "", 53, "4435172081812908"),
+        ("spring", "79612242243", "order-7", 63, "7024010407744097483"),
+        ("spring", "79612242244", "", 63, "4466224393654792143"),
+        ("весна", "79612242244", "", 63, "2209332455595428365"),
+    ],
+)
+def test_derived_ids_are_frozen(campaign: str, phone: str, key: str, bits: IdBits, client_id: str):
+    """These ids are what every release and every machine derives; a change here would send every campaign again."""
+    assert client_id == IdScheme(campaign, bits).derive(Phone(phone), key)
+
+
+def test_53_bits_are_the_upper_bits_of_63():
+    """The narrower width is the wider one cut short, not another scheme."""
+    assert int(IdScheme("spring", 63).derive(PHONE)) >> 10 == int(IdScheme("spring", 53).derive(PHONE))
+
+
+@pytest.mark.parametrize("bits", [0, 31, 52, 62, 64, 128])
+def test_other_widths_are_refused(bits: int):
+    """Narrower ids would collide within a campaign, wider ones do not fit the gateway's Int."""
+    with pytest.raises(ConfigurationError, match=f"not {bits}"):
+        IdScheme("spring", bits)  # type: ignore[arg-type]
+
+
+def test_campaign_phone_and_key_each_tell_ids_apart():
+    """Another campaign, phone or key is another id; none of them can pass for another."""
+    scheme = IdScheme("spring")
+    derived = [
+        scheme.derive(PHONE),
+        scheme.derive(PHONE, "1"),
+        scheme.derive(PHONE, "11"),
+        scheme.derive(Phone(PHONE + "1")),
+        scheme.derive(Phone(PHONE + "1"), "1"),
+        IdScheme("spring1").derive(PHONE),
+        IdScheme("Spring").derive(PHONE),
+        IdScheme("").derive(PHONE),
+    ]
+
+    assert len(derived) == len(set(derived))
+
+
+def test_ids_do_not_depend_on_the_order():
+    """A scheme keeps no state: the same recipients in reverse get the same ids."""
+    scheme = IdScheme("spring")
+    forth = {phone: scheme.derive(Phone(phone)) for phone in phones(100)}
+    back = {phone: scheme.derive(Phone(phone)) for phone in reversed(list(phones(100)))}
+
+    assert forth == back
+    assert 100 == len(set(forth.values()))
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(), st.sampled_from([53, 63]))
+def test_every_derived_id_is_one_that_a_caller_may_give(campaign: str, key: str, bits: IdBits):
+    """Derived ids pass the check for given ones, and fit their width, whatever campaign and key are made of."""
+    client_id = IdScheme(campaign, bits).derive(PHONE, key)
+
+    assert client_id == check_client_id(client_id)
+    assert 1 <= int(client_id) < 2**bits
+
+
+def test_lone_surrogates_in_names_derive_too():
+    """A name read from a broken file is a name like any other."""
+    assert IdScheme("\ud800").derive(PHONE, "\ud800") != IdScheme("\udfff").derive(PHONE, "\udfff")
+
+
+def test_minted_campaigns_differ():
+    """Two calls without a campaign share no id."""
+    assert 1_000 == len({mint_campaign() for _ in range(1_000)})
+
+
+@pytest.mark.parametrize(
+    ("given_id", "on_wire"),
+    [("101", "101"), (101, "101"), (1, "1"), (LARGEST, str(LARGEST)), (str(LARGEST), str(LARGEST))],
+)
+def test_decimal_digits_are_taken_as_they_are(given_id: object, on_wire: str):
+    """An id is text on the wire, whether it was given as text or as a number."""
+    assert on_wire == check_client_id(given_id)
+
+
+@pytest.mark.parametrize(
+    ("given_id", "why"),
+    [
+        ("007", "must not start with 0"),
+        ("0", "must not start with 0"),
+        (0, "must not start with 0"),
+        (2**63, "is over"),
+        (str(2**63), "is over"),
+        ("1" * 20, "is over"),
+        ("1" * 5000, "is over"),
+        (-1, "must be decimal digits"),
+        ("-1", "must be decimal digits"),
+        ("+1", "must be decimal digits"),
+        ("", "must be decimal digits"),
+        (" 1", "must be decimal digits"),
+        ("1\n", "must be decimal digits"),
+        ("1_0", "must be decimal digits"),
+        ("0x1", "must be decimal digits"),
+        ("1.0", "must be decimal digits"),
+        ("order-7", "must be decimal digits"),
+        ("١٢٣", "must be decimal digits"),
+        ("²", "must be decimal digits"),
+        (True, "must be decimal digits"),
+        (1.0, "must be decimal digits"),
+        (b"1", "must be decimal digits"),
+        (None, "must be decimal digits"),
+    ],
+)
+def test_ids_that_the_gateway_would_change_are_refused(given_id: object, why: str):
+    """What an Int could not hold digit by digit is refused, because two ids could then be one."""
+    with pytest.raises(InputError, match=why) as refused:
+        check_client_id(given_id)
+
+    assert Reason.BAD_CLIENT_ID is refused.value.reason
+
+
+@pytest.mark.parametrize("given_id", [10**5000, -(10**5000)], ids=["huge", "negative huge"])
+def test_a_number_too_long_to_print_is_refused_like_any_other(given_id: int):
+    """Python refuses to write it out, and that is no reason for another exception."""
+    with pytest.raises(InputError) as refused:
+        check_client_id(given_id)
+
+    assert Reason.BAD_CLIENT_ID is refused.value.reason
+
+
+@settings(deadline=None)
+@given(st.one_of(st.integers(), st.text(), st.text("0123456789"), st.floats(), st.booleans(), st.none()))
+def test_the_outcome_is_a_number_of_63_bits_or_an_input_error(given_id: object):
+    """Whatever is given, there is an id that survives a round trip through an Int, or an `InputError`."""
+    try:
+        client_id = check_client_id(given_id)
+    except InputError as exc:
+        refused = exc.reason
+        assert Reason.BAD_CLIENT_ID is refused
+    else:
+        assert client_id == str(int(client_id))
+        assert 1 <= int(client_id) <= LARGEST
