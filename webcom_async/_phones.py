@@ -36,7 +36,7 @@ def normalise_phone(raw: object) -> Phone:
         InputError: It is no phone number; the message says which one and why.
     """
     if not isinstance(raw, str | int) or isinstance(raw, bool) or (isinstance(raw, int) and raw < 0):
-        raise InputError(f"{shown(raw)} is no phone: give a str or a positive int", Reason.BAD_PHONE)
+        raise InputError(f"{shown(raw)} is no phone: give a str or an int", Reason.BAD_PHONE)
     written = raw if isinstance(raw, str) else shown(raw)
 
     digits = written.translate(_SEPARATORS)
