@@ -1,5 +1,6 @@
 """A campaign, from `client.stream` to the last result."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import anyio
@@ -501,6 +502,31 @@ async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_g
                 raise KeyError
 
         assert before == {task.id for task in anyio.get_running_tasks()}
+
+
+def test_asyncios_own_timeout_leaves_a_stream_well():
+    """`asyncio.timeout` around a stream ends it as a TimeoutError; everything is counted and no task is left."""
+    gateway = Gateway()
+
+    async def main() -> tuple[Results, set[object]]:
+        arrived = anyio.Event()
+        gateway.faults.script(Fault(), Fault(arrived=arrived, until=anyio.Event(), processed=True))
+        async with WebcomClient(
+            token=gateway.token, transport=GatewayTransport(gateway), batch_size=2, in_flight=1, grace=0.05
+        ) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(None) as limit, client.stream(phones(9), **SALE) as results:
+                    await anext(results)
+                    await arrived.wait()
+                    limit.reschedule(0)
+                    await anyio.sleep_forever()
+            return results, asyncio.all_tasks() - {asyncio.current_task()}
+
+    results, left = asyncio.run(main(), debug=True)
+
+    assert (set(), 2) == (left, len(gateway.ledger))
+    assert (2, 2) == (results.report.accepted, results.report.unknown)
+    assert 1 + len(results.unread) == results.report.recipients
 
 
 async def test_cancellation_at_every_step_loses_nothing(connect: Connect):
