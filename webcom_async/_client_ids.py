@@ -11,19 +11,20 @@ first SMS is answered. The page types it Int and shows it in quotes.
 
 import secrets
 from hashlib import blake2b
-from typing import Literal, NewType
+from typing import Literal, NewType, get_args
 
 from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
 from webcom_async.errors import ConfigurationError, InputError
 
-__all__ = ["ClientIdSms", "IdBits", "IdScheme", "check_client_id", "mint_campaign"]
+__all__ = ["ID_BITS", "ClientIdSms", "IdBits", "IdScheme", "check_client_id", "mint_campaign"]
 
 ClientIdSms = NewType("ClientIdSms", str)
 """Decimal digits, 1 to 2**63 - 1: the idempotency key."""
 
 IdBits = Literal[53, 63]
 """Width of a derived id. 53 is for gateways that keep numbers as floats."""
+ID_BITS: tuple[int, ...] = get_args(IdBits)
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
@@ -44,7 +45,7 @@ class IdScheme:
     """
 
     def __init__(self, campaign: str, bits: IdBits = 63) -> None:
-        if bits not in (53, 63):
+        if bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is 63 or 53, not {bits}: narrower ids collide within a campaign")
         secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON).digest()
         self._base = blake2b(digest_size=_DIGEST_BITS // 8, key=secret, person=_PERSON)

@@ -5,6 +5,7 @@ The one place that decides. Pure functions on values; `_retry` waits, `_sender` 
 *body*, not by 200 against 400: the manual's own headings contradict each other there.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -43,7 +44,7 @@ _HALTING: dict[Reason, type[GatewayError]] = {
     Reason.PROVIDER_OUT_OF_SMS: OutOfBalance,
 }
 _WHOLE_REQUEST = frozenset({Reason.BAD_LOGIN, Reason.ACCOUNT_LOCKED, Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
-_SHOWN = 200  # characters of a foreign body in a message
+_DOUBLINGS = 64  # beyond any wait that somebody would sit out
 
 
 def judge(
@@ -96,7 +97,7 @@ def wait_before_retry(attempts: int, error: BaseException | None, options: Optio
     Full jitter: evenly between zero and a bound that doubles, so that many clients do not come back at once. A
     `Retry-After` is obeyed in full, and the jitter comes on top.
     """
-    bound = min(options.wait_max, options.wait_initial * 2.0 ** (attempts - 1))
+    bound = min(options.wait_max, math.ldexp(options.wait_initial, min(attempts - 1, _DOUBLINGS)))
     asked = error.retry_after if isinstance(error, GatewayBusy) else None
     return (asked or 0.0) + bound * random
 
@@ -137,14 +138,14 @@ def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
 
 def _by_status(reply: Reply, error: str, options: Options, now: datetime) -> WebcomError | None:
     """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
-    shown = error or reply.body[:_SHOWN].decode(errors="replace")
     if reply.status in _REDIRECTS:
         return RedirectRefused(
             f"the gateway redirects {options.url} to {reply.headers.get('location', 'nowhere')!r}; it is not followed, "
             "because the body holds your credentials. If you trust it, set base_url or path to it"
         )
     if reply.status in _WRONG_URL:
-        return ConfigurationError(f"{options.url} answered {reply.status}: {shown!r}. Check base_url and path")
+        # Without the body, which may quote the request, and with it the credentials.
+        return ConfigurationError(f"{options.url} answered {reply.status} {error}: check base_url and path")
     if reply.status == _TOO_LARGE:
         return ConfigurationError("the request is too large for the gateway: lower batch_size or batch_bytes")
     if reply.status in _COME_BACK_LATER or reply.status in _FAILING:
@@ -163,5 +164,5 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -180,14 +180,14 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
 
     entries = reply.information
+    if not entries and reply.error:
+        raise RefusedRequest(reply.error)
     if entries is None:
-        if reply.error:
-            raise RefusedRequest(reply.error)
         raise ReplyError("the answer has neither information nor error")
     if len(entries) != len(recipients):
         # An answer names neither phone nor id: a differing count must not be guessed at.
         raise ReplyError(f"{len(entries)} answers for {len(recipients)} recipients")
-    if entries and entries[0].client_id_sms is not None:
+    if any(entry.client_id_sms is not None for entry in entries):
         entries = _in_order(entries, recipients)
     return [_result(phone, entry, attempts) for phone, entry in zip(recipients, entries, strict=True)]
 
@@ -276,7 +276,7 @@ def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Ent
 
 
 def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
-    error = entry.error or ""
+    error = (entry.error or "").strip()
     has_id = entry.id_sms not in _NO_IDS
     if has_id and entry.state is not None and entry.state.casefold() == _ACCEPTED_STATE:
         reason = Reason.NONE if not error else classify(error)

@@ -36,6 +36,9 @@ class Secret:
     def __format__(self, format_spec: str) -> str:
         return "***"
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         return type(self), ("***",)
 
@@ -57,8 +60,8 @@ class Credentials:
             named = " and ".join(present) or "nothing"
             raise ConfigurationError(f"credentials are either a token, or login and password; {named} was given")
         for field in present:
-            if not isinstance(given[field], str) or not given[field]:
-                raise ConfigurationError(f"credentials: {field} must be a non-empty str")
+            if not _usable(given[field]):
+                raise ConfigurationError(f"credentials: {field} must be a non-empty str that UTF-8 can carry")
         self._parts = {field: Secret(str(given[field])) for field in present}
 
     @classmethod
@@ -102,3 +105,10 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"
+
+
+def _usable(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False

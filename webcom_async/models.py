@@ -122,7 +122,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_text("sender", self.sender, Reason.BAD_SENDER)
         _check_text("text", self.text, Reason.BAD_TEXT)
-        limit = MAX_SENDER_DIGITS if self.sender.isdigit() else MAX_SENDER_CHARACTERS
+        if not isinstance(self.type_send_1, Channel):
+            raise InputError(f"type_send_1 must be a Channel, not {self.type_send_1!r}")
+        limit = MAX_SENDER_DIGITS if self.sender.isascii() and self.sender.isdigit() else MAX_SENDER_CHARACTERS
         if self.type_send_1 is Channel.SMS and len(self.sender) > limit:
             raise InputError(
                 f"sender {self.sender!r} has {len(self.sender)} characters; SMS allows {MAX_SENDER_CHARACTERS}, "
@@ -184,7 +186,7 @@ class SendResult(msgspec.Struct, frozen=True, gc=False):
     What became of one recipient.
 
     Attributes:
-        client_id_sms: The idempotency key that was sent; empty if the recipient was unusable.
+        client_id_sms: The idempotency key; empty if the recipient was unusable and brought none.
         phone: Digits only; as it was given, if it was unusable.
         outcome: What is known.
         id_sms: The gateway's id, to follow delivery; None if it gave none.
@@ -212,7 +214,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         reasons: Recipients per reason, of those who were not accepted.
         requests: Requests sent, retries included.
         retries: Requests that repeated an earlier one.
-        seconds: Time from the first batch to the last result.
+        seconds: Time from the opening of the stream to the last result.
         complete: Whether the source was read to its end and everything taken from it has a result.
     """
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from webcom_async._client_ids import IdBits
+from webcom_async._client_ids import ID_BITS, IdBits
 from webcom_async.errors import ConfigurationError
 
 __all__ = ["OptionFields", "Options"]
@@ -87,8 +87,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             _require(name, getattr(self, name), at_least=1, kind=int)
         for name in ("grace", "wait_initial", "wait_max", "retry_after_max"):
             _require(name, getattr(self, name), at_least=0, kind=float)
-        if not self.timeout > 0:
-            raise ConfigurationError(f"timeout is {self.timeout!r}; it must be above 0 seconds")
+        _require("timeout", self.timeout, at_least=0, kind=float)
+        if not self.timeout:
+            raise ConfigurationError("timeout is 0; it must be above 0 seconds")
+        if self.id_bits not in ID_BITS:
+            raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
         _ = self.zone
         self._check_url()
 
@@ -111,7 +114,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """The gateway's zone."""
         try:
             return ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             if self.time_zone == DEFAULT_ZONE:
                 return _MOSCOW
             raise ConfigurationError(
@@ -119,6 +122,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ) from None
 
     def _check_url(self) -> None:
+        # Credentials first: every other message quotes the URL.
+        if not isinstance(self.base_url, str) or "@" in self.base_url:
+            raise ConfigurationError("base_url must be scheme, host and port; credentials go elsewhere")
         try:
             parts = urlsplit(self.base_url)
             _ = parts.port
@@ -126,8 +132,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"base_url {self.base_url!r}: {exc}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"base_url {self.base_url!r} must look like https://host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ConfigurationError("base_url takes scheme, host and port only; credentials go elsewhere")
+        if parts.query or parts.fragment:
+            raise ConfigurationError(f"base_url {self.base_url!r} takes no query and no fragment")
         if parts.scheme == "http" and not (self.allow_cleartext or self.loopback):
             raise ConfigurationError(
                 f"base_url {self.base_url!r} would send your password in clear text: "

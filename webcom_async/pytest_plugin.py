@@ -1,27 +1,17 @@
-"""
-The pytest fixture `webcom_gateway`, found by pytest once the package is installed.
-
-Imports nothing but pytest until the fixture is used: it is loaded in every test run of every project that has the
-package.
-"""
-
-from typing import TYPE_CHECKING
+"""The pytest fixture `webcom_gateway`, found by pytest once the package is installed."""
 
 import pytest
 
-if TYPE_CHECKING:
-    from webcom_async.emulator import Gateway
+from webcom_async.emulator import Gateway
 
 __all__ = ["webcom_gateway"]
 
 
 @pytest.fixture
-def webcom_gateway() -> "Gateway":
+def webcom_gateway() -> Gateway:
     """
     Return an emulated gateway with an empty ledger and one account.
 
     Give a client `token=webcom_gateway.token` and `transport=GatewayTransport(webcom_gateway)`.
     """
-    from webcom_async.emulator import Gateway  # noqa: PLC0415 - see above
-
     return Gateway()

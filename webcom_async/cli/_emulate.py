@@ -14,7 +14,7 @@ import msgspec
 from webcom_async._phones import normalise_phone
 from webcom_async.cli._display import say
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language
-from webcom_async.emulator._server import Stop, listen, run_server
+from webcom_async.emulator._server import Stop, listen, run_server, url_of
 from webcom_async.errors import InputError, TransportError
 
 __all__ = ["Child", "Settings", "child", "emulate"]
@@ -96,7 +96,7 @@ def emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> Non
     except OSError as exc:
         raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
     with listener:
-        say(f"{_URL}http://{host}:{listener.getsockname()[1]}")
+        say(f"{_URL}{url_of(listener)}")
         say(f"{_TOKEN}{gateway.token}")
         stop = Stop()
         if until_eof:

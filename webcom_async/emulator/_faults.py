@@ -30,8 +30,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     What happens to one request.
 
     Attributes:
-        processed: Whether the gateway does its work first, so that messages are sent although the answer is bad.
-        delay: Seconds before anything happens.
+        processed: Whether the gateway does its work although the answer is bad. A fault that lets the answer through
+            (a delay, a cut, headers) always has it done.
+        delay: Seconds before the answer; the work is done before.
         close: Close the connection instead of answering.
         status: Answer with this status; with `processed`, instead of the real one.
         headers: Further headers of the answer.

@@ -30,6 +30,7 @@ _SEND_PATHS = ("/json", "/json/")
 _LEDGER_PATH = "/emulator/ledger"
 _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
+_LONGEST_NUMBER = 100  # digits; Python refuses to read thousands
 _JSON = {"content-type": CONTENT_TYPE}
 
 
@@ -271,7 +272,7 @@ class Gateway:
     def _sender_refusal(self, account: Account, sender: str) -> Reason | None:
         if not sender:
             return Reason.NO_SENDER
-        if len(sender) > (MAX_SENDER_DIGITS if sender.isdigit() else MAX_SENDER_CHARACTERS):
+        if len(sender) > (MAX_SENDER_DIGITS if sender.isascii() and sender.isdigit() else MAX_SENDER_CHARACTERS):
             return Reason.SENDER_TOO_LONG
         if sender in account.unmoderated:
             return Reason.SENDER_NOT_MODERATED
@@ -288,7 +289,7 @@ class Gateway:
         if given is None or given == "":
             return None
         text = str(given)
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
             text = str(int(text) & ((1 << self.behaviour.id_bits) - 1))
         return account.login, text
 

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from webcom_async.emulator._asgi import GatewayApp, Scope
 from webcom_async.emulator._gateway import Gateway
 
-__all__ = ["Stop", "listen", "run_server", "serve"]
+__all__ = ["Stop", "listen", "run_server", "serve", "url_of"]
 
 _KEEP_ALIVE_SECONDS = 75  # nginx's default
 _BACKLOG = 1024
@@ -41,6 +41,12 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the base URL of what answers on *listener*."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Stop:
@@ -79,7 +85,7 @@ def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator
     thread = threading.Thread(target=run_server, args=(gateway, listener, stop), name="webcom-emulator")
     thread.start()
     try:
-        yield f"http://{host}:{listener.getsockname()[1]}"
+        yield url_of(listener)
     finally:
         stop()
         thread.join()
@@ -91,7 +97,9 @@ def _server(gateway: Gateway) -> uvicorn.Server:
 
     def hang_up(scope: Scope) -> None:
         # By its peer address: ASGI names a connection by nothing else.
-        connections[tuple(scope["client"])].abort()
+        connection = connections.get(tuple(scope["client"]))
+        if connection is not None:
+            connection.abort()
 
     config = uvicorn.Config(
         GatewayApp(gateway, hang_up),

@@ -1,0 +1,393 @@
+"""Batches: from what a source yields to what one request carries."""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import NOW, message, phones, recipients
+from webcom_async import InputError, Message, Outcome, Reason, Recipient, SendResult
+from webcom_async._batching import Batch, Batcher, CallDefaults, address, call_defaults
+from webcom_async._client_ids import ClientIdSms, IdScheme
+from webcom_async._wire import encode_messages
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+BERLIN = ZoneInfo("Europe/Berlin")
+SOON = NOW + timedelta(hours=1)
+IDS = IdScheme("spring")
+CallOptions = dict[str, object]
+
+
+def defaults(zone: tzinfo = MOSCOW, **said: object) -> CallDefaults:
+    """Return a call's defaults: the vendor's first message, unless something else is said."""
+    said = said or {"message": message()}
+    names = ("text", "sender", "message", "validity_period", "time_send")
+    return call_defaults(*(said.get(name) for name in names), zone=zone, now=NOW)  # type: ignore[arg-type]
+
+
+def batcher(size: int = 500, max_bytes: int = 524_288, **said: object) -> Batcher:
+    """Return a batcher for a call."""
+    return Batcher(defaults(**said), IDS, size=size, max_bytes=max_bytes)
+
+
+def all_batches(items: Iterable[object], size: int = 500, max_bytes: int = 524_288, **said: object) -> list[Batch]:
+    """Return every batch that *items* are cut into; each is answered before the next is cut."""
+    waiting, cutting = deque(items), batcher(size, max_bytes, **said)
+    batches = []
+    while waiting:
+        batches.append(cutting.cut(waiting, frozenset(), NOW))
+    return batches
+
+
+def only_unusable(item: object, **said: object) -> SendResult:
+    """Return the result of an item that stands between two good ones, which go on."""
+    [batch] = all_batches([*recipients(1), item, Recipient("79612242299", 999)], **said)
+    assert ["101", "999"] == batch.client_ids
+    assert encode_messages(batch.addressed)
+    [result] = batch.unusable
+    return result
+
+
+# ---------------------------------------------------------------------------- cutting
+
+
+def test_batches_are_cut_by_count():
+    """Full batches, then what is left, numbered from one; nobody is lost or swapped."""
+    batches = all_batches(recipients(7), size=3)
+
+    assert [(1, ["101", "102", "103"]), (2, ["104", "105", "106"]), (3, ["107"])] == [
+        (batch.number, batch.client_ids) for batch in batches
+    ]
+
+
+@pytest.mark.parametrize(("spare", "counts"), [(0, [3, 3]), (-1, [2, 2, 2]), (10_000, [6])])
+def test_batches_are_cut_by_bytes(spare: int, counts: list[int]):
+    """A batch of exactly `max_bytes` is allowed, and one byte less makes it a recipient shorter."""
+    [three] = all_batches(recipients(3))
+    limit = len(encode_messages(three.addressed)) + spare
+
+    assert counts == [len(batch.phones) for batch in all_batches(recipients(6), max_bytes=limit)]
+
+
+def test_a_recipient_too_large_for_any_batch_goes_alone():
+    """A limit below a single recipient's size sends everybody one by one, instead of nobody."""
+    assert [1, 1, 1] == [len(batch.phones) for batch in all_batches(recipients(3), max_bytes=1)]
+
+
+def test_neighbours_with_one_message_share_it():
+    """Equal messages in a row are written once, whoever brought them; a message in between starts a new one."""
+    said = [message(), message(), message("other"), message()]
+    items = [Recipient(phone, message=own) for phone, own in zip(phones(4), said, strict=True)]
+    [batch] = all_batches(items)
+
+    assert [("message text 1", 2), ("other", 1), ("message text 1", 1)] == [
+        (own.text, len(to)) for own, to in batch.addressed
+    ]
+    assert batch.phones == [phone for _, to in batch.addressed for phone in to]
+
+
+def test_phones_and_numbers_are_recipients():
+    """A bare `str` or `int` is a recipient whose id is derived from campaign and phone."""
+    [batch] = all_batches(["+7 961 224-22-43", 79612242244, Recipient("79612242245")])
+
+    assert list(phones(3)) == [phone.phone for phone in batch.phones]
+    assert [IDS.derive(phone.phone) for phone in batch.phones] == batch.client_ids
+
+
+def test_a_key_tells_messages_to_one_phone_apart():
+    """One phone under two keys is two recipients; under one key it is a duplicate."""
+    items = [Recipient("79612242243", key=key) for key in ("a", "b", "a")]
+    [batch] = all_batches(items)
+
+    assert 2 == len(set(batch.client_ids)) == len(batch.phones)
+    assert [(Outcome.NOT_SENT, Reason.DUPLICATE)] == [(result.outcome, result.reason) for result in batch.unusable]
+
+
+@pytest.mark.parametrize("again", ["8 961 224 22 43", Recipient("79612242243", text="another text")])
+def test_the_id_does_not_depend_on_writing_or_text(again: object):
+    """One phone written another way, or told something else, is the same recipient of a campaign."""
+    [batch] = all_batches(["79612242243", again])
+
+    assert 1 == len(batch.phones)
+    assert [(batch.client_ids[0], "79612242243")] == [(it.client_id_sms, it.phone) for it in batch.unusable]
+
+
+def test_an_id_is_in_one_request_at_a_time():
+    """An id under way elsewhere is not sent, and says so; once it has been answered, it is."""
+    cutting = batcher()
+    busy = cutting.cut(deque(recipients(2)), {ClientIdSms("101")}, NOW)
+    free = cutting.cut(deque(recipients(2)), set(), NOW)
+
+    assert (["102"], ["101", "102"]) == (busy.client_ids, free.client_ids)
+    [duplicate] = busy.unusable
+    assert ("101", Outcome.NOT_SENT, Reason.DUPLICATE) == (
+        duplicate.client_id_sms,
+        duplicate.outcome,
+        duplicate.reason,
+    )
+
+
+def test_an_id_may_come_again_in_the_next_batch():
+    """Without a memory, a later batch asks the gateway again, whose own memory answers."""
+    batches = all_batches([Recipient("79612242243", 101)] * 3, size=1)
+
+    assert [["101"], ["101"], ["101"]] == [batch.client_ids for batch in batches]
+
+
+def test_unusable_recipients_count_towards_the_size():
+    """A source of rubbish does not become one endless batch."""
+    batches = all_batches(["rubbish"] * 5, size=2)
+
+    assert [2, 2, 1] == [len(batch.unusable) for batch in batches]
+    assert {0} == {len(batch.phones) for batch in batches}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason", "phone"),
+    [
+        ("no phone", Reason.BAD_PHONE, "no phone"),
+        (True, Reason.BAD_PHONE, "True"),
+        (Recipient(None), Reason.BAD_PHONE, "None"),  # type: ignore[arg-type]
+        (None, Reason.BAD_RECIPIENT, "None"),
+        (b"79612242243", Reason.BAD_RECIPIENT, "b'79612242243'"),
+        (("79612242243", "Hello"), Reason.BAD_RECIPIENT, "('79612242243', 'Hello')"),
+        (Recipient("79612242243", "007"), Reason.BAD_CLIENT_ID, "79612242243"),
+        (Recipient("79612242243", 0), Reason.BAD_CLIENT_ID, "79612242243"),
+        (Recipient("79612242243", ""), Reason.BAD_CLIENT_ID, "79612242243"),
+        (Recipient("79612242243", True), Reason.BAD_CLIENT_ID, "79612242243"),
+        (Recipient("79612242243", text=""), Reason.BAD_TEXT, "79612242243"),
+        (Recipient("79612242243", text="\ud800"), Reason.BAD_TEXT, "79612242243"),
+        (Recipient("79612242243", text=5), Reason.BAD_TEXT, "79612242243"),  # type: ignore[arg-type]
+        (Recipient("79612242243", validity_period=NOW), Reason.BAD_TIME, "79612242243"),
+        (Recipient("79612242243", time_send=datetime(2031, 1, 1)), Reason.BAD_TIME, "79612242243"),  # noqa: DTZ001
+        (Recipient("79612242243", validity_period="2031-01-01"), Reason.BAD_TIME, "79612242243"),  # type: ignore[arg-type]
+        (Recipient("79612242243", validity_period=datetime.max.replace(tzinfo=UTC)), Reason.BAD_TIME, "79612242243"),
+    ],
+)
+def test_a_bad_recipient_becomes_a_result_and_the_others_go_on(item: object, reason: Reason, phone: str):
+    """It is not sent, with the reason, its phone as it was given and words that say what is wrong."""
+    result = only_unusable(item)
+
+    assert (Outcome.NOT_SENT, reason, phone) == (result.outcome, result.reason, result.phone)
+    assert (None, 0) == (result.id_sms, result.attempts)
+    assert result.error
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        10**5000,
+        Recipient(10**5000),
+        Recipient("79612242244", 10**5000),
+        Recipient("79612242244", message="Hello"),  # type: ignore[arg-type]
+    ],
+    ids=["huge item", "huge phone", "huge id", "text as message"],
+)
+def test_no_recipient_breaks_a_batch(item: object):
+    """What cannot be sent as it was meant is never sent otherwise, and never ends the campaign."""
+    assert Outcome.NOT_SENT is only_unusable(item).outcome
+
+
+def test_a_bad_phone_keeps_its_id():
+    """A caller who gave an id finds the unusable recipient by it."""
+    assert "555" == only_unusable(Recipient("no phone", 555)).client_id_sms
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "reason"),
+    [
+        ({"sender": "ACME"}, Recipient("79612242243"), Reason.NO_TEXT),
+        ({"validity_period": SOON}, Recipient("79612242243"), Reason.NO_TEXT),
+        ({"validity_period": SOON}, Recipient("79612242243", text="Hello"), Reason.NO_SENDER),
+    ],
+)
+def test_a_recipient_whom_nobody_tells_anything_is_unusable(said: CallOptions, own: Recipient, reason: Reason):
+    """Without a text, or without a sender for it, there is nothing to send."""
+    [batch] = all_batches([own], **said)
+
+    assert [reason] == [result.reason for result in batch.unusable]
+    assert [] == batch.phones
+
+
+texts = st.sampled_from(["a", "b", "Скидка!", '"\\\n', "long " * 20])
+good = st.builds(
+    Recipient,
+    st.integers(79612242243, 79612242253).map(str),
+    st.none() | st.integers(1, 15),
+    st.sampled_from(["", "k"]),
+    st.none() | texts,
+    validity_period=st.none() | st.just(SOON),
+    number_sms=st.none() | st.integers(0, 10**6),
+)
+bad = st.sampled_from(["rubbish", None, Recipient("", 5), Recipient("79612242243", "007")])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(good | bad | st.integers(79612242243, 79612242253), max_size=30), st.integers(1, 7), st.integers(1, 700)
+)
+def test_everybody_comes_out_once_in_order_and_within_the_limits(items: list[object], size: int, max_bytes: int):
+    """Over any mix each comes out exactly once, in order; no batch is over size or bytes, but for one alone."""
+    waiting, cutting, taken = deque(items), batcher(size, max_bytes), 0
+    while waiting:
+        batch = cutting.cut(waiting, frozenset(), NOW)
+        mine, taken = items[taken : len(items) - len(waiting)], len(items) - len(waiting)
+
+        assert 1 <= len(mine) == len(batch.phones) + len(batch.unusable) <= size
+        assert len(batch.phones) == len(set(batch.client_ids))
+        assert len(batch.phones) <= 1 or len(encode_messages(batch.addressed)) <= max_bytes
+        # What went in can be told from what came out: usable recipients keep the order of the source.
+        written = [str(item.phone if isinstance(item, Recipient) else item) for item in mine]
+        for kept in (batch.phones, batch.unusable):
+            left = iter(written)
+            assert all(entry.phone in left for entry in kept)
+
+    assert len(items) == taken
+
+
+@settings(deadline=None)
+@given(st.lists(good, max_size=30, unique_by=lambda one: (one.phone, one.key)), st.integers(1, 7), st.integers(1, 2000))
+def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipient], size: int, max_bytes: int):
+    """Strung together, the batches are the source: nobody lost, doubled or overtaken."""
+    items = [Recipient(one.phone, 1000 + number, text=one.text) for number, one in enumerate(items)]
+    batches = all_batches(items, size, max_bytes)
+
+    assert [str(one.client_id_sms) for one in items] == [id_ for batch in batches for id_ in batch.client_ids]
+    assert [one.text or "message text 1" for one in items] == [
+        said.text for batch in batches for said, to in batch.addressed for _ in to
+    ]
+    assert list(range(1, len(batches) + 1)) == [batch.number for batch in batches]
+
+
+# ---------------------------------------------------------------------------- what a call says
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (Recipient("79612242243"), ("sender 1", "message text 1")),
+        (Recipient("79612242243", text="Hello"), ("sender 1", "Hello")),
+        (Recipient("79612242243", message=message("Hello", "OTHER")), ("OTHER", "Hello")),
+        (Recipient("79612242243", text="unused", message=message("Hello", "OTHER")), ("OTHER", "Hello")),
+    ],
+)
+def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, str]):
+    """An own text keeps the call's sender, an own message is taken whole."""
+    told, _ = address(own, defaults(), IDS, NOW)
+
+    assert said == (told.sender, told.text)
+
+
+def test_an_own_text_keeps_the_rest_of_the_message():
+    """Only the text is replaced; the channel's fields stay."""
+    call = Message(sender="ACME", text="Sale!", text_viber="Big sale!")
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(message=call), IDS, NOW)
+
+    assert ("Hello", "Big sale!") == (told.text, told.text_viber)
+
+
+def test_a_sender_alone_serves_recipients_with_texts():
+    """A call may give the sender only, when every recipient brings a text."""
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(sender="ACME"), IDS, NOW)
+
+    assert ("ACME", "Hello") == (told.sender, told.text)
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "reason"),
+    [
+        ({"message": message(), "text": "Sale!"}, "not both", Reason.OTHER),
+        ({"message": message(), "sender": "ACME"}, "not both", Reason.OTHER),
+        ({"message": "Sale!"}, "message must be a Message, not str", Reason.OTHER),
+        ({"text": "Sale!"}, "sender= is missing", Reason.NO_SENDER),
+        ({"text": "", "sender": "ACME"}, "text is empty", Reason.BAD_TEXT),
+        ({"text": "Sale!", "sender": ""}, "sender is empty", Reason.BAD_SENDER),
+        ({"text": "Sale!", "sender": "Twelve chars"}, "12 characters", Reason.BAD_SENDER),
+        ({"sender": "Twelve chars"}, "12 characters", Reason.BAD_SENDER),
+        ({"text": "\udfff", "sender": "ACME"}, "lone surrogate", Reason.BAD_TEXT),
+    ],
+)
+def test_a_call_that_cannot_be_sent_is_refused_whole(said: CallOptions, why: str, reason: Reason):
+    """What is wrong for everyone ends the call before anyone is taken from the source."""
+    with pytest.raises(InputError, match=why) as refused:
+        defaults(**said)
+
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize("field", ["sender_viber", "text_viber", "image_viber", "url", "name"])
+def test_half_a_character_in_any_field_is_refused(field: str):
+    """UTF-8 cannot carry a lone surrogate: the call is refused, and a recipient's own message makes it unusable."""
+    broken = Message(**({"sender": "ACME", "text": "Sale!"} | {field: "\ud83d"}))  # type: ignore[arg-type]
+
+    with pytest.raises(InputError):
+        defaults(message=broken)
+    assert Reason.BAD_TEXT is only_unusable(Recipient("79612242243", message=broken)).reason
+
+
+# ---------------------------------------------------------------------------- times
+
+
+@pytest.mark.parametrize("field", ["validity_period", "time_send"])
+@pytest.mark.parametrize(
+    ("moment", "why"),
+    [
+        (datetime(2031, 1, 1), "aware"),  # noqa: DTZ001
+        ("2031-01-01 12:00:00", "aware"),
+        (1_900_000_000, "aware"),
+        (NOW, "is past"),
+        (NOW - timedelta(days=1), "is past"),
+        (datetime(2030, 1, 1, 14, 59, tzinfo=MOSCOW), "is past"),
+        (datetime.max.replace(tzinfo=UTC), "is out of range"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(field: str, moment: object, why: str):
+    """Naive, past or out of range: for a call it is an error that names the field."""
+    with pytest.raises(InputError, match=f"{field} .*{why}") as refused:
+        defaults(message=message(), **{field: moment})
+
+    assert Reason.BAD_TIME is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("zone", "second"), [(MOSCOW, "2030-01-01 16:00:00"), (UTC, "2030-01-01 13:00:00"), (BERLIN, "2030-01-01 14:00:00")]
+)
+def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
+    """The call's times apply to whoever brings none, to the second or the minute, in the configured zone."""
+    call = defaults(zone, message=message(), validity_period=SOON, time_send=SOON)
+    _, phone = address(Recipient("79612242243"), call, IDS, NOW)
+
+    assert (second, second[:-3]) == (phone.validity_period, phone.time_send)
+
+
+def test_a_recipients_own_time_comes_first():
+    """An own time replaces the call's; nobody's time leaves the field out."""
+    call = defaults(message=message(), validity_period=SOON)
+    _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS, NOW)
+    _, none = address(Recipient("79612242243"), defaults(), IDS, NOW)
+
+    assert ("2030-01-01 17:00:00", None) == (own.validity_period, none.validity_period)
+
+
+def test_a_time_that_passes_during_the_campaign_makes_the_rest_unusable():
+    """What was in the future when the call was made may be past when a batch is cut; nothing is sent too late."""
+    cutting = Batcher(defaults(message=message(), validity_period=SOON), IDS, size=1, max_bytes=10_000)
+    waiting: deque[object] = deque(phones(2))
+    before, after = cutting.cut(waiting, set(), NOW), cutting.cut(waiting, set(), SOON)
+
+    assert (1, 0) == (len(before.phones), len(after.phones))
+    assert [Reason.BAD_TIME] == [result.reason for result in after.unusable]
+
+
+@pytest.mark.parametrize(("fold", "second"), [(0, "2030-10-27 03:30:00"), (1, "2030-10-27 04:30:00")])
+@pytest.mark.parametrize("other", [0, 1])
+def test_the_hour_that_comes_twice_keeps_its_two_meanings(fold: int, other: int, second: str):
+    """When clocks are set back, one reading means two moments, whichever of them was written before."""
+    twice = [datetime(2030, 10, 27, 2, 30, tzinfo=BERLIN, fold=which) for which in (other, fold)]
+    written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS, NOW)[1] for it in twice]
+
+    assert second == written[-1].validity_period

@@ -1,0 +1,177 @@
+"""Who sends: a token, or login and password, kept out of sight."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from webcom_async import ConfigurationError, Credentials, Secret
+
+HIDDEN = "hunter2"
+
+
+def plain(credentials: Credentials) -> list[tuple[str, str]]:
+    """Return what would go on the wire."""
+    return [(name, secret.reveal()) for name, secret in credentials.items()]
+
+
+def written(tmp_path: Path, content: str | bytes) -> Path:
+    """Return a credentials file with *content*."""
+    path = tmp_path / "webcom.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{:>20}".format, "{!r}".format, "%s".__mod__, pickle.dumps])
+def test_a_secret_shows_as_stars(show: object):
+    """No way of printing or keeping a secret keeps its value."""
+    shown = show(Secret(HIDDEN))  # type: ignore[operator]
+
+    assert HIDDEN not in str(shown)
+    assert "***" in str(shown)
+
+
+def test_a_secret_is_revealed_on_request_only():
+    """The plain value is there for the one who asks for it by name, and has no attribute dict to leak from."""
+    assert HIDDEN == Secret(HIDDEN).reveal()
+    assert not hasattr(Secret(HIDDEN), "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("given", "wire"),
+    [
+        ({"token": HIDDEN}, [("token", HIDDEN)]),
+        ({"password": HIDDEN, "login": "me"}, [("login", "me"), ("password", HIDDEN)]),
+    ],
+)
+def test_either_way_goes_on_the_wire_alone(given: dict[str, str], wire: list[tuple[str, str]]):
+    """A token stands alone, login and password in the vendor's order; the other way is absent, not empty."""
+    assert wire == plain(Credentials(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, "nothing was given"),
+        ({"login": HIDDEN}, "login was given"),
+        ({"password": HIDDEN}, "password was given"),
+        ({"token": HIDDEN, "login": "me"}, "token and login was given"),
+        ({"token": HIDDEN, "password": HIDDEN}, "token and password was given"),
+        ({"token": HIDDEN, "login": "me", "password": HIDDEN}, "token and login and password was given"),
+        ({"token": ""}, "token must be a non-empty str"),
+        ({"login": "me", "password": ""}, "password must be a non-empty str"),
+        ({"login": "", "password": HIDDEN}, "login must be a non-empty str"),
+        ({"token": 5}, "token must be a non-empty str"),
+        ({"token": HIDDEN.encode()}, "token must be a non-empty str"),
+        ({"token": f"{HIDDEN}\udc80"}, "token"),
+    ],
+)
+def test_anything_else_is_refused_without_being_shown(given: dict[str, str], named: str):
+    """Both ways, half a pair, an empty string and text that UTF-8 cannot carry are refused by field, not by value."""
+    with pytest.raises(ConfigurationError, match=named) as refused:
+        Credentials(**given)
+
+    assert HIDDEN not in str(refused.value)
+
+
+def test_credentials_show_their_fields_only():
+    """Their repr tells which way they are, and no value."""
+    assert "Credentials(token=***)" == repr(Credentials(token=HIDDEN))
+    assert "Credentials(login=***, password=***)" == str(Credentials(login="me", password=HIDDEN))
+
+
+def test_pickled_credentials_hold_nothing():
+    """What is sent to another process or written to a cache is not the password."""
+    assert HIDDEN.encode() not in pickle.dumps(Credentials(login="me", password=HIDDEN))
+
+
+@pytest.mark.parametrize(
+    ("environ", "wire"),
+    [
+        ({"WEBCOM_TOKEN": HIDDEN}, [("token", HIDDEN)]),
+        ({"WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": HIDDEN}, [("login", "me"), ("password", HIDDEN)]),
+        ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": "", "WEBCOM_PASSWORD": ""}, [("token", HIDDEN)]),
+        (
+            {"WEBCOM_TOKEN": "", "WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": HIDDEN},
+            [("login", "me"), ("password", HIDDEN)],
+        ),
+    ],
+)
+def test_the_environment_gives_either_way(environ: dict[str, str], wire: list[tuple[str, str]]):
+    """An empty variable counts as not set."""
+    assert wire == plain(Credentials.from_env(environ | {"TOKEN": "not ours"}))
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
+        ({"WEBCOM_TOKEN": "", "WEBCOM_LOGIN": ""}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
+        ({"WEBCOM_PASSWORD": HIDDEN}, "password was given"),
+        ({"WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": ""}, "login was given"),
+        ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": "me"}, "token and login was given"),
+    ],
+)
+def test_an_unclear_environment_is_refused(environ: dict[str, str], why: str):
+    """The error names what is missing or too much, and shows no value."""
+    with pytest.raises(ConfigurationError, match=why) as refused:
+        Credentials.from_env(environ)
+
+    assert HIDDEN not in str(refused.value)
+
+
+def test_the_environment_is_this_process_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch):
+    """Without an argument the process's own variables are read, when they are asked for."""
+    for name in ("WEBCOM_LOGIN", "WEBCOM_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WEBCOM_TOKEN", HIDDEN)
+
+    assert [("token", HIDDEN)] == plain(Credentials.from_env())
+
+
+@pytest.mark.parametrize(
+    ("content", "wire"),
+    [
+        ('token = "hunter2"', [("token", HIDDEN)]),
+        ('# ours\npassword = "hunter2"\nlogin = "me"\n', [("login", "me"), ("password", HIDDEN)]),
+        ('\ufefftoken = "hunter2"\r\n', [("token", HIDDEN)]),
+    ],
+)
+def test_a_file_gives_either_way(tmp_path: Path, content: str, wire: list[tuple[str, str]]):
+    """A TOML file holds a token or a pair; an editor's byte order mark does not matter."""
+    assert wire == plain(Credentials.from_file(written(tmp_path, content)))
+    assert wire == plain(Credentials.from_file(str(tmp_path / "webcom.toml")))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("hunter2", "is not TOML"),
+        ("token = hunter2", "is not TOML"),
+        ('token = "hunter2', "is not TOML"),
+        ('token = "hunter2" "hunter2"', "is not TOML"),
+        (b'token = "hunter2\xff"', "is not TOML"),
+        ('tokn = "hunter2"', "unknown tokn; it takes token, login, password"),
+        ('token = "hunter2"\n[webcom]\nlogin = "hunter2"', "unknown webcom"),
+        ('password = "hunter2"', "password was given"),
+        ("", "nothing was given"),
+        ('token = ["hunter2"]', "token must be a non-empty str"),
+        ('token = { hunter2 = "hunter2" }', "token must be a non-empty str"),
+    ],
+)
+def test_a_broken_file_is_refused_without_quoting_it(tmp_path: Path, content: str | bytes, why: str):
+    """A parser's message would quote the line; ours names the fault, and no chained error brings the line back."""
+    with pytest.raises(ConfigurationError, match=why) as refused:
+        Credentials.from_file(written(tmp_path, content))
+
+    assert HIDDEN not in str(refused.value)
+    assert (None, None) == (refused.value.__cause__, refused.value.__context__)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    """The error says which file, and what the system says about it."""
+    with pytest.raises(ConfigurationError, match=r"absent\.toml: No such file or directory"):
+        Credentials.from_file(tmp_path / "absent.toml")
+
+    with pytest.raises(ConfigurationError, match="Is a directory"):
+        Credentials.from_file(tmp_path)

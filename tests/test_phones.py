@@ -1,0 +1,127 @@
+"""Phone numbers, from what people write to what the wire carries."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webcom_async import InputError, Reason
+from webcom_async._phones import normalise_phone
+
+SEPARATORS = " \t\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "79612242243",
+        "+79612242243",
+        "+7 (961) 224-22-43",
+        "+7 961 224-22-43",
+        "8 961 224 22 43",
+        "8 (961) 224-22-43",
+        "89612242243",
+        "7.961.224.22.43",
+        "\u00a07\u202f961\u2009224\u201122\u201243\t",
+        79612242243,
+        89612242243,
+    ],
+)
+def test_what_people_write_becomes_digits(written: object):
+    """Separators and a plus go, and the trunk prefix 8 of a Russian mobile becomes the country code 7."""
+    assert "79612242243" == normalise_phone(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "phone"),
+    [
+        ("+8 961 224 22 43", "89612242243"),  # the plus says that 8 is no trunk prefix
+        ("8 800 555 35 35", "88005553535"),  # not a mobile
+        ("8961224224", "8961224224"),  # a digit short of a Russian number
+        ("+44 20 7946 0958", "442079460958"),
+        ("12345678", "12345678"),
+        ("123456789012345", "123456789012345"),
+    ],
+)
+def test_nothing_else_is_guessed(written: str, phone: str):
+    """A number that is not certainly a Russian mobile keeps its digits."""
+    assert phone == normalise_phone(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("", "it is empty"),
+        (" ", "it is empty"),
+        ("+", "it is empty"),
+        ("ACME", "no digits"),
+        ("7961224224x", "no digits"),
+        ("7961+2242243", "no digits"),
+        ("++79612242243", "no digits"),
+        ("٧٩٦١٢٢٤٢٢٤٣", "no digits"),
+        ("7961224224²", "no digits"),
+        ("\ud800", "no digits"),
+        ("79612242243, 79612242244", "no digits"),
+        ("09612242243", "starts with 0"),
+        ("007 961 224 22 43", "starts with 0"),
+        ("+0", "starts with 0"),
+        (0, "starts with 0"),
+        ("1234567", "7 digits"),
+        (112, "3 digits"),
+        ("1234567890123456", "16 digits"),
+        (True, "give a str or an int"),
+        (None, "give a str or an int"),
+        (79612242243.0, "give a str or an int"),
+        (b"79612242243", "give a str or an int"),
+    ],
+)
+def test_what_is_no_phone_is_refused_with_a_reason(written: object, why: str):
+    """The error quotes what was written and says what is wrong with it."""
+    with pytest.raises(InputError, match=why) as refused:
+        normalise_phone(written)
+
+    assert Reason.BAD_PHONE is refused.value.reason
+    assert repr(written).strip("'") in str(refused.value)
+
+
+@pytest.mark.parametrize("written", [-79612242243, 10**5000, -(10**5000)], ids=["negative", "huge", "negative huge"])
+def test_an_int_that_is_no_phone_is_refused(written: int):
+    """The sign of a number is no separator, and a number too long to print is refused like any other."""
+    with pytest.raises(InputError) as refused:
+        normalise_phone(written)
+
+    assert Reason.BAD_PHONE is refused.value.reason
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[1-79][0-9]{7,14}", fullmatch=True), st.data())
+def test_separators_never_change_a_number(digits: str, data: st.DataObject):
+    """Wherever separators stand, the digits come out in order."""
+    gaps = data.draw(st.lists(st.text(SEPARATORS, max_size=3), min_size=len(digits), max_size=len(digits)))
+    written = "".join(gap + digit for gap, digit in zip(gaps, digits, strict=True))
+
+    assert digits == normalise_phone(written) == normalise_phone("+" + written)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(), st.text("0123456789+-() ", max_size=20), st.integers(), st.none(), st.binary()))
+def test_the_outcome_is_digits_or_an_input_error(written: object):
+    """Whatever is given, there is a phone of 8 to 15 digits or an `InputError`, and nothing else."""
+    try:
+        phone = normalise_phone(written)
+    except InputError as exc:
+        refused = exc.reason
+        assert Reason.BAD_PHONE is refused
+    else:
+        assert phone.isascii()
+        assert phone.isdigit()
+        assert 8 <= len(phone) <= 15
+        assert "0" != phone[0]
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[1-9][0-9]{7,14}", fullmatch=True))
+def test_what_came_out_goes_in_again(digits: str):
+    """A normalised phone is its own normal form, so that results can be fed back."""
+    once = normalise_phone(digits)
+
+    assert once == normalise_phone(once) == normalise_phone(int(once))

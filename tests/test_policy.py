@@ -1,0 +1,396 @@
+"""What an answer or a failure means, and what is to be done about it."""
+
+import json
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import NOW, accepted, wire_phones
+from webcom_async import (
+    AccountLocked,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionLost,
+    GatewayBusy,
+    GatewayUnavailable,
+    InputError,
+    Knowledge,
+    Options,
+    Outcome,
+    OutOfBalance,
+    Reason,
+    RedirectRefused,
+    Reply,
+    ReplyError,
+    ReplyTimeout,
+    RequestRefused,
+    SendResult,
+    TlsError,
+    UsageError,
+    WebcomError,
+)
+from webcom_async._policy import conclude, halting, judge, wait_before_retry, worth_retrying
+
+HTML = b"<html><body>it does not matter what stands here</body></html>"
+
+
+def error(text: str) -> bytes:
+    """Return an answer that refuses the request in *text*."""
+    return json.dumps({"error": text}).encode()
+
+
+def judged(
+    body: bytes = HTML, status: int = 200, count: int = 2, options: Options | None = None, **headers: str
+) -> list[SendResult]:
+    """Return what an answer to *count* recipients means; underscores in header names are hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return judge(Reply(status, named, body), wire_phones(count), 1, options or Options(), NOW)
+
+
+def failed(*args: object, **kwargs: object) -> WebcomError:
+    """Return the error of an answer that settles nobody."""
+    with pytest.raises(WebcomError) as failure:
+        judged(*args, **kwargs)  # type: ignore[arg-type]
+    return failure.value
+
+
+def marks(failure: WebcomError) -> tuple[type, Knowledge, bool, bool]:
+    """Return what a policy asks of an error."""
+    return type(failure), failure.knowledge, failure.transient, failure.halts
+
+
+def busy(retry_after: str, **options: object) -> GatewayBusy:
+    """Return the error of an answer with *retry_after*."""
+    failure = failed(status=503, options=Options(**options), retry_after=retry_after)  # type: ignore[arg-type]
+    assert isinstance(failure, GatewayBusy)
+    return failure
+
+
+# ---------------------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 401, 404, 413, 429, 500, 503])
+def test_results_count_whatever_the_status(status: int):
+    """The manual contradicts itself about 200 and 400: a body with `information` is results under any status."""
+    assert ["1001", "1002"] == [result.id_sms for result in judged(accepted(1001, 1002), status)]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 413, 500, 503])
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("Incorrect login or password", AuthenticationError),
+        ("Неправильный логин или пароль.", AuthenticationError),
+        ("Your account is locked", AccountLocked),
+        ("Your account is locked Incorrect login or password", AccountLocked),
+        ("Account blocked", AccountLocked),
+        ("Out of SMS", OutOfBalance),
+        ("У нас закончились SMS. Для разрешения проблемы свяжитесь с менеджером.", OutOfBalance),
+        ("Incorrect JSON document format", RequestRefused),
+        ("POST data is missing", RequestRefused),
+        ("This destination is closed", RequestRefused),
+    ],
+)
+def test_a_known_sentence_counts_whatever_the_status(status: int, sentence: str, kind: type):
+    """A sentence of the table says more than a status does, and it is kept word for word."""
+    failure = failed(error(sentence), status)
+
+    assert kind is type(failure)
+    assert sentence == failure.error  # type: ignore[attr-defined]
+    assert not failure.transient
+
+
+@pytest.mark.parametrize(
+    ("sentence", "alone", "among_others"),
+    [
+        ("Incorrect login or password", Knowledge.REFUSED, Knowledge.REFUSED),
+        ("Your account is locked", Knowledge.REFUSED, Knowledge.REFUSED),
+        ("Incorrect JSON document format", Knowledge.REFUSED, Knowledge.REFUSED),
+        ("POST data is missing", Knowledge.REFUSED, Knowledge.REFUSED),
+        ("Out of SMS", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+        ("Account blocked", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+        ("There is no such sender", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+        ("Phone number is on the stop list", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+        ("Something else", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+    ],
+)
+def test_one_sentence_for_several_recipients_names_none(sentence: str, alone: Knowledge, among_others: Knowledge):
+    """What fits a single recipient settles a request of one; of several, others may have been sent to."""
+    assert (alone, among_others) == (
+        failed(error(sentence), count=1).knowledge,
+        failed(error(sentence), count=2).knowledge,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [("No link", Reason.NO_LINK), ("Укажите номер телефона.", Reason.NO_PHONE), ("Something else", Reason.OTHER)],
+)
+def test_a_refused_request_has_the_sentences_reason(sentence: str, reason: Reason):
+    """A refusal that ends no campaign carries its own reason into the results."""
+    failure = failed(error(sentence))
+
+    assert (RequestRefused, reason, False) == (type(failure), failure.reason, failure.halts)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_refused_with_both_urls(status: int):
+    """The body holds the password, so it goes nowhere else; the error says where from and where to."""
+    failure = failed(b"", status, location="https://elsewhere.example/json/")
+
+    assert (RedirectRefused, Knowledge.REFUSED, False, True) == marks(failure)
+    assert "https://lk.mysmpp.ru/json" in str(failure)
+    assert "'https://elsewhere.example/json/'" in str(failure)
+
+
+def test_a_redirect_to_nowhere_is_refused_too():
+    """A redirect without a location is no answer either."""
+    assert RedirectRefused is type(failed(b"", 302))
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 415])
+@pytest.mark.parametrize("body", [HTML, b"", b"null", error("Forbidden")])
+def test_a_status_that_speaks_of_the_url_halts(status: int, body: bytes):
+    """Asking again would meet the same: the message names URL and status."""
+    failure = failed(body, status)
+
+    assert (ConfigurationError, Knowledge.REFUSED, False, True) == marks(failure)
+    assert f"https://lk.mysmpp.ru/json answered {status}" in str(failure)
+
+
+def test_a_foreign_page_is_quoted_in_part():
+    """A message shows the beginning of a page, not all of it, and survives bytes that are no text."""
+    assert len(str(failed(b"\xff" * 100_000, 404))) < 1_000
+
+
+def test_a_request_that_is_too_large_says_what_to_lower():
+    """413 halts: every further batch would be too large as well."""
+    failure = failed(status=413)
+
+    assert (ConfigurationError, Knowledge.REFUSED, False, True) == marks(failure)
+    assert "batch_size or batch_bytes" in str(failure)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("body", [HTML, b"", error("Internal error"), accepted(1001)])
+def test_a_failing_gateway_is_asked_again(status: int, body: bytes):
+    """It may have processed the request, or will later: in question, and worth another attempt under the same ids."""
+    assert (GatewayBusy, Knowledge.IN_QUESTION, True, False) == marks(failed(body, status))
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
+@pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", b"{}", accepted(1001), accepted(1001, 1002, 1003)])
+def test_an_answer_that_cannot_be_paired_is_asked_again(status: int, body: bytes):
+    """The body says nothing and neither does the status: in question, and worth another attempt."""
+    assert (ReplyError, Knowledge.IN_QUESTION, True, False) == marks(failed(body, status))
+
+
+@settings(deadline=None)
+@given(st.integers(100, 999), st.binary(max_size=50) | st.sampled_from([HTML, accepted(1), error("?")]), st.text())
+def test_every_answer_means_something(status: int, body: bytes, header: str):
+    """Whatever comes back, it is results for everybody or an error of ours."""
+    reply = Reply(status, {"retry-after": header, "location": header}, body)
+    try:
+        results = judge(reply, wire_phones(1), 1, Options(), NOW)
+    except WebcomError as exc:
+        knowledge = exc.knowledge
+        assert knowledge in (Knowledge.REFUSED, Knowledge.IN_QUESTION)
+    else:
+        assert ["101"] == [result.client_id_sms for result in results]
+
+
+# ---------------------------------------------------------------------------- Retry-After
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        ("30", 30.0),
+        (" 30 ", 30.0),
+        (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30.0),
+        ("Tue, 01 Jan 2030 15:00:30 +0300", 30.0),
+        ("Tuesday, 01-Jan-30 12:00:30 GMT", 30.0),
+        (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str, seconds: float):
+    """RFC 9110 allows both; a date that has passed asks for no wait."""
+    assert seconds == busy(header).retry_after
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "soon",
+        "-5",
+        "1.5",
+        "²",
+        "Tue, 01 Jan 2030 12:00:30 -0000",
+        "Tue, 99 Jan 2030 12:00:30 GMT",
+        "Tue, 01 Jan 99999999999999999999 12:00:30 GMT",
+        "Tue, 01 Jan 2030 12:00:30 +99999999999999999999",
+        "Tue, 01 Jan 2030 12:00:30 +9999",
+    ],
+)
+def test_nonsense_asks_for_no_wait(header: str):
+    """A header that cannot be read is no header, and no reason to fail otherwise."""
+    assert (None, False) == (busy(header).retry_after, busy(header).halts)
+
+
+def test_no_header_is_no_wait():
+    """A busy gateway that names no time is asked again after the usual back-off."""
+    assert None is failed(status=429).retry_after  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("header", "halts"), [("60", False), ("61", True), ("9" * 400, True), ("Thu, 31 Dec 2099 23:59:59 GMT", True)]
+)
+def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
+    """A wait up to the ceiling is waited out; beyond it, the rest is better resumed later."""
+    failure = busy(header, retry_after_max=60.0)
+
+    assert (halts, not halts) == (failure.halts, worth_retrying(failure))
+
+
+# ---------------------------------------------------------------------------- retrying
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (GatewayUnavailable(), True),
+        (ConnectionLost(), True),
+        (ReplyTimeout(), True),
+        (ReplyError(), True),
+        (GatewayBusy(), True),
+        (AuthenticationError(), False),
+        (AccountLocked(), False),
+        (OutOfBalance(), False),
+        (RequestRefused(), False),
+        (ConfigurationError(), False),
+        (RedirectRefused(), False),
+        (TlsError(), False),
+        (UsageError(), False),
+        (InputError("wrong"), False),
+        (TimeoutError(), False),
+        (ConnectionResetError(), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_only_our_own_transient_errors_are_retried(failure: BaseException, again: bool):
+    """A refusal stays one, and what is not ours passes through untouched."""
+    assert again is worth_retrying(failure)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "bound"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, 20.0), (60, 20.0), (5_000, 20.0)]
+)
+def test_the_bound_doubles_up_to_its_ceiling(attempts: int, bound: float):
+    """Full jitter: the wait is drawn evenly between nothing and a bound that doubles, however often it has."""
+    waits = [wait_before_retry(attempts, ReplyTimeout(), Options(), random) for random in (0.0, 0.5, 1.0)]
+
+    assert [0.0, bound / 2, bound] == waits
+
+
+def test_the_bound_is_an_option():
+    """First wait and ceiling are the caller's; zero switches waiting off."""
+    options = Options(wait_initial=3.0, wait_max=10.0)
+
+    assert [3.0, 6.0, 10.0] == [wait_before_retry(attempts, None, options, 1.0) for attempts in (1, 2, 3)]
+    assert 0.0 == wait_before_retry(3, None, Options(wait_initial=0), 1.0)
+    assert 0.0 == wait_before_retry(3, None, Options(wait_max=0), 1.0)
+
+
+def test_a_named_wait_is_obeyed_in_full():
+    """The jitter comes on top of a `Retry-After`, so that many clients do not come back at once."""
+    asked = GatewayBusy(retry_after=30.0)
+
+    assert [30.0, 30.5] == [wait_before_retry(2, asked, Options(), random) for random in (0.0, 0.5)]
+
+
+# ---------------------------------------------------------------------------- the end of it
+
+
+def result(outcome: Outcome, reason: Reason, words: str = "words") -> SendResult:
+    """Return one recipient's result."""
+    phone = wire_phones(1)[0]
+    return SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, words)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (Reason.OUT_OF_SMS, OutOfBalance),
+        (Reason.PROVIDER_OUT_OF_SMS, OutOfBalance),
+        (Reason.ACCOUNT_BLOCKED, AccountLocked),
+        (Reason.ACCOUNT_LOCKED, AccountLocked),
+        (Reason.BAD_LOGIN, AuthenticationError),
+    ],
+)
+def test_words_about_the_account_halt_the_campaign(reason: Reason, kind: type):
+    """One recipient refused for the account's sake is enough; the error has the gateway's words."""
+    good, bad = result(Outcome.ACCEPTED, Reason.NONE), result(Outcome.NOT_SENT, reason, "the gateway's own")
+    halt = halting([good, bad, good])
+
+    assert kind is type(halt)
+    assert halt is not None
+    assert ("the gateway's own", True) == (halt.error, halt.halts)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [],
+        [result(Outcome.ACCEPTED, Reason.NONE)],
+        [result(Outcome.ACCEPTED, Reason.HELD_FOR_FUNDS)],
+        [result(Outcome.REJECTED, Reason.STOP_LIST)],
+        [result(Outcome.REJECTED, Reason.UNKNOWN_SENDER)],
+        [result(Outcome.REJECTED, Reason.OTHER)],
+        [result(Outcome.UNKNOWN, Reason.TIMEOUT)],
+        [result(Outcome.NOT_SENT, Reason.DUPLICATE)],
+    ],
+)
+def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
+    """A bad number, a stop list or a duplicate is that recipient's own."""
+    assert None is halting(results)
+
+
+@pytest.mark.parametrize(
+    ("failure", "knowledge", "outcome", "reason"),
+    [
+        (GatewayUnavailable("no"), Knowledge.NOT_REACHED, Outcome.NOT_SENT, Reason.NOT_REACHED),
+        (GatewayUnavailable("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.NOT_REACHED),
+        (ConnectionLost("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.CONNECTION_LOST),
+        (ReplyTimeout("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.TIMEOUT),
+        (ReplyError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (GatewayBusy("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BUSY),
+        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.REFUSED, Outcome.REJECTED, Reason.NO_TEXT),
+        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.NO_TEXT),
+        (AuthenticationError("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.BAD_LOGIN),
+        (AuthenticationError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_LOGIN),
+        (OutOfBalance("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.OUT_OF_SMS),
+        (ConfigurationError("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.OTHER),
+    ],
+)
+def test_the_most_doubtful_attempt_decides(
+    failure: WebcomError, knowledge: Knowledge, outcome: Outcome, reason: Reason
+):
+    """After one attempt in question nobody is claimed to be refused or not sent, whatever the last attempt met."""
+    results = conclude(failure, knowledge, wire_phones(2), 3)
+
+    assert ["101", "102"] == [each.client_id_sms for each in results]
+    assert {(outcome, reason, None, "no", 3)} == {
+        (each.outcome, each.reason, each.id_sms, each.error, each.attempts) for each in results
+    }
+
+
+def test_results_have_the_gateways_own_words():
+    """Where the gateway said something, that is what the result shows, not our sentence around it."""
+    [each] = conclude(RequestRefused(error="No link"), Knowledge.REFUSED, wire_phones(1), 1)
+
+    assert "No link" == each.error

@@ -1,0 +1,152 @@
+"""Waiting between attempts: how often, how long, and for what."""
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from tests.builders import still_clock
+from webcom_async import (
+    AuthenticationError,
+    Clock,
+    ConnectionLost,
+    GatewayBusy,
+    GatewayUnavailable,
+    Options,
+    ReplyTimeout,
+)
+from webcom_async._retry import retrying
+
+pytestmark = pytest.mark.anyio
+
+
+class Attempts:
+    """Fails with *failures*, one per call, then succeeds; counts its calls."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.made = 0
+        self._failures = list(failures)
+
+    async def __call__(self) -> str:
+        """Make one attempt."""
+        self.made += 1
+        await anyio.lowlevel.checkpoint()
+        if self._failures:
+            raise self._failures.pop(0)
+        return "done"
+
+
+def noting_clock(waits: list[float], random: Callable[[], float] = lambda: 1.0) -> Clock:
+    """Return a clock that notes in *waits* how long it was told to sleep, and does not."""
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    return still_clock(sleep=sleep, random=random)
+
+
+async def test_the_first_success_is_the_answer():
+    """Without a failure there is one attempt and no wait."""
+    attempts, waits = Attempts(), list[float]()
+
+    assert "done" == await retrying(attempts, Options(), noting_clock(waits))
+    assert (1, []) == (attempts.made, waits)
+
+
+async def test_transient_failures_are_asked_again():
+    """Each failure is followed by a longer wait, until an attempt succeeds."""
+    attempts, waits = Attempts(ReplyTimeout(), ConnectionLost(), GatewayUnavailable()), list[float]()
+
+    assert "done" == await retrying(attempts, Options(), noting_clock(waits))
+    assert (4, [0.5, 1.0, 2.0]) == (attempts.made, waits)
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 6])
+async def test_the_last_attempts_own_error_is_raised(allowed: int):
+    """After `attempts` requests the error comes bare, and nobody waits for nothing after the last."""
+    last, waits = ReplyTimeout("the last"), list[float]()
+    attempts = Attempts(*[ReplyTimeout("earlier")] * (allowed - 1), last)
+
+    with pytest.raises(ReplyTimeout) as failure:
+        await retrying(attempts, Options(attempts=allowed), noting_clock(waits))
+
+    assert last is failure.value
+    assert (allowed, allowed - 1) == (attempts.made, len(waits))
+
+
+@pytest.mark.parametrize(
+    "failure", [AuthenticationError(), TimeoutError("not ours"), ValueError("a bug"), KeyboardInterrupt()]
+)
+async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
+    """A refusal, a bug and a foreign exception come out at once, the very object that was raised."""
+    attempts, waits = Attempts(ReplyTimeout(), failure), list[float]()
+
+    with pytest.raises(type(failure)) as raised:
+        await retrying(attempts, Options(), noting_clock(waits))
+
+    assert failure is raised.value
+    assert (2, 1) == (attempts.made, len(waits))
+
+
+async def test_the_gateways_own_wait_is_waited():
+    """A `Retry-After` is obeyed, with the jitter on top."""
+    waits = list[float]()
+    await retrying(Attempts(GatewayBusy(retry_after=30.0)), Options(), noting_clock(waits, lambda: 0.5))
+
+    assert [30.25] == waits
+
+
+async def test_a_wait_over_the_ceiling_is_not_waited():
+    """A busy gateway that halts the campaign is not asked again."""
+    failure, attempts, waits = GatewayBusy(retry_after=3600.0), Attempts(), list[float]()
+    failure.halts = True
+    attempts = Attempts(failure)
+
+    with pytest.raises(GatewayBusy):
+        await retrying(attempts, Options(), noting_clock(waits))
+
+    assert (1, []) == (attempts.made, waits)
+
+
+async def test_each_wait_draws_its_own_chance():
+    """The jitter is drawn anew for every wait."""
+    draws, waits = iter([0.0, 1.0, 0.25]), list[float]()
+    await retrying(Attempts(*[ReplyTimeout()] * 3), Options(), noting_clock(waits, lambda: next(draws)))
+
+    assert [0.0, 1.0, 0.5] == waits
+
+
+async def test_cancelling_ends_a_back_off_at_once():
+    """Nobody finishes a wait, nor makes another attempt, after being cancelled."""
+    attempts = Attempts(ReplyTimeout())
+    waiting = anyio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        waiting.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(retrying, attempts, Options(), still_clock(sleep=sleep))
+        await waiting.wait()
+        tasks.cancel_scope.cancel()
+
+    assert 1 == attempts.made
+    assert tasks.cancel_scope.cancelled_caught
+
+
+async def test_cancelling_an_attempt_is_not_retried():
+    """A cancellation inside an attempt passes through; it is no failure of the gateway."""
+    made, under_way = 0, anyio.Event()
+
+    async def attempt() -> None:
+        nonlocal made
+        made += 1
+        under_way.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(retrying, attempt, Options(), still_clock())
+        await under_way.wait()
+        tasks.cancel_scope.cancel()
+
+    assert 1 == made

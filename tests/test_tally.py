@@ -1,0 +1,113 @@
+"""Counting, while a campaign runs."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import phones
+from webcom_async import Outcome, Reason, SendResult
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._tally import Tally
+
+
+def results(*outcomes: tuple[Outcome, Reason]) -> list[SendResult]:
+    """Return one result per pair of outcome and reason."""
+    return [
+        SendResult(ClientIdSms(str(101 + number)), Phone(phone), outcome, reason=reason)
+        for number, (phone, (outcome, reason)) in enumerate(zip(phones(len(outcomes)), outcomes, strict=True))
+    ]
+
+
+def accepted(count: int) -> list[SendResult]:
+    """Return *count* accepted results."""
+    return results(*[(Outcome.ACCEPTED, Reason.NONE)] * count)
+
+
+def settled(batches: Iterable[list[SendResult]]) -> Tally:
+    """Return a tally that has taken and counted *batches*, one second each."""
+    tally = Tally("spring", now=100.0)
+    for number, batch in enumerate(batches, 1):
+        tally.taken += len(batch)
+        tally.settle(batch, now=100.0 + number)
+    return tally
+
+
+def test_a_new_tally_names_every_outcome():
+    """Before the first result each outcome is zero, not missing."""
+    report = Tally("spring", now=100.0).report()
+
+    assert dict.fromkeys(Outcome, 0) == report.outcomes
+    assert ("spring", 0, 0, 0.0, False) == (
+        report.campaign,
+        report.requests,
+        report.retries,
+        report.seconds,
+        report.complete,
+    )
+
+
+def test_outcomes_and_reasons_are_counted():
+    """Each result counts once; reasons are those of recipients who were not accepted, the most frequent first."""
+    stopped, lost = (Outcome.REJECTED, Reason.STOP_LIST), (Outcome.UNKNOWN, Reason.TIMEOUT)
+    held = (Outcome.ACCEPTED, Reason.HELD_FOR_FUNDS)
+    report = settled([accepted(5), results(stopped, lost, held), results(lost, lost)]).report()
+
+    assert {Outcome.ACCEPTED: 6, Outcome.REJECTED: 1, Outcome.UNKNOWN: 3, Outcome.NOT_SENT: 0} == report.outcomes
+    assert [(Reason.TIMEOUT, 3), (Reason.STOP_LIST, 1)] == list(report.reasons.items())
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(st.sampled_from(Outcome), st.sampled_from(Reason)), max_size=5), max_size=5))
+def test_nobody_is_counted_twice_or_not_at_all(batches: list[list[tuple[Outcome, Reason]]]):
+    """However results come in, the outcomes add up to them, and the reasons to those not accepted."""
+    report = settled(results(*batch) for batch in batches).report()
+    everyone = [outcome for batch in batches for outcome, _ in batch]
+
+    assert {outcome: everyone.count(outcome) for outcome in Outcome} == report.outcomes
+    assert len(everyone) - report.accepted == sum(report.reasons.values())
+
+
+def test_time_ends_with_the_last_result():
+    """A report that is read late shows the campaign's time, not the reader's; progress shows the time until now."""
+    tally = settled([accepted(1), accepted(1)])
+
+    assert 2.0 == tally.report().seconds
+    assert 60.0 == tally.progress(now=160.0).seconds
+
+
+def test_progress_shows_what_is_on_its_way():
+    """A request is in flight until it ends, whichever way it ends."""
+    tally = Tally("spring", now=0.0)
+    tally.taken = 1000
+    with tally.request(again=False), tally.request(again=False):
+        assert (1000, 2) == (tally.progress(now=1.0).taken, tally.progress(now=1.0).in_flight)
+
+    with pytest.raises(TimeoutError), tally.request(again=True):
+        raise TimeoutError
+
+    assert 0 == tally.progress(now=1.0).in_flight
+    assert (3, 1) == (tally.report().requests, tally.report().retries)
+
+
+@pytest.mark.parametrize(
+    ("exhausted", "taken", "complete"), [(True, 3, True), (False, 3, False), (True, 4, False), (False, 4, False)]
+)
+def test_complete_means_read_to_the_end_and_all_settled(exhausted: bool, taken: int, complete: bool):
+    """A campaign is complete when its source has ended and everything taken from it has a result."""
+    tally = settled([accepted(3)])
+    tally.exhausted, tally.taken = exhausted, taken
+
+    assert complete is tally.report().complete
+
+
+def test_a_report_does_not_change_any_more():
+    """Counting goes on without touching the reports that were handed out."""
+    tally = settled([accepted(1)])
+    before = tally.report()
+    tally.settle(results((Outcome.REJECTED, Reason.STOP_LIST)), now=102.0)
+
+    assert (1, {}) == (before.recipients, before.reasons)
+    assert (2, {Reason.STOP_LIST: 1}) == (tally.report().recipients, tally.report().reasons)
