@@ -268,7 +268,7 @@ async def test_a_transient_fault_costs_a_retry_and_no_second_sms(
 
 async def test_what_stays_in_question_is_unknown(connect: Connect, webcom_gateway: Gateway):
     """When no answer ever comes, the result claims nothing, although everything was sent; others go on."""
-    webcom_gateway.faults.script(*[Fault(close=True, processed=True)] * 3)
+    webcom_gateway.faults.script(*[Fault(close=True, processed=True)] * 5)
     async with (
         connect(webcom_gateway, attempts=3, in_flight=1, batch_size=2) as client,
         client.stream(recipients(4), **SALE) as results,
@@ -277,7 +277,7 @@ async def test_what_stays_in_question_is_unknown(connect: Connect, webcom_gatewa
 
     assert [Outcome.UNKNOWN] * 2 + [Outcome.ACCEPTED] * 2 == [result.outcome for result in seen]
     assert [Reason.CONNECTION_LOST] * 2 == [result.reason for result in seen[:2]]
-    assert (2, 3) == (results.report.unknown, seen[0].attempts)
+    assert (2, 4) == (results.report.unknown, seen[0].attempts)  # three as a whole, one in halves
 
 
 async def test_a_refusal_after_a_lost_answer_does_not_settle_the_first_attempt(

@@ -18,8 +18,9 @@ LAYERS = [
     ["_client_ids"],
     ["models", "credentials", "options"],
     ["_wire", "_sources", "_tally"],
-    ["_batching", "_policy", "_transport"],
-    ["_retry"],
+    ["_batching", "_policy", "_safeguards", "_transport"],
+    ["_retry", "_line"],
+    ["_flight"],
     ["_sender"],
     ["campaign"],
     ["client"],
@@ -39,6 +40,8 @@ DOORS = {
     "anyio": {
         "_clock",
         "_transport",
+        "_line",
+        "_flight",
         "_sender",
         "campaign",
         "client",
@@ -51,6 +54,7 @@ DOORS = {
         "options",
         "_wire",
         "_batching",
+        "_policy",
         "_tally",
         "emulator._faults",
         "emulator._gateway",
@@ -60,6 +64,7 @@ DOORS = {
     },
 }
 PURE = [
+    "_safeguards",
     "_reasons",
     "_untrusted",
     "_phones",

@@ -21,13 +21,16 @@ from webcom_async import (
     Options,
     Outcome,
     OutOfBalance,
+    PairingError,
     Reason,
     RedirectRefused,
     Reply,
     ReplyError,
     ReplyTimeout,
     RequestRefused,
+    RequestTooLarge,
     SendResult,
+    Split,
     TlsError,
     UsageError,
     WebcomError,
@@ -112,8 +115,6 @@ def test_a_known_sentence_counts_whatever_the_status(status: int, sentence: str,
         ("POST data is missing", Knowledge.REFUSED, Knowledge.REFUSED),
         ("Out of SMS", Knowledge.REFUSED, Knowledge.IN_QUESTION),
         ("Account blocked", Knowledge.REFUSED, Knowledge.IN_QUESTION),
-        ("There is no such sender", Knowledge.REFUSED, Knowledge.IN_QUESTION),
-        ("Phone number is on the stop list", Knowledge.REFUSED, Knowledge.IN_QUESTION),
         ("Something else", Knowledge.REFUSED, Knowledge.IN_QUESTION),
     ],
 )
@@ -123,6 +124,15 @@ def test_one_sentence_for_several_recipients_names_none(sentence: str, alone: Kn
         failed(error(sentence), count=1).knowledge,
         failed(error(sentence), count=2).knowledge,
     )
+
+
+@pytest.mark.parametrize("sentence", ["There is no such sender", "Phone number is on the stop list"])
+def test_a_sentence_about_a_recipient_settles_the_only_one(sentence: str):
+    """Alone, a recipient is refused as an entry would refuse it; among others, it is in question whom it means."""
+    [result] = judged(error(sentence), count=1)
+
+    assert (Outcome.REJECTED, sentence) == (result.outcome, result.error)
+    assert Knowledge.IN_QUESTION is failed(error(sentence), count=2).knowledge
 
 
 @pytest.mark.parametrize(
@@ -167,10 +177,11 @@ def test_a_foreign_page_is_quoted_in_part():
 
 
 def test_a_request_that_is_too_large_says_what_to_lower():
-    """413 halts: every further batch would be too large as well."""
+    """413 is a refusal of the size: the same in halves, and the setting that would have helped is named."""
     failure = failed(status=413)
 
-    assert (ConfigurationError, Knowledge.REFUSED, False, True) == marks(failure)
+    assert (RequestTooLarge, Knowledge.REFUSED, False, False) == marks(failure)
+    assert Split.AT_ONCE is failure.split
     assert "batch_size or batch_bytes" in str(failure)
 
 
@@ -182,10 +193,20 @@ def test_a_failing_gateway_is_asked_again(status: int, body: bytes):
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
-@pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", b"{}", accepted(1001), accepted(1001, 1002, 1003)])
-def test_an_answer_that_cannot_be_paired_is_asked_again(status: int, body: bytes):
+@pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", b"{}"])
+def test_an_answer_that_cannot_be_read_is_asked_again(status: int, body: bytes):
     """The body says nothing and neither does the status: in question, and worth another attempt."""
     assert (ReplyError, Knowledge.IN_QUESTION, True, False) == marks(failed(body, status))
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
+@pytest.mark.parametrize("body", [accepted(1001), accepted(1001, 1002, 1003), b'{"information":[{},{}]}'])
+def test_an_answer_that_cannot_be_paired_is_asked_again_once(status: int, body: bytes):
+    """Entries that fit no recipient may be an accident of one answer, not of two."""
+    failure = failed(body, status)
+
+    assert (PairingError, Knowledge.IN_QUESTION, True, False) == marks(failure)
+    assert [True, False, False] == [worth_retrying(failure, attempts) for attempts in (1, 2, 3)]
 
 
 @settings(deadline=None)
@@ -254,7 +275,7 @@ def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
     """A wait up to the ceiling is waited out; beyond it, the rest is better resumed later."""
     failure = busy(header, retry_after_max=60.0)
 
-    assert (halts, not halts) == (failure.halts, worth_retrying(failure))
+    assert (halts, not halts) == (failure.halts, worth_retrying(failure, 1))
 
 
 # ---------------------------------------------------------------------------- retrying
@@ -284,7 +305,7 @@ def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
 )
 def test_only_our_own_transient_errors_are_retried(failure: BaseException, again: bool):
     """A refusal stays one, and what is not ours passes through untouched."""
-    assert again is worth_retrying(failure)
+    assert again is worth_retrying(failure, 1)
 
 
 @pytest.mark.parametrize(

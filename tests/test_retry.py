@@ -45,11 +45,26 @@ def noting_clock(waits: list[float], random: Callable[[], float] = lambda: 1.0) 
     return still_clock(sleep=sleep, random=random)
 
 
+def always() -> bool:
+    """Allow every repetition."""
+    return True
+
+
+async def test_without_quota_nothing_is_repeated():
+    """A spent quota ends the retrying before it waits."""
+    attempts, waits = Attempts(ReplyTimeout("the first")), list[float]()
+
+    with pytest.raises(ReplyTimeout, match="the first"):
+        await retrying(attempts, 6, lambda: False, Options(), noting_clock(waits))
+
+    assert (1, []) == (attempts.made, waits)
+
+
 async def test_the_first_success_is_the_answer():
     """Without a failure there is one attempt and no wait."""
     attempts, waits = Attempts(), list[float]()
 
-    assert "done" == await retrying(attempts, Options(), noting_clock(waits))
+    assert "done" == await retrying(attempts, 6, always, Options(), noting_clock(waits))
     assert (1, []) == (attempts.made, waits)
 
 
@@ -57,7 +72,7 @@ async def test_transient_failures_are_asked_again():
     """Each failure is followed by a longer wait, until an attempt succeeds."""
     attempts, waits = Attempts(ReplyTimeout(), ConnectionLost(), GatewayUnavailable()), list[float]()
 
-    assert "done" == await retrying(attempts, Options(), noting_clock(waits))
+    assert "done" == await retrying(attempts, 6, always, Options(), noting_clock(waits))
     assert (4, [0.5, 1.0, 2.0]) == (attempts.made, waits)
 
 
@@ -68,7 +83,7 @@ async def test_the_last_attempts_own_error_is_raised(allowed: int):
     attempts = Attempts(*[ReplyTimeout("earlier")] * (allowed - 1), last)
 
     with pytest.raises(ReplyTimeout) as failure:
-        await retrying(attempts, Options(attempts=allowed), noting_clock(waits))
+        await retrying(attempts, allowed, always, Options(), noting_clock(waits))
 
     assert last is failure.value
     assert (allowed, allowed - 1) == (attempts.made, len(waits))
@@ -82,7 +97,7 @@ async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
     attempts, waits = Attempts(ReplyTimeout(), failure), list[float]()
 
     with pytest.raises(type(failure)) as raised:
-        await retrying(attempts, Options(), noting_clock(waits))
+        await retrying(attempts, 6, always, Options(), noting_clock(waits))
 
     assert failure is raised.value
     assert (2, 1) == (attempts.made, len(waits))
@@ -91,7 +106,7 @@ async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
 async def test_the_gateways_own_wait_is_waited():
     """A `Retry-After` is obeyed, with the jitter on top."""
     waits = list[float]()
-    await retrying(Attempts(GatewayBusy(retry_after=30.0)), Options(), noting_clock(waits, lambda: 0.5))
+    await retrying(Attempts(GatewayBusy(retry_after=30.0)), 6, always, Options(), noting_clock(waits, lambda: 0.5))
 
     assert [30.25] == waits
 
@@ -103,7 +118,7 @@ async def test_a_wait_over_the_ceiling_is_not_waited():
     attempts = Attempts(failure)
 
     with pytest.raises(GatewayBusy):
-        await retrying(attempts, Options(), noting_clock(waits))
+        await retrying(attempts, 6, always, Options(), noting_clock(waits))
 
     assert (1, []) == (attempts.made, waits)
 
@@ -111,7 +126,7 @@ async def test_a_wait_over_the_ceiling_is_not_waited():
 async def test_each_wait_draws_its_own_chance():
     """The jitter is drawn anew for every wait."""
     draws, waits = iter([0.0, 1.0, 0.25]), list[float]()
-    await retrying(Attempts(*[ReplyTimeout()] * 3), Options(), noting_clock(waits, lambda: next(draws)))
+    await retrying(Attempts(*[ReplyTimeout()] * 3), 6, always, Options(), noting_clock(waits, lambda: next(draws)))
 
     assert [0.0, 1.0, 0.5] == waits
 
@@ -126,7 +141,7 @@ async def test_cancelling_ends_a_back_off_at_once():
         await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(retrying, attempts, Options(), still_clock(sleep=sleep))
+        tasks.start_soon(retrying, attempts, 6, always, Options(), still_clock(sleep=sleep))
         await waiting.wait()
         tasks.cancel_scope.cancel()
 
@@ -145,7 +160,7 @@ async def test_cancelling_an_attempt_is_not_retried():
         await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(retrying, attempt, Options(), still_clock())
+        tasks.start_soon(retrying, attempt, 6, always, Options(), still_clock())
         await under_way.wait()
         tasks.cancel_scope.cancel()
 

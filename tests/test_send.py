@@ -183,9 +183,8 @@ async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
         (Fault(body=b'{"error":"Out of SMS"}'), OutOfBalance, "Out of SMS"),
         (Fault(status=404, body=b"<h1>no</h1>"), ConfigurationError, "404"),
         (Fault(status=302, headers={"location": "https://elsewhere.example/"}), RedirectRefused, "elsewhere"),
-        (Fault(status=413, body=b""), ConfigurationError, "too large"),
     ],
-    ids=["login", "balance", "not found", "redirect", "too large"],
+    ids=["login", "balance", "not found", "redirect"],
 )
 async def test_what_would_stop_every_call_is_an_exception(
     connect: Connect, webcom_gateway: Gateway, fault: Fault, error: type[Exception], words: str

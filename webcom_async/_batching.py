@@ -188,6 +188,10 @@ class Batcher:
         self._max_bytes = max_bytes
         self._number = 0
 
+    def shrink(self, max_bytes: int) -> None:
+        """Cut batches of at most *max_bytes* from now on: the gateway has found larger ones too large."""
+        self._max_bytes = max(1, min(self._max_bytes, max_bytes))
+
     def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         """
         Take one batch from the left of *waiting*; what does not fit stays there.

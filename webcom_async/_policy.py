@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from webcom_async._reasons import Reason, classify
+import msgspec
+
+from webcom_async._reasons import Reason, Scope, classify, refusal
 from webcom_async._wire import RefusedRequest, Reply, WirePhone, decode_send
 from webcom_async.errors import (
     AccountLocked,
@@ -22,13 +24,24 @@ from webcom_async.errors import (
     OutOfBalance,
     RedirectRefused,
     ReplyError,
+    ReplyTimeout,
     RequestRefused,
+    RequestTooLarge,
+    Split,
     WebcomError,
 )
 from webcom_async.models import Outcome, SendResult
 from webcom_async.options import Options
 
-__all__ = ["conclude", "halting", "judge", "wait_before_retry", "worth_retrying"]
+__all__ = [
+    "conclude",
+    "halting",
+    "in_doubt",
+    "judge",
+    "shrinks",
+    "wait_before_retry",
+    "worth_retrying",
+]
 
 _REDIRECTS = range(300, 400)
 _WRONG_URL = frozenset({401, 403, 404, 405, 410, 415})
@@ -70,24 +83,49 @@ def judge(
     except ReplyError as exc:
         raise _by_status(reply, "", options, now) or exc from None
     reason = classify(error)
+    alone = len(phones) == 1
     if reason is Reason.OTHER:
-        raise _by_status(reply, error, options, now) or _by_sentence(error, reason, alone=len(phones) == 1)
-    raise _by_sentence(error, reason, alone=len(phones) == 1)
+        raise _by_status(reply, error, options, now) or _by_sentence(error, reason, alone=alone)
+    if alone and refusal(reason).scope in (Scope.RECIPIENT, Scope.MESSAGE):
+        # What an entry would have said: there is nobody else whom the sentence could mean.
+        [phone] = phones
+        return [SendResult(phone.client_id_sms, phone.phone, Outcome.REJECTED, None, reason, error, attempts)]
+    raise _by_sentence(error, reason, alone=alone)
+
+
+def in_doubt(results: Sequence[SendResult]) -> list[SendResult]:
+    """
+    Return *results* as they stand after an earlier attempt that may have been processed.
+
+    A gateway that is out of SMS may look at the balance before it looks for a used id, and the last SMS may be the one
+    in question.
+    """
+    return [
+        msgspec.structs.replace(result, outcome=Outcome.UNKNOWN) if result.outcome is Outcome.NOT_SENT else result
+        for result in results
+    ]
 
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
     """Return the error that ends a campaign in which *results* came, or None."""
     for result in results:
-        if result.outcome is Outcome.NOT_SENT and result.reason in _HALTING:
+        if result.outcome is not Outcome.ACCEPTED and result.reason in _HALTING:
             return _HALTING[result.reason](error=result.error)
     return None
 
 
-def worth_retrying(error: BaseException) -> bool:
-    """Whether the same request, under the same ids, may succeed later. True for our own transient errors only."""
+def worth_retrying(error: BaseException | None, attempts: int) -> bool:
+    """Whether the same request, under the same ids, may succeed after *attempts*: our own transient errors only."""
     if isinstance(error, GatewayBusy) and error.halts:
         return False
+    if isinstance(error, WebcomError) and error.split is Split.AFTER_ONE_RETRY:
+        return attempts <= 1
     return isinstance(error, WebcomError) and error.transient
+
+
+def shrinks(error: WebcomError) -> bool:
+    """Whether *error* says that too much is under way at once."""
+    return isinstance(error, GatewayBusy | ReplyTimeout)
 
 
 def wait_before_retry(attempts: int, error: BaseException | None, options: Options, random: float) -> float:
@@ -114,7 +152,7 @@ def conclude(error: WebcomError, knowledge: Knowledge, phones: Sequence[WirePhon
     """
     if knowledge is Knowledge.IN_QUESTION:
         outcome = Outcome.UNKNOWN
-    elif isinstance(error, RequestRefused):
+    elif isinstance(error, RequestRefused) or (isinstance(error, RequestTooLarge) and len(phones) == 1):
         outcome = Outcome.REJECTED
     else:
         outcome = Outcome.NOT_SENT
@@ -147,11 +185,13 @@ def _by_status(reply: Reply, error: str, options: Options, now: datetime) -> Web
         # Without the body, which may quote the request, and with it the credentials.
         return ConfigurationError(f"{options.url} answered {reply.status} {error}: check base_url and path")
     if reply.status == _TOO_LARGE:
-        return ConfigurationError("the request is too large for the gateway: lower batch_size or batch_bytes")
+        return RequestTooLarge()
     if reply.status in _COME_BACK_LATER or reply.status in _FAILING:
         wait = _retry_after(reply.headers.get("retry-after"), now)
         busy = GatewayBusy(f"the gateway answered {reply.status}", error=error, retry_after=wait)
         busy.halts = wait is not None and wait > options.retry_after_max
+        if reply.status in _FAILING and wait is None:
+            busy.split = Split.IF_A_HALF_SUCCEEDS
         return busy
     return None
 

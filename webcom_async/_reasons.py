@@ -46,6 +46,7 @@ class Reason(enum.Enum):
     SENDER_NOT_MODERATED = "sender_not_moderated"  #: the sender waits for moderation
     HELD_FOR_FUNDS = "held_for_funds"  #: taken, and sent once the account is topped up (sibling platforms)
     ALREADY_SENT = "already_sent"  #: this id was used before (sibling platforms)
+    TOO_LARGE = "too_large"  #: the request is too large for the gateway, even with this recipient alone
     OTHER = "other"  #: a sentence that is not in the table; see `SendResult.error`
 
     # It never left: found out here.
@@ -56,6 +57,7 @@ class Reason(enum.Enum):
     BAD_TEXT = "bad_text"  #: the text cannot be put on the wire
     BAD_TIME = "bad_time"  #: a time that is naive, past or out of range
     DUPLICATE = "duplicate"  #: the same id is in a request that has not been answered yet
+    ID_REUSED = "id_reused"  #: this id belongs to another phone or message
     HALTED = "halted"  #: the campaign was halted first
     CANCELLED = "cancelled"  #: the caller left first
 

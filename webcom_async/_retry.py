@@ -8,7 +8,7 @@ our own transient errors are retried, so that cancellation and bugs pass through
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState
 
 from webcom_async import _policy
 from webcom_async._clock import Clock
@@ -19,13 +19,26 @@ __all__ = ["retrying"]
 T = TypeVar("T")
 
 
-async def retrying(attempt: Callable[[], Awaitable[T]], options: Options, clock: Clock) -> T:
+async def retrying(
+    attempt: Callable[[], Awaitable[T]], attempts: int, quota: Callable[[], bool], options: Options, clock: Clock
+) -> T:
     """
-    Call *attempt* until it returns, fails for good, or has been made `options.attempts` times.
+    Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
+
+    Args:
+        attempt: What to do.
+        attempts: How often, at most.
+        quota: Asked before every repetition; False forbids it.
+        options: How long to wait.
+        clock: How to wait.
 
     Raises:
         WebcomError: The last attempt's own error.
     """
+
+    def again(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return state.attempt_number < attempts and _policy.worth_retrying(error, state.attempt_number) and quota()
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -36,9 +49,8 @@ async def retrying(attempt: Callable[[], Awaitable[T]], options: Options, clock:
         return await attempt()
 
     policy = AsyncRetrying(
-        stop=stop_after_attempt(options.attempts),
         wait=wait,
-        retry=retry_if_exception(_policy.worth_retrying),
+        retry=again,
         sleep=clock.sleep,
         reraise=True,
     )

@@ -18,155 +18,18 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
-from webcom_async import _policy
 from webcom_async._batching import Batch, Batcher, not_sent
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._clock import Clock
+from webcom_async._flight import Flight
+from webcom_async._line import Line
 from webcom_async._reasons import Reason
-from webcom_async._retry import retrying
+from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
-from webcom_async._transport import Transport, exchange
-from webcom_async._wire import Payload, Reply, encode_messages
-from webcom_async.credentials import Credentials
-from webcom_async.errors import ConnectionLost, Knowledge, WebcomError
-from webcom_async.models import Outcome, SendResult
-from webcom_async.options import Options
+from webcom_async.models import SendResult
 
-__all__ = ["Flight", "Line", "Sender"]
+__all__ = ["Sender"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
-
-_REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
-_REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
-
-
-class Line:
-    """
-    The way to the gateway that all campaigns of a client share.
-
-    Args:
-        transport: Posts bodies.
-        credentials: Whose account it is.
-        options: The client's settings.
-        clock: Time and chance.
-
-    Attributes:
-        under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
-            gateway notices two at once is not documented.
-    """
-
-    def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
-        self.transport = transport
-        self.options = options
-        self.clock = clock
-        self.under_way: set[ClientIdSms] = set()
-        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(options.in_flight)
-        self._credentials = credentials
-
-    def payload(self, messages: bytes) -> Payload:
-        """Return the body for *messages*."""
-        return Payload(self._credentials, messages)
-
-
-class Flight:
-    """
-    One batch on its way, over all its attempts.
-
-    Args:
-        line: The way to the gateway.
-        batch: What to send.
-        tally: Where requests are counted.
-        shields: Where the scope of a request under way is kept, so that whoever closes the stream can bound it; None
-            if a request ends as soon as its caller is cancelled.
-
-    Attributes:
-        attempts: Requests so far.
-        halt: The error that ends the campaign, once this batch has met it.
-    """
-
-    def __init__(self, line: Line, batch: Batch, tally: Tally, shields: set[CancelScope] | None = None) -> None:
-        self.attempts = 0
-        self.halt: WebcomError | None = None
-        self._line = line
-        self._batch = batch
-        self._tally = tally
-        self._shields = shields
-        self._knowledge = Knowledge.NOT_REACHED
-
-    async def run(self) -> list[SendResult]:
-        """
-        Post until the fate of the batch is known or retrying ends.
-
-        Raises nothing of ours. When it is cancelled, `unfinished` has the results.
-        """
-        # Encoded outside the attempts: each of them must carry the same bytes and ids.
-        payload = self._line.payload(encode_messages(self._batch.addressed))
-        try:
-            results = await retrying(lambda: self._attempt(payload), self._line.options, self._line.clock)
-        except WebcomError as exc:
-            self.halt = exc if exc.halts else None
-            return _policy.conclude(exc, self._knowledge, self._batch.phones, self.attempts)
-        self.halt = _policy.halting(results)
-        return results
-
-    def unfinished(self, reason: Reason) -> list[SendResult]:
-        """Return the results of a batch whose sending was cut short, because of *reason*."""
-        left = self._knowledge is Knowledge.IN_QUESTION
-        outcome = Outcome.UNKNOWN if left else Outcome.NOT_SENT
-        words = f"{reason.value} before {'the answer came' if left else 'it was sent'}"
-        return [
-            SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, words, self.attempts)
-            for phone in self._batch.phones
-        ]
-
-    async def _attempt(self, payload: Payload) -> list[SendResult]:
-        async with self._line.limiter:
-            before = self._knowledge
-            self._knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
-            self.attempts += 1
-            try:
-                reply = await self._post(payload)
-                return _policy.judge(
-                    reply, self._batch.phones, self.attempts, self._line.options, self._line.clock.now()
-                )
-            except WebcomError as exc:
-                # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
-                self._knowledge = max(before, exc.knowledge)
-                logger.info(
-                    "attempt_failed",
-                    extra={
-                        "batch": self._batch.number,
-                        "attempt": self.attempts,
-                        "error": type(exc).__name__,
-                    },
-                )
-                raise
-
-    async def _post(self, payload: Payload) -> Reply:
-        line = self._line
-        with (
-            self._tally.request(again=self.attempts > 1),
-            CancelScope(shield=self._shields is not None) as scope,
-        ):
-            if self._shields is None:
-                return await self._exchange(payload)
-            self._shields.add(scope)
-            try:
-                return await self._exchange(payload)
-            finally:
-                self._shields.discard(scope)
-        raise ConnectionLost(f"the stream was left, and no answer came within {line.options.grace:g} s")
-
-    async def _exchange(self, payload: Payload) -> Reply:
-        line = self._line
-        return await exchange(
-            line.transport,
-            line.options.url,
-            payload,
-            timeout=line.options.timeout,
-            max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * len(self._batch.phones),
-        )
 
 
 class Sender:
@@ -195,6 +58,9 @@ class Sender:
         self._pulling = anyio.Lock()
         self._waits: set[CancelScope] = set()
         self._shields: set[CancelScope] = set()
+        self._quota = RetryQuota(line.options.retry_quota)
+        self._systematic = SystematicRefusals()
+        self._stopped = StoppedMessages()
         self._tasks = anyio.create_task_group()
 
     async def open(self) -> ObjectReceiveStream[list[SendResult]]:
@@ -261,7 +127,8 @@ class Sender:
         """Send *batch* and count what became of it, whatever happens on the way."""
         if self.failure is not None or not batch.phones:
             return self._record(self._unsent(batch, Reason.HALTED), batch)
-        flight = Flight(self._line, batch, self._tally, self._shields)
+        held_back = self._hold_back(batch)
+        flight = Flight(self._line, batch, self._tally, self._quota, self._shields)
         results: list[SendResult] = []
         with self._interruptible():
             try:
@@ -270,10 +137,27 @@ class Sender:
                 results = flight.unfinished(Reason.CANCELLED if self.failure is None else Reason.HALTED)
                 raise
             finally:
-                results = self._record(batch.unusable + results, batch)
-        if flight.halt is not None:
-            self._halt(flight.halt)
+                self._stopped.look(batch.addressed, results)
+                results = self._record(batch.unusable + held_back + results, batch)
+        if flight.too_large is not None:
+            self._batcher.shrink(flight.too_large // 2)
+        halt = flight.halt or self._systematic.look(results)
+        if halt is not None:
+            self._halt(halt)
         return results
+
+    def _hold_back(self, batch: Batch) -> list[SendResult]:
+        """Take out of *batch*, as results, those whose message or sender the gateway takes from nobody."""
+        held_back: list[SendResult] = []
+        addressed = batch.addressed
+        batch.addressed = []
+        for message, phones in addressed:
+            why = self._stopped.against(message)
+            if why is None:
+                batch.addressed.append((message, phones))
+            else:
+                held_back += [not_sent(phone, why.reason, why.error) for phone in phones]
+        return held_back
 
     def _record(self, results: list[SendResult], batch: Batch | None = None) -> list[SendResult]:
         if batch is not None:

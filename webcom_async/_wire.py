@@ -17,7 +17,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason, Scope, classify, refusal
 from webcom_async.credentials import Credentials
-from webcom_async.errors import InputError, ReplyError
+from webcom_async.errors import InputError, PairingError, ReplyError
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = [
@@ -78,12 +78,15 @@ class Reply(msgspec.Struct, frozen=True):
     Attributes:
         status: The HTTP status.
         headers: Names in lower case.
-        body: The whole body, decoded from any transfer coding.
+        body: The whole body, decoded from any transfer or content coding.
+        repeated: Whether the request had gone out before, on a connection that broke without an answer: a refusal of
+            this one then proves nothing about the first.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    repeated: bool = False
 
 
 class RefusedRequest(Exception):
@@ -171,7 +174,8 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         attempts: How often they were asked for, for the results.
 
     Raises:
-        ReplyError: Not the documented JSON, not one entry per recipient, or an entry that says neither yes nor no.
+        ReplyError: Not the documented JSON.
+        PairingError: Not one entry per recipient, or an entry that says neither yes nor no.
         RefusedRequest: The gateway refused the whole request.
     """
     try:
@@ -186,7 +190,7 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         raise ReplyError("the answer has neither information nor error")
     if len(entries) != len(recipients):
         # An answer names neither phone nor id: a differing count must not be guessed at.
-        raise ReplyError(f"{len(entries)} answers for {len(recipients)} recipients")
+        raise PairingError(f"{len(entries)} answers for {len(recipients)} recipients")
     if any(entry.client_id_sms is not None for entry in entries):
         entries = _in_order(entries, recipients)
     return [_result(phone, entry, attempts) for phone, entry in zip(recipients, entries, strict=True)]
@@ -272,7 +276,7 @@ def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Ent
     try:
         return [by_id[phone.client_id_sms] for phone in recipients]
     except KeyError as exc:
-        raise ReplyError(f"no answer for client_id_sms {exc}") from None
+        raise PairingError(f"no answer for client_id_sms {exc}") from None
 
 
 def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
@@ -285,7 +289,7 @@ def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
         reason = classify(error)
         outcome = _refused_outcome(reason, has_id=has_id)
     else:
-        raise ReplyError(f"an entry is neither accepted nor refused: state {entry.state!r}, id_sms {entry.id_sms!r}")
+        raise PairingError(f"an entry is neither accepted nor refused: state {entry.state!r}, id_sms {entry.id_sms!r}")
     id_sms = str(entry.id_sms) if has_id else None
     return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
 

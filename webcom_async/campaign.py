@@ -14,7 +14,8 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 
 from webcom_async._batching import Batcher
-from webcom_async._sender import Line, Sender
+from webcom_async._line import Line
+from webcom_async._sender import Sender
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
 from webcom_async.errors import UsageError, WebcomError

@@ -17,8 +17,10 @@ from anyio.lowlevel import current_token
 from webcom_async._batching import Batch, Batcher, CallDefaults, address, call_defaults, not_sent
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
+from webcom_async._flight import Flight
+from webcom_async._line import Line
 from webcom_async._reasons import Reason
-from webcom_async._sender import Flight, Line
+from webcom_async._safeguards import RetryQuota
 from webcom_async._sources import RecipientSource, Source
 from webcom_async._tally import Tally
 from webcom_async._transport import AsyncHttpClient, HttpTransport, Transport, open_http
@@ -147,7 +149,8 @@ class WebcomClient:
             return not_sent(to, Reason.DUPLICATE, "this id is in a request under way")
 
         batch = Batch(1, [(said, [to])], [to])
-        flight = Flight(self._line, batch, Tally("", self._line.clock.monotonic()))
+        quota = RetryQuota(self._line.options.attempts)
+        flight = Flight(self._line, batch, Tally("", self._line.clock.monotonic()), quota)
         self._line.under_way.add(to.client_id_sms)
         try:
             [result] = await flight.run()

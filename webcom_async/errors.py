@@ -16,8 +16,14 @@ Every exception the library raises.
         * AccountLocked          locked or blocked
         * OutOfBalance           out of SMS, yours or the provider's
         * GatewayBusy            overloaded or failing; transient
+        * IdCollision            it answered two ids with one `id_sms`: one of the two got nothing
         * RequestRefused         anything else
-    * ReplyError                 the answer does not decode, or has not one entry per recipient; transient
+        * RequestTooLarge        too many bytes for the gateway
+    * ReplyError                 the answer is not the documented JSON; transient
+        * PairingError           it is, but has not one sound entry per recipient
+    * SystematicRefusal          the gateway refuses everyone, in words that nobody knows
+    * QuotaExhausted             the gateway failed too often; more retries would only burden it
+    * JournalError               the journal cannot be read or written; nothing is sent without it
 
 A rejected *recipient* is not an exception: see `SendResult.outcome`. Exceptions are for what ends a call or a
 campaign. Three attributes answer what a policy asks: `knowledge` (may it have been sent?), `transient` (is it
@@ -30,7 +36,9 @@ from typing import TYPE_CHECKING
 from webcom_async._reasons import Reason
 
 if TYPE_CHECKING:
-    from webcom_async.models import Report
+    from collections.abc import Sequence
+
+    from webcom_async.models import Report, SendResult
 
 __all__ = [
     "AccountLocked",
@@ -40,13 +48,20 @@ __all__ = [
     "GatewayBusy",
     "GatewayError",
     "GatewayUnavailable",
+    "IdCollision",
     "InputError",
+    "JournalError",
     "Knowledge",
     "OutOfBalance",
+    "PairingError",
+    "QuotaExhausted",
     "RedirectRefused",
     "ReplyError",
     "ReplyTimeout",
     "RequestRefused",
+    "RequestTooLarge",
+    "Split",
+    "SystematicRefusal",
     "TlsError",
     "TransportError",
     "UsageError",
@@ -62,6 +77,15 @@ class Knowledge(enum.IntEnum):
     IN_QUESTION = 2  #: it may have been processed, in part or whole
 
 
+class Split(enum.Enum):
+    """When a batch that met a failure is asked for again in halves, under the same ids."""
+
+    NEVER = "never"  #: the halves would meet it too
+    AT_ONCE = "at once"  #: one recipient, or the size, may have sunk the others
+    AFTER_ONE_RETRY = "after one retry"  #: it may have been an accident of this one answer
+    IF_A_HALF_SUCCEEDS = "if a half succeeds"  #: one recipient may be poison, or the gateway may be out
+
+
 class WebcomError(Exception):
     """
     Base of everything this library raises on purpose.
@@ -70,6 +94,7 @@ class WebcomError(Exception):
         knowledge: What the failure says about the request that met it.
         transient: Whether the same request may succeed later.
         halts: Whether the rest of a campaign would meet it too.
+        split: Whether the same batch may succeed in halves.
         reason: The word for it in results and reports.
         report: What a campaign had achieved when this ended it; None outside a campaign.
     """
@@ -77,6 +102,7 @@ class WebcomError(Exception):
     knowledge: Knowledge = Knowledge.NOT_REACHED
     transient: bool = False
     halts: bool = True
+    split: Split = Split.NEVER
     reason: Reason = Reason.OTHER
     report: "Report | None" = None
 
@@ -132,6 +158,8 @@ class GatewayUnavailable(TransportError):
 
 class ConnectionLost(TransportError):
     """The connection broke before a whole answer; the request may have been processed."""
+
+    split = Split.IF_A_HALF_SUCCEEDS
 
 
 class ReplyTimeout(TransportError):
@@ -191,6 +219,17 @@ class GatewayBusy(GatewayError):
         self.retry_after = retry_after
 
 
+class IdCollision(GatewayError):
+    """Two different ids were answered with one `id_sms`: the gateway cuts or mixes ids, and one of them got nothing."""
+
+    knowledge = Knowledge.IN_QUESTION
+    reason = Reason.BAD_REPLY
+
+    def __init__(self, message: str = "", *, results: "Sequence[SendResult]" = ()) -> None:
+        super().__init__(message)
+        self.results = results  #: what is known of the batch that met it: whoever shares an `id_sms` is unknown
+
+
 class RequestRefused(GatewayError):
     """
     The gateway refused the request as a whole, in words that name no recipient.
@@ -199,16 +238,47 @@ class RequestRefused(GatewayError):
     """
 
     halts = False
+    split = Split.AT_ONCE
 
     def __init__(self, message: str = "", *, error: str = "", reason: Reason = Reason.OTHER) -> None:
         super().__init__(message, error=error)
         self.reason = reason
 
 
+class RequestTooLarge(GatewayError):
+    """The request is too large for the gateway. Lower batch_size or batch_bytes."""
+
+    halts = False
+    split = Split.AT_ONCE
+    reason = Reason.TOO_LARGE
+
+
 class ReplyError(WebcomError):
-    """The gateway's answer cannot be paired with the recipients; the request may have been processed."""
+    """The gateway's answer is not the documented JSON; the request may have been processed."""
 
     knowledge = Knowledge.IN_QUESTION
     transient = True
     halts = False
+    split = Split.IF_A_HALF_SUCCEEDS
     reason = Reason.BAD_REPLY
+
+
+class PairingError(ReplyError):
+    """The gateway's answer cannot be paired with the recipients; the request may have been processed."""
+
+    split = Split.AFTER_ONE_RETRY
+
+
+class SystematicRefusal(GatewayError):
+    """The gateway refuses everyone in the same unknown words. Ask your manager at Webcom, then send the rest."""
+
+
+class QuotaExhausted(WebcomError):
+    """The gateway failed too often, so the campaign was ended. Run it again when the gateway is well."""
+
+    knowledge = Knowledge.IN_QUESTION
+    reason = Reason.BUSY
+
+
+class JournalError(WebcomError):
+    """The journal cannot be read or written. Check its path, its permissions and the room on its disk."""

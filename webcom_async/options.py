@@ -34,6 +34,7 @@ class OptionFields(TypedDict, total=False):
     timeout: float
     grace: float
     attempts: int
+    retry_quota: int
     wait_initial: float
     wait_max: float
     retry_after_max: float
@@ -56,6 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         timeout: Seconds for one request, from connecting to the last byte.
         grace: Seconds that requests under way get to finish when a stream is left early.
         attempts: Requests for one batch, the first one included.
+        retry_quota: Requests that a campaign may spend on repetitions; every usable answer gives half of one back. When
+            it is spent, the campaign ends: the gateway is not well.
         wait_initial: Seconds of the first back-off, at most; each further one doubles it. The wait is drawn evenly
             between zero and that ("full jitter").
         wait_max: Seconds of any back-off, at most.
@@ -76,6 +79,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     grace: float = 5.0
     attempts: int = 6
+    retry_quota: int = 100
     wait_initial: float = 0.5
     wait_max: float = 20.0
     retry_after_max: float = 60.0
@@ -83,7 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     id_bits: IdBits = 63
 
     def __post_init__(self) -> None:
-        for name in ("in_flight", "batch_size", "batch_bytes", "attempts"):
+        for name in ("in_flight", "batch_size", "batch_bytes", "attempts", "retry_quota"):
             _require(name, getattr(self, name), at_least=1, kind=int)
         for name in ("grace", "wait_initial", "wait_max", "retry_after_max"):
             _require(name, getattr(self, name), at_least=0, kind=float)

@@ -1,0 +1,292 @@
+"""The failure table: for each symptom on the wire, what is done and what is claimed."""
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from tests.builders import message, phones, recipients, still_clock, wire_phones
+from tests.conftest import Connect
+from webcom_async import (
+    GatewayBusy,
+    Knowledge,
+    Outcome,
+    OutOfBalance,
+    QuotaExhausted,
+    Reason,
+    Recipient,
+    SendResult,
+    SystematicRefusal,
+    WebcomError,
+)
+from webcom_async._flight import Part
+from webcom_async._safeguards import RetryQuota, SystematicRefusals
+from webcom_async._wire import decode_request
+from webcom_async.emulator import Behaviour, Fault, Gateway, Received
+from webcom_async.emulator._gateway import Answer
+
+pytestmark = pytest.mark.anyio
+
+SALE = {"text": "Sale!", "sender": "ACME"}
+POISON = "79612242250"  # the eighth of the phones
+
+
+class Poisoned(Gateway):
+    """A gateway that cannot cope with one phone."""
+
+    answer: Answer | None = Answer(500, {}, b"<h1>Internal Server Error</h1>")
+
+    def process(self, request: Received) -> Answer:
+        """Fail for every request that carries the poison, having sent nothing."""
+        if self.answer is not None and POISON.encode() in request.body:
+            return self.answer
+        return super().process(request)
+
+
+async def send(connect: Connect, gateway: Gateway, count: int = 20, **options: object) -> list[SendResult]:
+    """Send to *count* phones in batches of ten, one at a time, and return the results in order."""
+    options = {"batch_size": 10, "in_flight": 1} | options
+    async with connect(gateway, **options) as client, client.stream(recipients(count), **SALE) as results:
+        return sorted([result async for result in results], key=lambda result: int(result.client_id_sms))
+
+
+def others_accepted(results: list[SendResult], gateway: Gateway) -> bool:
+    """Whether everyone but the poison is accepted, once, under the right `id_sms`."""
+    claimed = {result.client_id_sms: result.id_sms for result in results if result.phone != POISON}
+    return claimed == gateway.ledger.ids() and not gateway.ledger.billed_twice()
+
+
+# ---------------------------------------------------------------------------- halving
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "reason"),
+    [
+        (Answer(500, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BUSY),
+        (Answer(200, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (Answer(200, {}, b'{"information":[]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (Answer(200, {}, b'{"information":[null]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (Answer(200, {}, b'{"information":[{"state":"send"}]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (Answer(200, {}, b'{"error":"Incorrect JSON document format"}'), Outcome.REJECTED, Reason.BAD_DOCUMENT),
+        (Answer(400, {}, b'{"error":"POST data is missing"}'), Outcome.REJECTED, Reason.NO_POST_DATA),
+        (Answer(400, {}, b'{"error":"This destination is closed"}'), Outcome.REJECTED, Reason.DESTINATION_CLOSED),
+        (Answer(400, {}, b'{"error":"Something new"}'), Outcome.UNKNOWN, Reason.OTHER),
+        (Answer(413, {}, b""), Outcome.REJECTED, Reason.TOO_LARGE),
+    ],
+    ids=["500", "html", "short", "null", "no id", "bad document", "no data", "sentence", "unknown sentence", "413"],
+)
+async def test_one_poisonous_recipient_costs_the_others_nothing(
+    connect: Connect, answer: Answer, outcome: Outcome, reason: Reason
+):
+    """A request that fails because of one recipient is asked for in halves until that one stands alone."""
+    gateway = Poisoned()
+    gateway.answer = answer
+    results = await send(connect, gateway)
+
+    [culprit] = [result for result in results if result.phone == POISON]
+    assert (outcome, reason) == (culprit.outcome, culprit.reason)
+    assert others_accepted(results, gateway)
+
+
+async def test_halves_carry_the_same_ids(connect: Connect):
+    """Whoever is asked for again in a half is asked for under the id of the first attempt."""
+    gateway = Poisoned()
+    await send(connect, gateway)
+    ids: dict[str, set[str]] = {}
+    for request in gateway.received:
+        for phone in [phone for told in decode_request(request.body).message for phone in told.phones]:
+            ids.setdefault(str(phone.phone), set()).add(str(phone.client_id_sms))
+
+    assert {1} == {len(known) for known in ids.values()}
+
+
+async def test_an_outage_is_not_multiplied_by_halving(connect: Connect, webcom_gateway: Gateway):
+    """When both halves fail as well, nothing is halved further: the gateway is out, and more requests do not help."""
+    webcom_gateway.faults.sometimes(1.0, Fault(status=500))
+    results = await send(connect, webcom_gateway, count=10, attempts=3)
+
+    assert {Outcome.UNKNOWN} == {result.outcome for result in results}
+    assert 3 + 2 == webcom_gateway.requests
+
+
+async def test_a_size_that_is_too_large_is_remembered(connect: Connect):
+    """After 413 the batch is halved at once, and later batches are cut to what works."""
+    gateway = Gateway(behaviour=Behaviour(max_recipients=16))
+    results = await send(connect, gateway, count=300, batch_size=60)
+    sizes = [request.body.count(b'"phone"') for request in gateway.received]
+
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results}
+    assert [60, 30, 30, 15] == sizes[:4]
+    assert 3 == len([size for size in sizes if size > 16])
+    assert 300 == len(gateway.ledger)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 10])
+def test_halves_are_the_whole(count: int):
+    """Two halves have everyone, once, in order, in messages as before, with the past of the whole."""
+    everyone = wire_phones(count)
+    middle = count // 3 + 1
+    addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
+    first, second = Part(addressed, 4, Knowledge.IN_QUESTION).halves()
+
+    assert everyone == first.phones + second.phones
+    assert len(first.phones) == count // 2
+    assert {(4, Knowledge.IN_QUESTION)} == {(part.attempts, part.knowledge) for part in (first, second)}
+
+
+async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
+    """The last SMS may be the one in question: a gateway may look at the balance before it looks for the id."""
+    gateway = Gateway()
+    empty = b'{"information":[{"error":"Out of SMS"}]}'
+    gateway.faults.script(Fault(close=True, processed=True), Fault(body=empty))
+    async with connect(gateway) as client, client.stream(phones(1), **SALE) as results:
+        result = await anext(results)
+        with pytest.raises(OutOfBalance):
+            await anext(results)
+
+    assert (Outcome.UNKNOWN, Reason.OUT_OF_SMS, 1) == (result.outcome, result.reason, len(gateway.ledger))
+
+
+# ---------------------------------------------------------------------------- quota
+
+
+def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
+    """Tokens are spent by repetitions and half given back by answers: half of all requests may be repetitions."""
+    dead, shaky = RetryQuota(10), RetryQuota(10)
+    for _ in range(1000):
+        assert shaky.spend()
+        shaky.refund()
+        shaky.refund()
+
+    assert [True] * 10 + [False] * 5 == [dead.spend() for _ in range(15)]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=503), Fault(close=True), Fault(body=b"<html>"), Fault(body=b'{"information":[]}')]
+)
+async def test_a_dead_gateway_costs_a_bounded_number_of_requests(
+    connect: Connect, webcom_gateway: Gateway, fault: Fault
+):
+    """A campaign of thousands of batches ends when its quota is spent, with the rest not sent and a reason."""
+    webcom_gateway.faults.sometimes(1.0, fault)
+    async with connect(webcom_gateway, batch_size=2, in_flight=4, retry_quota=20) as client:
+        with pytest.raises(QuotaExhausted, match="The last failure") as caught:
+            await client.send_all(phones(10_000), **SALE)
+
+    assert webcom_gateway.requests <= 20 + 4 + 4
+    assert caught.value.report is not None
+    assert caught.value.report.accepted == 0
+    assert not caught.value.report.complete
+
+
+async def test_a_few_faults_cost_a_few_requests(connect: Connect):
+    """At 5 % transient faults, requests sent over requests needed stay under 1.15, and everyone is accepted."""
+    gateway = Gateway(seed=11)
+    gateway.faults.sometimes(0.025, Fault(close=True, processed=True))
+    gateway.faults.sometimes(0.025, Fault(status=503))
+    async with connect(gateway, batch_size=10) as client:
+        report = await client.send_all(phones(4_000), **SALE)
+
+    assert 4_000 == report.accepted == len(gateway.ledger)
+    assert 1.0 < gateway.requests / 400 < 1.15
+
+
+# ---------------------------------------------------------------------------- halting
+
+
+@pytest.mark.parametrize("wait", ["61", "Wed, 01 Jan 2031 12:00:00 GMT"])
+async def test_a_wait_beyond_the_ceiling_ends_the_campaign(connect: Connect, webcom_gateway: Gateway, wait: str):
+    """A gateway that asks for more than `retry_after_max` is not waited for: the campaign can be run again later."""
+    webcom_gateway.faults.sometimes(1.0, Fault(status=429, headers={"retry-after": wait}))
+    async with connect(webcom_gateway, in_flight=1) as client:
+        with pytest.raises(GatewayBusy) as caught:
+            await client.send_all(phones(2_000), **SALE)
+
+    assert 1 == webcom_gateway.requests
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 60
+
+
+async def test_the_same_unknown_refusal_for_everyone_ends_the_campaign(connect: Connect):
+    """The first 200 all refused in the same words that nobody knows: that is not about the recipients."""
+
+    class Strange(Gateway):
+        def process(self, request: Received) -> Answer:
+            count = request.body.count(b'"phone"')
+            entries = ",".join(['{"error":"Tariff plan expired"}'] * count)
+            return Answer(200, {}, f'{{"information":[{entries}]}}'.encode())
+
+    gateway = Strange()
+    async with connect(gateway, batch_size=50, in_flight=1) as client:
+        with pytest.raises(SystematicRefusal, match="Tariff plan expired") as caught:
+            await client.send_all(phones(5_000), **SALE)
+
+    assert 4 == gateway.requests
+    assert caught.value.report is not None
+    assert (200, {Reason.OTHER: 200}) == (caught.value.report.rejected, caught.value.report.reasons)
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.ACCEPTED, "1"),
+        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.REJECTED, None, Reason.OTHER, "another"),
+    ],
+)
+def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[SendResult], SendResult]):
+    """A single accepted recipient, or another sentence, says that it is about recipients after all."""
+    refused = SendResult("1", "79612242243", Outcome.REJECTED, None, Reason.OTHER, "odd")  # type: ignore[arg-type]
+    watch = SystematicRefusals()
+
+    assert [None, None, None] == [
+        watch.look([refused] * 150),
+        watch.look([different(refused)]),
+        watch.look([refused] * 500),
+    ]
+
+
+@pytest.mark.parametrize("sender_wide", [True, False])
+async def test_a_refused_message_stops_that_message_only(connect: Connect, *, sender_wide: bool):
+    """An unknown sender, or a rejected text, is not sent to the rest of its recipients; other messages go on."""
+    gateway = Gateway(behaviour=Behaviour(rejected_words=("casino",)))
+    gateway.accounts[0].senders = {"ACME"}
+    bad = {"sender": "NOBODY", "text": "Sale!"} if sender_wide else {"sender": "ACME", "text": "casino"}
+    people = [
+        Recipient(phone, message=message(**(bad if number % 2 else SALE))) for number, phone in enumerate(phones(400))
+    ]
+    async with connect(gateway, batch_size=20, in_flight=1) as client, client.stream(people) as results:
+        seen = [result async for result in results]
+
+    assert {Outcome.ACCEPTED: 200, Outcome.REJECTED: 10, Outcome.NOT_SENT: 190} == {
+        outcome: len([result for result in seen if result.outcome is outcome])
+        for outcome in {result.outcome for result in seen}
+    }
+    assert {Reason.UNKNOWN_SENDER if sender_wide else Reason.TEXT_REJECTED, Reason.NONE} == {r.reason for r in seen}
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+async def test_after_an_account_level_refusal_only_requests_under_way_are_offered(connect: Connect, in_flight: int):
+    """Recipients offered after the first refusal of the account are at most one batch per request in flight."""
+    gateway = Gateway()
+    gateway.accounts[0].balance = 35
+    async with connect(gateway, batch_size=10, in_flight=in_flight) as client:
+        with pytest.raises(WebcomError):
+            await client.send_all(phones(5_000), **SALE)
+
+    assert 35 == len(gateway.ledger)
+    assert gateway.requests <= 4 + in_flight
+
+
+async def test_a_halt_calls_back_those_who_wait(connect: Connect, webcom_gateway: Gateway):
+    """A worker in a long back-off does not hold the campaign's end up."""
+    slept = anyio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        slept.set()
+        await anyio.sleep_forever()
+
+    webcom_gateway.faults.script(Fault(status=503), Fault(until=slept))
+    webcom_gateway.accounts[0].locked = True
+    async with connect(webcom_gateway, batch_size=1, in_flight=2, clock=still_clock(sleep=sleep)) as client:
+        with anyio.fail_after(10), pytest.raises(WebcomError, match="locked"):
+            await client.send_all(phones(2), **SALE)

@@ -1,0 +1,205 @@
+"""
+One batch on its way, until the fate of each of its recipients is known or asking again is of no use.
+
+A batch that fails as a whole may be asked for in halves, under the same ids, down to the one recipient that sinks it.
+What is decided here is only the order of things: whether to retry, to split or to end is `_policy`'s to say.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from anyio import CancelScope
+
+from webcom_async import _policy
+from webcom_async._batching import Batch
+from webcom_async._line import Line
+from webcom_async._reasons import Reason
+from webcom_async._retry import retrying
+from webcom_async._safeguards import RetryQuota
+from webcom_async._tally import Tally
+from webcom_async._wire import Addressed, Reply, WirePhone, encode_messages
+from webcom_async.errors import (
+    ConnectionLost,
+    Knowledge,
+    QuotaExhausted,
+    RequestTooLarge,
+    Split,
+    WebcomError,
+)
+from webcom_async.models import Outcome, SendResult
+
+__all__ = ["Flight"]
+
+logger: logging.Logger = logging.getLogger("webcom_async")
+
+
+class Part:
+    """
+    Recipients that are asked for together.
+
+    Attributes:
+        phones: They.
+        messages: Their part of the body. Encoded once: every attempt must carry the same bytes and ids.
+        attempts: Requests that carried them.
+        knowledge: The most doubtful thing that any of these left behind.
+        results: What became of them; None as long as it is open.
+    """
+
+    def __init__(self, addressed: Sequence[Addressed], attempts: int, knowledge: Knowledge) -> None:
+        self.phones: list[WirePhone] = [phone for _, phones in addressed for phone in phones]
+        self.messages: bytes = encode_messages(addressed)
+        self.attempts = attempts
+        self.knowledge = knowledge
+        self.results: list[SendResult] | None = None
+        self._addressed = addressed
+
+    def halves(self) -> tuple["Part", "Part"]:
+        """Return the first and the second half, with the same past."""
+        middle = len(self.phones) // 2
+        first: list[Addressed] = []
+        second: list[Addressed] = []
+        for message, phones in self._addressed:
+            room = max(0, middle - sum(len(some) for _, some in first))
+            if phones[:room]:
+                first.append((message, phones[:room]))
+            if phones[room:]:
+                second.append((message, phones[room:]))
+        return Part(first, self.attempts, self.knowledge), Part(second, self.attempts, self.knowledge)
+
+    def conclude(self, error: WebcomError) -> None:
+        """Close it: asking again is of no use."""
+        self.results = _policy.conclude(error, self.knowledge, self.phones, self.attempts)
+
+    def unfinished(self, reason: Reason) -> list[SendResult]:
+        """Return what is known when its sending is cut short, because of *reason*."""
+        if self.results is not None:
+            return self.results
+        left = self.knowledge is Knowledge.IN_QUESTION
+        outcome = Outcome.UNKNOWN if left else Outcome.NOT_SENT
+        words = f"{reason.value} before {'the answer came' if left else 'it was sent'}"
+        return [
+            SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, words, self.attempts)
+            for phone in self.phones
+        ]
+
+
+class Flight:
+    """
+    One batch on its way.
+
+    Args:
+        line: The way to the gateway.
+        batch: What to send.
+        tally: Where requests are counted.
+        quota: What may be spent on asking again.
+        shields: Where the scope of a request under way is kept, so that whoever closes the stream can bound it; None
+            if a request ends as soon as its caller is cancelled.
+
+    Attributes:
+        halt: The error that ends the campaign, once this batch has met it.
+        too_large: Bytes of the smallest messages that the gateway found too large; None if it found none so.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        batch: Batch,
+        tally: Tally,
+        quota: RetryQuota,
+        shields: set[CancelScope] | None = None,
+    ) -> None:
+        self.halt: WebcomError | None = None
+        self.too_large: int | None = None
+        self._line = line
+        self._number = batch.number
+        self._tally = tally
+        self._quota = quota
+        self._shields = shields
+        self._parts = [Part(batch.addressed, 0, Knowledge.NOT_REACHED)]
+
+    async def run(self) -> list[SendResult]:
+        """
+        Ask until nothing more can be learnt, and return the results in the batch's order.
+
+        Raises nothing of ours. When it is cancelled, `unfinished` has the results.
+        """
+        [whole] = self._parts
+        error = await self._ask(whole, self._line.options.attempts)
+        if error is not None:
+            await self._narrow(whole, error)
+        return self.unfinished(Reason.HALTED)
+
+    def unfinished(self, reason: Reason) -> list[SendResult]:
+        """Return what is known now; what is still open was cut short because of *reason*."""
+        return [result for part in self._parts for result in part.unfinished(reason)]
+
+    async def _ask(self, part: Part, attempts: int) -> WebcomError | None:
+        """Settle *part* as a whole, or return the error that the last of at most *attempts* requests met."""
+        try:
+            part.results = await retrying(
+                lambda: self._attempt(part), attempts, self._quota.spend, self._line.options, self._line.clock
+            )
+        except WebcomError as exc:
+            if exc.halts:
+                self.halt = exc
+            return exc
+        self._quota.refund()
+        self.halt = self.halt or _policy.halting(part.results)
+        return None
+
+    async def _narrow(self, part: Part, error: WebcomError) -> None:
+        """Ask for *part*, which has met *error*, in halves, if that is of use; close it if not."""
+        if isinstance(error, RequestTooLarge):
+            self.too_large = min(len(part.messages), self.too_large or len(part.messages))
+        if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
+            part.conclude(error)
+            return
+        if not self._quota.spend(2):
+            self.halt = QuotaExhausted(f"{QuotaExhausted.__doc__} The last failure: {error}")
+            part.conclude(error)
+            return
+        await self._ask_halves(part, error)
+
+    async def _ask_halves(self, part: Part, error: WebcomError) -> None:
+        halves = part.halves()
+        place = self._parts.index(part)
+        self._parts[place : place + 1] = halves
+        # As long as no half succeeds, the gateway may be out, and more requests would not help.
+        probing = error.split is Split.IF_A_HALF_SUCCEEDS
+        attempts = 1 if probing else self._line.options.attempts
+        met = [await self._ask(half, attempts) if self.halt is None else error for half in halves]
+        for half, failure in zip(halves, met, strict=True):
+            if failure is not None and probing and all(met):
+                half.conclude(failure)
+            elif failure is not None:
+                await self._narrow(half, failure)
+
+    async def _attempt(self, part: Part) -> list[SendResult]:
+        line = self._line
+        async with line.limiter:
+            before = part.knowledge
+            part.knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
+            part.attempts += 1
+            try:
+                reply = await self._post(part)
+                results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
+                return _policy.in_doubt(results) if before is Knowledge.IN_QUESTION else results
+            except WebcomError as exc:
+                # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
+                part.knowledge = max(before, exc.knowledge)
+                logger.info(
+                    "attempt_failed",
+                    extra={"batch": self._number, "attempt": part.attempts, "error": type(exc).__name__},
+                )
+                raise
+
+    async def _post(self, part: Part) -> Reply:
+        with self._tally.request(again=part.attempts > 1), CancelScope(shield=self._shields is not None) as scope:
+            if self._shields is None:
+                return await self._line.post(part.messages, len(part.phones))
+            self._shields.add(scope)
+            try:
+                return await self._line.post(part.messages, len(part.phones))
+            finally:
+                self._shields.discard(scope)
+        raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")

@@ -1,0 +1,59 @@
+"""The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
+
+import anyio
+
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._clock import Clock
+from webcom_async._transport import Transport, exchange
+from webcom_async._wire import Payload, Reply
+from webcom_async.credentials import Credentials
+from webcom_async.options import Options
+
+__all__ = ["Line"]
+
+_REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
+_REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
+
+
+class Line:
+    """
+    The way to the gateway.
+
+    Args:
+        transport: Posts bodies.
+        credentials: Whose account it is.
+        options: The client's settings.
+        clock: Time and chance.
+
+    Attributes:
+        under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
+            gateway notices two at once is not documented.
+        limiter: How many requests may be under way.
+    """
+
+    def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
+        self.transport = transport
+        self.options = options
+        self.clock = clock
+        self.under_way: set[ClientIdSms] = set()
+        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(options.in_flight)
+        self._credentials = credentials
+
+    async def post(self, messages: bytes, recipients: int) -> Reply:
+        """
+        Post *messages*, once, and return the answer.
+
+        Args:
+            messages: `message`'s array, encoded.
+            recipients: How many are in it, which bounds the answer.
+
+        Raises:
+            WebcomError: There is no answer; see `exchange`.
+        """
+        return await exchange(
+            self.transport,
+            self.options.url,
+            Payload(self._credentials, messages),
+            timeout=self.options.timeout,
+            max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * recipients,
+        )
