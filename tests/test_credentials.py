@@ -52,12 +52,12 @@ def test_either_way_goes_on_the_wire_alone(given: dict[str, str], wire: list[tup
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({}, "nothing was given"),
-        ({"login": HIDDEN}, "login was given"),
-        ({"password": HIDDEN}, "password was given"),
-        ({"token": HIDDEN, "login": "me"}, "token and login was given"),
-        ({"token": HIDDEN, "password": HIDDEN}, "token and password was given"),
-        ({"token": HIDDEN, "login": "me", "password": HIDDEN}, "token and login and password was given"),
+        ({}, "given: nothing"),
+        ({"login": HIDDEN}, "given: login"),
+        ({"password": HIDDEN}, "given: password"),
+        ({"token": HIDDEN, "login": "me"}, "given: token, login"),
+        ({"token": HIDDEN, "password": HIDDEN}, "given: token, password"),
+        ({"token": HIDDEN, "login": "me", "password": HIDDEN}, "given: token, login, password"),
         ({"token": ""}, "token must be a non-empty str"),
         ({"login": "me", "password": ""}, "password must be a non-empty str"),
         ({"login": "", "password": HIDDEN}, "login must be a non-empty str"),
@@ -107,9 +107,9 @@ def test_the_environment_gives_either_way(environ: dict[str, str], wire: list[tu
     [
         ({}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
         ({"WEBCOM_TOKEN": "", "WEBCOM_LOGIN": ""}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
-        ({"WEBCOM_PASSWORD": HIDDEN}, "password was given"),
-        ({"WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": ""}, "login was given"),
-        ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": "me"}, "token and login was given"),
+        ({"WEBCOM_PASSWORD": HIDDEN}, "given: password"),
+        ({"WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": ""}, "given: login"),
+        ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": "me"}, "given: token, login"),
     ],
 )
 def test_an_unclear_environment_is_refused(environ: dict[str, str], why: str):
@@ -153,8 +153,8 @@ def test_a_file_gives_either_way(tmp_path: Path, content: str, wire: list[tuple[
         (b'token = "hunter2\xff"', "is not TOML"),
         ('tokn = "hunter2"', "unknown tokn; it takes token, login, password"),
         ('token = "hunter2"\n[webcom]\nlogin = "hunter2"', "unknown webcom"),
-        ('password = "hunter2"', "password was given"),
-        ("", "nothing was given"),
+        ('password = "hunter2"', "given: password"),
+        ("", "given: nothing"),
         ('token = ["hunter2"]', "token must be a non-empty str"),
         ('token = { hunter2 = "hunter2" }', "token must be a non-empty str"),
     ],

@@ -19,9 +19,10 @@ from webcom_async._wire import Addressed, WirePhone, message_size, phone_size, w
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Outcome, Recipient, SendResult
 
-__all__ = ["Batch", "Batcher", "CallDefaults", "address", "call_defaults", "not_sent"]
+__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "CallDefaults", "address", "call_defaults", "not_sent"]
 
 
+DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the phone in the source twice?"
 _LARGEST_NUMBER = 2**63 - 1
 
 
@@ -215,7 +216,7 @@ class Batcher:
                 waiting.popleft()
                 continue
             if phone.client_id_sms in mine or phone.client_id_sms in under_way:
-                batch.unusable.append(not_sent(phone, Reason.DUPLICATE, "this id is in a request under way"))
+                batch.unusable.append(not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS))
                 waiting.popleft()
                 continue
             room -= bytes_needed
@@ -232,7 +233,10 @@ def _as_recipient(given: object) -> Recipient:
         return given
     if isinstance(given, str | int):
         return Recipient(given)
-    raise InputError(f"a source yields phones or Recipients, not {type(given).__name__}", Reason.BAD_RECIPIENT)
+    raise InputError(
+        f"a source yields phones or Recipients, not {type(given).__name__}: wrap it, as in Recipient(phone, text=text)",
+        Reason.BAD_RECIPIENT,
+    )
 
 
 def _unusable(given: object, exc: InputError) -> SendResult:
@@ -240,7 +244,7 @@ def _unusable(given: object, exc: InputError) -> SendResult:
     client_id = given.client_id_sms if isinstance(given, Recipient) else None
     return SendResult(
         ClientIdSms("" if client_id is None else _text(client_id)),
-        Phone(_text(written)),
+        Phone(_text(written).strip()),
         Outcome.NOT_SENT,
         reason=exc.reason,
         error=str(exc),
@@ -252,7 +256,9 @@ def _text(value: object) -> str:
 
 
 def _time(field: str, moment: datetime, now: datetime, zone: tzinfo) -> str:
-    if not isinstance(moment, datetime) or moment.tzinfo is None or moment.utcoffset() is None:
+    if not isinstance(moment, datetime):
+        raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
+    if moment.utcoffset() is None:
         raise InputError(
             f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
         )

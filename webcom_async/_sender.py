@@ -174,6 +174,7 @@ class Sender:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""
         if self.failure is None:
             self.failure = failure
+            self._tally.halted = True
             logger.warning("campaign_halted", extra={"error": type(failure).__name__})
             for scope in self._waits:
                 scope.cancel()

@@ -28,6 +28,7 @@ class Tally:
 
     def __init__(self, campaign: str, now: float) -> None:
         self.exhausted: bool = False
+        self.halted: bool = False
         self.taken: int = 0
         self.in_flight: int = 0
         self.requests: int = 0
@@ -74,5 +75,5 @@ class Tally:
             requests=self.requests,
             retries=self.retries,
             seconds=until - self._started,
-            complete=self.exhausted and self.taken == sum(self._outcomes.values()),
+            complete=self.exhausted and not self.halted and self.taken == sum(self._outcomes.values()),
         )

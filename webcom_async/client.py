@@ -14,7 +14,7 @@ from typing import Self, Unpack
 import anyio
 from anyio.lowlevel import current_token
 
-from webcom_async._batching import Batch, Batcher, CallDefaults, address, call_defaults, not_sent
+from webcom_async._batching import DUPLICATE_WORDS, Batch, Batcher, CallDefaults, address, call_defaults, not_sent
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
 from webcom_async._flight import Flight
@@ -89,13 +89,15 @@ class WebcomClient:
         """
         Return a client for `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
 
-        `WEBCOM_BASE_URL` sets `base_url`, unless that is given.
+        `WEBCOM_BASE_URL` sets `base_url`, unless that is given. Only this reads the environment; `WebcomClient(…)`
+        does not.
 
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
         """
         if environ.get("WEBCOM_BASE_URL"):
             options.setdefault("base_url", environ["WEBCOM_BASE_URL"])
+        Options(**options)  # says what is wrong with the options before it looks for credentials
         credentials = Credentials.from_env(environ)
         return cls(credentials=credentials, http_client=http_client, transport=transport, clock=clock, **options)
 
@@ -142,11 +144,12 @@ class WebcomClient:
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._check_usable()
+        _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         recipient = Recipient(phone, client_id_sms, key)
         said, to = address(recipient, defaults, self._ids(campaign), self._line.clock.now())
         if to.client_id_sms in self._line.under_way:
-            return not_sent(to, Reason.DUPLICATE, "this id is in a request under way")
+            return not_sent(to, Reason.DUPLICATE, DUPLICATE_WORDS)
 
         batch = Batch(1, [(said, [to])], [to])
         quota = RetryQuota(self._line.options.attempts)
@@ -281,6 +284,13 @@ class WebcomClient:
         )
 
 
+def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: str) -> None:
+    if client_id_sms is not None and (campaign is not None or key):
+        raise InputError("give client_id_sms=, or campaign= and key= from which it is derived, not both")
+    if key and campaign is None:
+        raise InputError("key= tells messages of one campaign apart: give campaign= too")
+
+
 def _note(exc: BaseException, result: SendResult) -> None:
     """Say on *exc*, and in the log, under which id to ask again."""
     exc.add_note(f"client_id_sms {result.client_id_sms} is {result.outcome.value}; send again under this id only")
@@ -293,6 +303,8 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if transport is not None:
         return transport
     if http_client is not None:
+        if not (hasattr(http_client, "stream") and hasattr(http_client, "aclose")):
+            raise ConfigurationError(f"http_client must be an AsyncClient of httpx2 or httpx, not {http_client!r}")
         return HttpTransport(http_client, owned=False)
     return open_http(options)
 

@@ -57,8 +57,10 @@ class Credentials:
         given: dict[str, object] = {"token": token, "login": login, "password": password}
         present = tuple(field for field in given if given[field] is not None)
         if present not in {("token",), ("login", "password")}:
-            named = " and ".join(present) or "nothing"
-            raise ConfigurationError(f"credentials are either a token, or login and password; {named} was given")
+            raise ConfigurationError(
+                f"credentials are either a token, or login and password; given: {', '.join(present) or 'nothing'}. "
+                "WebcomClient.from_env() reads them from the environment"
+            )
         for field in present:
             if not _usable(given[field]):
                 raise ConfigurationError(f"credentials: {field} must be a non-empty str that UTF-8 can carry")

@@ -215,7 +215,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         requests: Requests sent, retries included.
         retries: Requests that repeated an earlier one.
         seconds: Time from the opening of the stream to the last result.
-        complete: Whether the source was read to its end and everything taken from it has a result.
+        complete: Whether the source was read to its end, everything taken from it has a result, and nothing ended the
+            campaign early.
     """
 
     campaign: str

@@ -136,12 +136,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"base_url {self.base_url!r}: {exc}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"base_url {self.base_url!r} must look like https://host")
-        if parts.query or parts.fragment:
-            raise ConfigurationError(f"base_url {self.base_url!r} takes no query and no fragment")
+        if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/json"):
+            raise ConfigurationError(
+                f"base_url {self.base_url!r} takes neither the path to post to (see path=) nor a query"
+            )
         if parts.scheme == "http" and not (self.allow_cleartext or self.loopback):
             raise ConfigurationError(
                 f"base_url {self.base_url!r} would send your password in clear text: "
-                "use https, or say allow_cleartext=True"
+                "use https, or say allow_cleartext=True in code"
             )
 
 

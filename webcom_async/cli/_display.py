@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from webcom_async._untrusted import printable
@@ -68,8 +68,6 @@ def _counts(progress: CampaignProgress) -> str:
 def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None, None]:
     """Show a live line on stderr while the block runs; a terminal sees it move, a file gets its last state."""
     columns = (
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("{task.fields[rate]}"),
@@ -93,7 +91,7 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
     for reason, count in report.reasons.items():
         table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
     facts = {
-        "requests": f"{report.requests:,}, of which {report.retries:,} retries",
+        "requests": f"{report.requests:,}, {report.retries:,} of them repeated",
         "time": f"{report.seconds:.2f} s, {report.recipients_per_second:,.0f} recipients/s",
         "campaign": printable(report.campaign),
     }

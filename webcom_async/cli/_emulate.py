@@ -63,8 +63,10 @@ class Settings(NamedTuple):
             return set()
         try:
             lines = self.stop_list.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise InputError(f"{self.stop_list}: {exc}") from None
+        except OSError as exc:
+            raise InputError(f"{self.stop_list}: {exc.strerror}") from None
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{self.stop_list}: not UTF-8 at byte {exc.start}") from None
         return {normalise_phone(line) for line in lines if line.strip()}
 
     def arguments(self) -> list[str]:

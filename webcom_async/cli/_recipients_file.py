@@ -26,6 +26,7 @@ class _Layout(NamedTuple):
     """Where things stand in a file. A column that is not there is None."""
 
     delimiter: str
+    columns: int
     header: bool
     phone: int
     client_id_sms: int | None = None
@@ -54,6 +55,8 @@ class RecipientsFile:
 
     def __init__(self, path: Path, phone_column: str = "phone") -> None:
         self._path = path
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not a regular file; it is read twice, so a pipe will not do")
         try:
             self._layout = self._find_layout(phone_column)
             self.has_text = self._layout.text is not None
@@ -71,10 +74,15 @@ class RecipientsFile:
         """Yield the recipients, in order; blank lines are passed over."""
         layout = self._layout
         with self._path.open(encoding=_ENCODING, newline="") as file:
-            rows = csv.reader(file, delimiter=layout.delimiter)
+            rows = csv.reader(file, delimiter=layout.delimiter, strict=True)
             if layout.header:
                 next(rows)
             for row in rows:
+                if len(row) > layout.columns and any(cell.strip() for cell in row[layout.columns :]):
+                    raise InputError(
+                        f"{self._path}, line {rows.line_num}: {len(row)} cells under {layout.columns} columns; "
+                        f"put a text that holds {layout.delimiter!r} in double quotes"
+                    )
                 if any(cell.strip() for cell in row):
                     yield Recipient(
                         _cell(row, layout.phone) or "",
@@ -90,11 +98,15 @@ class RecipientsFile:
         names = [name.strip().casefold() for name in next(csv.reader([first or "\n"], delimiter=delimiter))]
         if phone_column.casefold() in names:
             places = {name: names.index(name) for name in ("client_id_sms", "key", "text") if name in names}
-            return _Layout(delimiter, header=True, phone=names.index(phone_column.casefold()), **places)
-        if names and _is_phone(names[0]):
-            return _Layout(delimiter, header=False, phone=0)
+            return _Layout(delimiter, len(names), header=True, phone=names.index(phone_column.casefold()), **places)
+        if len(names) == 1 and _is_phone(names[0]):
+            return _Layout(delimiter, columns=1, header=False, phone=0)
+        if any(_is_phone(name) for name in names):
+            raise InputError(f"{self._path}: no header; name its columns in a first line, such as: phone,text")
+        if not any(names):
+            raise InputError(f"{self._path}: its first line is empty")
         raise InputError(
-            f"{self._path}: no column {phone_column!r}; its first line has: {', '.join(names) or 'nothing'}. "
+            f"{self._path}: no column {phone_column!r}; its first line has: {', '.join(names)}. "
             "Name the phones' column with --phone-column"
         )
 
@@ -137,6 +149,8 @@ def results_file(path: Path | None) -> Generator[ResultsFile | None, None, None]
         return
     try:
         file = path.open("x", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise InputError(f"{path}: exists already, and is not overwritten; name a new file") from None
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror}") from None
     with file:
