@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, tzinfo
 
 import anyio
 import pytest
@@ -37,6 +38,15 @@ def agree(results: list[SendResult], gateway: Gateway) -> bool:
     """Whether the accepted among *results* are just what the ledger says was sent, under the right `id_sms`."""
     claimed = {result.client_id_sms: result.id_sms for result in results if result.outcome is Outcome.ACCEPTED}
     return claimed == gateway.ledger.ids() and not gateway.ledger.billed_twice()
+
+
+class Unwritable:
+    """Something that cannot even be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
 
 
 async def async_phones(count: int) -> AsyncIterator[str]:
@@ -157,6 +167,9 @@ async def test_one_bad_recipient_does_not_stop_the_others(connect: Connect, webc
         Recipient("79612242244", number_sms="x"),  # type: ignore[arg-type]
         Recipient("79612242244", validity_period="2030-01-01"),  # type: ignore[arg-type]
         Recipient("79612242244", validity_period=NOW.replace(tzinfo=None)),
+        Recipient("79612242244", validity_period=datetime(2031, 1, 1, tzinfo=tzinfo())),
+        Recipient("79612242244", key=Unwritable()),  # type: ignore[arg-type]
+        Unwritable(),
         {"phone": "79612242244"},
         True,
     ],
@@ -486,6 +499,66 @@ async def test_nothing_leaves_after_the_stream_was_left(connect: Connect, webcom
 
     assert (2, 0) == (results.report.not_sent, results.report.requests)
     assert 1 == webcom_gateway.requests
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_however_early_a_stream_is_left_its_requests_are_bounded_by_the_grace(connect: Connect, steps: int):
+    """A request that is about to leave when the stream is left either does not, or gets no more than the grace."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(until=anyio.Event()))
+    async with connect(gateway, timeout=60, grace=0.01, in_flight=2, batch_size=1) as client:
+        with anyio.fail_after(20):
+            async with client.stream(phones(9), **SALE) as results:
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+
+    assert results.report.recipients == len(results.unread)
+    assert gateway.requests == results.report.unknown <= 2
+
+
+def test_a_reader_that_times_out_again_and_again_misses_nobody():
+    """A result that was handed to a read which was cancelled at that moment is read later."""
+    gateway = Gateway()
+
+    async def main() -> list[SendResult]:
+        read: list[SendResult] = []
+        async with (
+            WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=1) as client,
+            client.stream(phones(60), **SALE) as results,
+        ):
+            while True:
+                try:
+                    read.append(await asyncio.wait_for(anext(results), 0.0005))
+                except TimeoutError:
+                    continue
+                except StopAsyncIteration:
+                    return read
+
+    read = asyncio.run(main())
+
+    assert sorted(phones(60)) == sorted(result.phone for result in read)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_a_source_raises_is_an_error():
+    """On asyncio a source can let out a CancelledError of its own: the campaign ends with an error, never quietly."""
+    gateway = Gateway()
+
+    async def cancelled() -> AsyncIterator[str]:
+        for phone in phones(5):
+            yield phone
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    async with WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=2) as client:
+        with pytest.raises(UsageError, match="cancellation of its own"):
+            async with client.stream(cancelled(), **SALE) as results:
+                async for result in results:
+                    assert result.outcome is not Outcome.UNKNOWN
+
+    assert not results.report.complete
+    assert 5 == results.report.recipients
 
 
 async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_gateway: Gateway):

@@ -211,7 +211,7 @@ class Batcher:
             try:
                 message, phone = address(_as_recipient(given), self._defaults, self._ids, now)
                 bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
-            except InputError as exc:
+            except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
                 continue
@@ -239,15 +239,15 @@ def _as_recipient(given: object) -> Recipient:
     )
 
 
-def _unusable(given: object, exc: InputError) -> SendResult:
+def _unusable(given: object, exc: Exception) -> SendResult:
     written = given.phone if isinstance(given, Recipient) else given
     client_id = given.client_id_sms if isinstance(given, Recipient) else None
     return SendResult(
         ClientIdSms("" if client_id is None else _text(client_id)),
         Phone(_text(written).strip()),
         Outcome.NOT_SENT,
-        reason=exc.reason,
-        error=str(exc),
+        reason=exc.reason if isinstance(exc, InputError) else Reason.BAD_RECIPIENT,
+        error=str(exc) if isinstance(exc, InputError) else f"{type(exc).__name__}: {shown(exc.args)}",
     )
 
 

@@ -6,9 +6,12 @@ What is decided here is only the order of things: whether to retry, to split or 
 """
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from anyio import CancelScope
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from webcom_async import _policy
 from webcom_async._batching import Batch
@@ -28,7 +31,7 @@ from webcom_async.errors import (
 )
 from webcom_async.models import Outcome, SendResult
 
-__all__ = ["Flight"]
+__all__ = ["Flight", "Grace"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
@@ -83,6 +86,30 @@ class Part:
         ]
 
 
+class Grace:
+    """How long requests under way may go on once their stream is left: until then each has a shield of its own."""
+
+    def __init__(self) -> None:
+        self._shields: set[CancelScope] = set()
+        self._deadline = math.inf
+
+    def end_at(self, deadline: float) -> None:
+        """Let no request go on beyond *deadline*, in the event loop's time; neither those that are to come."""
+        self._deadline = deadline
+        for shield in self._shields:
+            shield.deadline = min(shield.deadline, deadline)
+
+    @contextmanager
+    def shield(self) -> Generator[None, None, None]:
+        """Keep cancellation from the block, as long as the grace lasts."""
+        with CancelScope(shield=True, deadline=self._deadline) as scope:
+            self._shields.add(scope)
+            try:
+                yield
+            finally:
+                self._shields.discard(scope)
+
+
 class Flight:
     """
     One batch on its way.
@@ -92,8 +119,8 @@ class Flight:
         batch: What to send.
         tally: Where requests are counted.
         quota: What may be spent on asking again.
-        shields: Where the scope of a request under way is kept, so that whoever closes the stream can bound it; None
-            if a request ends as soon as its caller is cancelled.
+        grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
+            cancelled.
 
     Attributes:
         halt: The error that ends the campaign, once this batch has met it.
@@ -106,7 +133,7 @@ class Flight:
         batch: Batch,
         tally: Tally,
         quota: RetryQuota,
-        shields: set[CancelScope] | None = None,
+        grace: Grace | None = None,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -114,7 +141,7 @@ class Flight:
         self._number = batch.number
         self._tally = tally
         self._quota = quota
-        self._shields = shields
+        self._grace = grace
         self._parts = [Part(batch.addressed, 0, Knowledge.NOT_REACHED)]
 
     async def run(self) -> list[SendResult]:
@@ -177,6 +204,8 @@ class Flight:
     async def _attempt(self, part: Part) -> list[SendResult]:
         line = self._line
         async with line.limiter:
+            # A place that comes free just when the stream is left: what has not left does not leave any more.
+            await checkpoint_if_cancelled()
             before = part.knowledge
             part.knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
             part.attempts += 1
@@ -194,12 +223,9 @@ class Flight:
                 raise
 
     async def _post(self, part: Part) -> Reply:
-        with self._tally.request(again=part.attempts > 1), CancelScope(shield=self._shields is not None) as scope:
-            if self._shields is None:
+        with self._tally.request(again=part.attempts > 1):
+            if self._grace is None:
                 return await self._line.post(part.messages, len(part.phones))
-            self._shields.add(scope)
-            try:
+            with self._grace.shield():
                 return await self._line.post(part.messages, len(part.phones))
-            finally:
-                self._shields.discard(scope)
         raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")

@@ -10,6 +10,7 @@ the source is counted with the outcome that is known.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,12 +20,13 @@ from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from webcom_async._batching import Batch, Batcher, not_sent
-from webcom_async._flight import Flight
+from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
+from webcom_async.errors import UsageError
 from webcom_async.models import SendResult
 
 __all__ = ["Sender"]
@@ -44,20 +46,19 @@ class Sender:
 
     Attributes:
         failure: What ended the campaign early; None if nothing did.
-        settled: Batches of results that nobody has received yet.
     """
 
     def __init__(self, line: Line, source: Source, batcher: Batcher, tally: Tally) -> None:
         self.failure: Exception | None = None
-        self.settled: list[list[SendResult]] = []
         self._line = line
         self._source = source
         self._batcher = batcher
         self._tally = tally
+        self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
         self._pulling = anyio.Lock()
         self._waits: set[CancelScope] = set()
-        self._shields: set[CancelScope] = set()
+        self._grace = Grace()
         self._quota = RetryQuota(line.options.retry_quota)
         self._systematic = SystematicRefusals()
         self._stopped = StoppedMessages()
@@ -75,9 +76,7 @@ class Sender:
 
     async def close(self) -> None:
         """Stop: no new batch leaves, requests under way get `Options.grace` seconds, the rest is not sent."""
-        deadline = anyio.current_time() + self._line.options.grace
-        for shield in self._shields:
-            shield.deadline = min(shield.deadline, deadline)
+        self._grace.end_at(anyio.current_time() + self._line.options.grace)
         self._tasks.cancel_scope.cancel()
         try:
             await self._tasks.__aexit__(None, None, None)
@@ -86,6 +85,21 @@ class Sender:
                 self._record(self._unsent(self._cut(), Reason.CANCELLED))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
+
+    def take(self, results: list[SendResult]) -> None:
+        """Note that a reader has received *results*."""
+        del self._settled[id(results)]
+
+    def take_left(self) -> list[SendResult]:
+        """Return what is settled and was never received, and note that it is now."""
+        left = self.unread
+        self._settled.clear()
+        return left
+
+    @property
+    def unread(self) -> list[SendResult]:
+        """What is settled and was not received."""
+        return [result for batch in self._settled.values() for result in batch]
 
     async def _work(self, outbox: ObjectSendStream[list[SendResult]]) -> None:
         async with outbox:
@@ -116,6 +130,11 @@ class Sender:
                 await self._source.fill(self._waiting, self._line.options.batch_size)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Nobody has cancelled us: the source let out a cancellation of something of its own.
+            self._halt(UsageError("the source of recipients raised a cancellation of its own"))
         finally:
             self._tally.taken += len(self._waiting) - held
             self._tally.exhausted = self._source.exhausted
@@ -128,13 +147,14 @@ class Sender:
         if self.failure is not None or not batch.phones:
             return self._record(self._unsent(batch, Reason.HALTED), batch)
         held_back = self._hold_back(batch)
-        flight = Flight(self._line, batch, self._tally, self._quota, self._shields)
+        flight = Flight(self._line, batch, self._tally, self._quota, self._grace)
         results: list[SendResult] = []
         with self._interruptible():
             try:
                 results = await flight.run()
-            except BaseException:
-                results = flight.unfinished(Reason.CANCELLED if self.failure is None else Reason.HALTED)
+            except BaseException as exc:
+                halted = self.failure is not None or isinstance(exc, Exception)
+                results = flight.unfinished(Reason.HALTED if halted else Reason.CANCELLED)
                 raise
             finally:
                 self._stopped.look(batch.addressed, results)
@@ -163,7 +183,7 @@ class Sender:
         if batch is not None:
             self._line.under_way.difference_update(batch.client_ids)
         self._tally.settle(results, self._line.clock.monotonic())
-        self.settled.append(results)
+        self._settled[id(results)] = results
         return results
 
     def _unsent(self, batch: Batch, reason: Reason) -> list[SendResult]:

@@ -5,9 +5,9 @@ A source that fails half-way through loses nothing of what it has yielded: that 
 """
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from webcom_async._reasons import Reason
 from webcom_async.errors import InputError
@@ -67,6 +67,6 @@ class Source:
 
     async def aclose(self) -> None:
         """Close an async generator that was left early: trio warns of one that is left to the garbage collector."""
-        close = getattr(self._async, "aclose", None)
-        if close is not None and not self.exhausted:
-            await close()
+        left: object = self._async if not self.exhausted else None
+        if isinstance(left, AsyncGenerator):
+            await cast("AsyncGenerator[object, None]", left).aclose()

@@ -44,7 +44,8 @@ __all__ = [
 CONTENT_TYPE = "text/json; charset=utf-8"  # as the status and balance pages print it; the send page adds a `;`
 
 _ACCEPTED_STATE = "send"
-_NO_IDS = (None, "", "0", 0)
+_LONGEST_ID = 64  # characters; ten digits are seen
+_NOT_IDS = frozenset({"none", "null", "false"})
 _BOM = b"\xef\xbb\xbf"  # tolerated before an answer
 
 
@@ -281,7 +282,8 @@ def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Ent
 
 def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
     error = (entry.error or "").strip()
-    has_id = entry.id_sms not in _NO_IDS
+    id_sms = _known_id(entry.id_sms)
+    has_id = id_sms is not None
     if has_id and entry.state is not None and entry.state.casefold() == _ACCEPTED_STATE:
         reason = Reason.NONE if not error else classify(error)
         outcome = Outcome.ACCEPTED
@@ -290,8 +292,14 @@ def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
         outcome = _refused_outcome(reason, has_id=has_id)
     else:
         raise PairingError(f"an entry is neither accepted nor refused: state {entry.state!r}, id_sms {entry.id_sms!r}")
-    id_sms = str(entry.id_sms) if has_id else None
     return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
+
+
+def _known_id(id_sms: str | int | None) -> str | None:
+    """Return a gateway's id as text; None for none, zero, or what is plainly no id."""
+    text = str(id_sms or "").strip()
+    plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
+    return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
 
 
 def _refused_outcome(reason: Reason, *, has_id: bool) -> Outcome:

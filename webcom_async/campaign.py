@@ -80,17 +80,20 @@ class Results:
 
     @property
     def unread(self) -> list[SendResult]:
-        """Results that are counted in `report` but have not been read, as after a `break`. Bounded: they are at most
-        those of the requests that were under way, and of one batch that was not sent.
         """
-        return [*self._received, *(result for batch in self._sender.settled for result in batch)]
+        Results that are counted in `report` but have not been read, as after a `break`.
+
+        Bounded: those of the requests that were under way, and of one batch that was not sent.
+        """
+        return [*self._received, *self._sender.unread]
 
     async def _receive(self) -> list[SendResult]:
         try:
             results = await self._inbox.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
-            self._end()
-        self._sender.settled.remove(results)
+            # A reader that was cancelled just as it was handed a batch has left it here.
+            return self._sender.take_left() or self._end()
+        self._sender.take(results)
         return results
 
     def _end(self) -> NoReturn:

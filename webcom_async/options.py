@@ -96,6 +96,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError("timeout is 0; it must be above 0 seconds")
         if self.id_bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
+        if not isinstance(self.path, str) or not (self.path.isascii() and self.path.isprintable()):
+            raise ConfigurationError(f"path is {self.path!r}; it must look like /json")
         _ = self.zone
         self._check_url()
 
@@ -127,7 +129,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_url(self) -> None:
         # Credentials first: every other message quotes the URL.
-        if not isinstance(self.base_url, str) or "@" in self.base_url:
+        if not isinstance(self.base_url, str) or "@" in self.base_url or not self.base_url.isprintable():
             raise ConfigurationError("base_url must be scheme, host and port; credentials go elsewhere")
         try:
             parts = urlsplit(self.base_url)
