@@ -9,12 +9,14 @@ from tests.builders import message, phones, recipients, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
     GatewayBusy,
+    IdCollision,
     Knowledge,
     Outcome,
     OutOfBalance,
     QuotaExhausted,
     Reason,
     Recipient,
+    Results,
     SendResult,
     SystematicRefusal,
     WebcomError,
@@ -145,6 +147,22 @@ async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
             await anext(results)
 
     assert (Outcome.UNKNOWN, Reason.OUT_OF_SMS, 1) == (result.outcome, result.reason, len(gateway.ledger))
+
+
+async def test_a_gateway_that_cuts_ids_ends_the_campaign(connect: Connect):
+    """Two ids answered with one `id_sms` mean that somebody got nothing: halt at once, and claim nothing."""
+    gateway = Gateway(behaviour=Behaviour(id_bits=4))
+    async with connect(gateway, batch_size=20, in_flight=1) as client, client.stream(phones(500), **SALE) as results:
+        with pytest.raises(IdCollision):
+            await _exhaust(results)
+
+    assert (20, 0) == (results.report.unknown, results.report.accepted)
+    assert 1 == gateway.requests
+
+
+async def _exhaust(results: Results) -> None:
+    async for _ in results:
+        pass
 
 
 # ---------------------------------------------------------------------------- quota

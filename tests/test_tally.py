@@ -75,7 +75,7 @@ def test_time_ends_with_the_last_result():
     tally = settled([accepted(1), accepted(1)])
 
     assert 2.0 == tally.report().seconds
-    assert 60.0 == tally.progress(now=160.0).seconds
+    assert 60.0 == tally.progress(now=160.0, limit=4, rate=None).seconds
 
 
 def test_progress_shows_what_is_on_its_way():
@@ -83,12 +83,13 @@ def test_progress_shows_what_is_on_its_way():
     tally = Tally("spring", now=0.0)
     tally.taken = 1000
     with tally.request(again=False), tally.request(again=False):
-        assert (1000, 2) == (tally.progress(now=1.0).taken, tally.progress(now=1.0).in_flight)
+        progress = tally.progress(now=1.0, limit=4, rate=None)
+        assert (1000, 2) == (progress.taken, progress.in_flight)
 
     with pytest.raises(TimeoutError), tally.request(again=True):
         raise TimeoutError
 
-    assert 0 == tally.progress(now=1.0).in_flight
+    assert 0 == tally.progress(now=1.0, limit=4, rate=None).in_flight
     assert (3, 1) == (tally.report().requests, tally.report().retries)
 
 

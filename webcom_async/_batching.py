@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from typing import Protocol, cast
 
 import msgspec
 
@@ -19,7 +20,17 @@ from webcom_async._wire import Addressed, WirePhone, message_size, phone_size, w
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Outcome, Recipient, SendResult
 
-__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "CallDefaults", "address", "call_defaults", "not_sent"]
+__all__ = [
+    "DUPLICATE_WORDS",
+    "Batch",
+    "Batcher",
+    "CallDefaults",
+    "Cutter",
+    "OneByOne",
+    "address",
+    "call_defaults",
+    "not_sent",
+]
 
 
 DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the phone in the source twice?"
@@ -169,6 +180,36 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme, now: da
 def not_sent(phone: WirePhone, reason: Reason, error: str, attempts: int = 0) -> SendResult:
     """Return the result of a recipient to whom nothing was sent."""
     return SendResult(phone.client_id_sms, phone.phone, Outcome.NOT_SENT, None, reason, error, attempts)
+
+
+class Cutter(Protocol):
+    """What takes batches from what a source has yielded."""
+
+    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        """Take one batch from the left of *waiting*; see `Batcher.cut`."""
+        ...
+
+    def shrink(self, max_bytes: int) -> None:
+        """Cut smaller batches from now on."""
+        ...
+
+
+class OneByOne:
+    """Cut recipients that are ready for the wire, one a batch: so that each answer means the one and only."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
+        """Take a `(Message, WirePhone)` from the left of *waiting*."""
+        self._number += 1
+        message, phone = cast("tuple[Message, WirePhone]", waiting.popleft())
+        if phone.client_id_sms in under_way:
+            return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)])
+        return Batch(self._number, [(message, [phone])], [phone])
+
+    def shrink(self, max_bytes: int) -> None:
+        """Do nothing: a batch of one is as small as it gets."""
 
 
 class Batcher:

@@ -206,16 +206,20 @@ class Flight:
         async with line.limiter:
             # A place that comes free just when the stream is left: what has not left does not leave any more.
             await checkpoint_if_cancelled()
+            await line.take_turn(len(part.phones))
+            sent_in = line.limit.sent()
             before = part.knowledge
             part.knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
             part.attempts += 1
             try:
                 reply = await self._post(part)
                 results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
+                line.learn(sent_in, None)
                 return _policy.in_doubt(results) if before is Knowledge.IN_QUESTION else results
             except WebcomError as exc:
                 # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
                 part.knowledge = max(before, exc.knowledge)
+                line.learn(sent_in, exc)
                 logger.info(
                     "attempt_failed",
                     extra={"batch": self._number, "attempt": part.attempts, "error": type(exc).__name__},

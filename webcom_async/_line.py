@@ -4,9 +4,12 @@ import anyio
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
+from webcom_async._policy import shrinks
+from webcom_async._throttle import AdaptiveLimit, Round, Throttle
 from webcom_async._transport import Transport, exchange
 from webcom_async._wire import Payload, Reply
 from webcom_async.credentials import Credentials
+from webcom_async.errors import WebcomError
 from webcom_async.options import Options
 
 __all__ = ["Line"]
@@ -28,7 +31,9 @@ class Line:
     Attributes:
         under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
             gateway notices two at once is not documented.
-        limiter: How many requests may be under way.
+        limiter: Who may have a request under way now.
+        limit: How many they may be.
+        throttle: How fast recipients may leave; None for as fast as it goes.
     """
 
     def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
@@ -36,8 +41,24 @@ class Line:
         self.options = options
         self.clock = clock
         self.under_way: set[ClientIdSms] = set()
-        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(options.in_flight)
+        self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
+        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(self.limit.limit)
+        self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
         self._credentials = credentials
+
+    async def take_turn(self, recipients: int) -> None:
+        """Wait until *recipients* may leave."""
+        wait = self.throttle.reserve(recipients, self.clock.monotonic()) if self.throttle is not None else 0.0
+        if wait:
+            await self.clock.sleep(wait)
+
+    def learn(self, sent_in: Round, error: WebcomError | None) -> None:
+        """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""
+        if error is None:
+            self.limit.succeeded(sent_in)
+        elif shrinks(error):
+            self.limit.pushed_back(sent_in)
+        self.limiter.total_tokens = self.limit.limit
 
     async def post(self, messages: bytes, recipients: int) -> Reply:
         """

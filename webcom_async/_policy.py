@@ -20,6 +20,7 @@ from webcom_async.errors import (
     ConfigurationError,
     GatewayBusy,
     GatewayError,
+    IdCollision,
     Knowledge,
     OutOfBalance,
     RedirectRefused,
@@ -77,7 +78,7 @@ def judge(
         WebcomError: The answer settles nobody. `knowledge`, `transient` and `halts` say what that means.
     """
     try:
-        return decode_send(reply.body, phones, attempts)
+        return _told_apart(decode_send(reply.body, phones, attempts))
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
@@ -160,6 +161,14 @@ def conclude(error: WebcomError, knowledge: Knowledge, phones: Sequence[WirePhon
     return [
         SendResult(phone.client_id_sms, phone.phone, outcome, None, error.reason, words, attempts) for phone in phones
     ]
+
+
+def _told_apart(results: list[SendResult]) -> list[SendResult]:
+    """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
+    given = [result.id_sms for result in results if result.id_sms is not None]
+    if len(set(given)) != len(given):
+        raise IdCollision
+    return results
 
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:

@@ -19,14 +19,15 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
-from webcom_async._batching import Batch, Batcher, not_sent
+from webcom_async._batching import Batch, Cutter, not_sent
+from webcom_async._bookkeeper import Bookkeeper
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
-from webcom_async.errors import UsageError
+from webcom_async.errors import IdCollision, JournalError, UsageError
 from webcom_async.models import SendResult
 
 __all__ = ["Sender"]
@@ -43,17 +44,21 @@ class Sender:
         source: Where recipients come from.
         batcher: How they are cut.
         tally: Where everything is counted.
+        books: Where what leaves is written down first; None for nowhere.
 
     Attributes:
         failure: What ended the campaign early; None if nothing did.
     """
 
-    def __init__(self, line: Line, source: Source, batcher: Batcher, tally: Tally) -> None:
+    def __init__(
+        self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Bookkeeper | None = None
+    ) -> None:
         self.failure: Exception | None = None
         self._line = line
         self._source = source
         self._batcher = batcher
         self._tally = tally
+        self._books = books
         self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
         self._pulling = anyio.Lock()
@@ -82,7 +87,8 @@ class Sender:
             await self._tasks.__aexit__(None, None, None)
         finally:
             while self._waiting:
-                self._record(self._unsent(self._cut(), Reason.CANCELLED))
+                # Not in the journal: they were never reserved.
+                self._count(self._unsent(self._cut(), Reason.CANCELLED))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
@@ -144,9 +150,34 @@ class Sender:
 
     async def _deliver(self, batch: Batch) -> list[SendResult]:
         """Send *batch* and count what became of it, whatever happens on the way."""
-        if self.failure is not None or not batch.phones:
-            return self._record(self._unsent(batch, Reason.HALTED), batch)
-        held_back = self._hold_back(batch)
+        under_way = batch.client_ids
+        try:
+            return await self._send(batch, await self._reserve(batch))
+        finally:
+            self._line.under_way.difference_update(under_way)
+
+    async def _reserve(self, batch: Batch) -> list[SendResult]:
+        """Write down who is about to be sent to; take out of *batch*, and return, those who are not."""
+        if self._books is None or self.failure is not None or not batch.phones:
+            return []
+        try:
+            reserved = await self._books.reserve(batch.addressed)
+        except JournalError as exc:
+            self._halt(exc)
+            return []
+        except BaseException:
+            self._count(self._unsent(batch, Reason.CANCELLED))
+            raise
+        batch.addressed = reserved.addressed
+        return reserved.settled + reserved.refused
+
+    async def _send(self, batch: Batch, known: list[SendResult]) -> list[SendResult]:
+        known = batch.unusable + known
+        if self.failure is not None:
+            return self._count(known + self._unsent(batch, Reason.HALTED, with_unusable=False))
+        known += self._hold_back(batch)
+        if not batch.addressed:
+            return self._count(known)
         flight = Flight(self._line, batch, self._tally, self._quota, self._grace)
         results: list[SendResult] = []
         with self._interruptible():
@@ -158,12 +189,27 @@ class Sender:
                 raise
             finally:
                 self._stopped.look(batch.addressed, results)
-                results = self._record(batch.unusable + held_back + results, batch)
+                results = self._count(known + await self._write_down(results))
         if flight.too_large is not None:
             self._batcher.shrink(flight.too_large // 2)
         halt = flight.halt or self._systematic.look(results)
         if halt is not None:
             self._halt(halt)
+        return results
+
+    async def _write_down(self, results: list[SendResult]) -> list[SendResult]:
+        """Put *results* into the journal before anybody sees them, and return what is known now."""
+        if self._books is None:
+            return results
+        with CancelScope(shield=True):
+            try:
+                results = await self._books.settle(results)
+            except IdCollision as exc:
+                self._halt(exc)
+                results = list(exc.results)
+            except JournalError as exc:
+                # They stay reserved there, so that the next run asks again under the same ids.
+                self._halt(exc)
         return results
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
@@ -179,16 +225,15 @@ class Sender:
                 held_back += [not_sent(phone, why.reason, why.error) for phone in phones]
         return held_back
 
-    def _record(self, results: list[SendResult], batch: Batch | None = None) -> list[SendResult]:
-        if batch is not None:
-            self._line.under_way.difference_update(batch.client_ids)
+    def _count(self, results: list[SendResult]) -> list[SendResult]:
         self._tally.settle(results, self._line.clock.monotonic())
         self._settled[id(results)] = results
         return results
 
-    def _unsent(self, batch: Batch, reason: Reason) -> list[SendResult]:
+    def _unsent(self, batch: Batch, reason: Reason, *, with_unusable: bool = True) -> list[SendResult]:
         words = f"{reason.value} before it was sent"
-        return batch.unusable + [not_sent(phone, reason, words) for phone in batch.phones]
+        unsent = [not_sent(phone, reason, words) for _, phones in batch.addressed for phone in phones]
+        return batch.unusable + unsent if with_unusable else unsent
 
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""

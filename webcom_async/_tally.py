@@ -63,9 +63,10 @@ class Tally:
         """Return the counts so far, up to the last result."""
         return self._report(self._last)
 
-    def progress(self, now: float) -> Progress:
-        """Return the counts so far, up to *now*."""
-        return Progress(**asdict(self._report(now)), taken=self.taken, in_flight=self.in_flight)
+    def progress(self, now: float, *, limit: int, rate: float | None) -> Progress:
+        """Return the counts so far, up to *now*, beside the limits that hold now."""
+        counts = asdict(self._report(now))
+        return Progress(**counts, taken=self.taken, in_flight=self.in_flight, limit=limit, rate=rate)
 
     def _report(self, until: float) -> Report:
         return Report(

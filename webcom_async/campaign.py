@@ -6,14 +6,15 @@ it at its next, unrelated await (PEP 789).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import NoReturn, Self
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 
-from webcom_async._batching import Batcher
+from webcom_async._batching import Cutter
+from webcom_async._bookkeeper import Bookkeeper
 from webcom_async._line import Line
 from webcom_async._sender import Sender
 from webcom_async._sources import Source
@@ -22,6 +23,10 @@ from webcom_async.errors import UsageError, WebcomError
 from webcom_async.models import Progress, Report, SendResult
 
 __all__ = ["Batches", "Campaign", "Results"]
+
+
+Plan = Callable[[Bookkeeper | None], tuple[Source, Cutter]]
+"""Where a campaign's recipients come from and how they are cut, once its journal is open."""
 
 
 class Results:
@@ -76,7 +81,8 @@ class Results:
     @property
     def progress(self) -> Progress:
         """The same while it runs, up to now."""
-        return self._tally.progress(self._line.clock.monotonic())
+        line = self._line
+        return self._tally.progress(line.clock.monotonic(), limit=line.limit.limit, rate=line.options.rate)
 
     @property
     def unread(self) -> list[SendResult]:
@@ -127,21 +133,30 @@ class Campaign:
     """
 
     def __init__(
-        self, line: Line, source: Source, batcher: Batcher, name: str, check_usable: Callable[[], None]
+        self,
+        line: Line,
+        name: str,
+        check_usable: Callable[[], None],
+        plan: Plan,
+        open_books: Callable[[], Awaitable[Bookkeeper]] | None = None,
     ) -> None:
         self._line = line
-        self._source = source
-        self._batcher = batcher
         self._name = name
         self._check_usable = check_usable
+        self._plan = plan
+        self._open_books = open_books
+        self._books: Bookkeeper | None = None
         self._sender: Sender | None = None
 
     async def __aenter__(self) -> Results:
         self._check_usable()
         if self._sender is not None:
             raise UsageError("a campaign is entered once: call client.stream() again")
+        if self._open_books is not None:
+            self._books = await self._open_books()
         tally = Tally(self._name, self._line.clock.monotonic())
-        self._sender = Sender(self._line, self._source, self._batcher, tally)
+        source, batcher = self._plan(self._books)
+        self._sender = Sender(self._line, source, batcher, tally, self._books)
         self._inbox = await self._sender.open()
         return Results(self._sender, self._inbox, tally, self._line)
 
@@ -153,6 +168,9 @@ class Campaign:
                 await self._sender.close()
             finally:
                 await self._inbox.aclose()
+                if self._books is not None:
+                    with anyio.CancelScope(shield=True):
+                        await self._books.aclose()
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(

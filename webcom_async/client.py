@@ -8,13 +8,25 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, cast
 
 import anyio
 from anyio.lowlevel import current_token
 
-from webcom_async._batching import DUPLICATE_WORDS, Batch, Batcher, CallDefaults, address, call_defaults, not_sent
+from webcom_async._batching import (
+    DUPLICATE_WORDS,
+    Batch,
+    Batcher,
+    CallDefaults,
+    Cutter,
+    OneByOne,
+    address,
+    call_defaults,
+    not_sent,
+)
+from webcom_async._bookkeeper import Bookkeeper, StrPath, stored_header
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
 from webcom_async._flight import Flight
@@ -27,6 +39,7 @@ from webcom_async._transport import AsyncHttpClient, HttpTransport, Transport, o
 from webcom_async.campaign import Campaign
 from webcom_async.credentials import Credentials
 from webcom_async.errors import ConfigurationError, InputError, UsageError
+from webcom_async.journal import CampaignHeader, fingerprint
 from webcom_async.models import Message, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
 
@@ -178,6 +191,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
+        journal: StrPath | None = None,
     ) -> Campaign:
         """
         Return a campaign: open it with `async with`, then iterate over its results.
@@ -194,17 +208,54 @@ class WebcomClient:
                 sends nobody a second SMS. Without a name, a random one is made for this call.
             validity_period: For everyone who does not bring one; aware, in the future.
             time_send: Likewise (documented for XML only).
+            journal: A file that remembers this campaign, by its name. Who is settled in it is not sent to again, but
+                comes as a result; who is not, or of whom nothing is known, is asked for again under the same id. It
+                is made if it is not there, and locked while the campaign is open.
 
         Raises:
+            JournalError: On entering: the journal cannot be used for this campaign; nothing was sent.
             InputError: The call cannot be sent; nothing was.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._check_open()
+        if journal is not None and campaign is None:
+            raise InputError("journal= remembers a campaign by its name: give campaign= too")
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         name = _checked_name(campaign)
         options = self._line.options
         batcher = Batcher(defaults, self._ids(name), size=options.batch_size, max_bytes=options.batch_bytes)
-        return Campaign(self._line, Source(recipients), batcher, name, self._check_usable)
+        source = Source(recipients)
+        header = CampaignHeader(
+            campaign=name, id_bits=options.id_bits, fingerprint=fingerprint(defaults.message, defaults.sender)
+        )
+        open_books = None if journal is None else partial(Bookkeeper.open, journal, header, self._line.clock.now)
+        return Campaign(self._line, name, self._check_usable, lambda _: (source, batcher), open_books)
+
+    def reconcile(self, journal: StrPath, *, campaign: str) -> Campaign:
+        """
+        Return a campaign that asks again for everyone of whom the journal does not know whether they were sent to.
+
+        Each is asked for alone, under the same id and with the same message, so that the gateway's answer means this
+        one and no other. Who has an SMS already gets no second one; who has none gets it now.
+
+        Args:
+            journal: The file.
+            campaign: The campaign's name.
+
+        Raises:
+            JournalError: On entering: the journal cannot be used, or holds no such campaign; nothing was sent.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_open()
+
+        async def open_books() -> Bookkeeper:
+            return await Bookkeeper.open(journal, await stored_header(journal, campaign), self._line.clock.now)
+
+        def plan(books: Bookkeeper | None) -> tuple[Source, Cutter]:
+            rows = books.unsettled() if books is not None else ()
+            return Source(cast("RecipientSource", rows)), OneByOne()
+
+        return Campaign(self._line, campaign, self._check_usable, plan, open_books)
 
     async def send_all(
         self,
@@ -216,6 +267,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
+        journal: StrPath | None = None,
     ) -> Report:
         """
         Send to everyone and return the counts, for callers who do not read results one by one.
@@ -230,6 +282,7 @@ class WebcomClient:
             campaign=campaign,
             validity_period=validity_period,
             time_send=time_send,
+            journal=journal,
         ) as results:
             async for _ in results.batches():
                 pass

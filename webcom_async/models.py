@@ -275,7 +275,11 @@ class Progress(Report, frozen=True, kw_only=True):
     Attributes:
         taken: Recipients taken from the source so far.
         in_flight: Requests on their way now.
+        limit: Requests that may be on their way at once now, over the whole client.
+        rate: Recipients per second that may leave, over the whole client; None for no limit.
     """
 
     taken: int
     in_flight: int
+    limit: int
+    rate: float | None

@@ -4,6 +4,7 @@ Every setting of a client, in one frozen struct that is built once and handed on
 A new setting is one field here, one line in `OptionFields`, and nothing anywhere else.
 """
 
+import math
 from datetime import timedelta, timezone, tzinfo
 from ipaddress import ip_address
 from typing import TypedDict
@@ -29,6 +30,7 @@ class OptionFields(TypedDict, total=False):
     path: str
     allow_cleartext: bool
     in_flight: int
+    rate: float | None
     batch_size: int
     batch_bytes: int
     timeout: float
@@ -51,7 +53,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             with plain `http`; the body carries your password, so `https` is the default here.
         path: `/json` as documented, or `/json/` where the server would redirect to it.
         allow_cleartext: Allow `http://` to a host other than this machine.
-        in_flight: Requests under way at once, over the whole client.
+        in_flight: Requests under way at once, over the whole client, at most. It starts with 4 of them, lets one more
+            under way after each round of answers, and halves them when the gateway pushes back or does not answer.
+        rate: Recipients per second, over the whole client; None for as fast as it goes.
         batch_size: Recipients in a request, at most. The gateway states no limit.
         batch_bytes: Bytes of a request's messages, at most.
         timeout: Seconds for one request, from connecting to the last byte.
@@ -74,6 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/json"
     allow_cleartext: bool = False
     in_flight: int = 4  # a sibling platform's manual warns above 5 parallel streams
+    rate: float | None = None
     batch_size: int = 500  # ours: 36 kB of JSON
     batch_bytes: int = 524_288
     timeout: float = 30.0
@@ -94,6 +99,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         _require("timeout", self.timeout, at_least=0, kind=float)
         if not self.timeout:
             raise ConfigurationError("timeout is 0; it must be above 0 seconds")
+        if self.rate is not None:
+            _require("rate", self.rate, at_least=0, kind=float)
+            if not 0 < self.rate < math.inf:
+                raise ConfigurationError(f"rate is {self.rate!r}; it must be above 0 recipients per second")
         if self.id_bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
         if not isinstance(self.path, str) or not (self.path.isascii() and self.path.isprintable()):

@@ -1,0 +1,993 @@
+"""
+The journal: what it lets leave, what it remembers, and what it survives.
+
+`python -m tests.test_journal` writes the stored file of today's format; see `test_stored_files_open_with_todays_code`.
+"""
+
+import os
+import random
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tests.builders import FIRST_PHONE, NOW, message, phones, wire_phones
+from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._wire import Addressed, WirePhone
+from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint, purge
+from webcom_async.journal._sql import MIGRATIONS, RESERVED
+
+STORED = Path(__file__).parent / "journals"
+TEXT = "A text that stands out"
+SAID = message(TEXT)
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions and limits of POSIX systems")
+
+
+def header(campaign: str = "spring", id_bits: int = 63, said: Message = SAID) -> CampaignHeader:
+    """Return a campaign's header."""
+    return CampaignHeader(campaign=campaign, id_bits=id_bits, fingerprint=fingerprint(said, None))
+
+
+def opened(path: Path, campaign: str = "spring") -> Journal:
+    """Open a campaign's journal at the tests' time."""
+    return Journal(path, header(campaign), now=lambda: NOW)
+
+
+def batch(count: int, said: Message = SAID) -> list[Addressed]:
+    """Return a batch of *count* recipients with the ids 101, 102 and so on."""
+    return [(said, wire_phones(count))]
+
+
+def answer(to: WirePhone, outcome: Outcome = Outcome.ACCEPTED, **changes: object) -> SendResult:
+    """Return a result for *to*; accepted ones have an `id_sms` of their own."""
+    id_sms = f"9{to.client_id_sms}" if outcome is Outcome.ACCEPTED else None
+    reason = {Outcome.ACCEPTED: Reason.NONE, Outcome.REJECTED: Reason.STOP_LIST}.get(outcome, Reason.TIMEOUT)
+    result = SendResult(to.client_id_sms, to.phone, outcome, id_sms, reason, outcome.value, 2)
+    return msgspec.structs.replace(result, **changes)
+
+
+def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED) -> list[SendResult]:
+    """Return the same outcome for everyone."""
+    return [answer(to, outcome) for _, tos in addressed for to in tos]
+
+
+def states(journal: Journal) -> dict[str, Outcome]:
+    """Return the outcome of each id."""
+    return {result.client_id_sms: result.outcome for result in journal.results()}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a journal may be made."""
+    return tmp_path / "spring #1?.journal"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    """Return a new journal."""
+    with opened(path) as journal:
+        yield journal
+
+
+# ---------------------------------------------------------------------------- what may leave
+
+
+def test_new_recipients_leave_as_they_were_given(journal: Journal):
+    """Groups, order, times and all are what came in."""
+    one, two, *more = wire_phones(5)
+    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", time_send="2030-01-01 18:00")
+    three, four, five = (msgspec.structs.replace(to, number_sms=2**63 - 1) for to in more)
+    given = [(message("A"), [one, two]), (message("B"), [three]), (message("A"), [four, five])]
+
+    reserved = journal.reserve(given)
+
+    assert (given, [], []) == (reserved.addressed, reserved.settled, reserved.refused)
+    assert [(said, to) for said, tos in given for to in tos] == list(journal.unsettled())
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED])
+def test_what_is_settled_does_not_leave_again(journal: Journal, outcome: Outcome):
+    """Accepted and rejected recipients come back as the results they had; the others of the batch leave."""
+    journal.reserve(batch(2))
+    journal.settle(answers(batch(2), outcome))
+
+    reserved = journal.reserve(batch(3))
+
+    assert answers(batch(2), outcome) == reserved.settled
+    assert [(SAID, wire_phones(3)[2:])] == reserved.addressed
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.UNKNOWN, Outcome.NOT_SENT])
+def test_what_is_open_leaves_again(journal: Journal, outcome: Outcome | None):
+    """Reserved, unknown and unsent recipients are asked for again, under the same ids, with today's times."""
+    journal.reserve(batch(2))
+    if outcome is not None:
+        journal.settle(answers(batch(2), outcome))
+    later = [(SAID, [msgspec.structs.replace(to, validity_period="2030-02-01 00:00:00") for to in wire_phones(2)])]
+
+    assert later == journal.reserve(later).addressed
+    assert later[0][1] == [to for _, to in journal.unsettled()]
+
+
+@pytest.mark.parametrize(
+    ("said", "to"),
+    [
+        (message("Another text"), wire_phones(1)[0]),
+        (message(TEXT, "another"), wire_phones(1)[0]),
+        (SAID, WirePhone(Phone("79990000000"), ClientIdSms("101"))),
+    ],
+    ids=["text", "sender", "phone"],
+)
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_an_id_belongs_to_one_phone_and_message(
+    journal: Journal, said: Message, to: WirePhone, outcome: Outcome | None
+):
+    """The gateway would swallow another message under a used id, so it does not leave."""
+    journal.reserve(batch(1))
+    if outcome is not None:
+        journal.settle(answers(batch(1), outcome))
+    before = list(journal.results())
+
+    reserved = journal.reserve([(said, [to])])
+
+    [refused] = reserved.refused
+    assert ([], []) == (reserved.addressed, reserved.settled)
+    assert (Outcome.NOT_SENT, Reason.ID_REUSED, to.phone) == (refused.outcome, refused.reason, refused.phone)
+    assert before == list(journal.results())
+
+
+def test_an_id_belongs_to_one_message_in_all_campaigns_of_a_file(path: Path):
+    """The gateway knows ids and no campaigns, so that an id that was used in one is used in the others."""
+    with opened(path) as spring:
+        spring.reserve(batch(2))
+        spring.settle([answer(wire_phones(1)[0], Outcome.NOT_SENT)])
+    with opened(path, "summer") as summer:
+        reserved = summer.reserve(batch(3, message("Another text")))
+
+        assert ["102"] == [result.client_id_sms for result in reserved.refused]
+        assert ["101", "103"] == [to.client_id_sms for _, tos in reserved.addressed for to in tos]
+        assert {"101", "103"} == set(states(summer))
+
+
+def test_campaigns_of_a_file_are_apart(path: Path):
+    """The same message under the same id leaves in each campaign; the gateway answers the second with the first."""
+    with opened(path) as spring:
+        spring.reserve(batch(1))
+        spring.settle(answers(batch(1)))
+    with opened(path, "summer") as summer:
+        assert batch(1) == summer.reserve(batch(1)).addressed
+        assert answers(batch(1)) == summer.settle(answers(batch(1)))
+    with opened(path) as spring:
+        assert answers(batch(1)) == list(spring.results())
+
+
+def test_a_refused_reservation_leaves_nothing_behind(journal: Journal):
+    """An id twice in one call is an error of the caller, and nothing of the call is written."""
+    [to] = wire_phones(1)
+    with pytest.raises(JournalError):
+        journal.reserve([(SAID, [to, to])])
+
+    assert [] == list(journal.results())
+    assert batch(1) == journal.reserve(batch(1)).addressed
+
+
+def test_calls_may_come_from_changing_threads(journal: Journal):
+    """A journal belongs to no thread."""
+    for call in (lambda: journal.reserve(batch(3)), lambda: journal.settle(answers(batch(3)))):
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+
+    assert 3 == journal.counts()[Outcome.ACCEPTED]
+
+
+# ---------------------------------------------------------------------------- what became of it
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_results_come_back_as_they_went_in(path: Path, outcome: Outcome):
+    """Every field of a result survives, over a reopening too."""
+    said = answer(wire_phones(1)[0], outcome, error='Нет "текста"\n\u202e\\', attempts=7)
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        assert [said] == journal.settle([said]) == list(journal.results())
+    with opened(path) as journal:
+        assert [said] == list(journal.results(outcome))
+        assert [] == list(journal.results(*set(Outcome) - {outcome}))
+        assert dict.fromkeys(Outcome, 0) | {outcome: 1} == journal.counts()
+
+
+def test_what_no_file_can_hold_is_replaced(journal: Journal):
+    """Half of a character and NUL in the gateway's words do not cost the result."""
+    journal.reserve(batch(1))
+    journal.settle([answer(wire_phones(1)[0], Outcome.REJECTED, error="a\ud800b\0c")])
+
+    assert ["a?b\ufffdc"] == [result.error for result in journal.results()]
+
+
+@pytest.mark.parametrize("later", list(Outcome))
+def test_accepted_is_final(journal: Journal, later: Outcome):
+    """Nothing that comes later takes an acceptance back, and whoever settles is told what is known."""
+    journal.reserve(batch(1))
+    journal.settle(answers(batch(1)))
+
+    assert answers(batch(1)) == journal.settle([answer(wire_phones(1)[0], later, attempts=9)])
+    assert answers(batch(1)) == list(journal.results())
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_not_sent_does_not_deny_an_earlier_request(path: Path, crashed: bool):
+    """Who may have been sent to stays unknown when a later run did not reach the gateway."""
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        if not crashed:
+            journal.settle(answers(batch(1), Outcome.UNKNOWN))
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        [known] = journal.settle(answers(batch(1), Outcome.NOT_SENT))
+
+        assert Outcome.UNKNOWN is known.outcome
+        assert [known] == list(journal.results())
+
+
+def test_a_result_of_a_duplicate_does_not_touch_the_first(journal: Journal):
+    """Results of items that never had the row under their id are handed back and not written."""
+    to = wire_phones(1)[0]
+    journal.reserve(batch(1))
+    strangers = [
+        answer(to, Outcome.NOT_SENT, reason=Reason.DUPLICATE),
+        answer(to, Outcome.NOT_SENT, reason=Reason.ID_REUSED),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_PHONE, phone="not a phone"),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_CLIENT_ID, client_id_sms="7x"),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_RECIPIENT, client_id_sms=""),
+    ]
+
+    assert strangers == journal.settle(strangers)
+    assert {"101": Outcome.UNKNOWN} == states(journal)
+
+
+def test_reserved_counts_as_unknown(journal: Journal):
+    """A recipient whose answer nobody recorded may have been sent to."""
+    journal.reserve(batch(1))
+
+    [result] = journal.results(Outcome.UNKNOWN)
+    assert (Outcome.UNKNOWN, Reason.CANCELLED, None) == (result.outcome, result.reason, result.id_sms)
+    assert 1 == journal.counts()[Outcome.UNKNOWN]
+    assert [(SAID, wire_phones(1)[0])] == list(journal.unsettled())
+
+
+def test_unsettled_can_be_settled_on_the_way(journal: Journal):
+    """Asking again, one by one, meets everyone once, over many pages."""
+    many = wire_phones(2_500)
+    journal.reserve([(SAID, many)])
+    journal.settle([answer(to, Outcome.UNKNOWN) for to in many[::2]])
+    asked = []
+    for _, to in journal.unsettled():
+        asked.append(to)
+        journal.settle([answer(to)])
+
+    assert many == asked
+    assert [] == list(journal.unsettled())
+
+
+# ---------------------------------------------------------------------------- collisions
+
+
+def test_two_ids_with_one_id_sms_in_a_batch_raise(journal: Journal):
+    """The sound ones are recorded, those who share are unknown, and the error has what is known."""
+    one, two, three = wire_phones(3)
+    journal.reserve(batch(3))
+    with pytest.raises(IdCollision, match="101 and 102") as caught:
+        journal.settle([answer(one, id_sms="9"), answer(two, id_sms="9"), answer(three)])
+
+    expected = {"101": Outcome.UNKNOWN, "102": Outcome.UNKNOWN, "103": Outcome.ACCEPTED}
+    assert expected == states(journal)
+    assert list(journal.results()) == caught.value.results
+    assert (True, False, Knowledge.IN_QUESTION) == (
+        caught.value.halts,
+        caught.value.transient,
+        caught.value.knowledge,
+    )
+
+
+@pytest.mark.parametrize("campaign", ["spring", "summer"])
+def test_an_id_sms_that_belongs_to_another_id_raises(path: Path, campaign: str):
+    """One that was answered before, in whichever campaign of the file, stays with its first owner."""
+    one, two = wire_phones(2)
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        journal.settle([answer(one, id_sms="9")])
+    with opened(path, campaign) as journal:
+        journal.reserve([(SAID, [two])])
+        with pytest.raises(IdCollision, match="101 and 102"):
+            journal.settle([answer(two, id_sms="9")])
+        assert Outcome.UNKNOWN is states(journal)["102"]
+    with opened(path) as journal:
+        assert Outcome.ACCEPTED is states(journal)["101"]
+
+
+def test_one_id_may_be_answered_with_its_id_sms_again(journal: Journal):
+    """The same pair twice is what the gateway's memory looks like, and no alarm."""
+    journal.reserve(batch(1))
+    journal.settle(answers(batch(1)))
+
+    assert answers(batch(1)) == journal.settle(answers(batch(1)))
+
+
+# ---------------------------------------------------------------------------- headers and files
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (header(id_bits=53), "started with id_bits=63, not 53; go on"),
+        (header(said=message("Another text")), "started with another message or sender; go on"),
+        (header(id_bits=53, said=message("B")), "id_bits=63, not 53 and with another message"),
+    ],
+    ids=["id_bits", "text", "both"],
+)
+def test_other_settings_under_the_same_name_are_refused(path: Path, changed: CampaignHeader, words: str):
+    """The error says what differs and what to do; the campaign can go on with what it was started with."""
+    opened(path).close()
+    with pytest.raises(JournalError, match=words) as caught:
+        Journal(path, changed, now=lambda: NOW)
+
+    assert str(path) in str(caught.value)
+    opened(path).close()
+
+
+def test_the_fingerprint_is_of_what_is_said():
+    """Message and sender count, and it is the same on every machine."""
+    cases = [(SAID, None), (message("B"), None), (message(TEXT, "B"), None), (None, "ACME"), (None, None)]
+
+    assert len(cases) == len({fingerprint(said, sender) for said, sender in cases})
+    assert "2e7d316be904e5bbb75378f41ab65201" == fingerprint(message("Sale!", "ACME"), None)
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (a)")
+    db.close()
+
+
+def foreign_and_empty(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA application_id = 17")
+    db.close()
+
+
+def from_the_future(path: Path) -> None:
+    opened(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+def damaged(path: Path) -> None:
+    record(path, 20)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(1).randbytes(size - 4096))
+
+
+def damaged_header(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\0" + bytes(4080))
+
+
+def record(path: Path, batches: int) -> None:
+    """Fill a journal."""
+    with opened(path) as journal:
+        for number in range(batches):
+            to_send = [(message(f"{TEXT} {number}"), wire_phones(20 * number + 20)[20 * number :])]
+            journal.reserve(to_send)
+            journal.settle(answers(to_send))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (foreign, "another program"),
+        (foreign_and_empty, "another program"),
+        (from_the_future, "upgrade webcom-async"),
+        (damaged, "damaged"),
+        (damaged_header, "no journal|damaged"),
+        (lambda path: path.write_text("phone;text\n" * 1_000), "no journal"),
+        (lambda path: path.write_text("79612242243"), "no journal"),
+        (Path.mkdir, "directory"),
+    ],
+    ids=["foreign", "foreign, empty", "newer", "damaged", "damaged header", "text", "one phone", "directory"],
+)
+def test_what_is_no_sound_journal_is_refused_and_left_alone(path: Path, make: Callable[[Path], object], words: str):
+    """The error names the file and says what to do, before anything can leave; the file stays as it was."""
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    for attempt in (opened, campaigns, lambda path: next(export(path)), lambda path: purge(path, "spring")):
+        with pytest.raises(JournalError, match=words) as caught:
+            attempt(path)
+        assert str(path) in str(caught.value)
+
+    assert before == (path.read_bytes() if path.is_file() else None)
+
+
+def test_a_missing_directory_is_not_made(tmp_path: Path):
+    """A typing error in a path is an error, not a new directory."""
+    with pytest.raises(JournalError, match="No such file"):
+        opened(tmp_path / "missing" / "journal")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bad", ["nul\0", "x" * 5_000])
+def test_an_impossible_path_is_a_journal_error(tmp_path: Path, bad: str):
+    """Whatever the system says of a path comes out as one kind of error."""
+    with pytest.raises(JournalError):
+        opened(tmp_path / bad)
+
+
+def test_an_empty_file_becomes_a_journal(path: Path):
+    """Zero bytes are what `mktemp` and an early kill leave."""
+    path.touch()
+    with opened(path) as journal:
+        assert batch(1) == journal.reserve(batch(1)).addressed
+
+
+def test_a_campaign_name_that_cannot_be_written_is_a_journal_error(path: Path):
+    """Half of a character in a name is refused in words."""
+    with pytest.raises(JournalError, match="surrogates"):
+        opened(path, "\ud800")
+
+
+def test_what_is_only_looked_at_is_not_made(path: Path):
+    """Listing, export and purge do not make a file."""
+    for attempt in (campaigns, lambda path: next(export(path)), lambda path: purge(path, "spring")):
+        with pytest.raises(JournalError, match="check that its directory exists"):
+            attempt(path)
+
+    assert not path.exists()
+
+
+def test_a_closed_journal_says_so(journal: Journal):
+    """A call after closing is a JournalError; closing again is none."""
+    journal.close()
+    journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        journal.reserve(batch(1))
+
+
+@posix
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_nobody_else_may_read_a_journal(path: Path, before: int | None):
+    """The file and what lies beside it are 0600, whatever the umask, and even if the file was made more freely."""
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    umask = os.umask(0)
+    try:
+        with opened(path) as journal:
+            journal.reserve(batch(1))
+            beside = sorted(path.parent.glob(f"{path.name}*"))
+            modes = [stat.S_IMODE(file.stat().st_mode) for file in beside]
+    finally:
+        os.umask(umask)
+
+    assert [path.name, f"{path.name}-wal"] == [file.name for file in beside]
+    assert [0o600, 0o600] == modes
+
+
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """Return a directory, and be a user whom permissions stop."""
+    with tempfile.TemporaryDirectory() as name:
+        user = os.geteuid()
+        if user == 0:
+            os.chown(name, 65534, 65534)
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o700)
+
+
+@posix
+@pytest.mark.parametrize("read_only", ["file", "directory"])
+def test_a_read_only_journal_is_refused_before_anything_leaves(read_only: str):
+    """A file or directory that cannot be written is met at opening, not at the first batch."""
+    with unprivileged() as directory:
+        path = directory / "journal"
+        opened(path).close()
+        (path if read_only == "file" else directory).chmod(0o400 if read_only == "file" else 0o500)
+        with pytest.raises(JournalError, match="read-only"):
+            opened(path)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow over *size* bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@posix
+@pytest.mark.parametrize("size", [0, 4096, 20_000])
+def test_a_disk_without_room_for_a_header_is_met_at_opening(path: Path, size: int):
+    """Nothing can leave if not even the header can be written; with room, the same file then works."""
+    with largest_file(size), pytest.raises(JournalError, match="room"):
+        opened(path)
+
+    opened(path).close()
+
+
+@posix
+def test_a_full_disk_stops_the_next_batch(path: Path):
+    """A batch that cannot be reserved is an error, what was written stays, and with room the journal goes on."""
+    with opened(path) as journal:
+        journal.reserve(batch(20))
+        with largest_file(60_000), pytest.raises(JournalError, match="room"):
+            for number in range(1, 100):
+                journal.reserve([(SAID, wire_phones(100 * number + 100)[100 * number :])])
+        reserved = journal.counts()[Outcome.UNKNOWN]
+        journal.settle(answers(batch(20)))
+        assert reserved == journal.counts()[Outcome.UNKNOWN] + 20
+        assert 20 == reserved % 100
+
+
+def test_a_full_database_is_told_as_a_full_disk(journal: Journal):
+    """SQLite's own word for it is met too, while settling and while reserving."""
+    journal.reserve(batch(500))
+    journal._file.change("PRAGMA max_page_count = 1")
+    with pytest.raises(JournalError, match="disk is full"):
+        journal.reserve([(SAID, wire_phones(5_000)[500:])])
+    with pytest.raises(JournalError, match="disk is full"):
+        journal.settle([answer(to, Outcome.REJECTED, error="x" * 1_000) for to in wire_phones(500)])
+    journal._file.change("PRAGMA max_page_count = 100000")
+
+    assert answers(batch(500)) == journal.settle(answers(batch(500)))
+
+
+# ---------------------------------------------------------------------------- one owner
+
+
+def test_a_second_journal_of_this_process_is_refused_at_once(journal: Journal, path: Path):
+    """Neither the same campaign, nor another one, nor an export gets in, and none of them takes the lock away."""
+    attempts = [opened, lambda path: opened(path, "summer"), campaigns, lambda path: next(export(path))]
+    for attempt in attempts * 2:
+        with pytest.raises(JournalError, match="in use"):
+            attempt(path)
+    assert "refused" == run_child("open", path)
+
+    journal.close()
+    opened(path).close()
+
+
+def test_another_process_is_refused_at_once(journal: Journal, path: Path):
+    """A lock holds between processes, and ends with its owner."""
+    assert "refused" == run_child("open", path)
+    journal.close()
+    assert "opened" == run_child("open", path)
+
+
+def run_child(*arguments: object) -> str:
+    """Run this file in another process and return what it prints."""
+    command = [sys.executable, "-m", "tests.test_journal", *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, cwd=STORED.parent.parent)
+    return done.stdout.strip()
+
+
+# ---------------------------------------------------------------------------- deaths
+
+
+def numbered(number: int, size: int = 30) -> list[Addressed]:
+    """Return batch *number* of an endless campaign; each has a text of its own as well as a common one."""
+    tos = [
+        WirePhone(Phone(str(FIRST_PHONE + index)), ClientIdSms(str(index + 1)))
+        for index in range(number * size, (number + 1) * size)
+    ]
+    return [(SAID, tos[1:]), (message(f"batch {number}"), tos[:1])]
+
+
+def run_until_killed(path: Path, number: int) -> None:
+    """Reserve and settle from batch *number* on, and say what has been done."""
+    with opened(path) as journal:
+        while True:
+            journal.reserve(numbered(number))
+            print("reserved", number, flush=True)  # noqa: T201
+            journal.settle(answers(numbered(number)))
+            print("settled", number, flush=True)  # noqa: T201
+            number += 1
+
+
+def test_a_killed_process_loses_nothing_that_it_had_done(path: Path):
+    """After `kill -9` at 25 random moments, everything it said to be settled is, and what it reserved is remembered."""
+    moments = random.Random(20300101)
+    done: dict[int, str] = {}
+    for _ in range(25):
+        command = [sys.executable, "-m", "tests.test_journal", "run", str(path), str(len(done))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=STORED.parent.parent) as child:
+            lines = [child.stdout.readline() for _ in range(moments.randrange(1, 40))]
+            child.kill()
+            lines += child.stdout.readlines()
+        for word, number in (line.split() for line in lines if line.endswith("\n")):
+            done[int(number)] = word
+        with opened(path) as journal:
+            known = states(journal)
+            for number, word in done.items():
+                outcomes = {known[to.client_id_sms] for _, tos in numbered(number) for to in tos}
+                allowed = {Outcome.ACCEPTED} if word == "settled" else {Outcome.ACCEPTED, Outcome.UNKNOWN}
+                assert len(outcomes) == 1
+                assert outcomes <= allowed
+            # At most one batch may have been done without being said.
+            assert len(known) <= 30 * (len(done) + 1)
+
+    assert len(done) > 25
+
+
+def history(path: Path, steps: int) -> Iterator[list[SendResult]]:
+    """Reserve and settle, and yield what is known after each step."""
+    with opened(path) as journal:
+        yield list(journal.results())
+        for number in range(steps):
+            journal.reserve(numbered(number))
+            yield list(journal.results())
+            journal.settle(answers(numbered(number), Outcome.REJECTED if number % 3 else Outcome.ACCEPTED))
+            yield list(journal.results())
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[SendResult]]]:
+    """Return the files of a journal with an older and a newer half, as a power loss finds them, and its history."""
+    running = tmp_path_factory.mktemp("running") / "journal"
+    found = tmp_path_factory.mktemp("found") / "journal"
+    known: list[list[SendResult]] = []
+    for steps in (8, 16):
+        for moment in history(running, steps):
+            known.append(moment)
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{running}{suffix}", f"{found}{suffix}")
+    return found, known
+
+
+def cut(file: Path, at: int) -> None:
+    os.truncate(file, at)
+
+
+def zeroed(file: Path, at: int) -> None:
+    file.write_bytes(file.read_bytes()[:at].ljust(file.stat().st_size, b"\0"))
+
+
+def scrambled(file: Path, at: int) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[:at] + random.Random(at).randbytes(min(512, len(content) - at)) + content[at + 512 :])
+
+
+@pytest.mark.parametrize("harm", [cut, zeroed, scrambled])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_power_loss_leaves_a_prefix_of_the_history(
+    crashed: tuple[Path, list[list[SendResult]]], path: Path, harm: Callable[[Path, int], None], seed: int
+):
+    """Wherever the newest writes break off, the campaign goes on from some earlier moment of it."""
+    found, known = crashed
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{found}{suffix}", f"{path}{suffix}")
+    newest = Path(f"{path}-wal")
+    harm(newest, random.Random(seed).randrange(newest.stat().st_size))
+
+    with opened(path) as journal:
+        assert list(journal.results()) in known
+        journal.reserve(numbered(0))
+        assert journal.settle(answers(numbered(0)))
+
+
+@pytest.mark.parametrize("harm", [cut, zeroed, scrambled])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_broken_disk_is_told_or_harmless(
+    crashed: tuple[Path, list[list[SendResult]]], path: Path, harm: Callable[[Path, int], None], seed: int
+):
+    """Where the main file itself is harmed, opening says so, or what is known is a moment of the history."""
+    found, known = crashed
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{found}{suffix}", f"{path}{suffix}")
+    harm(path, random.Random(seed).randrange(path.stat().st_size))
+
+    try:
+        with opened(path) as journal:
+            results = list(journal.results())
+    except JournalError as exc:
+        assert str(path) in str(exc)  # noqa: PT017 - either is right
+    else:
+        assert not results or results in known
+
+
+def test_a_journal_cut_to_nothing_starts_anew(crashed: tuple[Path, list[list[SendResult]]], path: Path):
+    """A file that a power loss left empty is a new journal: nothing had left when it was."""
+    shutil.copy(crashed[0], path)
+    cut(path, 0)
+    with opened(path) as journal:
+        assert [] == list(journal.results())
+
+
+# ---------------------------------------------------------------------------- against a model
+
+IDS = st.integers(101, 108)
+ITEMS = st.tuples(IDS, st.sampled_from(list(phones(2))), st.sampled_from("AB"))
+
+
+class Twin(RuleBasedStateMachine):
+    """A journal, and a dict that should know the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name, "journal")
+        self.journal = opened(self.path)
+        self.rows: dict[int, tuple[str, str, str]] = {}  # phone, text, state
+
+    @rule(items=st.lists(ITEMS, max_size=5, unique_by=lambda item: item[0]))
+    def reserve(self, items: list[tuple[int, str, str]]) -> None:
+        """Compare who leaves."""
+        sorted_: dict[str, list[int]] = {"leaves": [], "settled": [], "refused": []}
+        for number, phone, text in items:
+            sorted_[self.fate(number, phone, text)].append(number)
+        given = [(message(text), [WirePhone(Phone(to), ClientIdSms(str(number)))]) for number, to, text in items]
+
+        reserved = self.journal.reserve(given)
+
+        assert sorted_["leaves"] == [int(to.client_id_sms) for _, tos in reserved.addressed for to in tos]
+        assert sorted_["settled"] == [int(result.client_id_sms) for result in reserved.settled]
+        assert sorted_["refused"] == [int(result.client_id_sms) for result in reserved.refused]
+
+    def fate(self, number: int, phone: str, text: str) -> str:
+        """Return what the rules say of an item, and remember it."""
+        known = self.rows.setdefault(number, (phone, text, "new"))
+        if known[:2] != (phone, text):
+            return "refused"
+        if known[2] in ("accepted", "rejected"):
+            return "settled"
+        self.rows[number] = (phone, text, RESERVED if known[2] in ("new", "not_sent") else "unknown")
+        return "leaves"
+
+    @rule(number=IDS, outcome=st.sampled_from(Outcome))
+    def settle(self, number: int, outcome: Outcome) -> None:
+        """Settle whom the journal knows, now or long after."""
+        if number not in self.rows:
+            return
+        phone, text, state = self.rows[number]
+        [known] = self.journal.settle([answer(WirePhone(Phone(phone), ClientIdSms(str(number))), outcome)])
+        if state != "accepted" and (state, outcome) != ("unknown", Outcome.NOT_SENT):
+            self.rows[number] = (phone, text, outcome.value)
+        assert self.rows[number][2] == known.outcome.value
+
+    @rule()
+    def reopen(self) -> None:
+        """Go on in another run."""
+        self.journal.close()
+        self.journal = opened(self.path)
+
+    @invariant()
+    def agree(self) -> None:
+        """Both know the same of everyone."""
+        expected = {str(number): row[2].replace(RESERVED, "unknown") for number, row in self.rows.items()}
+        unknown = {number for number, state in expected.items() if state == "unknown"}
+
+        assert expected == {number: outcome.value for number, outcome in states(self.journal).items()}
+        assert unknown == {to.client_id_sms for _, to in self.journal.unsettled()}
+        assert len(expected) == sum(self.journal.counts().values())
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.directory.cleanup()
+
+
+def test_a_journal_knows_what_a_dict_would():
+    """Whatever is reserved, settled and reopened in whatever order, a journal follows the few rules of its model."""
+    run_state_machine_as_test(Twin, settings=settings(max_examples=40, stateful_step_count=20, deadline=None))
+
+
+# ---------------------------------------------------------------------------- between runs
+
+
+def test_a_file_lists_its_campaigns(path: Path):
+    """Names, settings, times and counts, in the order of first runs."""
+    with opened(path, "summer") as journal:
+        journal.reserve(batch(2))
+    opened(path).close()
+
+    summer, spring = campaigns(path)
+    assert (header("summer"), header()) == (summer.header, spring.header)
+    assert (NOW, NOW) == (summer.created, spring.opened)
+    assert dict.fromkeys(Outcome, 0) | {Outcome.UNKNOWN: 2} == summer.counts
+
+
+def test_an_export_has_everything_and_is_json(path: Path):
+    """Every row of every campaign, or of one, as it may be written down."""
+    with opened(path) as journal:
+        journal.reserve(batch(2))
+        journal.settle([answer(wire_phones(1)[0])])
+    with opened(path, "summer") as journal:
+        journal.reserve(batch(1))
+
+    settled, reserved, other = export(path)
+    assert {
+        "campaign": "spring",
+        "client_id_sms": "101",
+        "phone": "79612242243",
+        "message": {"type_send_1": "sms", "sender": "sender 1", "text": TEXT},
+        "validity_period": None,
+        "time_send": None,
+        "number_sms": None,
+        "state": "accepted",
+        "id_sms": "9101",
+        "reason": "none",
+        "error": "accepted",
+        "attempts": 2,
+        "reserved_at": "2030-01-01T12:00:00+00:00",
+        "settled_at": "2030-01-01T12:00:00+00:00",
+    } == settled
+    assert (RESERVED, None, "summer") == (reserved["state"], reserved["settled_at"], other["campaign"])
+    assert [other] == list(export(path, "summer"))
+    assert msgspec.json.encode(settled)
+
+
+def test_a_purge_leaves_no_trace(path: Path):
+    """Phones, texts and the name of a purged campaign are in no byte of the file; the other campaign is whole."""
+    secret = WirePhone(Phone("79998887766"), ClientIdSms("8111222333444555666"))
+    with opened(path, "autumn") as journal:
+        journal.reserve(batch(3))
+    with opened(path) as journal:
+        journal.reserve([(message("Not for long"), [secret]), *batch(2)])
+        journal.settle([answer(secret)])
+    before = path.read_bytes()
+
+    assert 3 == purge(path, "spring")
+
+    after = path.read_bytes()
+    for trace in (b"79998887766", b"Not for long", b"spring", int(secret.client_id_sms).to_bytes(8, "big")):
+        assert (True, False) == (trace in before, trace in after)
+    assert [path.name] == [file.name for file in path.parent.iterdir()]
+    assert ["autumn"] == [stored.header.campaign for stored in campaigns(path)]
+    with opened(path, "autumn") as journal:
+        assert [(SAID, to) for to in wire_phones(3)] == list(journal.unsettled())
+
+
+def test_an_unknown_campaign_is_told_with_those_that_are_there(path: Path):
+    """A typing error in a name removes nothing."""
+    opened(path).close()
+    for attempt in (lambda: purge(path, "sprung"), lambda: next(export(path, "sprung"))):
+        with pytest.raises(JournalError, match="no campaign 'sprung'; it holds 'spring'"):
+            attempt()
+
+
+# ---------------------------------------------------------------------------- what is in the file
+
+
+def test_a_text_is_stored_once(path: Path):
+    """However many recipients, batches and campaigns it has."""
+    for campaign in ("spring", "summer"):
+        with opened(path, campaign) as journal:
+            for number in range(5):
+                journal.reserve(numbered(number))
+
+    assert 1 == path.read_bytes().count(TEXT.encode())
+
+
+def test_every_field_of_a_message_comes_back(journal: Journal):
+    """What is asked again is what was said, with the channel's extra fields."""
+    said = Message(
+        type_send_1=Channel.VIBER,
+        type_send_2=Channel.SMS,
+        sender="ACME",
+        text="Привет",
+        text_viber="🎁",
+        url="https://a",
+    )
+    journal.reserve(batch(1, said))
+
+    assert [(said, wire_phones(1)[0])] == list(journal.unsettled())
+
+
+def test_no_token_is_in_the_file(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither the environment's token nor a password reaches a journal: it is told of none."""
+    monkeypatch.setenv("WEBCOM_TOKEN", "tOkEn-0123456789")
+    with opened(path) as journal:
+        journal.reserve(batch(5))
+        journal.settle(answers(batch(5)))
+        assert b"tOkEn" not in Path(f"{path}-wal").read_bytes()
+
+    assert b"tOkEn" not in path.read_bytes()
+
+
+def test_the_schema_knows_every_outcome(journal: Journal):
+    """Each outcome can be stored: the schema's own list of states is complete."""
+    journal.reserve(batch(len(Outcome)))
+    journal.settle([answer(to, outcome) for to, outcome in zip(wire_phones(9), Outcome, strict=False)])
+
+    assert dict.fromkeys(Outcome, 1) == journal.counts()
+
+
+def test_reading_results_takes_little_memory(path: Path):
+    """Of 200,000 results, no more are in memory at once than a page of them."""
+    with opened(path) as journal:
+        for number in range(10):
+            journal.reserve(numbered(number, 20_000))
+        before = sys.getallocatedblocks()
+        peak = max(sys.getallocatedblocks() - before for _ in journal.results())
+        count = journal.counts()[Outcome.UNKNOWN]
+
+    assert 200_000 == count
+    assert peak < 20_000
+
+
+# ---------------------------------------------------------------------------- stored files
+
+
+def stored_history(path: Path) -> None:
+    """Write what each stored file holds."""
+    one, two, three, four, five = wire_phones(5)
+    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", number_sms=7)
+    with opened(path) as journal:
+        journal.reserve([(SAID, [one, two, three]), (message("Its own text"), [four, five])])
+        outcomes = zip((one, two, three, four), Outcome, strict=True)
+        journal.settle([answer(to, outcome) for to, outcome in outcomes])
+    with opened(path, "summer") as journal:
+        journal.reserve(batch(1))
+
+
+def test_every_version_has_a_stored_file():
+    """A new version of the format comes with a file that it wrote."""
+    expected = [f"version-{number}.db" for number in range(1, len(MIGRATIONS) + 1)]
+
+    assert expected == sorted(file.name for file in STORED.iterdir())
+
+
+@pytest.mark.parametrize("stored", sorted(STORED.iterdir()), ids=lambda file: file.stem)
+def test_stored_files_open_with_todays_code(stored: Path, tmp_path: Path, path: Path):
+    """A file of every released version holds, for today's code, what today's code would have written."""
+    shutil.copy(stored, path)
+    today = tmp_path / "today"
+    stored_history(today)
+
+    assert list(export(today)) == list(export(path))
+    assert campaigns(today) == campaigns(path)
+    with opened(path) as journal, opened(today) as expected:
+        assert list(expected.results()) == list(journal.results())
+        assert list(expected.unsettled()) == list(journal.unsettled())
+        assert expected.reserve(batch(5)) == journal.reserve(batch(5))
+
+
+def main(command: str = "store", *arguments: str) -> None:
+    """Do what a test wants done in another process, or store today's format."""
+    if command == "run":
+        run_until_killed(Path(arguments[0]), int(arguments[1]))
+    elif command == "open":
+        try:
+            opened(Path(arguments[0])).close()
+            print("opened")  # noqa: T201
+        except JournalError:
+            print("refused")  # noqa: T201
+    else:
+        stored_history(STORED / f"version-{len(MIGRATIONS)}.db")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

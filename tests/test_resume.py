@@ -1,0 +1,324 @@
+"""Campaigns with a journal: what a second run sends, and what it claims."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.builders import phones
+from tests.conftest import Connect
+from webcom_async import (
+    IdCollision,
+    InputError,
+    JournalError,
+    Outcome,
+    OutOfBalance,
+    Reason,
+    Recipient,
+    SendResult,
+)
+from webcom_async._wire import decode_request
+from webcom_async.emulator import Behaviour, Fault, Gateway
+from webcom_async.journal import campaigns, export
+
+pytestmark = pytest.mark.anyio
+
+SALE = {"text": "Sale!", "sender": "ACME", "campaign": "spring"}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Return where a journal may be."""
+    return tmp_path / "spring.journal"
+
+
+async def run(
+    connect: Connect, gateway: Gateway, journal: Path, count: int = 40, **options: object
+) -> list[SendResult]:
+    """Run the campaign and return its results in the order of phones."""
+    async with (
+        connect(gateway, **({"batch_size": 5} | options)) as client,
+        client.stream(phones(count), journal=journal, **SALE) as results,
+    ):
+        return sorted([result async for result in results], key=lambda result: result.phone)
+
+
+def offered(gateway: Gateway) -> list[str]:
+    """Return the phones of all requests, in order."""
+    told = [message for request in gateway.received for message in decode_request(request.body).message]
+    return [str(phone.phone) for message in told for phone in message.phones]
+
+
+async def test_a_second_run_sends_to_nobody_and_tells_the_same(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """Settled recipients are not sent again: their results come from the journal, and no request is made."""
+    webcom_gateway.accounts[0].stop_list = {"79612242250"}
+    first = await run(connect, webcom_gateway, journal)
+    before = webcom_gateway.requests
+    second = await run(connect, webcom_gateway, journal)
+
+    assert first == second
+    assert 39 == len(webcom_gateway.ledger)
+    assert before == webcom_gateway.requests
+
+
+async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """After a campaign that ran out of money, the next run offers those who were not sent to, and nobody else."""
+    webcom_gateway.accounts[0].balance = 17
+    with pytest.raises(OutOfBalance):
+        await run(connect, webcom_gateway, journal, in_flight=1)
+    sent = {sms.phone for sms in webcom_gateway.ledger.sent}
+    webcom_gateway.accounts[0].balance = None
+    webcom_gateway.received.clear()
+    results = await run(connect, webcom_gateway, journal)
+
+    assert not sent & set(offered(webcom_gateway))
+    assert [Outcome.ACCEPTED] * 40 == [result.outcome for result in results]
+    assert webcom_gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
+
+
+async def test_what_was_unknown_is_asked_again_under_its_id(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """An answer that never came is learnt by the next run, without a second SMS."""
+    webcom_gateway.faults.sometimes(1.0, Fault(close=True, processed=True))
+    first = await run(connect, webcom_gateway, journal, count=5, attempts=1)
+    second = await run(connect, Gateway(), journal, count=0)
+    gateway = webcom_gateway
+    gateway.faults = type(gateway.faults)()
+    third = await run(connect, gateway, journal, count=5)
+
+    assert ({Outcome.UNKNOWN}, []) == ({result.outcome for result in first}, second)
+    assert {Outcome.ACCEPTED} == {result.outcome for result in third}
+    assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in third}
+    assert 5 == len(gateway.ledger)
+
+
+@pytest.mark.parametrize("leave_after", [0, 1, 7])
+async def test_leaving_early_and_running_again_reaches_everyone_once(
+    connect: Connect, webcom_gateway: Gateway, journal: Path, leave_after: int
+):
+    """A campaign that was left by `break` is finished by the same call, with one SMS each."""
+    async with connect(webcom_gateway, batch_size=5) as client:
+        async with client.stream(phones(40), journal=journal, **SALE) as results:
+            for _ in range(leave_after):
+                await anext(results)
+        results_again = await run(connect, webcom_gateway, journal)
+
+    assert 40 == len(results_again) == len(webcom_gateway.ledger)
+    assert not webcom_gateway.ledger.billed_twice()
+    assert 0 == webcom_gateway.ledger.repeats
+
+
+async def test_cancellation_at_every_step_leaves_a_journal_that_resumes(connect: Connect, tmp_path: Path):
+    """Cancelled after 0, 1, 2, … turns of the loop and run again, everyone has one SMS and the right `id_sms`."""
+    for turns in range(0, 120, 3):
+        gateway, journal = Gateway(), tmp_path / f"{turns}.journal"
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_after, turns, scope)
+                await run(connect, gateway, journal, count=6, batch_size=2, grace=0)
+                group.cancel_scope.cancel()
+        results = await run(connect, gateway, journal, count=6, batch_size=2)
+
+        assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
+        assert 6 == len(gateway.ledger)
+        assert not gateway.ledger.billed_twice()
+
+
+async def _cancel_after(turns: int, scope: anyio.CancelScope) -> None:
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+async def test_reconcile_asks_for_the_unknown_alone(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Each unknown recipient is asked for alone, with the same message, and learns the truth without a second SMS."""
+    webcom_gateway.faults.script(Fault(close=True, processed=True), Fault(close=True))
+    async with connect(webcom_gateway, batch_size=3, in_flight=1, attempts=1) as client:
+        async with client.stream(phones(9), journal=journal, **SALE) as results:
+            first = [result async for result in results]
+        webcom_gateway.received.clear()
+        async with client.reconcile(journal, campaign="spring") as results:
+            learnt = [result async for result in results]
+
+    unknown = {result.phone for result in first if result.outcome is Outcome.UNKNOWN}
+    assert unknown
+    assert unknown == {result.phone for result in learnt}
+    assert {1} == {request.body.count(b'"phone":') for request in webcom_gateway.received}
+    assert {Outcome.ACCEPTED} == {result.outcome for result in learnt}
+    assert 9 == len(webcom_gateway.ledger)
+    assert not webcom_gateway.ledger.billed_twice()
+
+
+async def test_reconcile_of_a_settled_campaign_asks_for_nobody(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """When everything is known there is nothing to ask."""
+    await run(connect, webcom_gateway, journal)
+    before = webcom_gateway.requests
+    async with connect(webcom_gateway) as client, client.reconcile(journal, campaign="spring") as results:
+        learnt = [result async for result in results]
+
+    assert ([], before) == (learnt, webcom_gateway.requests)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text": "Sale, cheaper!"}, "spring"),
+        ({"sender": "OTHER"}, "spring"),
+    ],
+)
+async def test_another_campaign_under_the_same_name_is_refused(
+    connect: Connect, webcom_gateway: Gateway, journal: Path, change: dict, words: str
+):
+    """A text or sender that differs from the first run is refused before anything is sent."""
+    await run(connect, webcom_gateway, journal, count=3)
+    before = webcom_gateway.requests
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(JournalError, match=words):
+            await client.send_all(phones(3), journal=journal, **(SALE | change))
+
+    assert before == webcom_gateway.requests
+
+
+async def test_an_id_for_another_message_is_refused(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A gateway would silently swallow a different message under a used id: the journal says so instead."""
+    async with connect(webcom_gateway) as client:
+        call = {"sender": "ACME", "campaign": "orders", "journal": journal}
+        await client.send_all([Recipient("79612242243", 101, text="Order 1")], **call)
+        async with client.stream([Recipient("79612242243", 101, text="Order 2")], **call) as results:
+            [result] = [result async for result in results]
+
+    assert (Outcome.NOT_SENT, Reason.ID_REUSED) == (result.outcome, result.reason)
+    assert ["Order 1"] == [sms.text for sms in webcom_gateway.ledger.sent]
+
+
+async def test_a_collision_between_batches_ends_the_campaign(connect: Connect, journal: Path):
+    """With a journal, an `id_sms` that was seen under another id in an earlier batch raises the alarm too."""
+    gateway = Gateway(behaviour=Behaviour(id_bits=5))
+    with pytest.raises(IdCollision):
+        await run(connect, gateway, journal, count=200, batch_size=1, in_flight=1)
+
+    assert gateway.requests <= 33
+    assert len(gateway.ledger) < 33
+
+
+async def test_one_journal_is_run_by_one_at_a_time(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A second run of a journal that is open is refused at once, and the first goes on."""
+    async with connect(webcom_gateway, batch_size=5) as client:
+        async with client.stream(phones(20), journal=journal, **SALE) as results:
+            with pytest.raises(JournalError):
+                await client.send_all(phones(20), journal=journal, **SALE)
+            seen = [result async for result in results]
+
+    assert 20 == len(seen) == len(webcom_gateway.ledger)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a journal at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000], ids=["foreign", "corrupt"]
+)
+async def test_a_file_that_is_no_journal_sends_nothing(
+    connect: Connect, webcom_gateway: Gateway, journal: Path, content: bytes
+):
+    """A foreign or corrupt file is refused before anything is sent, and is left as it is."""
+    journal.write_bytes(content)
+    with pytest.raises(JournalError):
+        await run(connect, webcom_gateway, journal)
+
+    assert (0, content) == (webcom_gateway.requests, journal.read_bytes())
+
+
+async def test_a_directory_that_is_not_there_sends_nothing(connect: Connect, webcom_gateway: Gateway, tmp_path: Path):
+    """A journal that cannot be made is an error before anything is sent."""
+    with pytest.raises(JournalError):
+        await run(connect, webcom_gateway, tmp_path / "nowhere" / "spring.journal")
+
+    assert 0 == webcom_gateway.requests
+
+
+async def test_a_journal_needs_a_name(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Without a campaign's name there is nothing to remember it by."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="give campaign= too"):
+            client.stream(phones(1), text="Sale!", sender="ACME", journal=journal)
+
+
+async def test_a_journal_holds_no_token_and_is_nobody_elses(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """The file has neither the token nor rights for others, and can be exported whole."""
+    await run(connect, webcom_gateway, journal)
+
+    assert webcom_gateway.token.encode() not in b"".join(path.read_bytes() for path in journal.parent.iterdir())
+    assert 0o600 == journal.stat().st_mode & 0o777
+    assert 40 == len(list(export(journal)))
+    assert ["spring"] == [stored.header.campaign for stored in campaigns(journal)]
+
+
+async def test_an_async_source_is_resumed_too(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A source that breaks off half-way is taken up by the next run."""
+
+    async def half() -> AsyncIterator[str]:
+        for phone in phones(17):
+            yield phone
+        raise LookupError("the cursor was closed")
+
+    async with connect(webcom_gateway, batch_size=5) as client:
+        with pytest.raises(LookupError):
+            await client.send_all(half(), journal=journal, **SALE)
+    results = await run(connect, webcom_gateway, journal)
+
+    assert 40 == len(results) == len(webcom_gateway.ledger)
+    assert 0 == webcom_gateway.ledger.repeats
+
+
+KILLED = """
+import sys, anyio
+from webcom_async import WebcomClient
+
+async def main():
+    url, journal, count = sys.argv[1:]
+    async with WebcomClient(token="emulator-token", base_url=url, batch_size=7) as client:
+        phones = (str(79612242243 + number) for number in range(int(count)))
+        async with client.stream(phones, text="Sale!", sender="ACME", campaign="spring", journal=journal) as results:
+            async for result in results:
+                print(result.phone, result.outcome.value, result.id_sms, flush=True)
+
+anyio.run(main)
+"""
+
+
+def killed_campaign(url: str, journal: Path, lines: int) -> Iterator[str]:
+    """Run the campaign in a process, kill it with `kill -9` after *lines* lines, and yield these."""
+    command = [sys.executable, "-c", KILLED, url, str(journal), "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            yield process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("seed", range(4))
+async def test_killed_again_and_again_a_campaign_reaches_everyone_once(connect_to: Connect, journal: Path, seed: int):
+    """`kill -9` at three moments, then run to the end: one SMS each, nothing lost, what was printed still holds."""
+    pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
+    from webcom_async.emulator import serve  # noqa: PLC0415 - an extra
+
+    gateway = Gateway(latency=0.005, seed=seed)
+    gateway.faults.sometimes(0.1, Fault(close=True, processed=True))
+    printed: list[str] = []
+    with serve(gateway) as url:
+        for moment in (1, 13 + 11 * seed, 60 + 17 * seed):
+            printed += await anyio.to_thread.run_sync(lambda lines=moment: list(killed_campaign(url, journal, lines)))
+        async with connect_to(url) as client, client.stream(phones(200), journal=journal, **SALE) as results:
+            final = {result.phone: result async for result in results}
+
+    assert 200 == len(final) == len(gateway.ledger)
+    assert not gateway.ledger.billed_twice()
+    assert {sms.phone: sms.id_sms for sms in gateway.ledger.sent} == {p: r.id_sms for p, r in final.items()}
+    for phone, outcome, id_sms in (line.split() for line in printed if line.endswith("\n")):
+        assert ("accepted", final[phone].id_sms) == (outcome, id_sms)

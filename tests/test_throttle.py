@@ -1,0 +1,237 @@
+"""How fast, and how much at once: limits as arithmetic, with time as an argument."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations_with_replacement
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webcom_async._throttle import AdaptiveLimit, Throttle
+
+ROUNDING = 1e-6  # recipients
+
+rates = st.floats(0.1, 10_000)
+bursts = st.integers(1, 1_000)
+pauses = st.floats(0, 100)
+batches = st.integers(1, 1_000)
+limits = st.integers(1, 64)
+
+
+def departures(throttle: Throttle, claims: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return when each of *claims* leaves, and how many; a claim is the pause before it, and its recipients."""
+    now, left = 0.0, []
+    for pause, recipients in claims:
+        now += pause
+        left.append((now + throttle.reserve(recipients, now), recipients))
+    return left
+
+
+def stretches(left: Sequence[tuple[float, int]]) -> Iterable[tuple[float, int, int]]:
+    """Yield the seconds between any two departures, how many left in them, and how many of those at the first."""
+    for first, last in combinations_with_replacement(range(len(left)), 2):
+        yield left[last][0] - left[first][0], sum(count for _, count in left[first : last + 1]), left[first][1]
+
+
+def limit_of(limit: int, ceiling: int = 64) -> AdaptiveLimit:
+    """Return a limit that stands at *limit*."""
+    return AdaptiveLimit(ceiling, start=limit)
+
+
+# ---------------------------------------------------------------------------- throttle
+
+
+def test_a_throttle_needs_no_clock():
+    """Half a second of recipients makes the next as many wait half a second."""
+    throttle = Throttle(rate=100, burst=50)
+
+    assert [0.0, 0.5, 1.0] == [throttle.reserve(50, now=0.0) for _ in range(3)]
+
+
+def test_the_burst_is_a_seconds_worth_unless_said():
+    """A second's recipients leave at once, and below one a second, a single one."""
+    assert [0.0, 0.5] == [Throttle(rate=64).reserve(recipients, now=0.0) for recipients in (64, 96)]
+    assert [0.0, 2.0] == [Throttle(rate=0.5).reserve(recipients, now=0.0) for recipients in (1, 2)]
+
+
+def test_a_pause_earns_one_burst_and_no_more():
+    """However long nobody was sent to, at most the burst leaves at once."""
+    throttle = Throttle(rate=10, burst=20)
+    throttle.reserve(20, now=0.0)
+
+    assert [0.0, 2.0] == [throttle.reserve(20, now=3_600.0) for _ in range(2)]
+
+
+def test_a_batch_larger_than_the_burst_waits_for_its_last():
+    """It is not refused: it leaves whole when the burst and the time since have made room for all of it."""
+    throttle = Throttle(rate=10, burst=20)
+
+    assert [3.0, 5.0] == [throttle.reserve(recipients, now=0.0) for recipients in (50, 20)]
+
+
+def test_time_that_passes_is_taken_off_the_wait():
+    """Who claims later waits less."""
+    throttle = Throttle(rate=100, burst=100)
+    throttle.reserve(100, now=7.0)
+
+    assert 0.75 == throttle.reserve(100, now=7.25)
+
+
+def test_a_claim_that_was_given_back_holds_nobody_up():
+    """A batch that was cancelled while it waited makes the next one wait for nothing."""
+    throttle = Throttle(rate=10, burst=10)
+    throttle.reserve(10, now=0.0)
+    throttle.reserve(500, now=0.0)
+    throttle.give_back(500)
+
+    assert 0.5 == throttle.reserve(10, now=0.5)
+
+
+def test_the_rate_can_be_read():
+    """Whoever shows a campaign's progress can show what it is held to."""
+    assert 12.5 == Throttle(rate=12.5).rate
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses | st.just(0.0), batches), min_size=1, max_size=30))
+def test_no_stretch_of_time_sees_more_than_burst_and_rate(rate: float, burst: int, claims: list[tuple[float, int]]):
+    """Between any two departures at most `burst + rate * seconds` left; a larger batch is its own burst."""
+    for seconds, count, first in stretches(departures(Throttle(rate, burst), claims)):
+        assert count <= max(burst, first) + rate * seconds + ROUNDING * max(1.0, rate)
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses, batches), min_size=1, max_size=30))
+def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
+    """Waits are never negative, keep the order of the claims, and end when the rate allows the last of all."""
+    left = departures(Throttle(rate, burst), claims)
+    claimed = sum(count for _, count in claims)
+
+    assert left == sorted(left, key=lambda departure: departure[0])
+    assert left[-1][0] <= sum(pause for pause, _ in claims) + max(0, claimed - burst) / rate + ROUNDING
+    assert all(wait >= 0.0 for wait in (Throttle(rate, burst).reserve(count, 0.0) for _, count in claims))
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses, batches, st.booleans()), max_size=30))
+def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, claims: list[tuple[float, int, bool]]):
+    """Claims that were given back before the next one leave no trace in anybody else's wait."""
+    tried, spared = Throttle(rate, burst), Throttle(rate, burst)
+    now = 0.0
+    for pause, recipients, leaves in claims:
+        now += pause
+        wait = tried.reserve(recipients, now)
+        if leaves:
+            assert pytest.approx(spared.reserve(recipients, now), abs=ROUNDING * 1_000) == wait
+        else:
+            tried.give_back(recipients)
+
+
+# ---------------------------------------------------------------------------- limit
+
+
+@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
+def test_a_limit_starts_low(ceiling: int, start: int):
+    """It begins at four, or at the ceiling where that is lower."""
+    assert start == AdaptiveLimit(ceiling).limit
+
+
+@pytest.mark.parametrize(("start", "limit"), [(0, 1), (1, 1), (8, 8), (9, 8)])
+def test_a_start_stays_between_one_and_the_ceiling(start: int, limit: int):
+    """What is asked for is brought into range."""
+    assert limit == AdaptiveLimit(8, start=start).limit
+
+
+def test_a_clean_round_earns_one_more():
+    """As many answers as the limit, and it grows by one; then the next round counts from nothing."""
+    limit, grown = limit_of(2), []
+    for _ in range(9):
+        limit.succeeded(limit.sent())
+        grown.append(limit.limit)
+
+    assert [2, 3, 3, 3, 4, 4, 4, 4, 5] == grown
+
+
+def test_a_push_back_halves():
+    """Half of an odd limit is rounded down, and one request stays allowed."""
+    limit, halved = limit_of(11), []
+    for _ in range(5):
+        limit.pushed_back(limit.sent())
+        halved.append(limit.limit)
+
+    assert [5, 2, 1, 1, 1] == halved
+
+
+def test_a_push_back_ends_a_round():
+    """Answers before it do not count towards the next growth."""
+    limit = limit_of(4)
+    for _ in range(3):
+        limit.succeeded(limit.sent())
+    limit.pushed_back(limit.sent())
+    limit.succeeded(limit.sent())
+
+    assert 2 == limit.limit
+
+
+@given(limits, st.integers(1, 64))
+def test_failures_of_one_round_halve_once(start: int, failures: int):
+    """However many requests were under way together and failed, they say one thing."""
+    limit = limit_of(start)
+    rounds = [limit.sent() for _ in range(failures)]
+    for each in rounds:
+        limit.pushed_back(each)
+
+    assert max(1, start // 2) == limit.limit
+
+
+@given(limits, st.lists(st.booleans(), max_size=64))
+def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[bool]):
+    """Neither its failures nor its successes move the limit that was set after it."""
+    limit = limit_of(start)
+    before = limit.sent()
+    limit.pushed_back(limit.sent())
+    halved = limit.limit
+    for good in answers:
+        (limit.succeeded if good else limit.pushed_back)(before)
+
+    assert halved == limit.limit
+
+
+@given(limits, st.none() | limits, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63)), max_size=300))
+def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
+    """Whatever is sent, answered and refused, in any order, one request may leave and never more than the ceiling."""
+    limit = AdaptiveLimit(ceiling, start)
+    under_way = [limit.sent()]
+    for event, which in events:
+        if event == 0 or not under_way:
+            under_way.append(limit.sent())
+            continue
+        answered = under_way.pop(which % len(under_way))
+        (limit.succeeded if event == 1 else limit.pushed_back)(answered)
+        assert 1 <= limit.limit <= ceiling
+
+
+@given(limits, limits)
+def test_a_gateway_that_answers_is_used_to_the_full(ceiling: int, start: int):
+    """Without push-backs the limit only grows, by one a round, until it stands at the ceiling."""
+    limit = AdaptiveLimit(ceiling, start)
+    while limit.limit < ceiling:
+        before = limit.limit
+        for _ in range(before):
+            limit.succeeded(limit.sent())
+        assert before + 1 == limit.limit
+    for _ in range(2 * ceiling):
+        limit.succeeded(limit.sent())
+
+    assert ceiling == limit.limit
+
+
+@given(st.integers(2, 64))
+def test_the_limit_settles_around_what_the_gateway_bears(bearable: int):
+    """Against a gateway that refuses whatever is above *bearable*, it stays between half of that and one more."""
+    limit, seen = AdaptiveLimit(128, start=1), []
+    for _ in range(300):
+        rounds = [limit.sent() for _ in range(limit.limit)]
+        for number, each in enumerate(rounds):
+            (limit.succeeded if number < bearable else limit.pushed_back)(each)
+        seen.append(limit.limit)
+
+    assert max(seen) <= bearable + 1
+    assert min(seen[bearable:]) >= bearable // 2

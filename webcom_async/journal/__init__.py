@@ -1,0 +1,31 @@
+"""
+The journal: a file that remembers, from one run of a campaign to the next, who was sent what and what came of it.
+
+It has no event loop: calls are made one at a time, from whichever thread. It may not know how anything is sent, nor
+see credentials.
+
+A recipient's row is *reserved* before its request leaves and *settled* when its fate is known. Whatever stands
+reserved when a file is opened was in a request whose answer nobody recorded, so it counts as unknown.
+
+Durability: the campaign's header is on the disk (fsync) before `Journal` returns. Reservations and results are
+written before a call returns and survive the death of the process; a power loss may take the last of them back. That
+is harmless: ids are derived again, and the gateway answers an id it has seen with the first `id_sms`.
+
+One owner at a time: the file is locked for as long as it is open, and the system drops the lock when a process dies.
+Do not copy or open an open journal: its latest rows are in the `-wal` file beside it, and on POSIX systems closing
+any handle of the file drops the lock of the process that closes it.
+"""
+
+from webcom_async.journal._archive import StoredCampaign, campaigns, export, purge
+from webcom_async.journal._journal import CampaignHeader, Journal, Reserved, fingerprint
+
+__all__ = [
+    "CampaignHeader",
+    "Journal",
+    "Reserved",
+    "StoredCampaign",
+    "campaigns",
+    "export",
+    "fingerprint",
+    "purge",
+]

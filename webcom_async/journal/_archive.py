@@ -1,0 +1,109 @@
+"""
+A journal's file between runs: what is in it, all of it as data, and how a campaign leaves it.
+
+It opens the file for as long as a call takes, and may not change what a campaign has recorded.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from webcom_async.journal import _sql
+from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._journal import CampaignHeader, counted
+from webcom_async.models import Outcome
+
+__all__ = ["StoredCampaign", "campaigns", "export", "purge"]
+
+
+class StoredCampaign(msgspec.Struct, frozen=True):
+    """
+    A campaign as it stands in a file.
+
+    Attributes:
+        header: What may not change.
+        created: When it was first run.
+        opened: When it was last run.
+        counts: Recipients per outcome; all outcomes are there.
+    """
+
+    header: CampaignHeader
+    created: datetime
+    opened: datetime
+    counts: dict[Outcome, int]
+
+
+def campaigns(path: StrPath) -> list[StoredCampaign]:
+    """
+    Return what a file holds, in the order of first runs.
+
+    Raises:
+        JournalError: It cannot be opened, or is in use.
+    """
+    with JournalFile(path) as file:
+        return [_stored(file, *row) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
+
+
+def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:
+    """
+    Yield everything that a file knows of every recipient, as it may be written as JSON; lazily.
+
+    Args:
+        path: The file.
+        campaign: This one only.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign. Raised at the first item.
+    """
+    with JournalFile(path) as file:
+        number = None if campaign is None else _number(file, campaign)
+        for row in file.pages(_sql.PAGE_OF_EXPORT, number):
+            yield _exported(dict(row))
+
+
+def purge(path: StrPath, campaign: str) -> int:
+    """
+    Remove a campaign, and the texts that only it had, from a file, and return how many recipients it had.
+
+    Nothing is left to read in free pages. Nothing but the gateway's own memory of ids then stops a later run of the
+    campaign from sending again.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign; or the disk has no room for the copy
+            that is made on the way.
+    """
+    with JournalFile(path) as file:
+        number = _number(file, campaign)
+        with file.transaction():
+            removed = file.change(_sql.PURGE_RECIPIENTS, number)
+            file.change(_sql.PURGE_CAMPAIGN, number)
+            file.change(_sql.PURGE_MESSAGES)
+        file.shred()
+        return removed
+
+
+def _stored(  # noqa: PLR0917 - the columns of a row
+    file: JournalFile, number: int, name: str, id_bits: int, fingerprint: str, created: int, opened: int
+) -> StoredCampaign:
+    header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+    return StoredCampaign(header, _moment(created), _moment(opened), counted(file, number))
+
+
+def _number(file: JournalFile, campaign: str) -> int:
+    found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
+    if not found:
+        names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))
+        raise file.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")
+    return int(found[0][0])
+
+
+def _exported(row: dict[str, Any]) -> dict[str, Any]:
+    del row["recipient_id"]
+    times = {field: row[field] and _moment(row[field]).isoformat() for field in ("reserved_at", "settled_at")}
+    return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}
+
+
+def _moment(stamp: int) -> datetime:
+    return datetime.fromtimestamp(stamp / 1_000, UTC)

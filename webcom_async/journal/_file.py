@@ -1,0 +1,216 @@
+"""
+A journal's file: opening, locking, checking and migrating it, and putting SQLite's failures into words.
+
+The only import of sqlite3. It may not know what the rows mean.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from webcom_async.errors import JournalError
+from webcom_async.journal import _sql
+
+__all__ = ["JournalFile", "StrPath"]
+
+StrPath = str | os.PathLike[str]
+
+_PRIVATE = 0o600  # it holds phones and texts
+_OTHERS = 0o177
+_PAGE_ROWS = 1_000
+_OLDEST_SQLITE = (3, 33)  # 2020; for UPDATE … FROM
+
+_IN_USE = "it is in use, by another process or by another campaign of this one; wait for the end of that"
+_DAMAGED = (
+    "it is damaged; put a copy of it back, or move it away. Without it, the same campaign name gives the same ids, "
+    "and the gateway sends nobody a second SMS"
+)
+# By SQLite's extended code, or else by its low byte: the kind of failure.
+_ADVICE = {
+    sqlite3.SQLITE_IOERR_LOCK: "it cannot be locked: it is read-only, or on a file system without locks",
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_NOTADB: "it is no journal; give another path",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_FULL: "the disk is full; make room, then run the campaign again",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it and its room, then run the campaign again",
+    sqlite3.SQLITE_READONLY: "it is read-only; let this user write it and its directory",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and that this user may write both",
+}
+
+
+class JournalFile:
+    """
+    An open journal: locked, sound, and of today's version. What is committed is on the disk, until `relax`.
+
+    Args:
+        path: The file.
+        create: Whether to make it if it is not there.
+
+    Raises:
+        JournalError: It cannot be used; the message says why, and what to do. So does every method.
+    """
+
+    def __init__(self, path: StrPath, *, create: bool = False) -> None:
+        self._path = path
+        with self._explained():
+            if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+                raise self.unusable(f"Python's SQLite is {sqlite3.sqlite_version}, and 3.33 is needed; upgrade it")
+            if create:
+                _create(path)
+            # `mode=rw`, so that SQLite makes no file with permissions of its own.
+            uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+            self._db = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+        with self.closing_on_error():
+            self._prepare()
+
+    def fetch(self, statement: str, *parameters: object) -> list[Any]:
+        """Return the rows of *statement*."""
+        with self._explained():
+            return self._db.execute(statement, parameters).fetchall()
+
+    def change(self, statement: str, *parameters: object) -> int:
+        """Run *statement* and return how many rows it changed."""
+        with self._explained():
+            return self._db.execute(statement, parameters).rowcount
+
+    def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
+        """
+        Yield the rows of *statement* in bounded memory.
+
+        No statement stays open in between, so that writing may go on meanwhile.
+
+        Args:
+            statement: Its first column is its order; its first parameter is where to go on, its last one how far.
+            criteria: The parameters between them.
+        """
+        last = -1
+        while page := self._page(statement, last, *criteria, _PAGE_ROWS):
+            yield from page
+            last = page[-1][0]
+
+    @contextmanager
+    def transaction(self) -> Generator[None, None, None]:
+        """Commit what is done in the block, or nothing of it."""
+        self.change("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.change("COMMIT")
+        except BaseException:
+            # Some failures, such as a full disk, have rolled it back already.
+            if self._db.in_transaction:
+                self.change("ROLLBACK")
+            raise
+
+    @contextmanager
+    def closing_on_error(self) -> Generator[None, None, None]:
+        """Close the file if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def flush(self) -> None:
+        """Bring everything into the main file, with fsync."""
+        self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def relax(self) -> None:
+        """From now on, what is committed survives the process; after a power loss, the last of it may be missing."""
+        self.change("PRAGMA synchronous = NORMAL")
+
+    def shred(self) -> None:
+        """Write the file anew: deleted rows would stay readable in pages that are free."""
+        self.change("VACUUM")
+        self.flush()
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        with self._explained():
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def unusable(self, why: str) -> JournalError:
+        """Return an error that names the file."""
+        return JournalError(f"journal {os.fspath(self._path)}: {why}")
+
+    def _page(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
+        with self._explained():
+            cursor = self._db.cursor()
+            cursor.row_factory = sqlite3.Row
+            return cursor.execute(statement, parameters).fetchall()
+
+    def _prepare(self) -> None:
+        # First, so that the lock is taken with the first page read, and kept.
+        self.change("PRAGMA locking_mode = EXCLUSIVE")
+        version = self._checked_version()
+        with self._explained():
+            _protect(self._path)
+        self.change("PRAGMA journal_mode = WAL")
+        self.change("PRAGMA synchronous = FULL")
+        # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
+        self.change("PRAGMA wal_autocheckpoint = 8000")
+        self.change("PRAGMA cache_size = -32000")
+        self._check_sound()
+        if version < len(_sql.MIGRATIONS):
+            self._migrate(version)
+
+    def _checked_version(self) -> int:
+        """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
+        [(application, version, tables)] = self.fetch(_sql.IDENTIFY)
+        if application != _sql.APPLICATION_ID and (application or version or tables):
+            raise self.unusable("it is the database of another program; give another path")
+        if version > len(_sql.MIGRATIONS):
+            raise self.unusable(
+                f"its format is version {version}, and this release knows {len(_sql.MIGRATIONS)}; upgrade webcom-async"
+            )
+        return int(version)
+
+    def _check_sound(self) -> None:
+        [(found,)] = self.fetch("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise self.unusable(f"{_DAMAGED} ({found})")
+
+    def _migrate(self, version: int) -> None:
+        with self.transaction():
+            for migration in _sql.MIGRATIONS[version:]:
+                for statement in migration:
+                    self.change(statement)
+            self.change(f"PRAGMA application_id = {_sql.APPLICATION_ID}")
+            self.change(f"PRAGMA user_version = {len(_sql.MIGRATIONS)}")
+
+    @contextmanager
+    def _explained(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            advice = _ADVICE.get(code) or _ADVICE.get(code & 0xFF, "it cannot be used")
+            raise self.unusable(f"{advice} ({exc})") from exc
+        except (OSError, ValueError) as exc:
+            raise self.unusable(f"it cannot be used: {exc}") from exc
+
+
+def _create(path: StrPath) -> None:
+    # Never opened here if it is there: closing it would drop the lock that another journal of this process holds.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
+
+
+def _protect(path: StrPath) -> None:
+    """Take others' permissions away, where a file came with them; SQLite gives its `-wal` the same ones."""
+    for file in (Path(path), Path(f"{os.fspath(path)}-wal")):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mode & _OTHERS:
+                file.chmod(_PRIVATE)

@@ -1,0 +1,382 @@
+"""
+One campaign's journal: what may leave, and what became of it.
+
+Rows and results, and the rules between them; the SQL is in `_sql`, the file in `_file`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from webcom_async._batching import not_sent
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason
+from webcom_async._wire import Addressed, WirePhone
+from webcom_async.errors import IdCollision
+from webcom_async.journal import _sql
+from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.models import Message, Outcome, SendResult
+
+__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
+
+_DIGEST_BYTES = 16
+_DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
+_CUT_SHORT = "the run ended before an answer was recorded"
+
+
+class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What may not change between two runs of a campaign.
+
+    Attributes:
+        campaign: The campaign's name.
+        id_bits: The width of its derived ids.
+        fingerprint: Of the call's own message and sender; see `fingerprint`. Texts that recipients bring are compared
+            one by one.
+    """
+
+    campaign: str
+    id_bits: int
+    fingerprint: str
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """
+    What becomes of a batch that is about to leave.
+
+    Attributes:
+        addressed: What is to be sent now, grouped and ordered as it was given.
+        settled: What is known from before: not sent again.
+        refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
+    """
+
+    addressed: list[Addressed]
+    settled: list[SendResult]
+    refused: list[SendResult]
+
+
+def fingerprint(message: Message | None, sender: str | None) -> str:
+    """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
+    return _digest(msgspec.json.encode({"message": message, "sender": sender}))
+
+
+class Journal:
+    """
+    The memory of one campaign, in a file that may hold several.
+
+    It is made, or opened and checked, when this returns, and the header is on the disk.
+
+    Args:
+        path: The file. It is made if it is not there; its directory is not.
+        header: Which campaign, and what may not have changed since its last run.
+        now: The time, for people who read the file.
+
+    Raises:
+        JournalError: The file cannot be used, is in use, is no journal, is damaged or comes from a later release, or
+            the campaign was run with other settings; the message says which, and what to do.
+    """
+
+    def __init__(self, path: StrPath, header: CampaignHeader, *, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._file = JournalFile(path, create=True)
+        with self._file.closing_on_error():
+            self._campaign = _enter(self._file, header, self._stamp())
+            self._file.flush()
+            self._file.relax()
+
+    def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+        """
+        Say what of a batch may leave now, and write down that it does; it is written when this returns.
+
+        Args:
+            addressed: Messages and their recipients; no id twice.
+
+        Raises:
+            JournalError: It cannot be written. Nothing of the batch may be sent.
+        """
+        with self._file.transaction():
+            numbers = _number_messages(self._file, [message for message, _ in addressed])
+            known = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
+            triage = _Triage(self._campaign, known)
+            for (message, phones), number in zip(addressed, numbers, strict=True):
+                triage.sort(message, number, phones)
+            self._write(_sql.RESERVE, triage.new)
+            self._write(_sql.RESERVE_AGAIN, triage.again)
+        return triage.reserved
+
+    def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """
+        Write down what became of recipients that were reserved; it is written when this returns.
+
+        An accepted recipient stays accepted, and one of whom nothing was known does not become one that was never
+        sent to. Results of recipients that were never reserved, such as duplicates, are left alone.
+
+        Returns:
+            What is known now, in the same order: mostly what was given.
+
+        Raises:
+            IdCollision: Two ids were answered with one `id_sms`. Everything sound is written; those who share are
+                unknown. The exception has the `results`.
+            JournalError: It cannot be written.
+        """
+        with self._file.transaction():
+            shared = _shared(self._file, results)
+            known = self._record([_doubted(result) if result.id_sms in shared else result for result in results])
+        if shared:
+            raise _collision(shared, known)
+        return known
+
+    def results(self, *outcomes: Outcome) -> Iterator[SendResult]:
+        """
+        Yield what is known of this campaign's recipients, in the order of their first reservation.
+
+        Lazy, in bounded memory, and undisturbed by calls of the other methods on the way. Who was reserved and never
+        settled is unknown.
+
+        Args:
+            outcomes: Only these; all, if none is given.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        states = _array(state for outcome in outcomes or Outcome for state in _states(outcome))
+        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._campaign, states):
+            yield _result(row[1:])
+
+    def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
+        """
+        Yield everyone of whom it is not known whether they were sent to, with what it takes to ask again.
+
+        Lazy, as `results` is: settle them on the way.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        for _, content, phone, client_id, *times in self._file.pages(_sql.PAGE_OF_UNSETTLED, self._campaign):
+            yield _message(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
+
+    def counts(self) -> dict[Outcome, int]:
+        """
+        Return this campaign's recipients per outcome; all outcomes are there.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        return counted(self._file, self._campaign)
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stamp(self) -> int:
+        return int(self._now().timestamp() * 1_000)
+
+    def _write(self, statement: str, rows: Sequence[object]) -> int:
+        """Run *statement* for a batch of *rows* and return how many it changed."""
+        return self._file.change(statement, self._campaign, self._stamp(), _array(rows)) if rows else 0
+
+    def _known(self, ids: Iterable[ClientIdSms]) -> dict[str, "_Row"]:
+        rows = self._file.fetch(_sql.FIND_RECIPIENTS, self._campaign, _array(ids))
+        return {str(row[0]): _Row(_result(row[:-2]), *row[-2:]) for row in rows}
+
+    def _record(self, results: list[SendResult]) -> list[SendResult]:
+        """Write *results* and return them, with what the file knows better."""
+        changed = self._write(_sql.SETTLE, [_columns(result) for result in results if result.reason not in _DUPLICATES])
+        if changed == len(results):
+            return results
+        known = self._known(result.client_id_sms for result in results)
+        return [_better(result, known.get(result.client_id_sms), self._campaign) for result in results]
+
+
+def counted(file: JournalFile, campaign: int) -> dict[Outcome, int]:
+    """Return recipients per outcome."""
+    states: dict[str, int] = dict(file.fetch(_sql.COUNT, campaign))
+    return {outcome: sum(states.get(state, 0) for state in _states(outcome)) for outcome in Outcome}
+
+
+# ---------------------------------------------------------------------------- the header
+
+
+def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> int:
+    """Write the header, or compare it with the one that is there; return the campaign's number."""
+    with file.transaction():
+        if not file.fetch(_sql.FIND_CAMPAIGN, header.campaign):
+            file.change(_sql.ADD_CAMPAIGN, header.campaign, header.id_bits, header.fingerprint, stamp, stamp)
+        [(number, id_bits, before)] = file.fetch(_sql.FIND_CAMPAIGN, header.campaign)
+        changes = _changes(header, id_bits, before)
+        if changes:
+            raise file.unusable(
+                f"campaign {header.campaign!r} was started with {changes}; "
+                "go on with what it was started with, or give the new campaign another name"
+            )
+        file.change(_sql.REOPEN_CAMPAIGN, stamp, number)
+        return int(number)
+
+
+def _changes(header: CampaignHeader, id_bits: int, before: str) -> str:
+    changes: list[str] = []
+    if id_bits != header.id_bits:
+        changes.append(f"id_bits={id_bits}, not {header.id_bits}")
+    if before != header.fingerprint:
+        changes.append("another message or sender")
+    return " and with ".join(changes)
+
+
+# ---------------------------------------------------------------------------- what may leave
+
+
+class _Row(NamedTuple):
+    """What the file knows of an id."""
+
+    result: SendResult
+    campaign: int
+    message: int
+
+
+class _Triage:
+    """
+    Who of a batch may be sent to.
+
+    Args:
+        campaign: The number of the campaign.
+        known: What the file knows of the batch's ids.
+
+    Attributes:
+        reserved: What to tell the caller.
+        new: Rows to write for those who are sent to for the first time.
+        again: Rows to write for those who are asked for again.
+    """
+
+    def __init__(self, campaign: int, known: dict[str, _Row]) -> None:
+        self.reserved = Reserved([], [], [])
+        self.new: list[tuple[object, ...]] = []
+        self.again: list[tuple[object, ...]] = []
+        self._campaign = campaign
+        self._known = known
+
+    def sort(self, message: Message, number: int, phones: list[WirePhone]) -> None:
+        """Give each of *phones*, who all get *message*, its place."""
+        leaving = [phone for phone in phones if self._may_leave(phone, number)]
+        if leaving:
+            self.reserved.addressed.append((message, leaving))
+
+    def _may_leave(self, to: WirePhone, number: int) -> bool:
+        row = self._known.get(to.client_id_sms)
+        if row is not None and (row.result.phone, row.message) != (to.phone, number):
+            words = f"client_id_sms {to.client_id_sms} belongs to another phone or message in the journal"
+            self.reserved.refused.append(not_sent(to, Reason.ID_REUSED, words))
+            return False
+
+        columns = (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
+        if row is None or row.campaign != self._campaign:
+            self.new.append((*columns, to.phone, number))
+        elif row.result.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+            self.reserved.settled.append(row.result)
+            return False
+        else:
+            self.again.append(columns)
+        return True
+
+
+def _number_messages(file: JournalFile, messages: list[Message]) -> list[int]:
+    contents = [msgspec.json.encode(message) for message in messages]
+    digests = [_digest(content) for content in contents]
+    # A dict, because a message may come twice in a batch.
+    file.change(_sql.ADD_MESSAGES, _array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))
+    numbers: dict[str, int] = dict(file.fetch(_sql.FIND_MESSAGES, _array(digests)))
+    return [numbers[digest] for digest in digests]
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _array(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
+# A campaign has few texts and many recipients.
+@lru_cache(maxsize=256)
+def _message(content: str) -> Message:
+    return msgspec.json.decode(content, type=Message)
+
+
+# ---------------------------------------------------------------------------- what became of it
+
+
+def _result(row: Sequence[Any]) -> SendResult:
+    client_id, phone, state, id_sms, reason, error, attempts = row
+    if state == _sql.RESERVED:
+        state, reason, error = Outcome.UNKNOWN, Reason.CANCELLED, _CUT_SHORT
+    return SendResult(
+        ClientIdSms(str(client_id)), Phone(phone), Outcome(state), id_sms, Reason(reason), error, attempts
+    )
+
+
+def _columns(result: SendResult) -> tuple[object, ...]:
+    return (
+        result.client_id_sms,
+        result.phone,
+        result.outcome.value,
+        None if result.id_sms is None else _storable(result.id_sms),
+        result.reason.value,
+        _storable(result.error),
+        result.attempts,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
+    return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _states(outcome: Outcome) -> list[str]:
+    return [outcome.value, _sql.RESERVED] if outcome is Outcome.UNKNOWN else [outcome.value]
+
+
+def _better(result: SendResult, row: _Row | None, campaign: int) -> SendResult:
+    if row is None or result.reason in _DUPLICATES or (row.campaign, row.result.phone) != (campaign, result.phone):
+        return result
+    return row.result
+
+
+def _shared(file: JournalFile, results: Sequence[SendResult]) -> dict[str, set[str]]:
+    """Return the `id_sms` of *results* that more than one id was answered with, now or before, and those ids."""
+    owners: dict[str, set[str]] = {}
+    for result in results:
+        if result.id_sms is not None:
+            owners.setdefault(result.id_sms, set()).add(result.client_id_sms)
+    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, _array(owners)):
+        owners[id_sms].add(str(client_id))
+    return {id_sms: ids for id_sms, ids in owners.items() if len(ids) > 1}
+
+
+def _doubted(result: SendResult) -> SendResult:
+    words = f"answered with id_sms {result.id_sms}, as another client_id_sms was"
+    return SendResult(
+        result.client_id_sms, result.phone, Outcome.UNKNOWN, None, Reason.BAD_REPLY, words, result.attempts
+    )
+
+
+def _collision(shared: dict[str, set[str]], results: list[SendResult]) -> IdCollision:
+    id_sms, ids = next(iter(shared.items()))
+    return IdCollision(
+        f"client_id_sms {' and '.join(sorted(ids))} were answered with one id_sms, {id_sms}: the gateway cuts or "
+        "mixes ids, and one of them got nothing. Ask Webcom how wide ids may be; id_bits=53 under another campaign "
+        "name may help",
+        results=results,
+    )
