@@ -1,25 +1,40 @@
 """The command line, as a process: what it prints, and how it exits."""
 
+import asyncio
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
-from tests.builders import phones
+from tests.builders import message, phones
+from webcom_async import InputError, WebcomClient
 from webcom_async.cli import main
-from webcom_async.emulator import Fault, Gateway, serve
+from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
+
+from webcom_async.cli._sending import Plan, run_campaign
+from webcom_async.cli._signals import Terminated, listening, terminable
+
 pytestmark = pytest.mark.socket
 
 SEND = ("--sender", "ACME", "--text", "Sale!")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")
 
 
 def run(*words: str, gateway_url: str = "http://127.0.0.1:9", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +71,7 @@ def test_the_demo_shows_people_a_table():
     assert 0 == done.returncode
     assert "What the client says" in done.stdout
     assert "agree" in done.stdout
-    assert "sending" in done.stderr
+    assert "300/300" in done.stderr
 
 
 def test_a_file_is_sent_and_its_results_written(tmp_path: Path):
@@ -81,6 +96,62 @@ def test_the_same_campaign_again_sends_nobody_a_second_sms(tmp_path: Path):
             assert 0 == done.returncode
 
     assert 10 == len(gateway.ledger) == gateway.ledger.repeats
+
+
+def test_a_channel_holds_for_texts_from_the_file_too(tmp_path: Path):
+    """Whoever asks for Viber gets Viber, whether the text comes from an option or from the file."""
+    file = tmp_path / "texts.csv"
+    file.write_text("phone,text\n79612242243,Hello\n79612242244,\n")
+    gateway = Gateway()
+    with serve(gateway) as url:
+        run("send", str(file), *SEND, "--channel", "viber", gateway_url=url)
+        run("send", str(file), "--sender", "ACME", "--channel", "viber", gateway_url=url)
+
+    assert ["viber"] * 3 == [sms.channel for sms in gateway.ledger.sent]
+    assert ["Hello", "Sale!", "Hello"] == [sms.text for sms in gateway.ledger.sent]
+
+
+def test_a_journal_makes_the_second_run_send_to_the_rest_only(tmp_path: Path):
+    """With a journal, the same command again offers nobody who is settled."""
+    gateway = Gateway()
+    gateway.accounts[0].balance = 4
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--batch-size", "2")
+    with serve(gateway) as url:
+        first = run("send", write_phones(tmp_path), *words, gateway_url=url)
+        gateway.accounts[0].balance = None
+        second = run("send", write_phones(tmp_path), *words, "--json", gateway_url=url)
+
+    assert (3, 0) == (first.returncode, second.returncode)
+    assert 10 == json.loads(second.stdout)["outcomes"]["accepted"] == len(gateway.ledger)
+    assert 0 == gateway.ledger.repeats
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "closed"])
+def test_a_report_that_cannot_be_written_does_not_hide_what_happened(tmp_path: Path, where: str):
+    """With stdout full or closed, stderr says so, and the exit code is still the campaign's."""
+    gateway = Gateway()
+    environ = os.environ | {"WEBCOM_TOKEN": gateway.token}
+    redirect = ">&-" if where == "closed" else f"> {where}"
+    words = (
+        f"{sys.executable} -m webcom_async send {write_phones(tmp_path)} --sender ACME --text Sale --json {redirect}"
+    )
+    with serve(gateway) as url:
+        environ["WEBCOM_BASE_URL"] = url
+        done = subprocess.run(words, shell=True, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (0, 10) == (done.returncode, len(gateway.ledger))
+    assert "the output could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_with_brackets_is_shown_as_it_is(tmp_path: Path):
+    """A campaign's name is no markup."""
+    gateway = Gateway()
+    with serve(gateway) as url:
+        done = run("send", write_phones(tmp_path), *SEND, "--campaign", "[/spring] [bold]5", gateway_url=url)
+
+    assert 0 == done.returncode, done.stderr
+    assert "[/spring] [bold]5" in done.stdout
 
 
 def test_a_rejected_recipient_is_exit_code_1(tmp_path: Path):
@@ -110,7 +181,10 @@ def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
     ("content", "words", "message"),
     [
         ("phone\n", SEND, "no recipients"),
-        ("", SEND, "no column 'phone'"),
+        ("", SEND, "its first line is empty"),
+        ("phone,text\n79612242243,Hi, comma\n", SEND, "line 2: 3 cells under 2 columns"),
+        ("79612242243,Hi\n", SEND, "no header"),
+        ('phone,text\n79612242243,"Hi\n', SEND, "not CSV"),
         ("phone\n79612242243\n", ("--sender", "ACME"), "no text: give --text"),
         ("name,number\nAnn,79612242243\n", SEND, "--phone-column"),
         ("phone\n79612242243\n", ("--sender", "ACME", "--text", ""), "text is empty"),
@@ -164,7 +238,7 @@ def test_a_results_file_is_never_overwritten(tmp_path: Path):
         done = run("send", file, *SEND, "--results", file, gateway_url=url)
 
     assert (2, 0) == (done.returncode, gateway.requests)
-    assert "File exists" in done.stderr
+    assert "exists already" in done.stderr
 
 
 def test_ctrl_c_ends_with_the_counts_and_the_way_to_go_on(tmp_path: Path):
@@ -188,6 +262,197 @@ def test_ctrl_c_ends_with_the_counts_and_the_way_to_go_on(tmp_path: Path):
     assert 130 == process.returncode, err
     assert (20, 40) == (shown["outcomes"]["accepted"], shown["outcomes"]["unknown"])
     assert "--campaign spring" in err
+
+
+@contextmanager
+def started(*words: str, gateway_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line, and see to it that it has ended."""
+    environ = os.environ | {"WEBCOM_TOKEN": Gateway().token, "WEBCOM_BASE_URL": gateway_url} | environ
+    command = [sys.executable, "-m", "webcom_async", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environ, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def rows_in(results: Path) -> list[dict[str, str]]:
+    """Return the rows of a results file."""
+    return list(csv.DictReader(results.read_text(encoding="utf-8").splitlines()))
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("answered", [0, 9], ids=["before the first answer", "mid-campaign"])
+def test_a_stopped_campaign_waits_for_what_is_under_way(
+    tmp_path: Path, number: signal.Signals, code: int, word: str, answered: int
+):
+    """Ctrl-C and SIGTERM: nothing more starts, answers are waited for, and the named command sends to the rest."""
+    gateway, arrived, results = Gateway(), threading.Event(), tmp_path / "results.csv"
+    gateway.faults.script(*[Fault()] * answered, *[Fault(delay=1.0)] * 3)
+    gateway.faults.script(Fault(arrived=arrived, delay=1.0))  # type: ignore[arg-type]
+    gateway.faults.sometimes(1.0, Fault(delay=1.0))
+    words = ["send", write_phones(tmp_path, 1_000), *SEND, "--batch-size", "1", "--campaign", "spring sale"]
+    with serve(gateway) as url:
+        with started(*words, "--results", str(results), "--json", gateway_url=url) as process:
+            arrived.wait(30)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=30)
+        accepted = json.loads(out)["outcomes"]["accepted"]
+        stopped_with = gateway.ledger.ids()
+        gateway.faults = Faults()
+        again = run(*words, gateway_url=url)
+
+    assert (code, 1) == (process.returncode, len(err.splitlines())), err
+    assert f"webcom-async: {word}; to send to the rest, run the same command with --campaign 'spring sale'" in err
+    assert answered < accepted == len(stopped_with) < 1_000
+    assert stopped_with == {row["client_id_sms"]: row["id_sms"] for row in rows_in(results)}
+    assert (0, 1_000, {}) == (again.returncode, len(gateway.ledger), gateway.ledger.billed_twice())
+
+
+@posix
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_ends_a_campaign_at_once(tmp_path: Path, numbers: tuple[signal.Signals, ...]):
+    """What was under way is unknown without waiting for it; report, results and the way to go on are there as ever."""
+    gateway, arrived, results = Gateway(), threading.Event(), tmp_path / "results.csv"
+    gateway.faults.script(Fault(), Fault(), *[Fault(delay=40)] * 3)
+    gateway.faults.sometimes(1.0, Fault(arrived=arrived, delay=40))  # type: ignore[arg-type]
+    words = ["send", write_phones(tmp_path, 100), *SEND, "--batch-size", "10", "--campaign", "spring"]
+    with (
+        serve(gateway) as url,
+        started(*words, "--results", str(results), "--json", gateway_url=url) as process,
+    ):
+        arrived.wait(30)
+        for number in numbers:
+            process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+
+    shown = json.loads(out)
+    assert process.returncode in (130, 143)
+    assert shown["seconds"] < 5, "the client's grace"
+    assert (20, 40) == (shown["outcomes"]["accepted"], shown["outcomes"]["unknown"])
+    assert {"accepted": 20, "unknown": 40} == Counter(row["outcome"] for row in rows_in(results))
+    assert "--campaign spring, and another file for --results" in err.strip()
+    assert 1 == len(err.splitlines()), err
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_campaign_sends_nothing(tmp_path: Path, number: signal.Signals, code: int):
+    """While its files are still being read, the command ends at once, in one line."""
+    gateway, secrets = Gateway(), tmp_path / "webcom.toml"
+    os.mkfifo(secrets)
+    words = ["send", write_phones(tmp_path), *SEND, "--credentials", str(secrets)]
+    with serve(gateway) as url, started(*words, gateway_url=url) as process:
+        with secrets.open("w"):  # returns when the command has opened it too
+            process.send_signal(number)
+            out, err = process.communicate(timeout=30)
+
+    assert (code, "", 1) == (process.returncode, out, len(err.splitlines())), err
+    assert 0 == gateway.requests
+
+
+@posix
+def test_a_signal_that_was_to_be_ignored_is_ignored(tmp_path: Path):
+    """A command that a script put into the background, where shells ignore Ctrl-C, goes on to its end."""
+    gateway, arrived = Gateway(), threading.Event()
+    gateway.faults.script(Fault(arrived=arrived, delay=0.5))  # type: ignore[arg-type]
+    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # children inherit it
+    try:
+        with serve(gateway) as url, started("send", write_phones(tmp_path), *SEND, gateway_url=url) as process:
+            arrived.wait(30)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+
+    assert (0, 10) == (process.returncode, len(gateway.ledger)), err
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_stopped_demo_leaves_no_process_behind(number: int, code: int):
+    """The emulator ends with the demo, whatever ends that: pipes that both hold come to their end."""
+    with started("demo", "--recipients", "10000000", FORCE_COLOR="1", COLUMNS="200") as process:
+        assert process.stderr is not None
+        seen = ""
+        while not re.search(r"[1-9][\d,]* accepted", seen):
+            seen += process.stderr.read(1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+
+    assert code == process.returncode, err
+    assert "Traceback" not in err
+    assert "DISAGREE" not in out
+    assert code == -9 or ("incomplete" in out and "the demo begins anew" in err)
+
+
+def test_sigterm_raises_before_and_after_a_campaign():
+    """While nothing is under way SIGTERM ends a command like Ctrl-C does, and its old meaning comes back at the end."""
+    gateway = Gateway()
+    plan = Plan(
+        client=lambda: WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)),
+        recipients=phones(10),
+        total=10,
+        message=message(),
+        sender=None,
+        campaign="spring",
+    )
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with terminable():
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        ended = run_campaign(plan, visible=False)
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert (10, None) == (ended.report.accepted, ended.stopped)
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_a_loop_without_signals_lets_them_raise():
+    """Where an event loop cannot receive signals, as on Windows, a campaign runs, and SIGTERM is an exception still."""
+
+    class Deaf(asyncio.SelectorEventLoop):
+        def add_signal_handler(self, *_: object) -> None:
+            raise NotImplementedError
+
+    async def told_to_stop() -> None:
+        async with listening(lambda number: pytest.fail(f"{number} was received")):
+            await anyio.lowlevel.checkpoint()
+            signal.raise_signal(signal.SIGTERM)
+
+    with terminable(), pytest.raises(Terminated):
+        anyio.run(told_to_stop, backend_options={"loop_factory": Deaf})
+
+
+def test_signals_are_left_alone_outside_the_main_thread():
+    """A command that is run in another thread listens to nothing, because nothing would arrive there."""
+
+    async def listen() -> None:
+        async with listening(lambda _: None):
+            await anyio.lowlevel.checkpoint()
+
+    with ThreadPoolExecutor() as threads, terminable():
+        handler = signal.getsignal(signal.SIGTERM)
+        threads.submit(anyio.run, listen).result()
+        threads.submit(terminable().__enter__).result()
+
+        assert handler == signal.getsignal(signal.SIGTERM)
+
+
+def test_what_fails_while_listening_comes_out_bare():
+    """An exception of the block is not wrapped into a group."""
+
+    async def fail() -> None:
+        async with listening(lambda _: None):
+            raise InputError("wrong")
+
+    with pytest.raises(InputError, match="wrong"):
+        anyio.run(fail)
 
 
 def test_the_emulator_runs_until_it_is_told_to_stop(tmp_path: Path):

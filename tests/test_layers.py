@@ -50,6 +50,7 @@ DOORS = {
         "client",
         "emulator._conversation",
         "cli._sending",
+        "cli._signals",
     },
     "msgspec": {
         "_clock",
@@ -66,6 +67,7 @@ DOORS = {
         "emulator._ledger",
         "cli._display",
         "cli._emulate",
+        "cli._recipients_file",
     },
 }
 PURE = [

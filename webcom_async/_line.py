@@ -44,13 +44,19 @@ class Line:
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(self.limit.limit)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
+        self._turns = anyio.Lock()
         self._credentials = credentials
 
     async def take_turn(self, recipients: int) -> None:
-        """Wait until *recipients* may leave."""
-        wait = self.throttle.reserve(recipients, self.clock.monotonic()) if self.throttle is not None else 0.0
-        if wait:
-            await self.clock.sleep(wait)
+        """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
+        if self.throttle is None:
+            return
+        async with self._turns:
+            try:
+                await self.clock.sleep(self.throttle.reserve(recipients, self.clock.monotonic()))
+            except BaseException:
+                self.throttle.give_back(recipients)
+                raise
 
     def learn(self, sent_in: Round, error: WebcomError | None) -> None:
         """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""

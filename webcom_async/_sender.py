@@ -133,7 +133,7 @@ class Sender:
         held = len(self._waiting)
         try:
             with self._interruptible():
-                await self._source.fill(self._waiting, self._line.options.batch_size)
+                await self._source.fill(self._waiting, self._line.options.largest_batch)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
         except anyio.get_cancelled_exc_class():

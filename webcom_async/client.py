@@ -223,7 +223,7 @@ class WebcomClient:
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         name = _checked_name(campaign)
         options = self._line.options
-        batcher = Batcher(defaults, self._ids(name), size=options.batch_size, max_bytes=options.batch_bytes)
+        batcher = Batcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
         source = Source(recipients)
         header = CampaignHeader(
             campaign=name, id_bits=options.id_bits, fingerprint=fingerprint(defaults.message, defaults.sender)

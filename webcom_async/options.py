@@ -116,6 +116,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
 
     @property
+    def largest_batch(self) -> int:
+        """Recipients in a batch, at most: no more than may leave in a second."""
+        return self.batch_size if self.rate is None else min(self.batch_size, math.ceil(self.rate))
+
+    @property
     def loopback(self) -> bool:
         """Whether the gateway is on this machine, as an emulator is."""
         host = urlsplit(self.base_url).hostname or ""

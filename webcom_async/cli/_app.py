@@ -5,6 +5,7 @@ Credentials come from the environment or a file, never from an argument: those c
 """
 
 import os
+import shlex
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from webcom_async import __version__
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import report_json, show_error, show_json, show_report
 from webcom_async.cli._emulate import Settings, emulate
-from webcom_async.cli._exit_codes import ExitCode, of_report
+from webcom_async.cli._exit_codes import ExitCode, of_report, of_signal
 from webcom_async.cli._recipients_file import RecipientsFile, results_file
 from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials
 from webcom_async.emulator import Language
@@ -33,6 +35,7 @@ app = App(
     name="webcom-async",
     version=__version__,
     help="Send SMS and Viber campaigns through the Webcom Mobi gateway.",
+    suppress_keyboard_interrupt=False,  # it would end without a word
 )
 
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
@@ -44,7 +47,8 @@ AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name and return its exit code."""
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with terminable():
+            code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as exc:
         show_error(f"{exc} (see --help)")
         return ExitCode.BAD_INPUT
@@ -54,9 +58,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except WebcomError as exc:
         show_error(str(exc))
         return ExitCode.ENDED_EARLY
-    except KeyboardInterrupt:
-        show_error("interrupted")
-        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt as exc:
+        stopped = of_signal(signal_of(exc))
+        show_error(stopped.name.lower())
+        return stopped
     return code if isinstance(code, int) else ExitCode.ALL_ACCEPTED
 
 
@@ -93,6 +98,7 @@ def send_command(
     campaign: str | None = None,
     channel: Channel = Channel.SMS,
     phone_column: str = "phone",
+    journal: Path | None = None,
     results: Path | None = None,
     credentials: Path | None = None,
     base_url: str | None = None,
@@ -107,7 +113,9 @@ def send_command(
     used if they are there. Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
 
     Exit codes: 0 everyone was accepted; 1 somebody was not; 2 bad input, nothing was sent; 3 the gateway or the
-    network ended the campaign; 130 Ctrl-C.
+    network ended the campaign; 130 Ctrl-C; 143 SIGTERM.
+
+    Ctrl-C and SIGTERM let requests under way finish, for five seconds at most; a second one ends at once.
 
     Args:
         file: The recipients.
@@ -117,6 +125,7 @@ def send_command(
             made and printed.
         channel: Where it goes.
         phone_column: The name of the phones' column.
+        journal: A file that remembers the campaign: running the same command again sends to the rest only.
         results: Write what became of each recipient into this new CSV file.
         credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
         base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
@@ -127,20 +136,23 @@ def send_command(
     recipients = RecipientsFile(file, phone_column)
     if text is None and not recipients.has_text:
         raise InputError(f"no text: give --text, or a column 'text' in {file}")
+    if journal is not None and campaign is None:
+        raise InputError("--journal remembers a campaign by its name: give --campaign too")
     options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
     if base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
         options["base_url"] = base_url or os.environ["WEBCOM_BASE_URL"]
     plan = Plan(
         client=_client(credentials, options),
-        recipients=recipients.recipients(),
+        recipients=recipients.recipients(Message(type_send_1=channel, sender=sender, text="checks the sender")),
         total=recipients.count,
         message=None if text is None else Message(type_send_1=channel, sender=sender, text=text),
         sender=sender,
         campaign=campaign or f"cli-{uuid.uuid4()}",
+        journal=journal,
     )
     with results_file(results) as sink:
         ended = run_campaign(plan, visible=not as_json, results=sink)
-    return _conclude(ended, as_json=as_json)
+    return _conclude(ended, as_json=as_json, way_on=_way_on(plan, results))
 
 
 @app.command(name="emulate")
@@ -182,7 +194,13 @@ def _client(credentials: Path | None, options: OptionFields) -> Callable[[], Web
     return lambda: WebcomClient(credentials=known, **options)
 
 
-def _conclude(ended: Ended, *, as_json: bool) -> int:
+def _way_on(plan: Plan, results: Path | None) -> str:
+    """Return what to do after a campaign was stopped."""
+    further = "" if results is None else ", and another file for --results"
+    return f"to send to the rest, run the same command with --campaign {shlex.quote(plan.campaign)}{further}"
+
+
+def _conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
     if as_json:
         show_json(report_json(ended.report))
     else:
@@ -190,7 +208,8 @@ def _conclude(ended: Ended, *, as_json: bool) -> int:
     if ended.error is not None:
         show_error(str(ended.error))
         return ExitCode.ENDED_EARLY
-    if ended.interrupted:
-        show_error(f"interrupted; the same command with --campaign {ended.report.campaign} sends to the rest")
-        return ExitCode.INTERRUPTED
+    if ended.stopped is not None:
+        stopped = of_signal(ended.stopped)
+        show_error(f"{stopped.name.lower()}; {way_on}")
+        return stopped
     return of_report(ended.report)

@@ -4,6 +4,7 @@ What a person sees, and the only door to rich.
 Progress and errors go to stderr, results to stdout, so that both can be redirected apart.
 """
 
+import os
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from webcom_async._untrusted import printable
 from webcom_async.models import Outcome, Report
@@ -97,9 +99,10 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
     }
     if not report.complete:
         facts["incomplete"] = "the campaign ended before its last recipient"
-    console = Console()
-    console.print(table)
-    console.print(_facts(facts | dict(further or {})))
+    with _stdout():
+        console = Console()
+        console.print(table)
+        console.print(_facts(facts | dict(further or {})))
 
 
 def _facts(facts: dict[str, str]) -> Table:
@@ -107,7 +110,7 @@ def _facts(facts: dict[str, str]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
 
 
@@ -128,18 +131,30 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def show_json(value: object) -> None:
     """Print *value* as one line of JSON on stdout."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    say(msgspec.json.encode(value).decode())
 
 
 def say(line: str) -> None:
     """Print one line on stdout, as it is."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    with _stdout():
+        sys.stdout.write(line + "\n")
 
 
 def show_error(message: str) -> None:
     """Print one line on stderr."""
     sys.stderr.write(f"webcom-async: {printable(' '.join(message.split()))}\n")
+
+
+@contextmanager
+def _stdout() -> Generator[None, None, None]:
+    """Write to stdout; where it is closed or full, say so on stderr: the campaign is not undone by that."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, AttributeError) as exc:
+        show_error(f"the output could not be written: {getattr(exc, 'strerror', None) or 'it is closed'}")
+        # What is left in its buffer would be tried, and reported, again at the interpreter's end.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
 def _stderr() -> Console:

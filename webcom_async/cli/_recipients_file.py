@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+import msgspec
+
 from webcom_async._phones import normalise_phone
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
-from webcom_async.models import Recipient, SendResult
+from webcom_async.models import Message, Recipient, SendResult
 
 __all__ = ["RecipientsFile", "ResultsFile", "results_file"]
 
@@ -70,8 +72,8 @@ class RecipientsFile:
         if not self.count:
             raise InputError(f"{path}: no recipients in it")
 
-    def recipients(self) -> Iterator[Recipient]:
-        """Yield the recipients, in order; blank lines are passed over."""
+    def recipients(self, like: Message | None = None) -> Iterator[Recipient]:
+        """Yield the recipients, in order; a text of their own is said as *like* says its own. No blank lines."""
         layout = self._layout
         with self._path.open(encoding=_ENCODING, newline="") as file:
             rows = csv.reader(file, delimiter=layout.delimiter, strict=True)
@@ -84,11 +86,13 @@ class RecipientsFile:
                         f"put a text that holds {layout.delimiter!r} in double quotes"
                     )
                 if any(cell.strip() for cell in row):
+                    text = _cell(row, layout.text)
                     yield Recipient(
                         _cell(row, layout.phone) or "",
                         _cell(row, layout.client_id_sms),
                         _cell(row, layout.key) or "",
-                        _cell(row, layout.text),
+                        text if like is None else None,
+                        None if like is None or text is None else msgspec.structs.replace(like, text=text),
                     )
 
     def _find_layout(self, phone_column: str) -> _Layout:

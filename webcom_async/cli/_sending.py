@@ -1,17 +1,20 @@
 """One campaign with a live line and a report: what `send` and `demo` share."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
-from functools import partial
+from pathlib import Path
+from signal import Signals
 from typing import NamedTuple
 
 import anyio
 
-from webcom_async.campaign import Campaign
-from webcom_async.cli._display import progress_line
+from webcom_async.campaign import Campaign, Results
+from webcom_async.cli._display import ProgressLine, progress_line
 from webcom_async.cli._recipients_file import ResultsFile
+from webcom_async.cli._signals import cut_short, listening, signal_of
 from webcom_async.client import WebcomClient
-from webcom_async.errors import InputError, WebcomError
-from webcom_async.models import Message, Recipient, Report
+from webcom_async.errors import WebcomError
+from webcom_async.models import Message, Recipient, Report, SendResult
 
 __all__ = ["Ended", "Plan", "run_campaign"]
 
@@ -26,7 +29,8 @@ class Plan(NamedTuple):
         total: How many they are.
         message: What; None if everyone brings a text.
         sender: From whom, for recipients who bring a text.
-        campaign: The campaign's name; None for a random one.
+        campaign: The campaign's name.
+        journal: The file that remembers it; None for none.
     """
 
     client: Callable[[], WebcomClient]
@@ -34,12 +38,15 @@ class Plan(NamedTuple):
     total: int
     message: Message | None
     sender: str | None
-    campaign: str | None
+    campaign: str
+    journal: Path | None = None
 
     def stream(self, client: WebcomClient) -> Campaign:
         """Return the campaign, not yet begun."""
         sender = None if self.message is not None else self.sender
-        return client.stream(self.recipients, message=self.message, sender=sender, campaign=self.campaign)
+        return client.stream(
+            self.recipients, message=self.message, sender=sender, campaign=self.campaign, journal=self.journal
+        )
 
 
 class Ended(NamedTuple):
@@ -49,52 +56,92 @@ class Ended(NamedTuple):
     Attributes:
         report: Its counts.
         error: What ended it early; None if it ran to its end.
-        interrupted: Whether the user did.
+        stopped: The signal that did, Ctrl-C or SIGTERM.
     """
 
     report: Report
     error: WebcomError | None = None
-    interrupted: bool = False
+    stopped: Signals | None = None
 
 
 def run_campaign(plan: Plan, *, visible: bool, results: ResultsFile | None = None) -> Ended:
     """
     Send, and come back with the counts, whatever happens.
 
+    Ctrl-C and SIGTERM let the campaign drain: no new batch starts, and requests under way get the client's grace. A
+    second one ends it at once; what was under way is then unknown.
+
     Args:
         plan: What to send.
         visible: Whether a live line is shown.
-        results: Where results go as they come.
+        results: Where results go as they come. Nothing that was settled is missing there in the end.
 
     Raises:
         InputError, ConfigurationError: Before anything is sent.
+        KeyboardInterrupt: Likewise.
     """
-    latest: list[Callable[[], Report]] = []
+    course = _Course(plan, results, visible=visible)
     try:
-        return Ended(anyio.run(partial(_send, plan, latest, visible=visible, results=results)))
-    except InputError:
-        raise
+        stream = anyio.run(course.run)
     except WebcomError as exc:
         if exc.report is None:
             raise
         return Ended(exc.report, error=exc)
-    except KeyboardInterrupt:
-        if not latest:
+    except OSError as exc:
+        if course.stream is None:
             raise
-        return Ended(latest[0](), interrupted=True)
+        return Ended(course.stream.report, error=WebcomError(f"the results could not be written: {exc.strerror}"))
+    except (KeyboardInterrupt, CancelledError) as exc:
+        if course.stream is None:
+            raise
+        return Ended(course.stream.report, stopped=course.stopped or signal_of(exc))
+    return Ended(stream.report, stopped=course.stopped)
 
 
-async def _send(
-    plan: Plan, latest: list[Callable[[], Report]], *, visible: bool, results: ResultsFile | None
-) -> Report:
-    async with plan.client() as client, plan.stream(client) as stream:
-        latest.append(lambda: stream.report)
-        with progress_line(plan.total, visible=visible) as line:
-            try:
-                async for batch in stream.batches():
-                    if results is not None:
-                        results.write(batch)
-                    line.show(stream.progress)
-            finally:
-                line.show(stream.progress)
-    return stream.report
+class _Course:
+    """
+    A campaign under way, and what a signal does to it.
+
+    Attributes:
+        stream: Its results; None before it began.
+        stopped: The first signal that came.
+    """
+
+    def __init__(self, plan: Plan, results: ResultsFile | None, *, visible: bool) -> None:
+        self.stream: Results | None = None
+        self.stopped: Signals | None = None
+        self._plan = plan
+        self._results = results
+        self._visible = visible
+
+    async def run(self) -> Results:
+        """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
+        self._reading = anyio.CancelScope()
+        async with listening(self._stop), self._plan.client() as client:
+            campaign = self._plan.stream(client)
+            with progress_line(self._plan.total, visible=self._visible) as line:
+                return await self._send(campaign, line)
+
+    async def _send(self, campaign: Campaign, line: ProgressLine) -> Results:
+        try:
+            async with campaign as stream:
+                self.stream = stream
+                with self._reading:
+                    async for batch in stream.batches():
+                        self._keep(batch, stream, line)
+        finally:
+            if self.stream is not None:
+                self._keep(self.stream.unread, self.stream, line)
+        return stream
+
+    def _keep(self, batch: list[SendResult], stream: Results, line: ProgressLine) -> None:
+        if self._results is not None:
+            self._results.write(batch)
+        line.show(stream.progress)
+
+    def _stop(self, number: Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            self._reading.cancel()  # leaving the stream is what lets it drain
+        else:
+            cut_short()

@@ -1,0 +1,93 @@
+"""
+Ctrl-C and SIGTERM: how a command learns that it is to stop.
+
+Both are exceptions while nothing is under way, and end a command at once. During a campaign they are events instead,
+so that requests under way can be waited for. A signal that this process was started to ignore stays ignored.
+"""
+
+import asyncio
+import inspect
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import CoroutineType, FrameType
+from typing import NoReturn
+
+import anyio
+from anyio.abc import TaskStatus
+
+__all__ = ["Terminated", "cut_short", "listening", "signal_of", "terminable"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as Ctrl-C is a `KeyboardInterrupt`."""
+
+
+def signal_of(exc: BaseException) -> signal.Signals:
+    """Return the signal that raised *exc*: Ctrl-C, if that is not said."""
+    return signal.SIGTERM if isinstance(exc, Terminated) else signal.SIGINT
+
+
+@contextmanager
+def terminable() -> Generator[None, None, None]:
+    """Let SIGTERM raise `Terminated` while the block runs."""
+    with _heard() as numbers:
+        if signal.SIGTERM in numbers:
+            signal.signal(signal.SIGTERM, _terminate)
+        yield
+
+
+@asynccontextmanager
+async def listening(told: Callable[[signal.Signals], None]) -> AsyncGenerator[None, None]:
+    """
+    Call *told* with each signal that comes while the block runs; it raises nothing then.
+
+    Where an event loop cannot receive signals, as on Windows, they go on raising. An exception of the block comes out
+    bare, not in a group.
+    """
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_listen, told)
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - raised again below
+            failure = exc
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def cut_short() -> None:
+    """Cancel every other task of this event loop, through its shields: those wait for the network, not for a user."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        coroutine = task.get_coro()
+        # One that has not begun is left to its task group: cancelled here, it would be warned of as never awaited.
+        if isinstance(coroutine, CoroutineType) and inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
+            task.cancel()
+
+
+async def _listen(told: Callable[[signal.Signals], None], *, task_status: TaskStatus[None]) -> None:
+    task_status.started()  # whoever waits for it goes on at the first `await` below
+    with _heard() as numbers, suppress(NotImplementedError), anyio.open_signal_receiver(*numbers) as signals:
+        async for number in signals:
+            told(number)
+
+
+@contextmanager
+def _heard() -> Generator[list[signal.Signals], None, None]:
+    """Give the signals that end this process, and restore afterwards what they do; asyncio forgets what that was."""
+    if threading.current_thread() is not threading.main_thread():
+        yield []  # signals are the main thread's
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)]
+    try:
+        yield numbers
+    finally:
+        for number in numbers:
+            signal.signal(number, handlers[number])
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
