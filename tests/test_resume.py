@@ -72,11 +72,13 @@ async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gate
     webcom_gateway.accounts[0].balance = 17
     with pytest.raises(OutOfBalance):
         await run(connect, webcom_gateway, journal, in_flight=1)
+    [stored] = campaigns(journal)
     sent = {sms.phone for sms in webcom_gateway.ledger.sent}
     webcom_gateway.accounts[0].balance = None
     webcom_gateway.received.clear()
     results = await run(connect, webcom_gateway, journal)
 
+    assert (17, 0) == (stored.counts[Outcome.ACCEPTED], stored.counts[Outcome.UNKNOWN])
     assert not sent & set(offered(webcom_gateway))
     assert [Outcome.ACCEPTED] * 40 == [result.outcome for result in results]
     assert webcom_gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}

@@ -88,7 +88,8 @@ class Sender:
         finally:
             while self._waiting:
                 # Not in the journal: they were never reserved.
-                self._count(self._unsent(self._cut(), Reason.CANCELLED))
+                batch = self._cut()
+                self._count(batch.unusable + _unsent(batch, Reason.CANCELLED))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
@@ -150,56 +151,54 @@ class Sender:
 
     async def _deliver(self, batch: Batch) -> list[SendResult]:
         """Send *batch* and count what became of it, whatever happens on the way."""
-        under_way = batch.client_ids
+        ids = batch.client_ids
+        known = batch.unusable + self._hold_back(batch)
+        flight: Flight | None = None
+        fresh: list[SendResult] | None = None
         try:
-            return await self._send(batch, await self._reserve(batch))
+            with self._interruptible():
+                known += await self._reserve(batch)
+                if batch.addressed and self.failure is None:
+                    flight = Flight(self._line, batch, self._tally, self._quota, self._grace)
+                    fresh = await flight.run()
+        except Exception as exc:
+            self._halt(exc)
+            raise
         finally:
-            self._line.under_way.difference_update(under_way)
+            if fresh is None:
+                reason = Reason.CANCELLED if self.failure is None else Reason.HALTED
+                fresh = _unsent(batch, reason) if flight is None else flight.unfinished(reason)
+            fresh = await self._write_down(fresh)
+            results = self._count(known + fresh)
+            self._line.under_way.difference_update(ids)
+        if flight is not None:
+            self._learn(flight, batch, fresh)
+        return results
 
     async def _reserve(self, batch: Batch) -> list[SendResult]:
         """Write down who is about to be sent to; take out of *batch*, and return, those who are not."""
-        if self._books is None or self.failure is not None or not batch.phones:
+        if self._books is None or self.failure is not None or not batch.addressed:
             return []
         try:
             reserved = await self._books.reserve(batch.addressed)
         except JournalError as exc:
             self._halt(exc)
             return []
-        except BaseException:
-            self._count(self._unsent(batch, Reason.CANCELLED))
-            raise
         batch.addressed = reserved.addressed
         return reserved.settled + reserved.refused
 
-    async def _send(self, batch: Batch, known: list[SendResult]) -> list[SendResult]:
-        known = batch.unusable + known
-        if self.failure is not None:
-            return self._count(known + self._unsent(batch, Reason.HALTED, with_unusable=False))
-        known += self._hold_back(batch)
-        if not batch.addressed:
-            return self._count(known)
-        flight = Flight(self._line, batch, self._tally, self._quota, self._grace)
-        results: list[SendResult] = []
-        with self._interruptible():
-            try:
-                results = await flight.run()
-            except BaseException as exc:
-                halted = self.failure is not None or isinstance(exc, Exception)
-                results = flight.unfinished(Reason.HALTED if halted else Reason.CANCELLED)
-                raise
-            finally:
-                self._stopped.look(batch.addressed, results)
-                results = self._count(known + await self._write_down(results))
+    def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
+        """Draw the conclusions from what the gateway answered, for what is still to be sent."""
+        self._stopped.look(batch.addressed, results)
         if flight.too_large is not None:
             self._batcher.shrink(flight.too_large // 2)
         halt = flight.halt or self._systematic.look(results)
         if halt is not None:
             self._halt(halt)
-        return results
 
     async def _write_down(self, results: list[SendResult]) -> list[SendResult]:
         """Put *results* into the journal before anybody sees them, and return what is known now."""
-        if self._books is None:
+        if self._books is None or not results:
             return results
         with CancelScope(shield=True):
             try:
@@ -230,11 +229,6 @@ class Sender:
         self._settled[id(results)] = results
         return results
 
-    def _unsent(self, batch: Batch, reason: Reason, *, with_unusable: bool = True) -> list[SendResult]:
-        words = f"{reason.value} before it was sent"
-        unsent = [not_sent(phone, reason, words) for _, phones in batch.addressed for phone in phones]
-        return batch.unusable + unsent if with_unusable else unsent
-
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""
         if self.failure is None:
@@ -253,3 +247,8 @@ class Sender:
                 yield
             finally:
                 self._waits.discard(scope)
+
+
+def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:
+    words = f"{reason.value} before it was sent"
+    return [not_sent(phone, reason, words) for _, phones in batch.addressed for phone in phones]
