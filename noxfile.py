@@ -18,6 +18,7 @@ GROUPS = PROJECT["dependency-groups"]
 PYTHONS = nox.project.python_versions(PROJECT)
 OLDEST = PYTHONS[0]
 PACKAGE = "webcom_async"
+WORKERS = ("-n", "2")  # many tests wait for processes
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -34,22 +35,22 @@ for version in PYTHONS:
 def tests(session: nox.Session) -> None:
     """The suite, with all extras, on every interpreter."""
     session.install("-e", ".[cli]", *GROUPS["tests"])
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def bare(session: nox.Session) -> None:
     """The suite without any extra: what needs one is skipped, the rest must pass."""
     session.install("-e", ".", *GROUPS["tests"])
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def httpx(session: nox.Session) -> None:
     """The suite with a caller's own `httpx.AsyncClient`, and with a caller's own `httpx2.AsyncClient`."""
     session.install("-e", ".[cli]", "httpx>=0.28", *GROUPS["tests"])
-    session.run("pytest", "--http=httpx", *session.posargs)
-    session.run("pytest", "--http=httpx2", *session.posargs)
+    session.run("pytest", *WORKERS, "--http=httpx", *session.posargs)
+    session.run("pytest", *WORKERS, "--http=httpx2", *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -58,7 +59,7 @@ def lowest(session: nox.Session) -> None:
     needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["cli"]
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -73,7 +74,7 @@ def wheel(session: nox.Session) -> None:
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
     session.chdir(elsewhere)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)

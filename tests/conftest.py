@@ -23,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, where a caller's own client is the point, what has no client in it."""
+    if config.getoption("--http") == "own":
+        return
+    with_client = [item for item in items if {"connect", "connect_to", "http"} & set(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in with_client])
+    items[:] = with_client
+
+
 @pytest.fixture
 def http(request: pytest.FixtureRequest) -> str:
     """Return what clients post with."""

@@ -547,7 +547,7 @@ async def test_a_cancellation_that_a_source_raises_is_an_error():
     async def cancelled() -> AsyncIterator[str]:
         for phone in phones(5):
             yield phone
-        task = asyncio.ensure_future(asyncio.sleep(60))
+        task = asyncio.ensure_future(asyncio.Event().wait())
         task.cancel()
         await task
 

@@ -3,22 +3,27 @@
 from collections.abc import Callable
 
 import anyio
+import msgspec
 import pytest
 
 from tests.builders import message, phones, recipients, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
+    AuthenticationError,
     GatewayBusy,
     IdCollision,
     Knowledge,
     Outcome,
     OutOfBalance,
+    Payload,
     QuotaExhausted,
     Reason,
     Recipient,
+    Reply,
     Results,
     SendResult,
     SystematicRefusal,
+    WebcomClient,
     WebcomError,
 )
 from webcom_async._flight import Part
@@ -163,6 +168,36 @@ async def test_a_gateway_that_cuts_ids_ends_the_campaign(connect: Connect):
 async def _exhaust(results: Results) -> None:
     async for _ in results:
         pass
+
+
+async def test_a_refusal_on_a_repeated_connection_does_not_settle_the_first_try():
+    """A transport that asked twice, because a kept connection was closed, leaves the first try in question."""
+
+    class Repeating:
+        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            return Reply(200, {}, b'{"error":"Incorrect login or password"}', repeated=True)
+
+        async def aclose(self) -> None:
+            return None
+
+    async with WebcomClient(token="dummy", transport=Repeating()) as client:
+        with pytest.raises(AuthenticationError) as caught:
+            await client.send("79612242243", **SALE)
+
+    assert "is unknown" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("field", ["error", "entry"])
+async def test_a_gateway_that_echoes_the_request_gives_no_secret_away(connect: Connect, field: str):
+    """Whatever of the credentials an answer repeats is masked before it becomes a result or an exception."""
+    gateway = Gateway()
+    sentence = f"no such key: {gateway.token}"
+    body = {"error": sentence} if field == "error" else {"information": [{"error": sentence}]}
+    gateway.faults.script(Fault(body=msgspec.json.encode(body)))
+    async with connect(gateway) as client:
+        result = await client.send("79612242243", **SALE)
+
+    assert "no such key: ***" == result.error
 
 
 # ---------------------------------------------------------------------------- quota

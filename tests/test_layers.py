@@ -14,7 +14,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 LAYERS = [
     ["_reasons", "_untrusted", "_clock"],
     ["errors"],
-    ["_phones"],
+    ["_phones", "_decoding"],
     ["_client_ids"],
     ["models", "credentials", "options"],
     ["_wire", "_sources", "_tally"],
@@ -53,6 +53,7 @@ DOORS = {
         "cli._signals",
     },
     "msgspec": {
+        "_line",
         "_clock",
         "models",
         "options",
@@ -71,6 +72,7 @@ DOORS = {
     },
 }
 PURE = [
+    "_decoding",
     "_throttle",
     "_safeguards",
     "_reasons",

@@ -134,7 +134,7 @@ def test_a_report_says_that_it_is_incomplete():
 
 def test_progress_is_a_report_in_the_making():
     """It says everything a report says, and what has been taken and is on its way."""
-    progress = Progress(**msgspec.structs.asdict(report(complete=False)), taken=1500, in_flight=1)
+    progress = Progress(**msgspec.structs.asdict(report(complete=False)), taken=1500, in_flight=1, limit=4, rate=None)
 
     assert isinstance(progress, Report)
     assert (1000, 1500, 1) == (progress.recipients, progress.taken, progress.in_flight)

@@ -213,6 +213,8 @@ class Flight:
             part.attempts += 1
             try:
                 reply = await self._post(part)
+                if reply.repeated:
+                    before = Knowledge.IN_QUESTION
                 results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
                 line.learn(sent_in, None)
                 return _policy.in_doubt(results) if before is Knowledge.IN_QUESTION else results

@@ -1,6 +1,7 @@
 """The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
 
 import anyio
+import msgspec
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
@@ -77,10 +78,11 @@ class Line:
         Raises:
             WebcomError: There is no answer; see `exchange`.
         """
-        return await exchange(
+        reply = await exchange(
             self.transport,
             self.options.url,
             Payload(self._credentials, messages),
             timeout=self.options.timeout,
             max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * recipients,
         )
+        return msgspec.structs.replace(reply, body=self._credentials.redact(reply.body))

@@ -3,23 +3,32 @@ One exchange with the gateway, and the only door to an HTTP library.
 
 `Transport.post` is the seam: bytes out, a `Reply` back. httpx2 stands behind it by default; a caller's own
 `httpx.AsyncClient` or `httpx2.AsyncClient` can, and so can an emulator without a socket. `exchange` is the same for
-all of them: one deadline, foreign exceptions turned into ours, nothing followed, nothing retried.
+all of them: one deadline, foreign exceptions turned into ours, nothing followed, no credentials left behind. Nothing
+is retried here, but for a kept connection that turns out to be closed.
+
+Certificates are checked, and no setting of ours turns that off.
 """
 
+import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+import traceback
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 from anyio.lowlevel import checkpoint
 
+from webcom_async._decoding import decoded
 from webcom_async._wire import CONTENT_TYPE, Payload, Reply
 from webcom_async.errors import (
     ConfigurationError,
     ConnectionLost,
     GatewayUnavailable,
+    Knowledge,
     ReplyError,
     ReplyTimeout,
     TlsError,
@@ -32,13 +41,14 @@ __all__ = ["AsyncHttpClient", "HttpTransport", "Transport", "exchange", "open_ht
 
 _HEADERS = {
     "content-type": CONTENT_TYPE,
-    # Answers are small; a compressed one could unfold without bound.
+    # Answers are small. One that is compressed all the same is understood.
     "accept-encoding": "identity",
     "user-agent": "webcom-async",
 }
 _CONNECT_SECONDS = 10.0  # ours: a host that has not answered a SYN by then is tried again later
 _LATE_SECONDS = 0.05  # a deadline that fires later than this says that the event loop was blocked
 _TURNS = 4  # loop turns from bytes on the socket to a parsed answer
+_STATUS_SPEAKS = 300  # from here on, the status says enough about an answer that cannot be read
 
 # Class names, because httpx and httpx2 have the same tree in different modules; the most specific name wins.
 _MEANINGS: dict[str, type[TransportError]] = {
@@ -52,6 +62,8 @@ _MEANINGS: dict[str, type[TransportError]] = {
     "DecodingError": ConnectionLost,
     "StreamError": ConnectionLost,
 }
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_PROXY_VARIABLES = "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 
 class Transport(Protocol):
@@ -65,7 +77,7 @@ class Transport(Protocol):
             url: Where to.
             body: `bytes(body)` is what goes out. Do not keep that in a local variable: it holds the credentials.
             timeout: Seconds after which nobody waits any more; a hint, enforced by the caller.
-            max_bytes: Bytes of an answer, at most; one byte more is a `ReplyError`.
+            max_bytes: Bytes of an answer, decoded, at most; one byte more is a `ReplyError`.
 
         Raises:
             TransportError: There is no answer. Redirects are not followed.
@@ -104,10 +116,12 @@ async def _attempt(
     """Return the answer or the reason why there is none; failures are values here, so that no traceback grows."""
     try:
         return await transport.post(url, body, timeout=seconds, max_bytes=max_bytes)
-    except WebcomError as exc:
-        return exc.with_traceback(None)
     except Exception as exc:  # noqa: BLE001 - whatever a transport raises, the request may have been processed
         return _translated(exc)
+    except BaseException as exc:
+        # A cancellation goes on to places that may print local variables. The frames that were sending are done.
+        traceback.clear_frames(exc.__traceback__)
+        raise
 
 
 async def _expire(scope: anyio.CancelScope, seconds: float) -> None:
@@ -124,28 +138,58 @@ async def _expire(scope: anyio.CancelScope, seconds: float) -> None:
 
 
 def _translated(exc: Exception) -> WebcomError:
-    if _certificate_refused(exc):
-        return TlsError(f"the gateway's certificate is not trusted: {type(exc).__name__}")
-    for kind in type(exc).__mro__:
-        meaning = _MEANINGS.get(kind.__name__)
-        if meaning is not None:
-            return meaning(f"{_first_words(meaning)} ({type(exc).__name__}: {exc})")
-    broken = TransportError(f"the HTTP client failed with {type(exc).__name__}: {exc}")
-    broken.halts = True
-    broken.transient = False
-    return broken
+    """Return what *exc* means, as an exception of ours that refers to nothing of the request."""
+    if isinstance(exc, WebcomError):
+        exc.__cause__ = exc.__context__ = None
+        return exc.with_traceback(None)
+    meaning = _meaning(exc)
+    if meaning is None:
+        broken = TransportError(f"the HTTP client failed with {type(exc).__name__}: {exc}")
+        broken.halts = True
+        broken.transient = False
+        return broken
+    refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
+    return refused or meaning(f"{_first_words(meaning)} ({type(exc).__name__}: {exc})")
+
+
+def _meaning(exc: Exception) -> type[TransportError] | None:
+    names = (kind.__name__ for kind in type(exc).__mro__)
+    return next((_MEANINGS[name] for name in names if name in _MEANINGS), None)
 
 
 def _first_words(kind: type[TransportError]) -> str:
     return (kind.__doc__ or "").strip().split(".")[0].split(";")[0]
 
 
-def _certificate_refused(exc: BaseException | None) -> bool:
+def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
+    """
+    Return what is wrong with the TLS of the other side, if that is what *exc* is about.
+
+    A handshake that is cut off may end well the next time. Anything else that TLS has to say while connecting, such
+    as that the other side speaks plain HTTP, will be said again.
+    """
+    for cause in _causes(exc):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TlsError(f"the certificate of the gateway, or of a proxy, is not trusted: {cause.verify_message}")
+        if connecting and isinstance(cause, ssl.SSLError) and not isinstance(cause, _CUT_OFF):
+            return TlsError(f"no TLS with the gateway: {cause.reason or type(cause).__name__}. Check base_url")
+    return None
+
+
+def _proxy_refusal(exc: Exception) -> ConfigurationError | None:
+    """Return the refusal of a proxy; None for its 5xx, which says that the gateway cannot be reached for now."""
+    status = re.match(r"[1-4]\d\d\b", str(exc)) if type(exc).__name__ == "ProxyError" else None
+    if status is None:
+        return None
+    refused = ConfigurationError(f"the proxy refuses the way to the gateway with {status[0]}: check {_PROXY_VARIABLES}")
+    refused.knowledge = Knowledge.NOT_REACHED
+    return refused
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
     while exc is not None:
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            return True
+        yield exc
         exc = exc.__cause__ or exc.__context__
-    return False
 
 
 class AsyncResponse(Protocol):
@@ -180,25 +224,120 @@ class HttpTransport:
         self._owned = owned
 
     async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """See `Transport.post`."""
+        """
+        See `Transport.post`.
+
+        The server may close a connection that is kept for the next request just as that is written. So a kept
+        connection that breaks before an answer is tried once more at once; a fresh one is not.
+        """
+        course = _Course()
+        try:
+            return await self._once(url, body, timeout, max_bytes, course)
+        except Exception as exc:
+            if not (course.kept and _meaning(exc) is ConnectionLost):
+                raise
+        try:
+            return await self._once(url, body, timeout, max_bytes, _Course(), repeated=True)
+        except Exception as exc:
+            if _translated(exc).knowledge is Knowledge.IN_QUESTION:
+                raise
+        # The second was not sent, which says nothing about the first.
+        raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")
+
+    async def _once(
+        self, url: str, body: Payload, seconds: float, max_bytes: int, course: "_Course", *, repeated: bool = False
+    ) -> Reply:
+        content = _Content(body)
         async with self._client.stream(
             "POST",
             url,
-            content=bytes(body),
-            headers=_HEADERS,
+            content=content,
+            headers=_HEADERS | {"content-length": str(content.length)},
             follow_redirects=False,
             # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
-            timeout=(min(timeout, _CONNECT_SECONDS), None, None, None),
+            timeout=(min(seconds, _CONNECT_SECONDS), None, None, None),
+            extensions={"trace": course},
         ) as response:
+            course.answered = True
             headers = {name.lower(): value for name, value in response.headers.items()}
-            if headers.get("content-encoding", "identity") != "identity":
-                raise ReplyError(f"the answer is compressed ({headers['content-encoding']}), which was not asked for")
-            return Reply(response.status_code, headers, await _whole(response, max_bytes))
+            said = await _said(response, headers.get("content-encoding", ""), max_bytes)
+            return Reply(response.status_code, headers, said, repeated)
 
     async def aclose(self) -> None:
         """Close the client, if it is ours."""
         if self._owned:
             await self._client.aclose()
+
+
+class _Content:
+    """
+    A request's bytes, as a stream that may be read again.
+
+    HTTP libraries pass content on from function to function, where a traceback with local variables would show it;
+    of a stream it shows the name of this class.
+    """
+
+    def __init__(self, body: Payload) -> None:
+        self._bytes = bytes(body)
+        self.length = len(self._bytes)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._bytes)
+
+
+class _Once:
+    """
+    An iterator over one part.
+
+    Not a generator: a connection that breaks in the middle of a body would leave it to the garbage collector.
+    """
+
+    def __init__(self, part: bytes) -> None:
+        self._parts = [part]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
+class _Course:
+    """
+    How far a request has come, as httpcore and httpcore2 tell it to a `trace` extension.
+
+    Other transports tell nothing, and nothing is concluded.
+
+    Attributes:
+        answered: Whether the head of an answer has come.
+    """
+
+    def __init__(self) -> None:
+        self.answered = False
+        self._connected = False
+        self._written = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the request went out on a connection of an earlier one, and has no answer."""
+        return self._written and not self._connected and not self.answered
+
+    async def __call__(self, event: str, _details: object) -> None:
+        """Take note of *event*. Its details hold the request, and are not looked at."""
+        self._connected = self._connected or event.startswith("connection.connect_")
+        self._written = self._written or event.endswith(".send_request_headers.started")
+
+
+async def _said(response: AsyncResponse, coding: str, max_bytes: int) -> bytes:
+    """Return the decoded body; nothing if it cannot be read, but the status says enough."""
+    try:
+        return decoded(await _whole(response, max_bytes), coding, max_bytes)
+    except ReplyError:
+        if response.status_code >= _STATUS_SPEAKS:
+            return b""
+        raise
 
 
 async def _whole(response: AsyncResponse, max_bytes: int) -> bytes:
@@ -219,13 +358,33 @@ def open_http(options: Options) -> HttpTransport:
     """
     Return the default transport: httpx2, as many connections as requests in flight, certificates checked.
 
+    The environment is read here and not again: `SSL_CERT_FILE` and `SSL_CERT_DIR` for certificates to trust, and
+    `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` for the way. To this machine there is no proxy.
+
     Raises:
-        ConfigurationError: The environment's proxy settings cannot be used.
+        ConfigurationError: The environment's settings cannot be used, or a proxy would read the password.
     """
     limits = httpx2.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
+    clear = urlsplit(options.url).scheme == "http"
+    if clear and not options.loopback:
+        _refuse_proxy(urlsplit(options.url).hostname or "")
     try:
-        # A proxy has no business between this machine and itself.
-        client = httpx2.AsyncClient(limits=limits, trust_env=not options.loopback)
+        # httpx2 looks for proxies only where it makes the transport itself.
+        direct = httpx2.AsyncHTTPTransport(limits=limits) if clear or options.loopback else None
+        client = httpx2.AsyncClient(limits=limits, transport=direct)
+    except OSError as exc:
+        raise ConfigurationError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {exc.strerror}") from None
     except (ValueError, ImportError, httpx2.InvalidURL) as exc:
-        raise ConfigurationError(f"the proxy in the environment cannot be used: {exc}") from None
+        # Without its words, which may quote the proxy's password.
+        raise ConfigurationError(f"the proxy in {_PROXY_VARIABLES} cannot be used: {type(exc).__name__}") from None
     return HttpTransport(client, owned=True)
+
+
+def _refuse_proxy(host: str) -> None:
+    proxies = urllib.request.getproxies()
+    if not (proxies.get("http") or proxies.get("all")) or urllib.request.proxy_bypass(host):
+        return
+    raise ConfigurationError(
+        "HTTP_PROXY or ALL_PROXY would read your password, which http:// sends in clear text: "
+        f"use https, or name {host!r} in NO_PROXY"
+    )

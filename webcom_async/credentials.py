@@ -16,6 +16,7 @@ from webcom_async.errors import ConfigurationError
 __all__ = ["Credentials", "Secret"]
 
 _FIELDS = ("token", "login", "password")
+_TELLING = 8  # characters
 
 
 class Secret:
@@ -104,6 +105,18 @@ class Credentials:
     def items(self) -> list[tuple[str, Secret]]:
         """Return wire names and secrets, in the vendor's order."""
         return list(self._parts.items())
+
+    def redact(self, text: bytes) -> bytes:
+        """
+        Return *text* without what is secret, for a server that echoes the request.
+
+        Short secrets and plain numbers are left: they may stand in an answer for something else.
+        """
+        for field in ("token", "password"):
+            secret = self._parts.get(field)
+            if secret is not None and len(secret.reveal()) >= _TELLING and not secret.reveal().isdigit():
+                text = text.replace(secret.reveal().encode(), b"***")
+        return text
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"

@@ -1,0 +1,216 @@
+"""Where the credentials may not turn up: whatever happens to a request, and whoever writes down what happened."""
+
+import asyncio
+import logging
+import pickle
+import socket
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from tests.builders import phones
+from tests.conftest import Connect
+from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
+from webcom_async import Credentials, Outcome, Payload, WebcomError
+from webcom_async._transport import HttpTransport, exchange
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.socket,
+    # httpx leaves its generator around a body that is not written to the end to the garbage collector; httpx2 does not.
+    pytest.mark.filterwarnings("ignore:Async generator 'httpx\\.:ResourceWarning"),
+]
+
+TOKEN = "s3cr3t-t0k3n"
+CODE = {"text": "Code 1234", "sender": "ACME"}
+TURNS = 100
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Switch every logger on, and look through what they have written in the end."""
+    caplog.set_level(logging.DEBUG)
+    yield caplog
+    records = caplog.get_records("call")
+    assert records
+    assert TOKEN not in "".join(f"{record.getMessage()} {vars(record)}" for record in records)
+
+
+def told_by(error: BaseException) -> str:
+    """Return all that can be printed of *error*: words, notes, causes, and the local variables of every frame."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(told.format()) + repr(error) + repr(vars(error))
+
+
+async def ask(library: Any, base_url: str, seconds: float = 10.0, messages: bytes = b"[]") -> None:
+    """Exchange one request for an answer."""
+    async with library.AsyncClient(trust_env=False) as mine:
+        payload = Payload(Credentials(token=TOKEN), messages)
+        await exchange(HttpTransport(mine, owned=False), base_url, payload, timeout=seconds, max_bytes=1_000)
+
+
+@pytest.fixture
+def library(http: str) -> Any:
+    """Return the HTTP library under test."""
+    return pytest.importorskip("httpx2" if http == "own" else http)
+
+
+def resets(server: RawServer, connection: socket.socket, _number: int) -> None:
+    """Read a request, and break the connection."""
+    server.request(connection)
+    reset(connection)
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        resets,
+        answers(b""),
+        answers(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        answers(http(b"{}")[:-1]),
+        answers(http(b"{}", "content-encoding: br")),
+        answers(http(b" " * 2_000)),
+        answers(b"", hold=True),
+    ],
+    ids=["reset", "closed", "not HTTP", "cut", "unknown coding", "too large", "timed out"],
+)
+async def test_a_failed_exchange_tells_no_credentials(library: Any, talk: Talk):
+    """Neither words, causes, local variables nor a pickle of the exception hold them."""
+    with raw_server(talk) as server:
+        with pytest.raises(WebcomError) as caught:
+            await ask(library, server.url, 0.3)
+
+    assert TOKEN not in told_by(caught.value)
+    assert TOKEN.encode() not in pickle.dumps(caught.value)
+    assert (None, None) == (caught.value.__context__, caught.value.__cause__)
+
+
+async def test_a_refused_connection_tells_no_credentials(library: Any, unused_port: int):
+    """Nor does an exception for a request that was never written."""
+    with pytest.raises(WebcomError) as caught:
+        await ask(library, f"http://127.0.0.1:{unused_port}")
+
+    assert TOKEN not in told_by(caught.value)
+    assert (None, None) == (caught.value.__context__, caught.value.__cause__)
+
+
+async def test_a_call_that_ends_in_an_exception_tells_no_credentials(connect_to: Connect, unused_port: int):
+    """Nor does what a caller of the client catches."""
+    async with connect_to(f"http://127.0.0.1:{unused_port}", token=TOKEN, attempts=2) as client:
+        with pytest.raises(WebcomError, match="No connection") as caught:
+            await client.send("79612242243", **CODE)
+
+    assert TOKEN not in told_by(caught.value)
+
+
+async def test_a_good_exchange_tells_no_credentials(connect_to: Connect):
+    """Nor does the log of a message that was sent."""
+    with raw_server(answers(accepting())) as server:
+        async with connect_to(server.url, token=TOKEN) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert Outcome.ACCEPTED is result.outcome
+
+
+def reads_nothing(server: RawServer, connection: socket.socket, _number: int) -> None:
+    """Let a request pile up: the client is stuck in the middle of its body."""
+    connection.recv(1)
+    server.came.set()
+    server.stopping.wait()
+
+
+async def told_when_cancelled(send: Callable[[], Awaitable[object]], moment: Callable[[], Awaitable[object]]) -> str:
+    """Start *send*, cancel it at *moment*, and return all that the cancellation tells."""
+    told = []
+
+    async def listen() -> None:
+        try:
+            await send()
+        except BaseException as exc:
+            told.append(told_by(exc))
+            raise
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await moment()
+        tasks.cancel_scope.cancel()
+    return "".join(told)
+
+
+async def came(server: RawServer) -> None:
+    """Wait until *server* has seen a request."""
+    assert await anyio.to_thread.run_sync(server.came.wait, 20)
+
+
+async def turns(count: int) -> None:
+    """Let the event loop turn *count* times."""
+    for _ in range(count):
+        await checkpoint()
+
+
+@pytest.mark.parametrize("talk", [answers(b"", hold=True), answers(http(b"{}")[:-1], hold=True)], ids=["head", "body"])
+async def test_a_call_cancelled_while_it_waits_tells_no_credentials(connect_to: Connect, talk: Talk):
+    """A cancellation goes to the caller with every frame it came through, and none of them says more than `***`."""
+    with raw_server(talk) as server:
+        async with connect_to(server.url, token=TOKEN) as client:
+            told = await told_when_cancelled(lambda: client.send("79612242243", **CODE), lambda: came(server))
+
+    assert "_transport.py" in told
+    assert TOKEN not in told
+
+
+async def test_a_request_cancelled_while_it_is_written_tells_no_credentials(library: Any):
+    """Nor do the frames that were busy with the bytes themselves."""
+    with raw_server(reads_nothing) as server:
+        told = await told_when_cancelled(
+            lambda: ask(library, server.url, messages=b'["' + b"x" * (32 << 20) + b'"]'), lambda: came(server)
+        )
+
+    assert "_send_request_body" in told
+    assert TOKEN not in told
+
+
+async def test_a_call_cancelled_anywhere_tells_no_credentials(connect_to: Connect):
+    """At each turn of the event loop, from before the connection to after the answer."""
+    told = []
+    with raw_server(answers(b"", hold=True)) as server:
+        async with connect_to(server.url, token=TOKEN) as client:
+            for count in range(TURNS):
+                told.append(
+                    await told_when_cancelled(
+                        lambda: client.send("79612242243", **CODE), lambda count=count: turns(count)
+                    )
+                )
+
+    assert any("_receive_response_headers" in text for text in told)
+    assert TOKEN not in "".join(told)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_under_the_callers_time_out_tells_no_credentials(connect_to: Connect):
+    """`asyncio.timeout` around a call ends in a `TimeoutError` whose cause is the cancellation."""
+    with raw_server(answers(b"", hold=True)) as server:
+        async with connect_to(server.url, token=TOKEN) as client:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.2):
+                    await client.send("79612242243", **CODE)
+
+    told = told_by(caught.value)
+    assert "CancelledError" in told
+    assert TOKEN not in told
+
+
+async def test_a_stream_that_is_left_tells_no_credentials(connect_to: Connect):
+    """An exception in the body of a campaign comes out without the requests that were under way."""
+    with raw_server(answers(b"", hold=True)) as server:
+        async with connect_to(server.url, token=TOKEN, grace=0.2) as client:
+            with pytest.raises(ZeroDivisionError) as caught:
+                async with client.stream(phones(10), text="Sale", sender="ACME"):
+                    await anyio.to_thread.run_sync(server.came.wait, 20)
+                    raise ZeroDivisionError
+
+    assert TOKEN not in told_by(caught.value)

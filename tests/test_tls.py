@@ -1,0 +1,307 @@
+"""Whom the password is shown to: certificates, and proxies from the environment."""
+
+import base64
+import inspect
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import still_clock
+from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server
+from webcom_async import ConfigurationError, GatewayUnavailable, Knowledge, Outcome, TlsError, WebcomClient
+from webcom_async.emulator import Gateway, serve
+from webcom_async.options import OptionFields
+
+trustme = pytest.importorskip("trustme", reason="certificates are made for the occasion")
+pytestmark = [pytest.mark.anyio, pytest.mark.socket]
+
+CODE = {"text": "Code 1234", "sender": "ACME"}
+HERE = "127.0.0.1"
+ELSEWHERE = "gateway.test"  # RFC 6761: resolves nowhere
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+ConnectTls = Callable[..., AbstractAsyncContextManager[WebcomClient]]
+
+
+@pytest.fixture(scope="module")
+def authority() -> Any:
+    """Return a certificate authority that no machine trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the machine's own proxies and certificates away."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+
+
+@pytest.fixture
+def trust(authority: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let clients of ours trust the authority."""
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+
+@pytest.fixture
+def connect_tls(http: str, authority: Any, request: pytest.FixtureRequest) -> ConnectTls:
+    """Return a function that opens a client to a port of this machine; with `trusting`, it trusts the authority."""
+
+    @asynccontextmanager
+    async def connected(port: int, *, trusting: bool, **options: Any) -> AsyncIterator[WebcomClient]:
+        options = {"token": "dummy", "base_url": f"https://{HERE}:{port}", "clock": still_clock()} | options
+        if http == "own":
+            if trusting:
+                request.getfixturevalue("trust")
+            async with WebcomClient(**options) as client:
+                yield client
+            return
+        context = ssl.create_default_context()
+        if trusting:
+            authority.configure_trust(context)
+        async with (
+            pytest.importorskip(http).AsyncClient(trust_env=False, verify=context) as mine,
+            WebcomClient(http_client=mine, **options) as client,
+        ):
+            yield client
+
+    return connected
+
+
+def over_tls(certificate: Any, talk: Talk) -> Talk:
+    """Return *talk* behind a handshake with *certificate*."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+
+    def talk_over_tls(server: RawServer, connection: socket.socket, number: int) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            talk(server, secure, number)
+
+    return talk_over_tls
+
+
+async def test_a_trusted_certificate_is_enough(connect_tls: ConnectTls, authority: Any):
+    """With the right name and a trusted issuer, messages are sent."""
+    with raw_server(over_tls(authority.issue_cert(HERE), answers(accepting()))) as server:
+        async with connect_tls(server.port, trusting=True) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert Outcome.ACCEPTED is result.outcome
+
+
+@pytest.mark.parametrize(
+    ("identity", "trusting", "not_after", "words"),
+    [
+        (HERE, False, None, "unable to get local issuer|self-signed|self signed"),
+        (ELSEWHERE, True, None, "mismatch"),
+        (HERE, True, LONG_AGO, "expired"),
+    ],
+    ids=["untrusted", "wrong name", "expired"],
+)
+async def test_a_certificate_that_proves_nothing_ends_it_before_a_byte(
+    connect_tls: ConnectTls, authority: Any, *, identity: str, trusting: bool, not_after: datetime | None, words: str
+):
+    """Untrusted, for another host or out of date: nothing is sent, nothing retried, and the words say why."""
+    certificate = authority.issue_cert(identity, not_before=LONG_AGO, not_after=not_after)
+    with raw_server(over_tls(certificate, answers(accepting()))) as server:
+        async with connect_tls(server.port, trusting=trusting) as client:
+            with pytest.raises(TlsError, match=words) as caught:
+                await client.send("79612242243", **CODE)
+
+    assert (1, []) == (server.connections, server.requests)
+    assert (True, Knowledge.NOT_REACHED) == (caught.value.halts, caught.value.knowledge)
+
+
+async def test_a_server_without_tls_ends_it_before_a_byte(connect_tls: ConnectTls):
+    """Plain HTTP behind an https URL will be plain HTTP at the next attempt, so there is none."""
+
+    def plain(_server: RawServer, connection: socket.socket, _number: int) -> None:
+        connection.recv(65_536)
+        connection.sendall(http(b"", status="400 Bad Request"))
+
+    with raw_server(plain) as server:
+        async with connect_tls(server.port, trusting=True) as client:
+            with pytest.raises(TlsError, match="no TLS"):
+                await client.send("79612242243", **CODE)
+
+    assert 1 == server.connections
+
+
+async def test_a_handshake_that_is_cut_off_is_tried_again(connect_tls: ConnectTls, authority: Any):
+    """A server that is just starting may do better the next time; nothing has been sent."""
+
+    def better_at_the_second(server: RawServer, connection: socket.socket, number: int) -> None:
+        if number > 1:
+            over_tls(authority.issue_cert(HERE), answers(accepting()))(server, connection, number)
+        else:
+            connection.recv(65_536)
+
+    with raw_server(better_at_the_second) as server:
+        async with connect_tls(server.port, trusting=True) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, 2, 2) == (result.outcome, result.attempts, server.connections)
+
+
+def test_nothing_turns_certificate_checks_off():
+    """There is no such argument, and no such option."""
+    names = {*inspect.signature(WebcomClient).parameters, *OptionFields.__annotations__}
+
+    assert set() == {name for name in names if {"verify", "ssl", "tls", "cert", "insecure"} & set(name.split("_"))}
+
+
+def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch):
+    """A wrong `SSL_CERT_FILE` is a matter of configuration."""
+    monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
+
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
+        WebcomClient(token="dummy")
+
+
+# ---------------------------------------------------------------------------- proxies from the environment
+
+
+@contextmanager
+def proxy(answer: str, to_port: int = 0) -> Iterator[tuple[RawServer, list[str]]]:
+    """Answer CONNECT requests with *answer*, and pass bytes on to *to_port* if that is a 200; give the heads seen."""
+    heads: list[str] = []
+
+    def talk(_server: RawServer, connection: socket.socket, _number: int) -> None:
+        heads.append(connection.recv(65_536).decode())
+        connection.sendall(f"HTTP/1.1 {answer}\r\n\r\n".encode())
+        if answer.startswith("200"):
+            with socket.create_connection((HERE, to_port)) as onward:
+                back = threading.Thread(target=pump, args=(onward, connection))
+                back.start()
+                pump(connection, onward)
+                back.join()
+
+    with raw_server(talk) as server:
+        yield server, heads
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Pass on what comes from *source*, its end included."""
+    with suppress(OSError):
+        while part := source.recv(65_536):
+            sink.sendall(part)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def proxied_client(**options: Any) -> WebcomClient:
+    """Return a client to a host that only a proxy can find."""
+    return WebcomClient(token="dummy", base_url=f"https://{ELSEWHERE}", clock=still_clock(), **options)
+
+
+@pytest.mark.usefixtures("trust")
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+async def test_https_goes_through_the_proxy_that_was_set_when_the_client_was_made(
+    monkeypatch: pytest.MonkeyPatch, authority: Any, variable: str
+):
+    """The proxy is asked for a tunnel, and sees nothing inside it; later changes of the environment change nothing."""
+    with raw_server(over_tls(authority.issue_cert(ELSEWHERE), answers(accepting()))) as gateway:
+        with proxy("200 OK", gateway.port) as (server, heads):
+            monkeypatch.setenv(variable, f"http://user:pr0xy@{HERE}:{server.port}")
+            client = proxied_client()
+            monkeypatch.setenv(variable, f"http://{HERE}:1")
+            async with client:
+                result = await client.send("79612242243", **CODE)
+
+    assert Outcome.ACCEPTED is result.outcome
+    assert [f"CONNECT {ELSEWHERE}:443 HTTP/1.1"] == [head.splitlines()[0] for head in heads]
+    assert base64.b64encode(b"user:pr0xy").decode() in heads[0]
+
+
+async def test_a_proxy_cannot_vouch_for_the_gateway(monkeypatch: pytest.MonkeyPatch, authority: Any):
+    """Behind a proxy certificates are checked all the same."""
+    with raw_server(over_tls(authority.issue_cert(ELSEWHERE), answers(accepting()))) as gateway:
+        with proxy("200 OK", gateway.port) as (server, _):
+            monkeypatch.setenv("HTTPS_PROXY", server.url)
+            async with proxied_client() as client:
+                with pytest.raises(TlsError):
+                    await client.send("79612242243", **CODE)
+
+    assert (1, []) == (gateway.connections, gateway.requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "connections"),
+    [
+        ("407 Proxy Authentication Required", ConfigurationError, 1),
+        ("403 Forbidden", ConfigurationError, 1),
+        ("302 Found", ConfigurationError, 1),
+        ("502 Bad Gateway", GatewayUnavailable, 3),
+    ],
+)
+async def test_a_proxy_that_refuses_is_not_pressed(
+    monkeypatch: pytest.MonkeyPatch, answer: str, error: type[Exception], connections: int
+):
+    """A refusal ends the campaign; an upstream that is away for now is tried again. Nothing was sent either way."""
+    with proxy(answer) as (server, _):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:pr0xy@{HERE}:{server.port}")
+        async with proxied_client(attempts=3) as client:
+            with pytest.raises(error) as caught:
+                await client.send("79612242243", **CODE)
+
+    assert (connections, Knowledge.NOT_REACHED) == (server.connections, caught.value.knowledge)
+    assert "pr0xy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_refused_where_it_would_read_the_password(monkeypatch: pytest.MonkeyPatch, variable: str):
+    """Clear text to another machine is one thing, clear text to a third party another."""
+    monkeypatch.setenv(variable, f"http://user:pr0xy@{HERE}:3128")
+
+    with pytest.raises(ConfigurationError, match="would read your password") as caught:
+        WebcomClient(token="dummy", base_url=f"http://{ELSEWHERE}", allow_cleartext=True)
+
+    assert "pr0xy" not in str(caught.value)
+
+
+async def test_no_proxy_is_heard_for_clear_text(monkeypatch: pytest.MonkeyPatch):
+    """A host that is named in `NO_PROXY` is asked directly: nobody connects to the proxy."""
+    with raw_server(answers(accepting())) as server:
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        monkeypatch.setenv("NO_PROXY", ELSEWHERE)
+        base_url = f"http://{ELSEWHERE}"
+        async with WebcomClient(token="dummy", base_url=base_url, allow_cleartext=True, attempts=1) as client:
+            with pytest.raises(GatewayUnavailable):
+                await client.send("79612242243", **CODE)
+
+    assert 0 == server.connections
+
+
+async def test_a_gateway_on_this_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch, unused_port: int):
+    """A proxy has no business between this machine and itself."""
+    pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{HERE}:{unused_port}")
+    monkeypatch.setenv("ALL_PROXY", f"http://{HERE}:{unused_port}")
+    gateway = Gateway()
+    with serve(gateway) as base_url:
+        async with WebcomClient(token=gateway.token, base_url=base_url) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert Outcome.ACCEPTED is result.outcome
+
+
+@pytest.mark.parametrize("url", ["ftp://user:pr0xy@proxy.test", "http://user:pr0xy"])
+def test_a_proxy_that_cannot_be_used_is_reported_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str):
+    """The message names the variables, not what is in them."""
+    monkeypatch.setenv("HTTPS_PROXY", url)
+
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        WebcomClient(token="dummy")
+
+    assert "pr0xy" not in str(caught.value)
+    assert (None, True) == (caught.value.__cause__, caught.value.__suppress_context__)
