@@ -18,8 +18,10 @@ from webcom_async import (
     Message,
     Outcome,
     OutOfBalance,
+    Payload,
     Reason,
     Recipient,
+    Reply,
     Report,
     Results,
     SendResult,
@@ -575,6 +577,29 @@ async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_g
                 raise KeyError
 
         assert before == {task.id for task in anyio.get_running_tasks()}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_a_transport_raises_is_an_error():
+    """A transport that lets out a CancelledError of its own does not end a campaign as if that were all."""
+
+    class Cancelling(GatewayTransport):
+        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            if gateway.requests == 2:
+                raise asyncio.CancelledError
+            return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+
+    gateway = Gateway()
+    read: list[SendResult] = []
+    transport = Cancelling(gateway)
+    async with WebcomClient(token=gateway.token, transport=transport, batch_size=5, in_flight=1) as client:
+        with pytest.raises(UsageError, match="cancellation of its own"):
+            async with client.stream(phones(20), **SALE) as results:
+                async for result in results:
+                    read.append(result)
+
+    assert [Outcome.ACCEPTED] * 10 + [Outcome.UNKNOWN] * 5 == [result.outcome for result in read]
+    assert not results.report.complete
 
 
 def test_asyncios_own_timeout_leaves_a_stream_well():

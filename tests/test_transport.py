@@ -403,6 +403,19 @@ async def test_a_callers_own_client_is_left_open(library: Any):
     assert Outcome.ACCEPTED is result.outcome
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+async def test_a_mock_of_the_http_library_is_understood(name: str):
+    """Whoever tests with a mock transport of httpx or httpx2 gets its answer."""
+    library = pytest.importorskip(name)
+    answer = {"information": [{"state": "send", "id_sms": "7"}]}
+    mock = library.MockTransport(lambda _request: library.Response(200, json=answer))
+    async with library.AsyncClient(transport=mock) as http_client:
+        async with WebcomClient(token="dummy", base_url="http://127.0.0.1", http_client=http_client) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, "7") == (result.outcome, result.id_sms)
+
+
 def test_two_ways_to_post_are_refused():
     """A transport and an HTTP client together are a contradiction."""
     with pytest.raises(ConfigurationError, match="not both"):

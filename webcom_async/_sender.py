@@ -118,6 +118,11 @@ class Sender:
                 return  # nobody listens any more; `close` is on its way
             except Exception as exc:  # noqa: BLE001 - the reader raises it, bare
                 self._halt(exc)
+            except anyio.get_cancelled_exc_class():
+                if anyio.current_effective_deadline() == -math.inf:
+                    raise
+                # Nobody has cancelled us. Let out, it would cancel the reader, at any time and for no reason.
+                self._halt(UsageError("the source, or the transport, raised a cancellation of its own"))
 
     async def _next(self) -> Batch | None:
         """Take the next batch, or None at the end. After a halt nothing more is pulled from the source."""
@@ -137,11 +142,6 @@ class Sender:
                 await self._source.fill(self._waiting, self._line.options.largest_batch)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
-        except anyio.get_cancelled_exc_class():
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            # Nobody has cancelled us: the source let out a cancellation of something of its own.
-            self._halt(UsageError("the source of recipients raised a cancellation of its own"))
         finally:
             self._tally.taken += len(self._waiting) - held
             self._tally.exhausted = self._source.exhausted
