@@ -99,6 +99,13 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST, default=False)
+def reliability(session: nox.Session) -> None:
+    """The proof of the promises, as a table; `-- --long` for the long run."""
+    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.run("python", "-m", "tests.reliability", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
 def bench(session: nox.Session) -> None:
     """The benchmarks; figures are compared within one run only."""
     session.install("-e", ".[cli]")

@@ -214,19 +214,30 @@ def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
     assert [True] * 10 + [False] * 5 == [dead.spend() for _ in range(15)]
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize(
-    "fault", [Fault(status=503), Fault(close=True), Fault(body=b"<html>"), Fault(body=b'{"information":[]}')]
+    "fault",
+    [
+        Fault(status=503),
+        Fault(status=429),
+        Fault(status=503, headers={"retry-after": "1"}),
+        Fault(close=True),
+        Fault(body=b"<html>"),
+        Fault(body=b'{"information":[]}'),
+    ],
+    ids=["500", "429", "retry-after", "closed", "html", "no entries"],
 )
 async def test_a_dead_gateway_costs_a_bounded_number_of_requests(
-    connect: Connect, webcom_gateway: Gateway, fault: Fault
+    connect: Connect, webcom_gateway: Gateway, fault: Fault, batch_size: int
 ):
     """A campaign of thousands of batches ends when its quota is spent, with the rest not sent and a reason."""
     webcom_gateway.faults.sometimes(1.0, fault)
-    async with connect(webcom_gateway, batch_size=2, in_flight=4, retry_quota=20) as client:
+    async with connect(webcom_gateway, batch_size=batch_size, in_flight=4, retry_quota=20) as client:
         with pytest.raises(QuotaExhausted, match="The last failure") as caught:
             await client.send_all(phones(10_000), **SALE)
 
-    assert webcom_gateway.requests <= 20 + 4 + 4
+    # At least one token for each batch that fails, and the first requests of those that were under way at the end.
+    assert webcom_gateway.requests <= 2 * 20 + 4
     assert caught.value.report is not None
     assert caught.value.report.accepted == 0
     assert not caught.value.report.complete

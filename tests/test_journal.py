@@ -612,9 +612,9 @@ def run_until_killed(path: Path, number: int) -> None:
     with opened(path) as journal:
         while True:
             journal.reserve(numbered(number))
-            print("reserved", number, flush=True)  # noqa: T201
+            print("reserved", number, flush=True)
             journal.settle(answers(numbered(number)))
-            print("settled", number, flush=True)  # noqa: T201
+            print("settled", number, flush=True)
             number += 1
 
 
@@ -982,9 +982,9 @@ def main(command: str = "store", *arguments: str) -> None:
     elif command == "open":
         try:
             opened(Path(arguments[0])).close()
-            print("opened")  # noqa: T201
+            print("opened")
         except JournalError:
-            print("refused")  # noqa: T201
+            print("refused")
     else:
         stored_history(STORED / f"version-{len(MIGRATIONS)}.db")
 

@@ -115,6 +115,19 @@ async def test_leaving_early_and_running_again_reaches_everyone_once(
     assert 0 == webcom_gateway.ledger.repeats
 
 
+async def test_who_is_settled_stays_so_when_the_next_run_is_left(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """A second run that is left before it comes to somebody claims what the first one knew."""
+    await run(connect, webcom_gateway, journal, count=60)
+    async with connect(webcom_gateway, batch_size=20, batch_bytes=400) as client:
+        async with client.stream(phones(60), journal=journal, **SALE) as results:
+            await anext(results)
+
+    assert results.unread
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results.unread}
+
+
 async def test_cancellation_at_every_step_leaves_a_journal_that_resumes(connect: Connect, tmp_path: Path):
     """Cancelled after 0, 1, 2, … turns of the loop and run again, everyone has one SMS and the right `id_sms`."""
     for turns in range(0, 120, 3):

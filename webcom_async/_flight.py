@@ -169,6 +169,8 @@ class Flight:
         except WebcomError as exc:
             if exc.halts:
                 self.halt = exc
+            elif self._quota.spent:
+                self.halt = _quota_exhausted(exc)
             return exc
         self._quota.refund()
         self.halt = self.halt or _policy.halting(part.results)
@@ -182,7 +184,7 @@ class Flight:
             part.conclude(error)
             return
         if not self._quota.spend(2):
-            self.halt = QuotaExhausted(f"{QuotaExhausted.__doc__} The last failure: {error}")
+            self.halt = _quota_exhausted(error)
             part.conclude(error)
             return
         await self._ask_halves(part, error)
@@ -235,3 +237,7 @@ class Flight:
             with self._grace.shield():
                 return await self._line.post(part.messages, len(part.phones))
         raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")
+
+
+def _quota_exhausted(last: WebcomError) -> QuotaExhausted:
+    return QuotaExhausted(f"{QuotaExhausted.__doc__} The last failure: {last}")

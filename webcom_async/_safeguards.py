@@ -31,15 +31,20 @@ class RetryQuota:
 
     Args:
         tokens: Requests.
+
+    Attributes:
+        spent: Whether somebody has asked for more than was left.
     """
 
     def __init__(self, tokens: int) -> None:
+        self.spent: bool = False
         self._full = float(tokens)
         self._left = float(tokens)
 
     def spend(self, requests: int = 1) -> bool:
         """Take a token for each of *requests*; False, and none is taken, if there are not so many left."""
         if self._left < requests:
+            self.spent = True
             return False
         self._left -= requests
         return True

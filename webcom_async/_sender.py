@@ -87,9 +87,8 @@ class Sender:
             await self._tasks.__aexit__(None, None, None)
         finally:
             while self._waiting:
-                # Not in the journal: they were never reserved.
                 batch = self._cut()
-                self._count(batch.unusable + _unsent(batch, Reason.CANCELLED))
+                self._count(batch.unusable + await self._write_down(_unsent(batch, Reason.CANCELLED)))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
@@ -197,7 +196,11 @@ class Sender:
             self._halt(halt)
 
     async def _write_down(self, results: list[SendResult]) -> list[SendResult]:
-        """Put *results* into the journal before anybody sees them, and return what is known now."""
+        """
+        Put *results* into the journal before anybody sees them, and return what is known now.
+
+        Who was not sent to in this run may have been in an earlier one: the journal knows better then.
+        """
         if self._books is None or not results:
             return results
         with CancelScope(shield=True):

@@ -6,7 +6,7 @@ The only import of sqlite3. It may not know what the rows mean.
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -71,12 +71,12 @@ class JournalFile:
     def fetch(self, statement: str, *parameters: object) -> list[Any]:
         """Return the rows of *statement*."""
         with self._explained():
-            return self._db.execute(statement, parameters).fetchall()
+            return self._db.execute(statement, _numbered(parameters)).fetchall()
 
     def change(self, statement: str, *parameters: object) -> int:
         """Run *statement* and return how many rows it changed."""
         with self._explained():
-            return self._db.execute(statement, parameters).rowcount
+            return self._db.execute(statement, _numbered(parameters)).rowcount
 
     def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
         """
@@ -149,7 +149,7 @@ class JournalFile:
         with self._explained():
             cursor = self._db.cursor()
             cursor.row_factory = sqlite3.Row
-            return cursor.execute(statement, parameters).fetchall()
+            return cursor.execute(statement, _numbered(parameters)).fetchall()
 
     def _prepare(self) -> None:
         # First, so that the lock is taken with the first page read, and kept.
@@ -200,6 +200,11 @@ class JournalFile:
             raise self.unusable(f"{advice} ({exc})") from exc
         except (OSError, ValueError) as exc:
             raise self.unusable(f"it cannot be used: {exc}") from exc
+
+
+def _numbered(parameters: Sequence[object]) -> dict[str, object]:
+    """Return *parameters* under the names that the statements know them by: `:1`, `:2` and so on."""
+    return {str(number): value for number, value in enumerate(parameters, 1)}
 
 
 def _create(path: StrPath) -> None:

@@ -87,13 +87,13 @@ FROM pragma_application_id, pragma_user_version
 # ---------------------------------------------------------------------------- campaigns
 
 # The header of a campaign, if it was run before.
-FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE name = ?"
+FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE name = :1"
 
 # A campaign's first run.
-ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) VALUES (?, ?, ?, ?, ?)"
+ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) VALUES (:1, :2, :3, :4, :5)"
 
 # A later run. It also proves that the file can be written, before anything is sent.
-REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = ? WHERE campaign_id = ?"
+REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = :1 WHERE campaign_id = :2"
 
 # All campaigns of a file, in the order of their first runs.
 LIST_CAMPAIGNS = (
@@ -101,26 +101,26 @@ LIST_CAMPAIGNS = (
 )
 
 # Recipients per state.
-COUNT = "SELECT state, count(*) FROM recipients WHERE campaign_id = ? GROUP BY state"
+COUNT = "SELECT state, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state"
 
 # ---------------------------------------------------------------------------- a batch leaves
 
 # A message's text is stored once, however many recipients get it. Rows: digest, content.
 ADD_MESSAGES = """
 INSERT OR IGNORE INTO messages (digest, content)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:1)
 """
 
 # The numbers of a batch's messages.
-FIND_MESSAGES = "SELECT digest, message_id FROM messages WHERE digest IN (SELECT value FROM json_each(?))"
+FIND_MESSAGES = "SELECT digest, message_id FROM messages WHERE digest IN (SELECT value FROM json_each(:1))"
 
 # What is known of a batch's ids. This campaign's own rows come last, so that they win. A recipient of another
 # campaign to whom nothing was sent has not used the id up.
 FIND_RECIPIENTS = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, campaign_id, message_id
 FROM recipients
-WHERE client_id_sms IN (SELECT value FROM json_each(?2)) AND (campaign_id = ?1 OR state <> 'not_sent')
-ORDER BY campaign_id = ?1
+WHERE client_id_sms IN (SELECT value FROM json_each(:2)) AND (campaign_id = :1 OR state <> 'not_sent')
+ORDER BY campaign_id = :1
 """
 
 # Recipients are to be sent to for the first time. Rows: as for RESERVE_AGAIN, then phone and message.
@@ -129,8 +129,8 @@ INSERT INTO recipients
     (client_id_sms, validity_period, time_send, number_sms, phone, message_id, campaign_id, reserved_at, state)
 SELECT
     json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), ?1, ?2, 'reserved'
-FROM json_each(?3)
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), :1, :2, 'reserved'
+FROM json_each(:3)
 """
 
 # Recipients are to be asked for again. Only one who was not sent to is as good as new; of the others nobody knows,
@@ -140,17 +140,17 @@ UPDATE recipients
 SET validity_period = json_extract(value, '$[1]'),
     time_send = json_extract(value, '$[2]'),
     number_sms = json_extract(value, '$[3]'),
-    reserved_at = ?2,
+    reserved_at = :2,
     reason = CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END,
     state = CASE state WHEN 'not_sent' THEN 'reserved' ELSE 'unknown' END
-FROM json_each(?3)
-WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = ?1
+FROM json_each(:3)
+WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 """
 
 # ---------------------------------------------------------------------------- its answer comes
 
 # Who has been answered with these `id_sms`, in any campaign: the gateway's numbers are its own.
-FIND_OWNERS = "SELECT id_sms, client_id_sms FROM recipients WHERE id_sms IN (SELECT value FROM json_each(?))"
+FIND_OWNERS = "SELECT id_sms, client_id_sms FROM recipients WHERE id_sms IN (SELECT value FROM json_each(:1))"
 
 # What became of recipients. Accepted is final; "not sent" says nothing about an earlier request.
 # Rows: client_id_sms, phone, state, id_sms, reason, error, attempts.
@@ -161,9 +161,9 @@ SET state = json_extract(value, '$[2]'),
     reason = json_extract(value, '$[4]'),
     error = json_extract(value, '$[5]'),
     attempts = json_extract(value, '$[6]'),
-    settled_at = ?2
-FROM json_each(?3)
-WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = ?1
+    settled_at = :2
+FROM json_each(:3)
+WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
     AND phone = json_extract(value, '$[1]') AND state <> 'accepted'
     AND (state <> 'unknown' OR json_extract(value, '$[2]') <> 'not_sent')
 """
@@ -174,16 +174,16 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = ?1
 PAGE_OF_RESULTS = """
 SELECT recipient_id, client_id_sms, phone, state, id_sms, reason, error, attempts
 FROM recipients
-WHERE recipient_id > ? AND campaign_id = ? AND state IN (SELECT value FROM json_each(?))
-ORDER BY recipient_id LIMIT ?
+WHERE recipient_id > :1 AND campaign_id = :2 AND state IN (SELECT value FROM json_each(:3))
+ORDER BY recipient_id LIMIT :4
 """
 
 # The recipients of whom nobody knows, with what it takes to ask again.
 PAGE_OF_UNSETTLED = """
 SELECT recipient_id, content, phone, client_id_sms, validity_period, time_send, number_sms
 FROM recipients JOIN messages USING (message_id)
-WHERE recipient_id > ? AND campaign_id = ? AND state IN ('reserved', 'unknown')
-ORDER BY recipient_id LIMIT ?
+WHERE recipient_id > :1 AND campaign_id = :2 AND state IN ('reserved', 'unknown')
+ORDER BY recipient_id LIMIT :3
 """
 
 # Everything; of all campaigns, if the second parameter is NULL.
@@ -191,13 +191,13 @@ PAGE_OF_EXPORT = """
 SELECT recipient_id, name AS campaign, client_id_sms, phone, content AS message, validity_period, time_send,
     number_sms, state, id_sms, reason, error, attempts, reserved_at, settled_at
 FROM recipients JOIN campaigns USING (campaign_id) JOIN messages USING (message_id)
-WHERE recipient_id > ? AND campaign_id = coalesce(?, campaign_id)
-ORDER BY recipient_id LIMIT ?
+WHERE recipient_id > :1 AND campaign_id = coalesce(:2, campaign_id)
+ORDER BY recipient_id LIMIT :3
 """
 
 # ---------------------------------------------------------------------------- a campaign goes
 
 # First its recipients, then its header, then the messages that nobody else got.
-PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = ?"
-PURGE_CAMPAIGN = "DELETE FROM campaigns WHERE campaign_id = ?"
+PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = :1"
+PURGE_CAMPAIGN = "DELETE FROM campaigns WHERE campaign_id = :1"
 PURGE_MESSAGES = "DELETE FROM messages WHERE message_id NOT IN (SELECT message_id FROM recipients)"

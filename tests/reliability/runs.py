@@ -1,0 +1,81 @@
+"""One run of a campaign, and everything that is claimed in it."""
+
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from tests.builders import still_clock
+from webcom_async import Campaign, SendResult, WebcomClient, WebcomError
+from webcom_async.emulator import Gateway, GatewayTransport
+
+__all__ = ["SALE", "Run", "cancelled_after", "client_of"]
+
+SALE = {"text": "Sale!", "sender": "ACME", "campaign": "spring"}
+
+
+def client_of(gateway: Gateway, **options: Any) -> WebcomClient:
+    """Return a client of *gateway*, in this process, that never waits between attempts."""
+    chance = random.Random(gateway.requests)
+    options = {"token": gateway.token, "base_url": "http://127.0.0.1", "grace": 0.05} | options
+    return WebcomClient(transport=GatewayTransport(gateway), clock=still_clock(random=chance.random), **options)
+
+
+class Run:
+    """
+    One run of a campaign.
+
+    Attributes:
+        asked: The phones that were taken from the source.
+        results: What is claimed of them, read or left unread.
+        error: What ended it early; None if nothing did.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.results: list[SendResult] = []
+        self.error: WebcomError | None = None
+
+    async def send(
+        self,
+        client: WebcomClient,
+        phones: Iterable[str],
+        *,
+        journal: Path | None = None,
+        leave_after: int | None = None,
+    ) -> "Run":
+        """Send to *phones*, and leave the stream after so many results, if that is given."""
+        return await self.read(client.stream(self._noted(phones), journal=journal, **SALE), leave_after)
+
+    async def read(self, campaign: Campaign, leave_after: int | None = None) -> "Run":
+        """Read what *campaign* yields."""
+        results = None
+        read: list[SendResult] = []
+        try:
+            async with campaign as results:
+                while leave_after is None or len(read) < leave_after:
+                    read.append(await anext(results))
+        except StopAsyncIteration:
+            pass
+        except WebcomError as exc:
+            self.error = exc
+        finally:
+            self.results += read
+            if results is not None:
+                self.results += results.unread
+        return self
+
+    def _noted(self, phones: Iterable[str]) -> Iterator[str]:
+        for phone in phones:
+            self.asked.append(phone)
+            yield phone
+
+
+async def cancelled_after(turns: int, scope: anyio.CancelScope) -> None:
+    """Cancel *scope* after so many turns of the event loop."""
+    for _ in range(turns):
+        await checkpoint()
+    scope.cancel()

@@ -1,0 +1,62 @@
+"""How much of everything is measured."""
+
+import msgspec
+
+__all__ = ["DEFAULT", "LONG", "SCALES", "TINY", "Scale"]
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much is measured.
+
+    Attributes:
+        seeds: Runs per kind of fault, per moment and per event loop.
+        storms: Random sequences of runs.
+        kills: Processes killed.
+        copies: Journals cut.
+        step: Turns of the event loop from one cancellation to the next, where there is a journal or a socket.
+        last_step: The turn at which to stop; None for when a run gets through.
+        answers: Malformed answers.
+        batches: Batches in a campaign whose requests are counted.
+        refusals: Campaigns per kind of refusal of the account.
+        recipients: Recipients of the campaign whose memory is measured.
+    """
+
+    seeds: int
+    storms: int
+    kills: int
+    copies: int
+    step: int
+    last_step: int | None = None
+    answers: int
+    batches: int
+    refusals: int
+    recipients: int
+
+
+TINY: Scale = Scale(
+    seeds=1, storms=4, kills=2, copies=6, step=40, last_step=80, answers=500, batches=40, refusals=2, recipients=2_000
+)
+DEFAULT: Scale = Scale(
+    seeds=20,
+    storms=400,
+    kills=400,
+    copies=300,
+    step=6,
+    answers=100_000,
+    batches=2_000,
+    refusals=20,
+    recipients=200_000,
+)
+LONG: Scale = Scale(
+    seeds=200,
+    storms=3_000,
+    kills=1_000,
+    copies=3_000,
+    step=1,
+    answers=1_000_000,
+    batches=20_000,
+    refusals=200,
+    recipients=1_000_000,
+)
+SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
