@@ -337,3 +337,31 @@ async def test_killed_again_and_again_a_campaign_reaches_everyone_once(connect_t
     assert {sms.phone: sms.id_sms for sms in gateway.ledger.sent} == {p: r.id_sms for p, r in final.items()}
     for phone, outcome, id_sms in (line.split() for line in printed if line.endswith("\n")):
         assert ("accepted", final[phone].id_sms) == (outcome, id_sms)
+
+
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.socket
+async def test_a_disk_that_fills_up_stops_the_campaign_and_the_next_run_ends_it(connect_to: Connect, journal: Path):
+    """When the journal cannot be written nothing more is offered; with room again everyone is reached, once."""
+    pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
+    from webcom_async.emulator import serve  # noqa: PLC0415 - an extra
+
+    gateway = Gateway()
+    with serve(gateway) as url:
+        command = [sys.executable, "-c", FULL_DISK + KILLED, "200000", url, str(journal), "20000"]
+        done = await anyio.run_process(command, check=False)
+        offered_then = len(gateway.ledger)
+        async with connect_to(url, batch_size=500) as client:
+            report = await client.send_all(phones(20_000), journal=journal, **SALE)
+
+    accepted = done.stdout.decode().count(" accepted ")
+    assert b"JournalError" in done.stderr
+    assert accepted <= offered_then <= accepted + 4 * 7
+    assert 0 < offered_then < 20_000
+    assert 20_000 == report.accepted == len(gateway.ledger)
+    assert not gateway.ledger.billed_twice()

@@ -6,9 +6,10 @@ The one place that decides. Pure functions on values; `_retry` waits, `_sender` 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,11 +45,6 @@ __all__ = [
     "worth_retrying",
 ]
 
-_REDIRECTS = range(300, 400)
-_WRONG_URL = frozenset({401, 403, 404, 405, 410, 415})
-_TOO_LARGE = 413
-_COME_BACK_LATER = frozenset({408, 425, 429})
-_FAILING = range(500, 600)
 
 _HALTING: dict[Reason, type[GatewayError]] = {
     Reason.BAD_LOGIN: AuthenticationError,
@@ -82,11 +78,11 @@ def judge(
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
-        raise _by_status(reply, "", options, now) or exc from None
+        raise _by_status(_Answer(reply, "", options, now)) or exc from None
     reason = classify(error)
     alone = len(phones) == 1
     if reason is Reason.OTHER:
-        raise _by_status(reply, error, options, now) or _by_sentence(error, reason, alone=alone)
+        raise _by_status(_Answer(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
     if alone and refusal(reason).scope in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
@@ -183,26 +179,62 @@ def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
     return refused
 
 
-def _by_status(reply: Reply, error: str, options: Options, now: datetime) -> WebcomError | None:
+class _Answer(NamedTuple):
+    """An answer whose body settles nobody, and what it takes to say what its status means."""
+
+    reply: Reply
+    error: str
+    options: Options
+    now: datetime
+
+
+def _redirected(answer: _Answer) -> WebcomError:
+    target = answer.reply.headers.get("location", "nowhere")
+    return RedirectRefused(
+        f"the gateway redirects {answer.options.url} to {target!r}; it is not followed, "
+        "because the body holds your credentials. If you trust it, set base_url or path to it"
+    )
+
+
+def _wrong_url(answer: _Answer) -> WebcomError:
+    # Without the body, which may quote the request, and with it the credentials.
+    return ConfigurationError(
+        f"{answer.options.url} answered {answer.reply.status} {answer.error}: check base_url and path"
+    )
+
+
+def _too_large(_answer: _Answer) -> WebcomError:
+    return RequestTooLarge()
+
+
+def _busy(answer: _Answer) -> WebcomError:
+    wait = _retry_after(answer.reply.headers.get("retry-after"), answer.now)
+    busy = GatewayBusy(f"the gateway answered {answer.reply.status}", error=answer.error, retry_after=wait)
+    busy.halts = wait is not None and wait > answer.options.retry_after_max
+    return busy
+
+
+def _failing(answer: _Answer) -> WebcomError:
+    failing = _busy(answer)
+    if "retry-after" not in answer.reply.headers:
+        failing.split = Split.IF_A_HALF_SUCCEEDS
+    return failing
+
+
+# What a status means when the body says nothing. What follows from a meaning stands on the error itself: `knowledge`,
+# `transient`, `halts` and `split`.
+_BY_STATUS: tuple[tuple[Container[int], Callable[[_Answer], WebcomError]], ...] = (
+    (range(300, 400), _redirected),
+    (frozenset({401, 403, 404, 405, 410, 415}), _wrong_url),
+    (frozenset({413}), _too_large),
+    (frozenset({408, 425, 429}), _busy),
+    (range(500, 600), _failing),
+)
+
+
+def _by_status(answer: _Answer) -> WebcomError | None:
     """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
-    if reply.status in _REDIRECTS:
-        return RedirectRefused(
-            f"the gateway redirects {options.url} to {reply.headers.get('location', 'nowhere')!r}; it is not followed, "
-            "because the body holds your credentials. If you trust it, set base_url or path to it"
-        )
-    if reply.status in _WRONG_URL:
-        # Without the body, which may quote the request, and with it the credentials.
-        return ConfigurationError(f"{options.url} answered {reply.status} {error}: check base_url and path")
-    if reply.status == _TOO_LARGE:
-        return RequestTooLarge()
-    if reply.status in _COME_BACK_LATER or reply.status in _FAILING:
-        wait = _retry_after(reply.headers.get("retry-after"), now)
-        busy = GatewayBusy(f"the gateway answered {reply.status}", error=error, retry_after=wait)
-        busy.halts = wait is not None and wait > options.retry_after_max
-        if reply.status in _FAILING and wait is None:
-            busy.split = Split.IF_A_HALF_SUCCEEDS
-        return busy
-    return None
+    return next((meaning(answer) for statuses, meaning in _BY_STATUS if answer.reply.status in statuses), None)
 
 
 def _retry_after(value: str | None, now: datetime) -> float | None:

@@ -112,7 +112,20 @@ def _server(gateway: Gateway) -> uvicorn.Server:
         log_config=None,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return _AbruptServer(config, connections)
+
+
+class _AbruptServer(uvicorn.Server):
+    """A server that does not wait for requests under way when it stops: from Python 3.12 on, asyncio would."""
+
+    def __init__(self, config: uvicorn.Config, connections: dict[tuple[str, int], asyncio.Transport]) -> None:
+        super().__init__(config)
+        self._open_connections = connections
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self._open_connections.values()):
+            connection.abort()
+        await super().shutdown(sockets)
 
 
 def _protocol(connections: dict[tuple[str, int], asyncio.Transport]) -> type[H11Protocol]:
