@@ -403,6 +403,18 @@ async def test_a_callers_own_client_is_left_open(library: Any):
     assert Outcome.ACCEPTED is result.outcome
 
 
+async def test_a_request_that_the_transport_repeats_is_counted(connect_to: Connect):
+    """The report's requests are those that the gateway sees, also where a kept connection was closed on the way."""
+    gateway = Gateway()
+    gateway.faults.script(Fault(), Fault(close=True, processed=True))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, in_flight=1, batch_size=5) as client:
+            report = await client.send_all(phones(20), **CODE)
+
+    assert (20, 5, 1) == (report.accepted, report.requests, report.retries)
+    assert gateway.requests == report.requests
+
+
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 async def test_a_mock_of_the_http_library_is_understood(name: str):
     """Whoever tests with a mock transport of httpx or httpx2 gets its answer."""

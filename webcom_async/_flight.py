@@ -217,6 +217,7 @@ class Flight:
                 reply = await self._post(part)
                 if reply.repeated:
                     before = Knowledge.IN_QUESTION
+                    self._tally.count_repetition()
                 results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
                 line.learn(sent_in, None)
                 return _policy.in_doubt(results) if before is Knowledge.IN_QUESTION else results

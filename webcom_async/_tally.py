@@ -50,6 +50,11 @@ class Tally:
         finally:
             self.in_flight -= 1
 
+    def count_repetition(self) -> None:
+        """Count a request that the transport made once more, because a kept connection was closed."""
+        self.requests += 1
+        self.retries += 1
+
     def settle(self, results: Sequence[SendResult], now: float) -> None:
         """Count *results*."""
         self._last = now
