@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -30,6 +31,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with_client = [item for item in items if {"connect", "connect_to", "http"} & set(getattr(item, "fixturenames", ()))]
     config.hook.pytest_deselected(items=[item for item in items if item not in with_client])
     items[:] = with_client
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the emulator on a socket where its server, an extra, is not installed."""
+    if item.get_closest_marker("socket") and find_spec("uvicorn") is None:
+        pytest.skip("the emulator on a socket is an extra")
 
 
 @pytest.fixture
