@@ -381,6 +381,14 @@ def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
     assert None is halting(results)
 
 
+@pytest.mark.parametrize("failure", [RequestRefused("no"), RequestTooLarge("no")])
+def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomError):
+    """A refusal of several names none of them: whoever is not asked alone was not sent to."""
+    outcomes = [conclude(failure, Knowledge.REFUSED, wire_phones(count), 1)[0].outcome for count in (1, 2)]
+
+    assert [Outcome.REJECTED, Outcome.NOT_SENT] == outcomes
+
+
 @pytest.mark.parametrize(
     ("failure", "knowledge", "outcome", "reason"),
     [
@@ -390,7 +398,7 @@ def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
         (ReplyTimeout("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.TIMEOUT),
         (ReplyError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_REPLY),
         (GatewayBusy("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BUSY),
-        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.REFUSED, Outcome.REJECTED, Reason.NO_TEXT),
+        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.NO_TEXT),
         (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.NO_TEXT),
         (AuthenticationError("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.BAD_LOGIN),
         (AuthenticationError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_LOGIN),

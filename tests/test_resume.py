@@ -128,6 +128,53 @@ async def test_who_is_settled_stays_so_when_the_next_run_is_left(
     assert {Outcome.ACCEPTED} == {result.outcome for result in results.unread}
 
 
+async def test_whoever_was_not_asked_alone_is_not_rejected(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A halving that is cut short leaves the others not sent, and the next run reaches them."""
+    webcom_gateway.accounts[0].balance = 0
+    webcom_gateway.faults.script(Fault(status=400, body=b'{"error":"Incorrect JSON document format"}'))
+    with pytest.raises(OutOfBalance) as caught:
+        await run(connect, webcom_gateway, journal, count=4, batch_size=4, in_flight=1)
+    webcom_gateway.accounts[0].balance = None
+    results = await run(connect, webcom_gateway, journal, count=4, batch_size=4)
+
+    assert caught.value.report is not None
+    assert (4, 0) == (caught.value.report.not_sent, caught.value.report.rejected)
+    assert [Outcome.ACCEPTED] * 4 == [result.outcome for result in results]
+
+
+@pytest.mark.parametrize("refusal", [Fault(status=413), Fault(status=400, body=b'{"error":"strange"}')])
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_refused_request_does_not_settle_what_an_earlier_run_left_unknown(
+    connect: Connect, webcom_gateway: Gateway, journal: Path, refusal: Fault, *, alone: bool
+):
+    """Who may have been sent to stays unknown until the gateway gives the first `id_sms`."""
+    webcom_gateway.faults.script(Fault(close=True, processed=True))
+    await run(connect, webcom_gateway, journal, count=1, attempts=1)
+    webcom_gateway.faults.script(refusal)
+    async with connect(webcom_gateway) as client:
+        again = (
+            client.reconcile(journal, campaign="spring") if alone else client.stream(phones(1), journal=journal, **SALE)
+        )
+        async with again as results:
+            [doubtful] = [result async for result in results]
+    [final] = await run(connect, webcom_gateway, journal, count=1)
+
+    assert (Outcome.UNKNOWN, Outcome.ACCEPTED) == (doubtful.outcome, final.outcome)
+    assert [final.id_sms] == [sms.id_sms for sms in webcom_gateway.ledger.sent]
+
+
+async def test_a_stopped_sender_does_not_hide_who_has_an_sms(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Whom an earlier run has reached is reported so, also when their message is not sent to anybody any more."""
+    await run(connect, webcom_gateway, journal, count=2, in_flight=1, batch_size=2)
+    webcom_gateway.accounts[0].senders = set()
+    people = [*list(phones(4))[2:], *phones(2)]
+    async with connect(webcom_gateway, in_flight=1, batch_size=2) as client:
+        async with client.stream(people, journal=journal, **SALE) as results:
+            seen = {result.phone: result.outcome async for result in results}
+
+    assert [Outcome.ACCEPTED] * 2 + [Outcome.REJECTED] * 2 == [seen[phone] for phone in phones(4)]
+
+
 async def test_cancellation_at_every_step_leaves_a_journal_that_resumes(connect: Connect, tmp_path: Path):
     """Cancelled after 0, 1, 2, … turns of the loop and run again, everyone has one SMS and the right `id_sms`."""
     for turns in range(0, 120, 3):

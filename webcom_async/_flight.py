@@ -119,6 +119,7 @@ class Flight:
         batch: What to send.
         tally: Where requests are counted.
         quota: What may be spent on asking again.
+        knowledge: What earlier runs have left behind, at worst.
         grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
             cancelled.
 
@@ -134,6 +135,8 @@ class Flight:
         tally: Tally,
         quota: RetryQuota,
         grace: Grace | None = None,
+        *,
+        knowledge: Knowledge = Knowledge.NOT_REACHED,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -142,7 +145,7 @@ class Flight:
         self._tally = tally
         self._quota = quota
         self._grace = grace
-        self._parts = [Part(batch.addressed, 0, Knowledge.NOT_REACHED)]
+        self._parts = [Part(batch.addressed, 0, knowledge)]
 
     async def run(self) -> list[SendResult]:
         """
@@ -196,9 +199,11 @@ class Flight:
         # As long as no half succeeds, the gateway may be out, and more requests would not help.
         probing = error.split is Split.IF_A_HALF_SUCCEEDS
         attempts = 1 if probing else self._line.options.attempts
-        met = [await self._ask(half, attempts) if self.halt is None else error for half in halves]
-        for half, failure in zip(halves, met, strict=True):
-            if failure is not None and probing and all(met):
+        # A half that is not asked any more stays open: what its whole has met says nothing about it alone.
+        asked = [(half, await self._ask(half, attempts)) for half in halves if self.halt is None]
+        none_succeeds = all(failure is not None for _, failure in asked)
+        for half, failure in asked:
+            if failure is not None and probing and none_succeeds:
                 half.conclude(failure)
             elif failure is not None:
                 await self._narrow(half, failure)

@@ -149,7 +149,7 @@ def conclude(error: WebcomError, knowledge: Knowledge, phones: Sequence[WirePhon
     """
     if knowledge is Knowledge.IN_QUESTION:
         outcome = Outcome.UNKNOWN
-    elif isinstance(error, RequestRefused) or (isinstance(error, RequestTooLarge) and len(phones) == 1):
+    elif isinstance(error, RequestRefused | RequestTooLarge) and len(phones) == 1:
         outcome = Outcome.REJECTED
     else:
         outcome = Outcome.NOT_SENT

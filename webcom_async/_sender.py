@@ -27,7 +27,8 @@ from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
-from webcom_async.errors import IdCollision, JournalError, UsageError
+from webcom_async.errors import IdCollision, JournalError, Knowledge, UsageError
+from webcom_async.journal import Reserved
 from webcom_async.models import SendResult
 
 __all__ = ["Sender"]
@@ -151,14 +152,19 @@ class Sender:
     async def _deliver(self, batch: Batch) -> list[SendResult]:
         """Send *batch* and count what became of it, whatever happens on the way."""
         ids = batch.client_ids
-        known = batch.unusable + self._hold_back(batch)
+        known = list(batch.unusable)
+        held_back: list[SendResult] = []
         flight: Flight | None = None
         fresh: list[SendResult] | None = None
         try:
             with self._interruptible():
-                known += await self._reserve(batch)
+                reserved = await self._reserve(batch)
+                known += reserved.settled + reserved.refused
+                held_back = self._hold_back(batch)
                 if batch.addressed and self.failure is None:
-                    flight = Flight(self._line, batch, self._tally, self._quota, self._grace)
+                    # One of whom an earlier run knows nothing puts the whole batch in doubt, until it is told apart.
+                    doubt = Knowledge.IN_QUESTION if reserved.doubtful else Knowledge.NOT_REACHED
+                    flight = Flight(self._line, batch, self._tally, self._quota, self._grace, knowledge=doubt)
                     fresh = await flight.run()
         except Exception as exc:
             self._halt(exc)
@@ -168,23 +174,24 @@ class Sender:
                 reason = Reason.CANCELLED if self.failure is None else Reason.HALTED
                 fresh = _unsent(batch, reason) if flight is None else flight.unfinished(reason)
             fresh = await self._write_down(fresh)
-            results = self._count(known + fresh)
+            results = self._count(known + await self._write_down(held_back) + fresh)
             self._line.under_way.difference_update(ids)
         if flight is not None:
             self._learn(flight, batch, fresh)
         return results
 
-    async def _reserve(self, batch: Batch) -> list[SendResult]:
-        """Write down who is about to be sent to; take out of *batch*, and return, those who are not."""
+    async def _reserve(self, batch: Batch) -> Reserved:
+        """Write down who is about to be sent to, and take out of *batch* those who are not."""
+        everyone = Reserved(batch.addressed, [], [])
         if self._books is None or self.failure is not None or not batch.addressed:
-            return []
+            return everyone
         try:
             reserved = await self._books.reserve(batch.addressed)
         except JournalError as exc:
             self._halt(exc)
-            return []
+            return everyone
         batch.addressed = reserved.addressed
-        return reserved.settled + reserved.refused
+        return reserved
 
     def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
         """Draw the conclusions from what the gateway answered, for what is still to be sent."""

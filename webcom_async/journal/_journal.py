@@ -54,11 +54,13 @@ class Reserved(msgspec.Struct, frozen=True):
         addressed: What is to be sent now, grouped and ordered as it was given.
         settled: What is known from before: not sent again.
         refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
+        doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
     """
 
     addressed: list[Addressed]
     settled: list[SendResult]
     refused: list[SendResult]
+    doubtful: list[ClientIdSms] = []
 
 
 def fingerprint(message: Message | None, sender: str | None) -> str:
@@ -262,7 +264,7 @@ class _Triage:
     """
 
     def __init__(self, campaign: int, known: dict[str, _Row]) -> None:
-        self.reserved = Reserved([], [], [])
+        self.reserved = Reserved([], [], [], [])
         self.new: list[tuple[object, ...]] = []
         self.again: list[tuple[object, ...]] = []
         self._campaign = campaign
@@ -289,6 +291,8 @@ class _Triage:
             return False
         else:
             self.again.append(columns)
+            if row.result.outcome is Outcome.UNKNOWN:
+                self.reserved.doubtful.append(to.client_id_sms)
         return True
 
 
