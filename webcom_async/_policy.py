@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from webcom_async._reasons import Reason, Scope, classify, refusal
+from webcom_async._reasons import Reason, Scope, classify, scope_of
 from webcom_async._wire import RefusedRequest, Reply, WirePhone, decode_send
 from webcom_async.errors import (
     AccountLocked,
@@ -83,7 +83,7 @@ def judge(
     alone = len(phones) == 1
     if reason is Reason.OTHER:
         raise _by_status(_Answer(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
-    if alone and refusal(reason).scope in (Scope.RECIPIENT, Scope.MESSAGE):
+    if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
         return [SendResult(phone.client_id_sms, phone.phone, Outcome.REJECTED, None, reason, error, attempts)]

@@ -13,7 +13,7 @@ written against this gateway compares letter for letter).
 import enum
 from typing import NamedTuple
 
-__all__ = ["Language", "Reason", "Refusal", "Scope", "classify", "refusal"]
+__all__ = ["Language", "Reason", "Refusal", "Scope", "classify", "refusal", "scope_of"]
 
 
 class Reason(enum.Enum):
@@ -258,6 +258,12 @@ def refusal(reason: Reason) -> Refusal:
         KeyError: The gateway has no sentence for it.
     """
     return _BY_REASON[reason]
+
+
+def scope_of(reason: Reason) -> Scope | None:
+    """Return how far a refusal for *reason* reaches; None if the gateway has no sentence for it."""
+    row = _BY_REASON.get(reason)
+    return None if row is None else row.scope
 
 
 def classify(text: str) -> Reason:

@@ -6,7 +6,7 @@ Pure: each safeguard is shown what happened and answers what it thinks of it. No
 
 from collections.abc import Sequence
 
-from webcom_async._reasons import Reason, Scope, refusal
+from webcom_async._reasons import Reason, Scope, scope_of
 from webcom_async._wire import Addressed
 from webcom_async.errors import SystematicRefusal, WebcomError
 from webcom_async.models import Channel, Message, Outcome, SendResult
@@ -88,7 +88,7 @@ class StoppedMessages:
         for message, phones in addressed:
             for _ in phones:
                 result = next(answers)
-                if result.outcome is Outcome.REJECTED and refusal_scope(result.reason) is Scope.MESSAGE:
+                if result.outcome is Outcome.REJECTED and scope_of(result.reason) is Scope.MESSAGE:
                     self._remember(message, result)
 
     def against(self, message: Message) -> SendResult | None:
@@ -100,11 +100,3 @@ class StoppedMessages:
             self._senders[message.type_send_1, message.sender] = result
         elif len(self._messages) < _REMEMBERED:
             self._messages[message] = result
-
-
-def refusal_scope(reason: Reason) -> Scope | None:
-    """Return how far a refusal for *reason* reaches; None if the gateway has no sentence for it."""
-    try:
-        return refusal(reason).scope
-    except KeyError:
-        return None

@@ -173,8 +173,9 @@ class Sender:
             if fresh is None:
                 reason = Reason.CANCELLED if self.failure is None else Reason.HALTED
                 fresh = _unsent(batch, reason) if flight is None else flight.unfinished(reason)
-            fresh = await self._write_down(fresh)
-            results = self._count(known + await self._write_down(held_back) + fresh)
+            settled = await self._write_down(held_back + fresh)
+            fresh = settled[len(held_back) :]
+            results = self._count(known + settled)
             self._line.under_way.difference_update(ids)
         if flight is not None:
             self._learn(flight, batch, fresh)

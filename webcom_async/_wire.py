@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
-from webcom_async._reasons import Reason, Scope, classify, refusal
+from webcom_async._reasons import Reason, Scope, classify, scope_of
 from webcom_async.credentials import Credentials
 from webcom_async.errors import InputError, PairingError, ReplyError
 from webcom_async.models import Message, Outcome, SendResult
@@ -307,6 +307,6 @@ def _refused_outcome(reason: Reason, *, has_id: bool) -> Outcome:
         return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
     if reason in _TAKEN_ANYWAY:
         return Outcome.UNKNOWN
-    if reason is not Reason.OTHER and refusal(reason).scope is Scope.CAMPAIGN:
+    if scope_of(reason) is Scope.CAMPAIGN:
         return Outcome.NOT_SENT
     return Outcome.REJECTED

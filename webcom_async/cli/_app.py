@@ -20,7 +20,7 @@ from webcom_async.cli._display import report_json, show_error, show_json, show_r
 from webcom_async.cli._emulate import Settings, emulate
 from webcom_async.cli._exit_codes import ExitCode, of_report, of_signal
 from webcom_async.cli._recipients_file import RecipientsFile, results_file
-from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
 from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials
@@ -205,11 +205,5 @@ def _conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
         show_json(report_json(ended.report))
     else:
         show_report(ended.report, "Report")
-    if ended.error is not None:
-        show_error(str(ended.error))
-        return ExitCode.ENDED_EARLY
-    if ended.stopped is not None:
-        stopped = of_signal(ended.stopped)
-        show_error(f"{stopped.name.lower()}; {way_on}")
-        return stopped
-    return of_report(ended.report)
+    early = early_end(ended, way_on)
+    return of_report(ended.report) if early is None else early

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from webcom_async.cli._display import report_json, show_error, show_json, show_report
+from webcom_async.cli._display import report_json, show_json, show_report
 from webcom_async.cli._emulate import Child, Settings, child
-from webcom_async.cli._exit_codes import ExitCode, of_signal
-from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
 from webcom_async.client import WebcomClient
 from webcom_async.models import Message, Report
 
@@ -48,13 +48,9 @@ def run_demo(demo: Demo) -> ExitCode:
             ended = run_campaign(_plan(demo, emulator), visible=not demo.as_json)
             ledger = emulator.ledger()
     _show(demo, ended, ledger)
-    if ended.error is not None:
-        show_error(str(ended.error))
-        return ExitCode.ENDED_EARLY
-    if ended.stopped is not None:
-        stopped = of_signal(ended.stopped)
-        show_error(f"{stopped.name.lower()}; the demo begins anew when it is run again")
-        return stopped
+    early = early_end(ended, "the demo begins anew when it is run again")
+    if early is not None:
+        return early
     certain = ended.report.complete and not ended.report.unknown
     return ExitCode.ALL_ACCEPTED if certain and _agrees(ended.report, ledger) else ExitCode.NOT_ALL_ACCEPTED
 

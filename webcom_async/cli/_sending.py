@@ -9,14 +9,15 @@ from typing import NamedTuple
 import anyio
 
 from webcom_async.campaign import Campaign, Results
-from webcom_async.cli._display import ProgressLine, progress_line
+from webcom_async.cli._display import ProgressLine, progress_line, show_error
+from webcom_async.cli._exit_codes import ExitCode, of_signal
 from webcom_async.cli._recipients_file import ResultsFile
 from webcom_async.cli._signals import cut_short, listening, signal_of
 from webcom_async.client import WebcomClient
 from webcom_async.errors import WebcomError
 from webcom_async.models import Message, Recipient, Report, SendResult
 
-__all__ = ["Ended", "Plan", "run_campaign"]
+__all__ = ["Ended", "Plan", "early_end", "run_campaign"]
 
 
 class Plan(NamedTuple):
@@ -62,6 +63,18 @@ class Ended(NamedTuple):
     report: Report
     error: WebcomError | None = None
     stopped: Signals | None = None
+
+
+def early_end(ended: Ended, way_on: str) -> ExitCode | None:
+    """Say on stderr what ended a campaign early, and return its exit code; None if nothing did."""
+    if ended.error is not None:
+        show_error(str(ended.error))
+        return ExitCode.ENDED_EARLY
+    if ended.stopped is not None:
+        stopped = of_signal(ended.stopped)
+        show_error(f"{stopped.name.lower()}; {way_on}")
+        return stopped
+    return None
 
 
 def run_campaign(plan: Plan, *, visible: bool, results: ResultsFile | None = None) -> Ended:
