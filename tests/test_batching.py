@@ -26,7 +26,7 @@ def defaults(zone: tzinfo = MOSCOW, **said: object) -> CallDefaults:
     """Return a call's defaults: the vendor's first message, unless something else is said."""
     said = said or {"message": message()}
     names = ("text", "sender", "message", "validity_period", "time_send")
-    return call_defaults(*(said.get(name) for name in names), zone=zone, now=NOW)  # type: ignore[arg-type]
+    return call_defaults(*(said.get(name) for name in names), zone=zone)  # type: ignore[arg-type]
 
 
 def batcher(size: int = 500, max_bytes: int = 524_288, **said: object) -> Batcher:
@@ -162,7 +162,6 @@ def test_unusable_recipients_count_towards_the_size():
         (Recipient("79612242243", text=""), Reason.BAD_TEXT, "79612242243"),
         (Recipient("79612242243", text="\ud800"), Reason.BAD_TEXT, "79612242243"),
         (Recipient("79612242243", text=5), Reason.BAD_TEXT, "79612242243"),  # type: ignore[arg-type]
-        (Recipient("79612242243", validity_period=NOW), Reason.BAD_TIME, "79612242243"),
         (Recipient("79612242243", time_send=datetime(2031, 1, 1)), Reason.BAD_TIME, "79612242243"),  # noqa: DTZ001
         (Recipient("79612242243", validity_period="2031-01-01"), Reason.BAD_TIME, "79612242243"),  # type: ignore[arg-type]
         (Recipient("79612242243", validity_period=datetime.max.replace(tzinfo=UTC)), Reason.BAD_TIME, "79612242243"),
@@ -277,7 +276,7 @@ def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipi
 )
 def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, str]):
     """An own text keeps the call's sender, an own message is taken whole."""
-    told, _ = address(own, defaults(), IDS, NOW)
+    told, _ = address(own, defaults(), IDS)
 
     assert said == (told.sender, told.text)
 
@@ -285,14 +284,14 @@ def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, st
 def test_an_own_text_keeps_the_rest_of_the_message():
     """Only the text is replaced; the channel's fields stay."""
     call = Message(sender="ACME", text="Sale!", text_viber="Big sale!")
-    told, _ = address(Recipient("79612242243", text="Hello"), defaults(message=call), IDS, NOW)
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(message=call), IDS)
 
     assert ("Hello", "Big sale!") == (told.text, told.text_viber)
 
 
 def test_a_sender_alone_serves_recipients_with_texts():
     """A call may give the sender only, when every recipient brings a text."""
-    told, _ = address(Recipient("79612242243", text="Hello"), defaults(sender="ACME"), IDS, NOW)
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(sender="ACME"), IDS)
 
     assert ("ACME", "Hello") == (told.sender, told.text)
 
@@ -339,18 +338,34 @@ def test_half_a_character_in_any_field_is_refused(field: str):
         (datetime(2031, 1, 1), "aware"),  # noqa: DTZ001
         ("2031-01-01 12:00:00", "aware"),
         (1_900_000_000, "aware"),
-        (NOW, "is past"),
-        (NOW - timedelta(days=1), "is past"),
-        (datetime(2030, 1, 1, 14, 59, tzinfo=MOSCOW), "is past"),
         (datetime.max.replace(tzinfo=UTC), "is out of range"),
     ],
 )
 def test_a_time_that_cannot_be_meant_is_refused(field: str, moment: object, why: str):
-    """Naive, past or out of range: for a call it is an error that names the field."""
+    """Naive or out of range: for a call it is an error that names the field."""
     with pytest.raises(InputError, match=f"{field} .*{why}") as refused:
         defaults(message=message(), **{field: moment})
 
     assert Reason.BAD_TIME is refused.value.reason
+
+
+@pytest.mark.parametrize("field", ["validity_period", "time_send"])
+@pytest.mark.parametrize("moment", [NOW, NOW - timedelta(days=1), datetime(2030, 1, 1, 14, 59, tzinfo=MOSCOW)])
+@pytest.mark.parametrize("whose", ["call", "recipient"])
+def test_a_time_that_is_past_is_named(field: str, moment: datetime, whose: str):
+    """Whoever said it, in whatever zone: the error says which time is past."""
+    said = {field: moment}
+    call = defaults(message=message(), **(said if whose == "call" else {}))
+    past = call.past(NOW, Recipient("79612242243", **(said if whose == "recipient" else {})))  # type: ignore[arg-type]
+
+    assert (f"{field} {moment.isoformat()} is past", Reason.BAD_TIME) == (str(past), past and past.reason)
+
+
+def test_a_recipients_later_time_rescues_it():
+    """What a call says is past, but this recipient brings a time of its own."""
+    call = defaults(message=message(), validity_period=NOW)
+
+    assert None is call.past(NOW, Recipient("79612242243", validity_period=SOON))
 
 
 @pytest.mark.parametrize(
@@ -359,7 +374,7 @@ def test_a_time_that_cannot_be_meant_is_refused(field: str, moment: object, why:
 def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
     """The call's times apply to whoever brings none, to the second or the minute, in the configured zone."""
     call = defaults(zone, message=message(), validity_period=SOON, time_send=SOON)
-    _, phone = address(Recipient("79612242243"), call, IDS, NOW)
+    _, phone = address(Recipient("79612242243"), call, IDS)
 
     assert (second, second[:-3]) == (phone.validity_period, phone.time_send)
 
@@ -367,20 +382,20 @@ def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
 def test_a_recipients_own_time_comes_first():
     """An own time replaces the call's; nobody's time leaves the field out."""
     call = defaults(message=message(), validity_period=SOON)
-    _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS, NOW)
-    _, none = address(Recipient("79612242243"), defaults(), IDS, NOW)
+    _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS)
+    _, none = address(Recipient("79612242243"), defaults(), IDS)
 
     assert ("2030-01-01 17:00:00", None) == (own.validity_period, none.validity_period)
 
 
-def test_a_time_that_passes_during_the_campaign_makes_the_rest_unusable():
-    """What was in the future when the call was made may be past when a batch is cut; nothing is sent too late."""
+def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
+    """What was in the future when the call was made may be past when a batch is cut; the batch says who is late."""
     cutting = Batcher(defaults(message=message(), validity_period=SOON), IDS, size=1, max_bytes=10_000)
     waiting: deque[object] = deque(phones(2))
     before, after = cutting.cut(waiting, set(), NOW), cutting.cut(waiting, set(), SOON)
 
-    assert (1, 0) == (len(before.phones), len(after.phones))
-    assert [Reason.BAD_TIME] == [result.reason for result in after.unusable]
+    assert ({}, after.client_ids) == (before.late, list(after.late))
+    assert [Reason.BAD_TIME] == [error.reason for error in after.late.values()]
 
 
 @pytest.mark.parametrize(("fold", "second"), [(0, "2030-10-27 03:30:00"), (1, "2030-10-27 04:30:00")])
@@ -388,6 +403,6 @@ def test_a_time_that_passes_during_the_campaign_makes_the_rest_unusable():
 def test_the_hour_that_comes_twice_keeps_its_two_meanings(fold: int, other: int, second: str):
     """When clocks are set back, one reading means two moments, whichever of them was written before."""
     twice = [datetime(2030, 10, 27, 2, 30, tzinfo=BERLIN, fold=which) for which in (other, fold)]
-    written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS, NOW)[1] for it in twice]
+    written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS)[1] for it in twice]
 
     assert second == written[-1].validity_period

@@ -177,9 +177,25 @@ def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
     assert "webcom-async: the gateway answered: Out of SMS" == done.stderr.strip()
 
 
+def test_who_was_rejected_can_be_asked_for_again(tmp_path: Path):
+    """`--resend-rejected` offers those again whose refusal no longer holds; `other` names refusals not in the table."""
+    gateway = Gateway()
+    gateway.accounts[0].stop_list = {"79612242243"}
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--json")
+    with serve(gateway) as url:
+        first = run("send", write_phones(tmp_path), *words, gateway_url=url)
+        gateway.accounts[0].stop_list = set()
+        second = run("send", write_phones(tmp_path), *words, gateway_url=url)
+        third = run("send", write_phones(tmp_path), *words, "--resend-rejected", "stop-list", gateway_url=url)
+
+    assert (1, 1, 0) == (first.returncode, second.returncode, third.returncode)
+    assert 10 == len(gateway.ledger)
+
+
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
+        ("phone\n79612242243\n", (*SEND, "--resend-rejected", "other"), "give --journal too"),
         ("phone\n", SEND, "no recipients"),
         ("", SEND, "its first line is empty"),
         ("phone,text\n79612242243,Hi, comma\n", SEND, "line 2: 3 cells under 2 columns"),

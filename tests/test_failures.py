@@ -134,7 +134,9 @@ def test_halves_are_the_whole(count: int):
     everyone = wire_phones(count)
     middle = count // 3 + 1
     addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
-    first, second = Part(addressed, 4, Knowledge.IN_QUESTION).halves()
+    whole = Part(addressed, frozenset())
+    whole.attempts, whole.knowledge = 4, Knowledge.IN_QUESTION
+    first, second = whole.halves()
 
     assert everyone == first.phones + second.phones
     assert len(first.phones) == count // 2

@@ -384,42 +384,35 @@ def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
 @pytest.mark.parametrize("failure", [RequestRefused("no"), RequestTooLarge("no")])
 def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomError):
     """A refusal of several names none of them: whoever is not asked alone was not sent to."""
-    outcomes = [conclude(failure, Knowledge.REFUSED, wire_phones(count), 1)[0].outcome for count in (1, 2)]
+    outcomes = [conclude(failure, in_question=False, alone=alone)[0] for alone in (True, False)]
 
     assert [Outcome.REJECTED, Outcome.NOT_SENT] == outcomes
 
 
 @pytest.mark.parametrize(
-    ("failure", "knowledge", "outcome", "reason"),
+    ("failure", "in_question", "outcome"),
     [
-        (GatewayUnavailable("no"), Knowledge.NOT_REACHED, Outcome.NOT_SENT, Reason.NOT_REACHED),
-        (GatewayUnavailable("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.NOT_REACHED),
-        (ConnectionLost("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.CONNECTION_LOST),
-        (ReplyTimeout("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.TIMEOUT),
-        (ReplyError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_REPLY),
-        (GatewayBusy("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BUSY),
-        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.NO_TEXT),
-        (RequestRefused("no", reason=Reason.NO_TEXT), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.NO_TEXT),
-        (AuthenticationError("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.BAD_LOGIN),
-        (AuthenticationError("no"), Knowledge.IN_QUESTION, Outcome.UNKNOWN, Reason.BAD_LOGIN),
-        (OutOfBalance("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.OUT_OF_SMS),
-        (ConfigurationError("no"), Knowledge.REFUSED, Outcome.NOT_SENT, Reason.OTHER),
+        (GatewayUnavailable("no"), False, Outcome.NOT_SENT),
+        (GatewayUnavailable("no"), True, Outcome.UNKNOWN),
+        (ConnectionLost("no"), True, Outcome.UNKNOWN),
+        (ReplyTimeout("no"), True, Outcome.UNKNOWN),
+        (ReplyError("no"), True, Outcome.UNKNOWN),
+        (GatewayBusy("no"), True, Outcome.UNKNOWN),
+        (RequestRefused("no", reason=Reason.NO_TEXT), False, Outcome.REJECTED),
+        (RequestRefused("no", reason=Reason.NO_TEXT), True, Outcome.UNKNOWN),
+        (AuthenticationError("no"), False, Outcome.NOT_SENT),
+        (AuthenticationError("no"), True, Outcome.UNKNOWN),
+        (OutOfBalance("no"), False, Outcome.NOT_SENT),
+        (ConfigurationError("no"), False, Outcome.NOT_SENT),
     ],
 )
-def test_the_most_doubtful_attempt_decides(
-    failure: WebcomError, knowledge: Knowledge, outcome: Outcome, reason: Reason
-):
+def test_the_most_doubtful_attempt_decides(failure: WebcomError, in_question: bool, outcome: Outcome):
     """After one attempt in question nobody is claimed to be refused or not sent, whatever the last attempt met."""
-    results = conclude(failure, knowledge, wire_phones(2), 3)
-
-    assert ["101", "102"] == [each.client_id_sms for each in results]
-    assert {(outcome, reason, None, "no", 3)} == {
-        (each.outcome, each.reason, each.id_sms, each.error, each.attempts) for each in results
-    }
+    assert (outcome, "no") == conclude(failure, in_question=in_question, alone=True)
 
 
 def test_results_have_the_gateways_own_words():
     """Where the gateway said something, that is what the result shows, not our sentence around it."""
-    [each] = conclude(RequestRefused(error="No link"), Knowledge.REFUSED, wire_phones(1), 1)
+    _, words = conclude(RequestRefused(error="No link"), in_question=False, alone=True)
 
-    assert "No link" == each.error
+    assert "No link" == words

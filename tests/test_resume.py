@@ -4,14 +4,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
-from tests.builders import phones
+from tests.builders import NOW, phones, still_clock
 from tests.conftest import Connect
 from webcom_async import (
+    AccountLocked,
     IdCollision,
     InputError,
     JournalError,
@@ -20,9 +22,10 @@ from webcom_async import (
     Reason,
     Recipient,
     SendResult,
+    SystematicRefusal,
 )
 from webcom_async._wire import decode_request
-from webcom_async.emulator import Behaviour, Fault, Gateway
+from webcom_async.emulator import Behaviour, Fault, Faults, Gateway
 from webcom_async.journal import campaigns, export
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +176,120 @@ async def test_a_stopped_sender_does_not_hide_who_has_an_sms(connect: Connect, w
             seen = {result.phone: result.outcome async for result in results}
 
     assert [Outcome.ACCEPTED] * 2 + [Outcome.REJECTED] * 2 == [seen[phone] for phone in phones(4)]
+
+
+async def test_who_has_an_sms_is_told_so_after_its_time_has_passed(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """A `validity_period` that passes between two runs holds back only those who were not sent to in the first."""
+    soon = NOW + timedelta(hours=1)
+    own = [Recipient(phone, validity_period=soon) for phone in phones(4)]
+    async with connect(webcom_gateway) as client:
+        await client.send_all(own[:2], journal=journal, **SALE)
+    async with connect(webcom_gateway, clock=still_clock(now=lambda: soon)) as client:
+        async with client.stream(own, journal=journal, **SALE) as results:
+            seen = {result.phone: result async for result in results}
+
+    assert [Outcome.ACCEPTED] * 2 + [Outcome.NOT_SENT] * 2 == [seen[phone].outcome for phone in phones(4)]
+    assert [Reason.BAD_TIME] * 2 == [seen[phone].reason for phone in list(phones(4))[2:]]
+    assert all(result.client_id_sms for result in seen.values())
+    assert 2 == len(webcom_gateway.ledger)
+
+
+async def test_a_call_whose_time_has_passed_tells_what_the_journal_knows(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """The same call again, too late for everyone who is left: the settled are told, the others are not sent to."""
+    soon = NOW + timedelta(hours=1)
+    async with connect(webcom_gateway) as client:
+        await client.send_all(phones(3), journal=journal, validity_period=soon, **SALE)
+    async with connect(webcom_gateway, clock=still_clock(now=lambda: soon)) as client:
+        report = await client.send_all(phones(5), journal=journal, validity_period=soon, **SALE)
+
+    assert (3, 2) == (report.accepted, report.not_sent)
+    assert 3 == len(webcom_gateway.ledger)
+
+
+async def test_a_first_run_whose_time_has_passed_is_refused(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A past time on a new campaign is a mistake: an error on entering, and the right call can follow."""
+    async with connect(webcom_gateway) as client:
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"validity_period .* is past"):
+                await client.send_all(phones(3), journal=journal, validity_period=NOW, **SALE)
+        report = await client.send_all(phones(3), journal=journal, **SALE)
+
+    assert 3 == report.accepted == len(webcom_gateway.ledger)
+
+
+async def test_an_earlier_runs_doubt_is_about_one_recipient(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Those who share a batch with an unknown recipient, and never left before, are not sent; it alone is unknown."""
+    webcom_gateway.faults.script(Fault(close=True, processed=True))
+    await run(connect, webcom_gateway, journal, count=1, attempts=1)
+    webcom_gateway.accounts[0].locked = True
+    with pytest.raises(AccountLocked) as caught:
+        await run(connect, webcom_gateway, journal, count=5)
+
+    report = caught.value.report
+    assert report is not None
+    assert (1, 4) == (report.unknown, report.not_sent)
+
+
+async def test_without_a_journal_too_an_unknown_recipient_stays_unknown(connect: Connect, webcom_gateway: Gateway):
+    """A phone that comes again after its answer was lost may have an SMS, also if its sender is stopped meanwhile."""
+    webcom_gateway.faults.script(Fault(close=True, processed=True))
+
+    async def source() -> AsyncIterator[str]:
+        yield "79612242243"
+        webcom_gateway.accounts[0].senders = set()
+        yield "79612242244"
+        yield "79612242243"
+
+    async with connect(webcom_gateway, batch_size=1, in_flight=1, attempts=1) as client:
+        async with client.stream(source(), **SALE) as results:
+            outcomes = [result.outcome async for result in results]
+
+    assert 1 == len(webcom_gateway.ledger)
+    assert [Outcome.UNKNOWN, Outcome.REJECTED, Outcome.UNKNOWN] == outcomes
+
+
+async def test_who_was_refused_for_a_reason_that_is_gone_is_asked_for_again(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """After a refusal of everyone was cleared up, `resend_rejected` reaches those who were refused; others stay so."""
+    *_, last = phones(301)
+    webcom_gateway.accounts[0].stop_list = {last}
+    async with connect(webcom_gateway) as client:
+        await client.send_all([last], journal=journal, **SALE)
+    refusal = b'{"information":[%s]}' % b",".join([b'{"error":"Contract is on hold"}'] * 5)
+    webcom_gateway.faults.script(*[Fault(body=refusal)] * 40)
+    with pytest.raises(SystematicRefusal):
+        await run(connect, webcom_gateway, journal, count=301, in_flight=1)
+    webcom_gateway.faults = Faults()
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all(phones(301), journal=journal, resend_rejected={Reason.OTHER}, **SALE)
+
+    assert (300, 1) == (report.accepted, report.rejected)
+    assert 300 == len(webcom_gateway.ledger)
+    assert 0 == webcom_gateway.ledger.repeats
+
+
+@pytest.mark.parametrize(("reasons", "words"), [({Reason.OTHER}, "give journal= too"), ("other", "give journal= too")])
+async def test_what_is_not_remembered_is_not_resent(
+    connect: Connect, webcom_gateway: Gateway, reasons: object, words: str
+):
+    """Without a journal nobody is rejected from before."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=words):
+            client.stream(phones(1), resend_rejected=reasons, **SALE)
+
+
+async def test_reasons_are_named_by_reasons(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Text instead of a collection of reasons is refused before anything is opened."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="collection of Reasons"):
+            client.stream(phones(1), journal=journal, resend_rejected="other", **SALE)
+
+    assert not journal.exists()
 
 
 async def test_cancellation_at_every_step_leaves_a_journal_that_resumes(connect: Connect, tmp_path: Path):

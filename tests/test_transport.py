@@ -5,19 +5,21 @@ import socket
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.builders import accepted, phones
+from tests.builders import accepted, phones, still_clock
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
 from webcom_async import (
     ConfigurationError,
     ConnectionLost,
     Credentials,
+    GatewayUnavailable,
     Knowledge,
     Outcome,
     Payload,
@@ -350,6 +352,61 @@ async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_tw
             await exchange(HttpTransport(mine, owned=False), "http://test", payload(), timeout=10, max_bytes=1_000)
 
     assert 1 == len(asked)
+
+
+# ---------------------------------------------------------------------------- no connection
+
+
+async def test_a_deadline_before_the_connection_stands_says_that_nothing_was_sent(connect_to: Connect):
+    """A host that does not answer a connection attempt has not got the request: not reached, and not in question."""
+    with unanswered() as base_url:
+        async with connect_to(base_url, timeout=0.2, attempts=2) as client:
+            with pytest.raises(GatewayUnavailable) as caught:
+                await client.send("79612242243", **CODE)
+
+    assert Knowledge.NOT_REACHED is caught.value.knowledge
+    assert "is not_sent" in caught.value.__notes__[0]
+
+
+async def test_a_campaign_to_a_host_that_does_not_answer_is_not_sent(connect_to: Connect):
+    """Nobody is claimed to be unknown of whom not a byte has left."""
+    with unanswered() as base_url:
+        async with connect_to(base_url, timeout=0.2, attempts=1) as client:
+            with pytest.raises(GatewayUnavailable) as caught:
+                await client.send_all(phones(3), **CODE)
+
+    report = caught.value.report
+    assert report is not None
+    assert (3, 0) == (report.not_sent, report.unknown)
+
+
+async def test_a_name_that_is_not_found_is_asked_for_again(library: Any):
+    """No address today may be an address in a second; nothing was sent, and the client says so."""
+    asked = []
+
+    def not_found(request: Any) -> None:
+        asked.append(request)
+        raise library.ConnectError("[Errno -2] Name or service not known") from socket.gaierror(-2, "not known")
+
+    async with library.AsyncClient(transport=library.MockTransport(not_found)) as mine:
+        async with WebcomClient(token="dummy", http_client=mine, attempts=3, clock=still_clock()) as client:
+            with pytest.raises(GatewayUnavailable, match="not known") as caught:
+                await client.send("79612242243", **CODE)
+
+    assert (3, Knowledge.NOT_REACHED) == (len(asked), caught.value.knowledge)
+
+
+@contextmanager
+def unanswered() -> Iterator[str]:
+    """Yield the URL of a host that is there, and takes no further connection: its queue is full."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 # ---------------------------------------------------------------------------- other transports

@@ -77,6 +77,17 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError("no sender: neither the call nor the recipient's message gives one", Reason.NO_SENDER)
         return Message(sender=self.sender, text=text)
 
+    def past(self, now: datetime, recipient: Recipient | None = None) -> InputError | None:
+        """Return an error that names the time that lies before *now*, of *recipient* or of everyone; None if none."""
+        validity_period, time_send = self.validity_period, self.time_send
+        if recipient is not None:
+            validity_period = recipient.validity_period or validity_period
+            time_send = recipient.time_send or time_send
+        for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
+            if moment is not None and moment <= now:
+                return InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
+        return None
+
 
 def call_defaults(
     text: str | None,
@@ -86,10 +97,9 @@ def call_defaults(
     time_send: datetime | None,
     *,
     zone: tzinfo,
-    now: datetime,
 ) -> CallDefaults:
     """
-    Return what a call says for everyone, checked.
+    Return what a call says for everyone, checked; except that its times may be `past`.
 
     Raises:
         InputError: It contradicts itself, or cannot be sent.
@@ -106,7 +116,7 @@ def call_defaults(
         message_size(_checked(message))
     for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
         if moment is not None:
-            _time(field, moment, now, zone)
+            _time(field, moment, zone)
     return CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send, zone=zone)
 
 
@@ -125,12 +135,14 @@ class Batch(msgspec.Struct):
         addressed: Messages and their recipients, in source order.
         phones: All recipients, in source order.
         unusable: Recipients that cannot be sent to, as results.
+        late: Why some of `phones` may not be sent to any more; unless they have been, in an earlier run.
     """
 
     number: int
     addressed: list[Addressed] = []
     phones: list[WirePhone] = []
     unusable: list[SendResult] = []
+    late: dict[ClientIdSms, InputError] = {}
 
     @property
     def client_ids(self) -> list[ClientIdSms]:
@@ -150,9 +162,9 @@ class Batch(msgspec.Struct):
         self.phones.append(phone)
 
 
-def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme, now: datetime) -> tuple[Message, WirePhone]:
+def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme) -> tuple[Message, WirePhone]:
     """
-    Return the message for *recipient* and its entry on the wire.
+    Return the message for *recipient* and its entry on the wire. Its times may be past.
 
     Raises:
         InputError: Something about it cannot be sent; the message says what.
@@ -171,8 +183,8 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme, now: da
     return message, WirePhone(
         phone,
         client_id,
-        None if validity_period is None else _time("validity_period", validity_period, now, defaults.zone),
-        None if time_send is None else _time("time_send", time_send, now, defaults.zone),
+        None if validity_period is None else _time("validity_period", validity_period, defaults.zone),
+        None if time_send is None else _time("time_send", time_send, defaults.zone),
         number,
     )
 
@@ -250,7 +262,8 @@ class Batcher:
         while waiting and len(batch.phones) + len(batch.unusable) < self._size:
             given = waiting[0]
             try:
-                message, phone = address(_as_recipient(given), self._defaults, self._ids, now)
+                recipient = _as_recipient(given)
+                message, phone = address(recipient, self._defaults, self._ids)
                 bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))
@@ -265,6 +278,9 @@ class Batcher:
                 break
             batch.add(message, phone)
             mine.add(phone.client_id_sms)
+            past = self._defaults.past(now, recipient)
+            if past is not None:
+                batch.late[phone.client_id_sms] = past
             waiting.popleft()
         return batch
 
@@ -296,15 +312,13 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
-def _time(field: str, moment: datetime, now: datetime, zone: tzinfo) -> str:
+def _time(field: str, moment: datetime, zone: tzinfo) -> str:
     if not isinstance(moment, datetime):
         raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
     if moment.utcoffset() is None:
         raise InputError(
             f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
         )
-    if moment <= now:
-        raise InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
     try:
         # In UTC: two moments that a clock shows alike when it is set back are equal to a cache.
         return _written(field, moment.astimezone(UTC), zone)

@@ -7,7 +7,8 @@ What is decided here is only the order of things: whether to retry, to split or 
 
 import logging
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from anyio import CancelScope
@@ -15,6 +16,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from webcom_async import _policy
 from webcom_async._batching import Batch
+from webcom_async._client_ids import ClientIdSms
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._retry import retrying
@@ -40,21 +42,29 @@ class Part:
     """
     Recipients that are asked for together.
 
+    Args:
+        addressed: They, and what they are told.
+        doubtful: Ids of those who may have been sent to before this flight.
+        past: The part whose half this is; None if it is the whole.
+
     Attributes:
-        phones: They.
+        phones: The recipients.
         messages: Their part of the body. Encoded once: every attempt must carry the same bytes and ids.
         attempts: Requests that carried them.
         knowledge: The most doubtful thing that any of these left behind.
         results: What became of them; None as long as it is open.
     """
 
-    def __init__(self, addressed: Sequence[Addressed], attempts: int, knowledge: Knowledge) -> None:
+    def __init__(
+        self, addressed: Sequence[Addressed], doubtful: AbstractSet[ClientIdSms], past: "Part | None" = None
+    ) -> None:
         self.phones: list[WirePhone] = [phone for _, phones in addressed for phone in phones]
         self.messages: bytes = encode_messages(addressed)
-        self.attempts = attempts
-        self.knowledge = knowledge
+        self.attempts: int = 0 if past is None else past.attempts
+        self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
         self.results: list[SendResult] | None = None
         self._addressed = addressed
+        self._doubtful = doubtful
 
     def halves(self) -> tuple["Part", "Part"]:
         """Return the first and the second half, with the same past."""
@@ -67,23 +77,46 @@ class Part:
                 first.append((message, phones[:room]))
             if phones[room:]:
                 second.append((message, phones[room:]))
-        return Part(first, self.attempts, self.knowledge), Part(second, self.attempts, self.knowledge)
+        return Part(first, self._doubtful, self), Part(second, self._doubtful, self)
+
+    def settle(self, results: list[SendResult], before: Knowledge) -> None:
+        """Close it with what the gateway answered; *before* is what earlier attempts left behind."""
+        self.results = results
+        if before is Knowledge.IN_QUESTION:
+            self.results = [_policy.in_doubt(result) for result in results]
+        elif self._doubtful:
+            doubtful = self._doubtful
+            self.results = [
+                _policy.in_doubt(result) if result.client_id_sms in doubtful else result for result in results
+            ]
 
     def conclude(self, error: WebcomError) -> None:
         """Close it: asking again is of no use."""
-        self.results = _policy.conclude(error, self.knowledge, self.phones, self.attempts)
+        alone = len(self.phones) == 1
+        self.results = [
+            self._result(phone, error.reason, *_policy.conclude(error, in_question=in_question, alone=alone))
+            for phone, in_question in self._by_doubt()
+        ]
 
     def unfinished(self, reason: Reason) -> list[SendResult]:
         """Return what is known when its sending is cut short, because of *reason*."""
         if self.results is not None:
             return self.results
-        left = self.knowledge is Knowledge.IN_QUESTION
-        outcome = Outcome.UNKNOWN if left else Outcome.NOT_SENT
-        words = f"{reason.value} before {'the answer came' if left else 'it was sent'}"
+        cut_short = f"{reason.value} before "
         return [
-            SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, words, self.attempts)
-            for phone in self.phones
+            self._result(phone, reason, Outcome.UNKNOWN, cut_short + "the answer came")
+            if in_question
+            else self._result(phone, reason, Outcome.NOT_SENT, cut_short + "it was sent")
+            for phone, in_question in self._by_doubt()
         ]
+
+    def _by_doubt(self) -> Iterator[tuple[WirePhone, bool]]:
+        """Yield every recipient, and whether it may have been sent to."""
+        left = self.knowledge is Knowledge.IN_QUESTION
+        return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
+
+    def _result(self, to: WirePhone, reason: Reason, outcome: Outcome, words: str) -> SendResult:
+        return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)
 
 
 class Grace:
@@ -119,7 +152,7 @@ class Flight:
         batch: What to send.
         tally: Where requests are counted.
         quota: What may be spent on asking again.
-        knowledge: What earlier runs have left behind, at worst.
+        doubtful: Ids of those who may have been sent to before.
         grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
             cancelled.
 
@@ -136,7 +169,7 @@ class Flight:
         quota: RetryQuota,
         grace: Grace | None = None,
         *,
-        knowledge: Knowledge = Knowledge.NOT_REACHED,
+        doubtful: AbstractSet[ClientIdSms] = frozenset(),
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -145,7 +178,7 @@ class Flight:
         self._tally = tally
         self._quota = quota
         self._grace = grace
-        self._parts = [Part(batch.addressed, 0, knowledge)]
+        self._parts = [Part(batch.addressed, doubtful)]
 
     async def run(self) -> list[SendResult]:
         """
@@ -166,7 +199,7 @@ class Flight:
     async def _ask(self, part: Part, attempts: int) -> WebcomError | None:
         """Settle *part* as a whole, or return the error that the last of at most *attempts* requests met."""
         try:
-            part.results = await retrying(
+            await retrying(
                 lambda: self._attempt(part), attempts, self._quota.spend, self._line.options, self._line.clock
             )
         except WebcomError as exc:
@@ -176,7 +209,7 @@ class Flight:
                 self.halt = _quota_exhausted(exc)
             return exc
         self._quota.refund()
-        self.halt = self.halt or _policy.halting(part.results)
+        self.halt = self.halt or _policy.halting(part.results or ())
         return None
 
     async def _narrow(self, part: Part, error: WebcomError) -> None:
@@ -208,7 +241,7 @@ class Flight:
             elif failure is not None:
                 await self._narrow(half, failure)
 
-    async def _attempt(self, part: Part) -> list[SendResult]:
+    async def _attempt(self, part: Part) -> None:
         line = self._line
         async with line.limiter:
             # A place that comes free just when the stream is left: what has not left does not leave any more.
@@ -224,8 +257,8 @@ class Flight:
                     before = Knowledge.IN_QUESTION
                     self._tally.count_repetition()
                 results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
+                part.settle(results, before)
                 line.learn(sent_in, None)
-                return _policy.in_doubt(results) if before is Knowledge.IN_QUESTION else results
             except WebcomError as exc:
                 # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
                 part.knowledge = max(before, exc.knowledge)

@@ -90,17 +90,16 @@ def judge(
     raise _by_sentence(error, reason, alone=alone)
 
 
-def in_doubt(results: Sequence[SendResult]) -> list[SendResult]:
+def in_doubt(result: SendResult) -> SendResult:
     """
-    Return *results* as they stand after an earlier attempt that may have been processed.
+    Return *result* as it stands after an earlier attempt that may have been processed.
 
     A gateway that is out of SMS may look at the balance before it looks for a used id, and the last SMS may be the one
     in question.
     """
-    return [
-        msgspec.structs.replace(result, outcome=Outcome.UNKNOWN) if result.outcome is Outcome.NOT_SENT else result
-        for result in results
-    ]
+    if result.outcome is Outcome.NOT_SENT:
+        return msgspec.structs.replace(result, outcome=Outcome.UNKNOWN)
+    return result
 
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
@@ -137,26 +136,22 @@ def wait_before_retry(attempts: int, error: BaseException | None, options: Optio
     return (asked or 0.0) + bound * random
 
 
-def conclude(error: WebcomError, knowledge: Knowledge, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+def conclude(error: WebcomError, *, in_question: bool, alone: bool) -> tuple[Outcome, str]:
     """
-    Return the results of recipients whose request ended with *error*.
+    Return what became of a recipient whose last request ended with *error*, and the words for it.
 
     Args:
         error: How it ended.
-        knowledge: The most doubtful thing that any attempt left behind.
-        phones: The recipients.
-        attempts: Requests that carried them.
+        in_question: Whether any attempt may have been processed.
+        alone: Whether the request carried nobody else.
     """
-    if knowledge is Knowledge.IN_QUESTION:
+    if in_question:
         outcome = Outcome.UNKNOWN
-    elif isinstance(error, RequestRefused | RequestTooLarge) and len(phones) == 1:
+    elif alone and isinstance(error, RequestRefused | RequestTooLarge):
         outcome = Outcome.REJECTED
     else:
         outcome = Outcome.NOT_SENT
-    words = error.error if isinstance(error, GatewayError) and error.error else str(error)
-    return [
-        SendResult(phone.client_id_sms, phone.phone, outcome, None, error.reason, words, attempts) for phone in phones
-    ]
+    return outcome, error.error if isinstance(error, GatewayError) and error.error else str(error)
 
 
 def _told_apart(results: list[SendResult]) -> list[SendResult]:

@@ -20,14 +20,14 @@ from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from webcom_async._batching import Batch, Cutter, not_sent
-from webcom_async._bookkeeper import Bookkeeper
+from webcom_async._bookkeeper import Books
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
-from webcom_async.errors import IdCollision, JournalError, Knowledge, UsageError
+from webcom_async.errors import IdCollision, JournalError, UsageError
 from webcom_async.journal import Reserved
 from webcom_async.models import SendResult
 
@@ -45,15 +45,13 @@ class Sender:
         source: Where recipients come from.
         batcher: How they are cut.
         tally: Where everything is counted.
-        books: Where what leaves is written down first; None for nowhere.
+        books: Where what leaves is written down first.
 
     Attributes:
         failure: What ended the campaign early; None if nothing did.
     """
 
-    def __init__(
-        self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Bookkeeper | None = None
-    ) -> None:
+    def __init__(self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Books) -> None:
         self.failure: Exception | None = None
         self._line = line
         self._source = source
@@ -162,9 +160,9 @@ class Sender:
                 known += reserved.settled + reserved.refused
                 held_back = self._hold_back(batch)
                 if batch.addressed and self.failure is None:
-                    # One of whom an earlier run knows nothing puts the whole batch in doubt, until it is told apart.
-                    doubt = Knowledge.IN_QUESTION if reserved.doubtful else Knowledge.NOT_REACHED
-                    flight = Flight(self._line, batch, self._tally, self._quota, self._grace, knowledge=doubt)
+                    flight = Flight(
+                        self._line, batch, self._tally, self._quota, self._grace, doubtful=reserved.doubtful
+                    )
                     fresh = await flight.run()
         except Exception as exc:
             self._halt(exc)
@@ -184,7 +182,7 @@ class Sender:
     async def _reserve(self, batch: Batch) -> Reserved:
         """Write down who is about to be sent to, and take out of *batch* those who are not."""
         everyone = Reserved(batch.addressed, [], [])
-        if self._books is None or self.failure is not None or not batch.addressed:
+        if self.failure is not None or not batch.addressed:
             return everyone
         try:
             reserved = await self._books.reserve(batch.addressed)
@@ -205,11 +203,11 @@ class Sender:
 
     async def _write_down(self, results: list[SendResult]) -> list[SendResult]:
         """
-        Put *results* into the journal before anybody sees them, and return what is known now.
+        Put *results* into the books before anybody sees them, and return what is known now.
 
-        Who was not sent to in this run may have been in an earlier one: the journal knows better then.
+        Who was not sent to now may have been before: the books know better then.
         """
-        if self._books is None or not results:
+        if not results:
             return results
         with CancelScope(shield=True):
             try:
@@ -223,16 +221,23 @@ class Sender:
         return results
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
-        """Take out of *batch*, as results, those whose message or sender the gateway takes from nobody."""
+        """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
         held_back: list[SendResult] = []
         addressed = batch.addressed
         batch.addressed = []
         for message, phones in addressed:
             why = self._stopped.against(message)
-            if why is None:
-                batch.addressed.append((message, phones))
-            else:
+            if why is not None:
                 held_back += [not_sent(phone, why.reason, why.error) for phone in phones]
+                continue
+            held_back += [
+                not_sent(phone, late.reason, str(late))
+                for phone in phones
+                if (late := batch.late.get(phone.client_id_sms)) is not None
+            ]
+            timely = [phone for phone in phones if phone.client_id_sms not in batch.late] if batch.late else phones
+            if timely:
+                batch.addressed.append((message, timely))
         return held_back
 
     def _count(self, results: list[SendResult]) -> list[SendResult]:

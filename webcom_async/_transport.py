@@ -75,7 +75,8 @@ class Transport(Protocol):
 
         Args:
             url: Where to.
-            body: `bytes(body)` is what goes out. Do not keep that in a local variable: it holds the credentials.
+            body: `bytes(body)` is what goes out; from then on, it counts as sent. Do not keep that in a local
+                variable: it holds the credentials.
             timeout: Seconds after which nobody waits any more; a hint, enforced by the caller.
             max_bytes: Bytes of an answer, decoded, at most; one byte more is a `ReplyError`.
 
@@ -99,11 +100,15 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
     Raises:
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
     """
-    outcome: Reply | WebcomError = ReplyTimeout(f"no whole answer within {timeout:g} s")
+    outcome: Reply | WebcomError | None = None
     async with anyio.create_task_group() as watch:
         watch.start_soon(_expire, watch.cancel_scope, timeout)
         outcome = await _attempt(transport, url, body, timeout, max_bytes)
         watch.cancel_scope.cancel()
+    if outcome is None and not body.left:
+        raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
+    if outcome is None:
+        raise ReplyTimeout(f"no whole answer within {timeout:g} s")
     if isinstance(outcome, WebcomError):
         # Raised here, outside any `except`: the foreign exception holds the request, and with it the credentials.
         raise outcome
@@ -149,7 +154,8 @@ def _translated(exc: Exception) -> WebcomError:
         broken.transient = False
         return broken
     refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
-    return refused or meaning(f"{_first_words(meaning)} ({type(exc).__name__}: {exc})")
+    said = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+    return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 
 def _meaning(exc: Exception) -> type[TransportError] | None:
@@ -248,12 +254,11 @@ class HttpTransport:
     async def _once(
         self, url: str, body: Payload, seconds: float, max_bytes: int, course: "_Course", *, repeated: bool = False
     ) -> Reply:
-        content = _Content(body)
         async with self._client.stream(
             "POST",
             url,
-            content=content,
-            headers=_HEADERS | {"content-length": str(content.length)},
+            content=_Content(body),
+            headers=_HEADERS | {"content-length": str(len(body))},
             follow_redirects=False,
             # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
             timeout=(min(seconds, _CONNECT_SECONDS), None, None, None),
@@ -279,11 +284,10 @@ class _Content:
     """
 
     def __init__(self, body: Payload) -> None:
-        self._bytes = bytes(body)
-        self.length = len(self._bytes)
+        self._body = body
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._bytes)
+        return _Once(self._body)
 
 
 class _Once:
@@ -293,8 +297,8 @@ class _Once:
     Not a generator: a connection that breaks in the middle of a body would leave it to the garbage collector.
     """
 
-    def __init__(self, part: bytes) -> None:
-        self._parts = [part]
+    def __init__(self, body: Payload) -> None:
+        self._parts = [body]
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -302,7 +306,7 @@ class _Once:
     async def __anext__(self) -> bytes:
         if not self._parts:
             raise StopAsyncIteration
-        return self._parts.pop()
+        return bytes(self._parts.pop())
 
 
 class _Course:

@@ -100,20 +100,29 @@ class RefusedRequest(Exception):
 
 class Payload:
     """
-    A request body: credentials and messages, joined only when `bytes()` asks for it.
+    A request body: credentials and messages.
 
     Its repr shows a size, so that a traceback with local variables shows no credentials.
+
+    Attributes:
+        left: Whether somebody has asked for its `bytes()`: as long as nobody has, it has not been sent.
     """
 
-    __slots__ = ("_credentials", "_messages")
+    __slots__ = ("_body", "_messages", "left")
 
     def __init__(self, credentials: Credentials, messages: bytes) -> None:
-        self._credentials = credentials
         self._messages = messages
+        self._body = _encoder.encode(
+            {name: secret.reveal() for name, secret in credentials.items()} | {"message": msgspec.Raw(messages)}
+        )
+        self.left = False
+
+    def __len__(self) -> int:
+        return len(self._body)
 
     def __bytes__(self) -> bytes:
-        body = {name: secret.reveal() for name, secret in self._credentials.items()}
-        return _encoder.encode(body | {"message": msgspec.Raw(self._messages)})
+        self.left = True
+        return self._body
 
     def __repr__(self) -> str:
         return f"<Payload: {len(self._messages)} bytes of messages, credentials ***>"

@@ -8,13 +8,13 @@ it at its next, unrelated await (PEP 789).
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 
 from webcom_async._batching import Cutter
-from webcom_async._bookkeeper import Bookkeeper
+from webcom_async._bookkeeper import Books
 from webcom_async._line import Line
 from webcom_async._sender import Sender
 from webcom_async._sources import Source
@@ -22,11 +22,15 @@ from webcom_async._tally import Tally
 from webcom_async.errors import UsageError, WebcomError
 from webcom_async.models import Progress, Report, SendResult
 
-__all__ = ["Batches", "Campaign", "Results"]
+__all__ = ["Batches", "Campaign", "Plan", "Results"]
 
 
-Plan = Callable[[Bookkeeper | None], tuple[Source, Cutter]]
-"""Where a campaign's recipients come from and how they are cut, once its journal is open."""
+class Plan(NamedTuple):
+    """Where a campaign's recipients come from, how they are cut, and where that is written down."""
+
+    books: Books
+    source: Source
+    cutter: Cutter
 
 
 class Results:
@@ -137,26 +141,22 @@ class Campaign:
         line: Line,
         name: str,
         check_usable: Callable[[], None],
-        plan: Plan,
-        open_books: Callable[[], Awaitable[Bookkeeper]] | None = None,
+        plan: Callable[[], Awaitable[Plan]],
     ) -> None:
         self._line = line
         self._name = name
         self._check_usable = check_usable
         self._plan = plan
-        self._open_books = open_books
-        self._books: Bookkeeper | None = None
+        self._books: Books | None = None
         self._sender: Sender | None = None
 
     async def __aenter__(self) -> Results:
         self._check_usable()
         if self._sender is not None:
             raise UsageError("a campaign is entered once: call client.stream() again")
-        if self._open_books is not None:
-            self._books = await self._open_books()
+        self._books, source, cutter = await self._plan()
         tally = Tally(self._name, self._line.clock.monotonic())
-        source, batcher = self._plan(self._books)
-        self._sender = Sender(self._line, source, batcher, tally, self._books)
+        self._sender = Sender(self._line, source, cutter, tally, self._books)
         self._inbox = await self._sender.open()
         return Results(self._sender, self._inbox, tally, self._line)
 

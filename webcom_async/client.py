@@ -6,9 +6,8 @@ This is where a call is checked and put together. How a campaign runs is `_sende
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import Self, Unpack, cast
 
@@ -20,13 +19,12 @@ from webcom_async._batching import (
     Batch,
     Batcher,
     CallDefaults,
-    Cutter,
     OneByOne,
     address,
     call_defaults,
     not_sent,
 )
-from webcom_async._bookkeeper import Bookkeeper, StrPath, stored_header
+from webcom_async._bookkeeper import Bookkeeper, Scratchpad, StrPath, stored_header
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
 from webcom_async._flight import Flight
@@ -36,7 +34,7 @@ from webcom_async._safeguards import RetryQuota
 from webcom_async._sources import RecipientSource, Source
 from webcom_async._tally import Tally
 from webcom_async._transport import AsyncHttpClient, HttpTransport, Transport, open_http
-from webcom_async.campaign import Campaign
+from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
 from webcom_async.errors import ConfigurationError, InputError, UsageError
 from webcom_async.journal import CampaignHeader, fingerprint
@@ -160,7 +158,10 @@ class WebcomClient:
         _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         recipient = Recipient(phone, client_id_sms, key)
-        said, to = address(recipient, defaults, self._ids(campaign), self._line.clock.now())
+        said, to = address(recipient, defaults, self._ids(campaign))
+        past = defaults.past(self._line.clock.now())
+        if past is not None:
+            raise past
         if to.client_id_sms in self._line.under_way:
             return not_sent(to, Reason.DUPLICATE, DUPLICATE_WORDS)
 
@@ -192,6 +193,7 @@ class WebcomClient:
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
         journal: StrPath | None = None,
+        resend_rejected: Collection[Reason] = (),
     ) -> Campaign:
         """
         Return a campaign: open it with `async with`, then iterate over its results.
@@ -211,6 +213,8 @@ class WebcomClient:
             journal: A file that remembers this campaign, by its name. Who is settled in it is not sent to again, but
                 comes as a result; who is not, or of whom nothing is known, is asked for again under the same id. It
                 is made if it is not there, and locked while the campaign is open.
+            resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` once the gateway's refusal of everyone
+                has been cleared up: who was rejected for one of them in the journal is asked for again.
 
         Raises:
             JournalError: On entering: the journal cannot be used for this campaign; nothing was sent.
@@ -220,7 +224,11 @@ class WebcomClient:
         self._check_open()
         if journal is not None and campaign is None:
             raise InputError("journal= remembers a campaign by its name: give campaign= too")
+        _check_resend_rejected(resend_rejected, journal)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
+        past = defaults.past(self._line.clock.now())
+        if past is not None and journal is None:
+            raise past
         name = _checked_name(campaign)
         options = self._line.options
         batcher = Batcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
@@ -228,8 +236,15 @@ class WebcomClient:
         header = CampaignHeader(
             campaign=name, id_bits=options.id_bits, fingerprint=fingerprint(defaults.message, defaults.sender)
         )
-        open_books = None if journal is None else partial(Bookkeeper.open, journal, header, self._line.clock.now)
-        return Campaign(self._line, name, self._check_usable, lambda _: (source, batcher), open_books)
+
+        async def plan() -> Plan:
+            if journal is None:
+                return Plan(Scratchpad(), source, batcher)
+            now = self._line.clock.now
+            books = await Bookkeeper.open(journal, header, now, resend_rejected=resend_rejected, against_first_run=past)
+            return Plan(books, source, batcher)
+
+        return Campaign(self._line, name, self._check_usable, plan)
 
     def reconcile(self, journal: StrPath, *, campaign: str) -> Campaign:
         """
@@ -248,14 +263,11 @@ class WebcomClient:
         """
         self._check_open()
 
-        async def open_books() -> Bookkeeper:
-            return await Bookkeeper.open(journal, await stored_header(journal, campaign), self._line.clock.now)
+        async def plan() -> Plan:
+            books = await Bookkeeper.open(journal, await stored_header(journal, campaign), self._line.clock.now)
+            return Plan(books, Source(cast("RecipientSource", books.unsettled())), OneByOne())
 
-        def plan(books: Bookkeeper | None) -> tuple[Source, Cutter]:
-            rows = books.unsettled() if books is not None else ()
-            return Source(cast("RecipientSource", rows)), OneByOne()
-
-        return Campaign(self._line, campaign, self._check_usable, plan, open_books)
+        return Campaign(self._line, campaign, self._check_usable, plan)
 
     async def send_all(
         self,
@@ -268,6 +280,7 @@ class WebcomClient:
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
         journal: StrPath | None = None,
+        resend_rejected: Collection[Reason] = (),
     ) -> Report:
         """
         Send to everyone and return the counts, for callers who do not read results one by one.
@@ -283,6 +296,7 @@ class WebcomClient:
             validity_period=validity_period,
             time_send=time_send,
             journal=journal,
+            resend_rejected=resend_rejected,
         ) as results:
             async for _ in results.batches():
                 pass
@@ -333,7 +347,6 @@ class WebcomClient:
             validity_period,
             time_send,
             zone=self._line.options.zone,
-            now=self._line.clock.now(),
         )
 
 
@@ -342,6 +355,15 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
         raise InputError("give client_id_sms=, or campaign= and key= from which it is derived, not both")
     if key and campaign is None:
         raise InputError("key= tells messages of one campaign apart: give campaign= too")
+
+
+def _check_resend_rejected(reasons: Collection[Reason], journal: StrPath | None) -> None:
+    if not reasons:
+        return
+    if journal is None:
+        raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
+    if isinstance(reasons, str) or not all(isinstance(reason, Reason) for reason in reasons):
+        raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
 
 
 def _note(exc: BaseException, result: SendResult) -> None:

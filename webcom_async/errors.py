@@ -270,7 +270,11 @@ class PairingError(ReplyError):
 
 
 class SystematicRefusal(GatewayError):
-    """The gateway refuses everyone in the same unknown words. Ask your manager at Webcom, then send the rest."""
+    """
+    The gateway refuses everyone in the same unknown words. Ask your manager at Webcom, then send the rest.
+
+    With a journal, `resend_rejected={Reason.OTHER}` offers those again who were refused before the campaign stopped.
+    """
 
 
 class QuotaExhausted(WebcomError):

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from webcom_async import __version__
+from webcom_async._reasons import Reason
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import report_json, show_error, show_json, show_report
 from webcom_async.cli._emulate import Settings, emulate
@@ -99,6 +100,7 @@ def send_command(
     channel: Channel = Channel.SMS,
     phone_column: str = "phone",
     journal: Path | None = None,
+    resend_rejected: Annotated[tuple[Reason, ...], Parameter(negative=())] = (),
     results: Path | None = None,
     credentials: Path | None = None,
     base_url: str | None = None,
@@ -126,6 +128,8 @@ def send_command(
         channel: Where it goes.
         phone_column: The name of the phones' column.
         journal: A file that remembers the campaign: running the same command again sends to the rest only.
+        resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
+            it no longer holds. Can be repeated.
         results: Write what became of each recipient into this new CSV file.
         credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
         base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
@@ -138,6 +142,8 @@ def send_command(
         raise InputError(f"no text: give --text, or a column 'text' in {file}")
     if journal is not None and campaign is None:
         raise InputError("--journal remembers a campaign by its name: give --campaign too")
+    if resend_rejected and journal is None:
+        raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
     options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
     if base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
         options["base_url"] = base_url or os.environ["WEBCOM_BASE_URL"]
@@ -149,6 +155,7 @@ def send_command(
         sender=sender,
         campaign=campaign or f"cli-{uuid.uuid4()}",
         journal=journal,
+        resend_rejected=resend_rejected,
     )
     with results_file(results) as sink:
         ended = run_campaign(plan, visible=not as_json, results=sink)

@@ -1,13 +1,14 @@
 """One campaign with a live line and a report: what `send` and `demo` share."""
 
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple
 
 import anyio
 
+from webcom_async._reasons import Reason
 from webcom_async.campaign import Campaign, Results
 from webcom_async.cli._display import ProgressLine, progress_line, show_error
 from webcom_async.cli._exit_codes import ExitCode, of_signal
@@ -32,6 +33,7 @@ class Plan(NamedTuple):
         sender: From whom, for recipients who bring a text.
         campaign: The campaign's name.
         journal: The file that remembers it; None for none.
+        resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
     """
 
     client: Callable[[], WebcomClient]
@@ -41,12 +43,18 @@ class Plan(NamedTuple):
     sender: str | None
     campaign: str
     journal: Path | None = None
+    resend_rejected: Collection[Reason] = ()
 
     def stream(self, client: WebcomClient) -> Campaign:
         """Return the campaign, not yet begun."""
         sender = None if self.message is not None else self.sender
         return client.stream(
-            self.recipients, message=self.message, sender=sender, campaign=self.campaign, journal=self.journal
+            self.recipients,
+            message=self.message,
+            sender=sender,
+            campaign=self.campaign,
+            journal=self.journal,
+            resend_rejected=self.resend_rejected,
         )
 
 

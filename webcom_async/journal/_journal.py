@@ -60,7 +60,7 @@ class Reserved(msgspec.Struct, frozen=True):
     addressed: list[Addressed]
     settled: list[SendResult]
     refused: list[SendResult]
-    doubtful: list[ClientIdSms] = []
+    doubtful: set[ClientIdSms] = set()
 
 
 def fingerprint(message: Message | None, sender: str | None) -> str:
@@ -78,14 +78,23 @@ class Journal:
         path: The file. It is made if it is not there; its directory is not.
         header: Which campaign, and what may not have changed since its last run.
         now: The time, for people who read the file.
+        resend_rejected: Reasons for which a refusal is not final: who was rejected for one of them may leave again.
 
     Raises:
         JournalError: The file cannot be used, is in use, is no journal, is damaged or comes from a later release, or
             the campaign was run with other settings; the message says which, and what to do.
     """
 
-    def __init__(self, path: StrPath, header: CampaignHeader, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        path: StrPath,
+        header: CampaignHeader,
+        *,
+        now: Callable[[], datetime],
+        resend_rejected: Iterable[Reason] = (),
+    ) -> None:
         self._now = now
+        self._resend_rejected = frozenset(resend_rejected)
         self._file = JournalFile(path, create=True)
         with self._file.closing_on_error():
             self._campaign = _enter(self._file, header, self._stamp())
@@ -105,7 +114,7 @@ class Journal:
         with self._file.transaction():
             numbers = _number_messages(self._file, [message for message, _ in addressed])
             known = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
-            triage = _Triage(self._campaign, known)
+            triage = _Triage(self._campaign, known, self._resend_rejected)
             for (message, phones), number in zip(addressed, numbers, strict=True):
                 triage.sort(message, number, phones)
             self._write(_sql.RESERVE, triage.new)
@@ -256,6 +265,7 @@ class _Triage:
     Args:
         campaign: The number of the campaign.
         known: What the file knows of the batch's ids.
+        resend_rejected: Reasons for which a refusal is not final.
 
     Attributes:
         reserved: What to tell the caller.
@@ -263,12 +273,13 @@ class _Triage:
         again: Rows to write for those who are asked for again.
     """
 
-    def __init__(self, campaign: int, known: dict[str, _Row]) -> None:
-        self.reserved = Reserved([], [], [], [])
+    def __init__(self, campaign: int, known: dict[str, _Row], resend_rejected: frozenset[Reason]) -> None:
+        self.reserved = Reserved([], [], [], set())
         self.new: list[tuple[object, ...]] = []
         self.again: list[tuple[object, ...]] = []
         self._campaign = campaign
         self._known = known
+        self._resend_rejected = resend_rejected
 
     def sort(self, message: Message, number: int, phones: list[WirePhone]) -> None:
         """Give each of *phones*, who all get *message*, its place."""
@@ -286,14 +297,19 @@ class _Triage:
         columns = (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
         if row is None or row.campaign != self._campaign:
             self.new.append((*columns, to.phone, number))
-        elif row.result.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+        elif self._is_final(row.result):
             self.reserved.settled.append(row.result)
             return False
         else:
             self.again.append(columns)
             if row.result.outcome is Outcome.UNKNOWN:
-                self.reserved.doubtful.append(to.client_id_sms)
+                self.reserved.doubtful.add(to.client_id_sms)
         return True
+
+    def _is_final(self, result: SendResult) -> bool:
+        if result.outcome is Outcome.REJECTED:
+            return result.reason not in self._resend_rejected
+        return result.outcome is Outcome.ACCEPTED
 
 
 def _number_messages(file: JournalFile, messages: list[Message]) -> list[int]:

@@ -133,8 +133,8 @@ SELECT
 FROM json_each(:3)
 """
 
-# Recipients are to be asked for again. Only one who was not sent to is as good as new; of the others nobody knows,
-# and a later "not sent" may not deny it. Rows: client_id_sms, validity_period, time_send, number_sms.
+# Recipients are to be asked for again. One who was not sent to, or was refused, is as good as new; of the others nobody
+# knows, and a later "not sent" may not deny it. Rows: client_id_sms, validity_period, time_send, number_sms.
 RESERVE_AGAIN = """
 UPDATE recipients
 SET validity_period = json_extract(value, '$[1]'),
@@ -142,7 +142,7 @@ SET validity_period = json_extract(value, '$[1]'),
     number_sms = json_extract(value, '$[3]'),
     reserved_at = :2,
     reason = CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END,
-    state = CASE state WHEN 'not_sent' THEN 'reserved' ELSE 'unknown' END
+    state = CASE WHEN state IN ('not_sent', 'rejected') THEN 'reserved' ELSE 'unknown' END
 FROM json_each(:3)
 WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 """
