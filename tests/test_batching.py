@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.builders import NOW, message, phones, recipients
 from webcom_async import InputError, Message, Outcome, Reason, Recipient, SendResult
-from webcom_async._batching import Batch, Batcher, CallDefaults, address, call_defaults
+from webcom_async._addressing import CallDefaults, address, call_defaults
+from webcom_async._batching import Batch, Batcher
 from webcom_async._client_ids import ClientIdSms, IdScheme
 from webcom_async._wire import encode_messages
 

@@ -7,10 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import phones
-from webcom_async import Outcome, Reason, SendResult
+from webcom_async import Credentials, Outcome, Payload, Reason, SendResult
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._tally import Tally
+
+
+def payload() -> Payload:
+    """Return the body of a request."""
+    return Payload(Credentials(token="dummy"), b"[]")
 
 
 def results(*outcomes: tuple[Outcome, Reason]) -> list[SendResult]:
@@ -82,15 +87,31 @@ def test_progress_shows_what_is_on_its_way():
     """A request is in flight until it ends, whichever way it ends."""
     tally = Tally("spring", now=0.0)
     tally.taken = 1000
-    with tally.request(again=False), tally.request(again=False):
+    with tally.request(payload(), again=False), tally.request(payload(), again=False):
         progress = tally.progress(now=1.0, limit=4, rate=None)
         assert (1000, 2) == (progress.taken, progress.in_flight)
 
-    with pytest.raises(TimeoutError), tally.request(again=True):
+    with pytest.raises(TimeoutError), tally.request(payload(), again=True):
         raise TimeoutError
 
     assert 0 == tally.progress(now=1.0, limit=4, rate=None).in_flight
     assert (3, 1) == (tally.report().requests, tally.report().retries)
+
+
+def test_traffic_is_what_the_transport_noted():
+    """Bytes count once they may have left; connections and answers count as far as the transport has told."""
+    tally, unsent, sent = Tally("spring", now=0.0), payload(), payload()
+    with tally.request(unsent, again=False), tally.request(sent, again=False):
+        bytes(sent)
+        sent.received, sent.connections, unsent.given_up_blocked = 40, 1, True
+
+    report = tally.report()
+    assert (len(sent), 40, 1, 1) == (
+        report.bytes_sent,
+        report.bytes_received,
+        report.connections,
+        report.false_timeouts,
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,123 +7,23 @@ awaits. A bad recipient becomes a result with its reason, and the others go on.
 
 from collections import deque
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import datetime
+from itertools import islice, repeat
 from typing import Protocol, cast
 
 import msgspec
 
-from webcom_async._client_ids import ClientIdSms, IdScheme, check_client_id
-from webcom_async._phones import Phone, normalise_phone, shown
+from webcom_async._addressing import CallDefaults, address
+from webcom_async._client_ids import ClientIdSms, IdScheme
+from webcom_async._phones import Phone, normal_phones, shown
 from webcom_async._reasons import Reason
-from webcom_async._wire import Addressed, WirePhone, message_size, phone_size, wire_minute, wire_second
+from webcom_async._wire import LARGEST_PHONE_SIZE, Addressed, WirePhone, message_size, phone_size
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Outcome, Recipient, SendResult
 
-__all__ = [
-    "DUPLICATE_WORDS",
-    "Batch",
-    "Batcher",
-    "CallDefaults",
-    "Cutter",
-    "OneByOne",
-    "address",
-    "call_defaults",
-    "not_sent",
-]
-
+__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "Cutter", "OneByOne", "not_sent"]
 
 DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the phone in the source twice?"
-_LARGEST_NUMBER = 2**63 - 1
-
-
-class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a call says for every recipient that does not say it itself.
-
-    Attributes:
-        message: The message; None if every recipient brings a text or message.
-        sender: The sender for recipients that bring a text only.
-        validity_period: See `Recipient`.
-        time_send: See `Recipient`.
-        zone: The zone of times on the wire.
-    """
-
-    message: Message | None = None
-    sender: str | None = None
-    validity_period: datetime | None = None
-    time_send: datetime | None = None
-    zone: tzinfo
-
-    def message_for(self, recipient: Recipient) -> Message:
-        """
-        Return what *recipient* is to be told.
-
-        Raises:
-            InputError: Nobody says what, or the text cannot be sent.
-        """
-        if recipient.message is not None:
-            return _checked(recipient.message)
-        if recipient.text is not None:
-            return self._with_text(recipient.text)
-        if self.message is None:
-            raise InputError("no text: neither the call nor the recipient gives one", Reason.NO_TEXT)
-        return self.message
-
-    def _with_text(self, text: str) -> Message:
-        if self.message is not None:
-            return msgspec.structs.replace(self.message, text=text)
-        if self.sender is None:
-            raise InputError("no sender: neither the call nor the recipient's message gives one", Reason.NO_SENDER)
-        return Message(sender=self.sender, text=text)
-
-    def past(self, now: datetime, recipient: Recipient | None = None) -> InputError | None:
-        """Return an error that names the time that lies before *now*, of *recipient* or of everyone; None if none."""
-        validity_period, time_send = self.validity_period, self.time_send
-        if recipient is not None:
-            validity_period = recipient.validity_period or validity_period
-            time_send = recipient.time_send or time_send
-        for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
-            if moment is not None and moment <= now:
-                return InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
-        return None
-
-
-def call_defaults(
-    text: str | None,
-    sender: str | None,
-    message: Message | None,
-    validity_period: datetime | None,
-    time_send: datetime | None,
-    *,
-    zone: tzinfo,
-) -> CallDefaults:
-    """
-    Return what a call says for everyone, checked; except that its times may be `past`.
-
-    Raises:
-        InputError: It contradicts itself, or cannot be sent.
-    """
-    if message is not None and (text is not None or sender is not None):
-        raise InputError("give message=, or text= and sender=, not both")
-    if text is not None:
-        if sender is None:
-            raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
-        message = Message(sender=sender, text=text)
-    elif sender is not None:
-        Message(sender=sender, text="checks the sender")
-    if message is not None:
-        message_size(_checked(message))
-    for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
-        if moment is not None:
-            _time(field, moment, zone)
-    return CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send, zone=zone)
-
-
-def _checked(message: object) -> Message:
-    if not isinstance(message, Message):
-        raise InputError(f"message must be a Message, not {type(message).__name__}")
-    return message
 
 
 class Batch(msgspec.Struct):
@@ -133,21 +33,21 @@ class Batch(msgspec.Struct):
     Attributes:
         number: 1, 2, 3, … within the campaign.
         addressed: Messages and their recipients, in source order.
-        phones: All recipients, in source order.
+        client_ids: The ids of all recipients.
         unusable: Recipients that cannot be sent to, as results.
-        late: Why some of `phones` may not be sent to any more; unless they have been, in an earlier run.
+        late: Why some may not be sent to any more; unless they have been, in an earlier run.
     """
 
     number: int
     addressed: list[Addressed] = []
-    phones: list[WirePhone] = []
+    client_ids: list[ClientIdSms] = []
     unusable: list[SendResult] = []
     late: dict[ClientIdSms, InputError] = {}
 
     @property
-    def client_ids(self) -> list[ClientIdSms]:
-        """The ids that this batch carries."""
-        return [phone.client_id_sms for phone in self.phones]
+    def phones(self) -> list[WirePhone]:
+        """All recipients, in source order."""
+        return [phone for _, phones in self.addressed for phone in phones]
 
     def ends_with(self, message: Message) -> bool:
         """Whether the next recipient of *message* can share the wire's last `message`."""
@@ -159,34 +59,7 @@ class Batch(msgspec.Struct):
             self.addressed[-1][1].append(phone)
         else:
             self.addressed.append((message, [phone]))
-        self.phones.append(phone)
-
-
-def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme) -> tuple[Message, WirePhone]:
-    """
-    Return the message for *recipient* and its entry on the wire. Its times may be past.
-
-    Raises:
-        InputError: Something about it cannot be sent; the message says what.
-    """
-    phone = normalise_phone(recipient.phone)
-    message = defaults.message_for(recipient)
-    if recipient.client_id_sms is None:
-        client_id = ids.derive(phone, recipient.key)
-    else:
-        client_id = check_client_id(recipient.client_id_sms)
-    number = recipient.number_sms
-    if number is not None and not (isinstance(number, int) and 0 <= number <= _LARGEST_NUMBER):
-        raise InputError(f"number_sms {shown(number)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
-    validity_period = recipient.validity_period or defaults.validity_period
-    time_send = recipient.time_send or defaults.time_send
-    return message, WirePhone(
-        phone,
-        client_id,
-        None if validity_period is None else _time("validity_period", validity_period, defaults.zone),
-        None if time_send is None else _time("time_send", time_send, defaults.zone),
-        number,
-    )
+        self.client_ids.append(phone.client_id_sms)
 
 
 def not_sent(phone: WirePhone, reason: Reason, error: str, attempts: int = 0) -> SendResult:
@@ -217,8 +90,8 @@ class OneByOne:
         self._number += 1
         message, phone = cast("tuple[Message, WirePhone]", waiting.popleft())
         if phone.client_id_sms in under_way:
-            return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)])
-        return Batch(self._number, [(message, [phone])], [phone])
+            return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)], {})
+        return Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
 
     def shrink(self, max_bytes: int) -> None:
         """Do nothing: a batch of one is as small as it gets."""
@@ -241,6 +114,8 @@ class Batcher:
         self._size = size
         self._max_bytes = max_bytes
         self._number = 0
+        self._times = defaults.wire_times()
+        self._message_size = 0 if defaults.message is None else message_size(defaults.message)
 
     def shrink(self, max_bytes: int) -> None:
         """Cut batches of at most *max_bytes* from now on: the gateway has found larger ones too large."""
@@ -256,10 +131,38 @@ class Batcher:
             now: Times before this moment are past.
         """
         self._number += 1
-        batch = Batch(self._number, [], [], [])
+        return self._cut_phones(waiting, under_way, now) or self._cut_one_by_one(waiting, under_way, now)
+
+    def _cut_phones(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch | None:
+        """
+        Take a batch of nothing but clean phones that all may leave; None, and nothing is taken, if it would be no such.
+
+        What most campaigns are made of, checked and made as a whole: a tenth of the time of one by one, and half of
+        the client's whole work.
+        """
+        message = self._defaults.message
+        phones = normal_phones(list(islice(waiting, self._size)))
+        if message is None or phones is None or self._defaults.past(now) is not None:
+            return None
+        if self._message_size + len(phones) * LARGEST_PHONE_SIZE > self._max_bytes:
+            return None
+        client_ids = self._ids.derive_all(phones)
+        if len(set(client_ids)) < len(phones) or not under_way.isdisjoint(client_ids):
+            return None
+        if len(phones) == len(waiting):
+            waiting.clear()
+        else:
+            for _ in phones:
+                waiting.popleft()
+        validity_period, time_send = self._times
+        to = list(map(WirePhone, phones, client_ids, repeat(validity_period), repeat(time_send)))
+        return Batch(self._number, [(message, to)], client_ids, [], {})
+
+    def _cut_one_by_one(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        batch = Batch(self._number, [], [], [], {})
         mine: set[ClientIdSms] = set()
         room = self._max_bytes
-        while waiting and len(batch.phones) + len(batch.unusable) < self._size:
+        while waiting and len(mine) + len(batch.unusable) < self._size:
             given = waiting[0]
             try:
                 recipient = _as_recipient(given)
@@ -274,7 +177,7 @@ class Batcher:
                 waiting.popleft()
                 continue
             room -= bytes_needed
-            if room < 0 and batch.phones:
+            if room < 0 and mine:
                 break
             batch.add(message, phone)
             mine.add(phone.client_id_sms)
@@ -310,23 +213,3 @@ def _unusable(given: object, exc: Exception) -> SendResult:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else shown(value)
-
-
-def _time(field: str, moment: datetime, zone: tzinfo) -> str:
-    if not isinstance(moment, datetime):
-        raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
-    if moment.utcoffset() is None:
-        raise InputError(
-            f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
-        )
-    try:
-        # In UTC: two moments that a clock shows alike when it is set back are equal to a cache.
-        return _written(field, moment.astimezone(UTC), zone)
-    except (OverflowError, ValueError):
-        raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
-
-
-# A campaign has few different times and many recipients.
-@lru_cache(maxsize=256)
-def _written(field: str, moment: datetime, zone: tzinfo) -> str:
-    return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)

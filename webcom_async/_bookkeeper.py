@@ -21,7 +21,7 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import JournalError
 from webcom_async.journal import CampaignHeader, Journal, Reserved, campaigns
-from webcom_async.models import Message, Outcome, SendResult
+from webcom_async.models import Message, Outcome, SendResult, not_accepted
 
 __all__ = ["Bookkeeper", "Books", "Scratchpad", "stored_header"]
 
@@ -61,17 +61,18 @@ class Scratchpad:
     async def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
         """Let everyone leave."""
         unknown = self._unknown
+        if not unknown:
+            return Reserved(list(addressed), [], [])
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
         return Reserved(list(addressed), [], [], again)
 
     async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
         """Remember who is unknown."""
-        known = [_policy.in_doubt(each) if each.client_id_sms in self._unknown else each for each in results]
-        for result in known:
-            if result.outcome is Outcome.UNKNOWN:
-                self._unknown.add(result.client_id_sms)
-            elif self._unknown:
-                self._unknown.discard(result.client_id_sms)
+        known = list(results)
+        if self._unknown:
+            known = [_policy.in_doubt(each) if each.client_id_sms in self._unknown else each for each in results]
+            self._unknown.difference_update(each.client_id_sms for each in known)
+        self._unknown.update(each.client_id_sms for each in not_accepted(known) if each.outcome is Outcome.UNKNOWN)
         return known
 
     async def aclose(self) -> None:

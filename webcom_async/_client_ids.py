@@ -10,8 +10,9 @@ first SMS is answered. The page types it Int and shows it in quotes.
 """
 
 import secrets
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Literal, NewType, get_args
+from typing import Literal, NewType, cast, get_args
 
 from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
@@ -28,13 +29,16 @@ ID_BITS: tuple[int, ...] = get_args(IdBits)
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
-_DIGEST_BITS = 64
-_PERSON = b"webcom-async-id1"  # versions the scheme: a change here re-sends every campaign
+_PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
 
 class IdScheme:
     """
-    Ids of one campaign: a keyed BLAKE2b of phone and key, cut to *bits*.
+    Ids of one campaign: `phone × factor + offset`, modulo 2**bits.
+
+    The factor is odd, so that no two phones of a campaign share an id, which a digest of them could not promise; and
+    it takes a third of a digest's time. Factor and offset are BLAKE2b of the campaign's name, so that ids of two
+    campaigns meet as rarely as random ones do. A key moves the offset, by its own keyed BLAKE2b.
 
     Args:
         campaign: The campaign's name. The same name gives the same ids, on any machine.
@@ -47,17 +51,30 @@ class IdScheme:
     def __init__(self, campaign: str, bits: IdBits = 63) -> None:
         if bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is 63 or 53, not {bits}: narrower ids collide within a campaign")
-        secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON).digest()
-        self._base = blake2b(digest_size=_DIGEST_BITS // 8, key=secret, person=_PERSON)
-        self._shift = _DIGEST_BITS - bits
+        self._secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON).digest()
+        self._mask = (1 << bits) - 1
+        self._factor = _number(self._secret[:8]) & self._mask | 1
+        self._offset = _number(self._secret[8:16])
 
     def derive(self, phone: Phone, key: str = "") -> ClientIdSms:
         """Return the id of *phone* in this campaign; *key* tells several messages to one phone apart."""
-        digest = self._base.copy()
-        digest.update(f"{phone}\0{key}".encode(errors="surrogatepass") if key else phone.encode())
-        number = int.from_bytes(digest.digest(), "big") >> self._shift
+        offset = self._offset + self._of_key(key) if key else self._offset
         # Zero means "none" to the gateway's language.
-        return ClientIdSms(str(number or 1))
+        return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or 1))
+
+    def derive_all(self, phones: Iterable[Phone]) -> list[ClientIdSms]:
+        """Return the ids of *phones*, all without a key."""
+        factor, offset, mask = self._factor, self._offset, self._mask
+        # A cast, because the call of a NewType would take a quarter of the time.
+        return cast("list[ClientIdSms]", [str((int(phone) * factor + offset & mask) or 1) for phone in phones])
+
+    def _of_key(self, key: str) -> int:
+        digest = blake2b(key.encode(errors="surrogatepass"), digest_size=8, key=self._secret, person=_PERSON)
+        return _number(digest.digest())
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "big")
 
 
 def mint_campaign() -> str:

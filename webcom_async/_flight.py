@@ -270,11 +270,12 @@ class Flight:
                 raise
 
     async def _post(self, part: Part) -> Reply:
-        with self._tally.request(again=part.attempts > 1):
+        body = self._line.payload(part.messages)
+        with self._tally.request(body, again=part.attempts > 1):
             if self._grace is None:
-                return await self._line.post(part.messages, len(part.phones))
+                return await self._line.post(body, len(part.phones))
             with self._grace.shield():
-                return await self._line.post(part.messages, len(part.phones))
+                return await self._line.post(body, len(part.phones))
         raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")
 
 

@@ -67,12 +67,16 @@ class Line:
             self.limit.pushed_back(sent_in)
         self.limiter.total_tokens = self.limit.limit
 
-    async def post(self, messages: bytes, recipients: int) -> Reply:
+    def payload(self, messages: bytes) -> Payload:
+        """Return the body that carries *messages*, `message`'s array."""
+        return Payload(self._credentials, messages)
+
+    async def post(self, body: Payload, recipients: int) -> Reply:
         """
-        Post *messages*, once, and return the answer.
+        Post *body*, once, and return the answer.
 
         Args:
-            messages: `message`'s array, encoded.
+            body: A `payload`.
             recipients: How many are in it, which bounds the answer.
 
         Raises:
@@ -81,8 +85,9 @@ class Line:
         reply = await exchange(
             self.transport,
             self.options.url,
-            Payload(self._credentials, messages),
+            body,
             timeout=self.options.timeout,
             max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * recipients,
         )
-        return msgspec.structs.replace(reply, body=self._credentials.redact(reply.body))
+        clean = self._credentials.redact(reply.body)
+        return reply if clean is reply.body else msgspec.structs.replace(reply, body=clean)

@@ -5,13 +5,16 @@ Strict about what it guesses: separators go, a Russian mobile's leading 8 become
 not know which numbers exist; that is the gateway's to say.
 """
 
+import re
 import reprlib
-from typing import NewType
+from collections.abc import Sequence
+from itertools import repeat
+from typing import NewType, cast
 
 from webcom_async._reasons import Reason
 from webcom_async.errors import InputError
 
-__all__ = ["Phone", "normalise_phone", "shown"]
+__all__ = ["Phone", "normal_phones", "normalise_phone", "shown"]
 
 Phone = NewType("Phone", str)
 """Digits only, country code first: `79612242243`."""
@@ -22,6 +25,10 @@ _LONGEST = 15  # ITU-T E.164
 _RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
 _RUSSIAN_LENGTH = 11
 
+# What needs no change: 8 to 15 digits that begin with no 0, and with no 8 of a Russian mobile.
+_NORMAL = re.compile(r"[1-79][0-9]{7,14}|8(?!9[0-9]{9}\Z)[0-9]{7,14}").fullmatch
+
+_SURROUNDING = " \t\r\n"  # of a line in a file
 _SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
 
 
@@ -35,6 +42,8 @@ def normalise_phone(raw: object) -> Phone:
     Raises:
         InputError: It is no phone number; the message says which one and why.
     """
+    if type(raw) is str and _NORMAL(raw):
+        return Phone(raw)
     if not isinstance(raw, str | int) or isinstance(raw, bool) or (isinstance(raw, int) and raw < 0):
         raise InputError(f"{shown(raw)} is no phone: give a str or an int", Reason.BAD_PHONE)
     written = raw if isinstance(raw, str) else shown(raw)
@@ -51,6 +60,18 @@ def normalise_phone(raw: object) -> Phone:
     if not _SHORTEST <= len(digits) <= _LONGEST:
         raise _bad(written, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
     return Phone(digits)
+
+
+def normal_phones(given: Sequence[object]) -> list[Phone] | None:
+    """
+    Return *given* as `normalise_phone` would, if all of them are texts that need no more than a strip; else None.
+
+    As a whole, because a call for each would take five times as long.
+    """
+    if set(map(type, given)) != {str}:
+        return None
+    phones = list(map(str.strip, cast("Sequence[str]", given), repeat(_SURROUNDING)))
+    return cast("list[Phone]", phones) if all(map(_NORMAL, phones)) else None
 
 
 def shown(value: object) -> str:

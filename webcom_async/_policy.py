@@ -32,7 +32,7 @@ from webcom_async.errors import (
     Split,
     WebcomError,
 )
-from webcom_async.models import Outcome, SendResult
+from webcom_async.models import Outcome, SendResult, not_accepted
 from webcom_async.options import Options
 
 __all__ = [
@@ -104,8 +104,8 @@ def in_doubt(result: SendResult) -> SendResult:
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
     """Return the error that ends a campaign in which *results* came, or None."""
-    for result in results:
-        if result.outcome is not Outcome.ACCEPTED and result.reason in _HALTING:
+    for result in not_accepted(results):
+        if result.reason in _HALTING:
             return _HALTING[result.reason](error=result.error)
     return None
 
@@ -157,7 +157,7 @@ def conclude(error: WebcomError, *, in_question: bool, alone: bool) -> tuple[Out
 def _told_apart(results: list[SendResult]) -> list[SendResult]:
     """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
     given = [result.id_sms for result in results if result.id_sms is not None]
-    if len(set(given)) != len(given):
+    if len(set(given)) < len(given):
         raise IdCollision
     return results
 

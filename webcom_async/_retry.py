@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState
 
 from webcom_async import _policy
 from webcom_async._clock import Clock
+from webcom_async.errors import WebcomError
 from webcom_async.options import Options
 
 __all__ = ["retrying"]
@@ -44,8 +45,15 @@ async def retrying(
         error = state.outcome.exception() if state.outcome is not None else None
         return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
 
+    try:
+        return await attempt()
+    except WebcomError as exc:
+        met = [exc]
+
     async def call() -> T:
-        # tenacity awaits only what it can see to be a coroutine function, and a lambda is none.
+        # The first attempt was made without tenacity, which would cost a request that succeeds a tenth of its time.
+        if met:
+            raise met.pop()
         return await attempt()
 
     policy = AsyncRetrying(

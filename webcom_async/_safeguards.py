@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from webcom_async._reasons import Reason, Scope, scope_of
 from webcom_async._wire import Addressed
 from webcom_async.errors import SystematicRefusal, WebcomError
-from webcom_async.models import Channel, Message, Outcome, SendResult
+from webcom_async.models import Channel, Message, Outcome, SendResult, not_accepted
 
 __all__ = ["RetryQuota", "StoppedMessages", "SystematicRefusals"]
 
@@ -82,8 +82,13 @@ class StoppedMessages:
         self._senders: dict[tuple[Channel, str], SendResult] = {}
         self._messages: dict[Message, SendResult] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._senders or self._messages)
+
     def look(self, addressed: Sequence[Addressed], results: Sequence[SendResult]) -> None:
         """Learn from *results*, which answer the recipients of *addressed* one to one."""
+        if not not_accepted(results):
+            return
         answers = iter(results)
         for message, phones in addressed:
             for _ in phones:

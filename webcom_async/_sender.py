@@ -27,6 +27,7 @@ from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
+from webcom_async._wire import WirePhone
 from webcom_async.errors import IdCollision, JournalError, UsageError
 from webcom_async.journal import Reserved
 from webcom_async.models import SendResult
@@ -223,21 +224,22 @@ class Sender:
     def _hold_back(self, batch: Batch) -> list[SendResult]:
         """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
         held_back: list[SendResult] = []
-        addressed = batch.addressed
-        batch.addressed = []
+        if not (batch.late or self._stopped):
+            return held_back
+        addressed, batch.addressed = batch.addressed, []
         for message, phones in addressed:
             why = self._stopped.against(message)
-            if why is not None:
-                held_back += [not_sent(phone, why.reason, why.error) for phone in phones]
-                continue
-            held_back += [
-                not_sent(phone, late.reason, str(late))
-                for phone in phones
-                if (late := batch.late.get(phone.client_id_sms)) is not None
-            ]
-            timely = [phone for phone in phones if phone.client_id_sms not in batch.late] if batch.late else phones
-            if timely:
-                batch.addressed.append((message, timely))
+            leaving: list[WirePhone] = []
+            for phone in phones:
+                late = batch.late.get(phone.client_id_sms)
+                if why is not None:
+                    held_back.append(not_sent(phone, why.reason, why.error))
+                elif late is not None:
+                    held_back.append(not_sent(phone, late.reason, str(late)))
+                else:
+                    leaving.append(phone)
+            if leaving:
+                batch.addressed.append((message, leaving))
         return held_back
 
     def _count(self, results: list[SendResult]) -> list[SendResult]:

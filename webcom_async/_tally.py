@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from msgspec.structs import asdict
 
 from webcom_async._reasons import Reason
-from webcom_async.models import Outcome, Progress, Report, SendResult
+from webcom_async._wire import Payload
+from webcom_async.models import Outcome, Progress, Report, SendResult, Traffic, not_accepted
 
 __all__ = ["Tally"]
 
@@ -31,34 +32,37 @@ class Tally:
         self.halted: bool = False
         self.taken: int = 0
         self.in_flight: int = 0
-        self.requests: int = 0
-        self.retries: int = 0
         self._campaign = campaign
+        self._traffic = dict.fromkeys(Traffic.__struct_fields__, 0)
         self._started = now
         self._last = now
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._reasons: Counter[Reason] = Counter()
 
     @contextmanager
-    def request(self, *, again: bool) -> Generator[None, None, None]:
+    def request(self, body: Payload, *, again: bool) -> Generator[None, None, None]:
         """Count a request, and that it is under way; *again* if it repeats an earlier one."""
-        self.requests += 1
-        self.retries += again
+        self._traffic["requests"] += 1
+        self._traffic["retries"] += again
         self.in_flight += 1
         try:
             yield
         finally:
             self.in_flight -= 1
+            self._traffic["bytes_sent"] += len(body) * body.left
+            self._traffic["bytes_received"] += body.received
+            self._traffic["connections"] += body.connections
+            self._traffic["false_timeouts"] += body.given_up_blocked
 
     def count_repetition(self) -> None:
         """Count a request that the transport made once more, because a kept connection was closed."""
-        self.requests += 1
-        self.retries += 1
+        self._traffic["requests"] += 1
+        self._traffic["retries"] += 1
 
     def settle(self, results: Sequence[SendResult], now: float) -> None:
         """Count *results*."""
         self._last = now
-        others = [result for result in results if result.outcome is not Outcome.ACCEPTED]
+        others = not_accepted(results)
         self._outcomes[Outcome.ACCEPTED] += len(results) - len(others)
         for result in others:
             self._outcomes[result.outcome] += 1
@@ -78,8 +82,7 @@ class Tally:
             campaign=self._campaign,
             outcomes=dict(self._outcomes),
             reasons=dict(self._reasons.most_common()),
-            requests=self.requests,
-            retries=self.retries,
+            **self._traffic,
             seconds=until - self._started,
             complete=self.exhausted and not self.halted and self.taken == sum(self._outcomes.values()),
         )

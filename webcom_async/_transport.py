@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx2
-from anyio.lowlevel import checkpoint
 
+from webcom_async._deadline import within
 from webcom_async._decoding import decoded
 from webcom_async._wire import CONTENT_TYPE, Payload, Reply
 from webcom_async.errors import (
@@ -46,8 +46,6 @@ _HEADERS = {
     "user-agent": "webcom-async",
 }
 _CONNECT_SECONDS = 10.0  # ours: a host that has not answered a SYN by then is tried again later
-_LATE_SECONDS = 0.05  # a deadline that fires later than this says that the event loop was blocked
-_TURNS = 4  # loop turns from bytes on the socket to a parsed answer
 _STATUS_SPEAKS = 300  # from here on, the status says enough about an answer that cannot be read
 
 # Class names, because httpx and httpx2 have the same tree in different modules; the most specific name wins.
@@ -100,11 +98,9 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
     Raises:
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
     """
-    outcome: Reply | WebcomError | None = None
-    async with anyio.create_task_group() as watch:
-        watch.start_soon(_expire, watch.cancel_scope, timeout)
-        outcome = await _attempt(transport, url, body, timeout, max_bytes)
-        watch.cancel_scope.cancel()
+    course = await within(timeout, _attempt(transport, url, body, timeout, max_bytes))
+    outcome = course.returned
+    body.given_up_blocked = course.blocked and outcome is None
     if outcome is None and not body.left:
         raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
     if outcome is None:
@@ -127,19 +123,6 @@ async def _attempt(
         # A cancellation goes on to places that may print local variables. The frames that were sending are done.
         traceback.clear_frames(exc.__traceback__)
         raise
-
-
-async def _expire(scope: anyio.CancelScope, seconds: float) -> None:
-    """Cancel *scope* after *seconds*, but never in the same breath in which its answer arrives."""
-    deadline = anyio.current_time() + seconds
-    await anyio.sleep(seconds)
-    late = anyio.current_time() - deadline
-    if late > _LATE_SECONDS:
-        # The loop was blocked: what arrived meanwhile has not been looked at yet.
-        await anyio.sleep(min(late, seconds))
-    for _ in range(_TURNS):
-        await checkpoint()
-    scope.cancel()
 
 
 def _translated(exc: Exception) -> WebcomError:
@@ -237,14 +220,14 @@ class HttpTransport:
         The server may close a connection that is kept for the next request just as that is written. So a kept
         connection that breaks before an answer is tried once more at once; a fresh one is not.
         """
-        course = _Course()
+        course = _Course(body)
         try:
             return await self._once(url, body, timeout, max_bytes, course)
         except Exception as exc:
             if not (course.kept and _meaning(exc) is ConnectionLost):
                 raise
         try:
-            return await self._once(url, body, timeout, max_bytes, _Course(), repeated=True)
+            return await self._once(url, body, timeout, max_bytes, _Course(body), repeated=True)
         except Exception as exc:
             if _translated(exc).knowledge is Knowledge.IN_QUESTION:
                 raise
@@ -267,6 +250,7 @@ class HttpTransport:
             course.answered = True
             headers = {name.lower(): value for name, value in response.headers.items()}
             said = await _said(response, headers.get("content-encoding", ""), max_bytes)
+            body.received += len(said)
             return Reply(response.status_code, headers, said, repeated)
 
     async def aclose(self) -> None:
@@ -319,8 +303,9 @@ class _Course:
         answered: Whether the head of an answer has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, body: Payload) -> None:
         self.answered = False
+        self._body = body
         self._connected = False
         self._written = False
 
@@ -332,6 +317,7 @@ class _Course:
     async def __call__(self, event: str, _details: object) -> None:
         """Take note of *event*. Its details hold the request, and are not looked at."""
         self._connected = self._connected or event.startswith("connection.connect_")
+        self._body.connections += event == "connection.connect_tcp.complete"
         self._written = self._written or event.endswith(".send_request_headers.started")
 
 

@@ -14,16 +14,8 @@ from typing import Self, Unpack, cast
 import anyio
 from anyio.lowlevel import current_token
 
-from webcom_async._batching import (
-    DUPLICATE_WORDS,
-    Batch,
-    Batcher,
-    CallDefaults,
-    OneByOne,
-    address,
-    call_defaults,
-    not_sent,
-)
+from webcom_async._addressing import CallDefaults, address, call_defaults
+from webcom_async._batching import DUPLICATE_WORDS, Batch, Batcher, OneByOne, not_sent
 from webcom_async._bookkeeper import Bookkeeper, Scratchpad, StrPath, stored_header
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
@@ -165,7 +157,7 @@ class WebcomClient:
         if to.client_id_sms in self._line.under_way:
             return not_sent(to, Reason.DUPLICATE, DUPLICATE_WORDS)
 
-        batch = Batch(1, [(said, [to])], [to])
+        batch = Batch(1, [(said, [to])], [to.client_id_sms])
         quota = RetryQuota(self._line.options.attempts)
         flight = Flight(self._line, batch, Tally("", self._line.clock.monotonic()), quota)
         self._line.under_way.add(to.client_id_sms)
