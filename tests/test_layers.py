@@ -55,6 +55,7 @@ DOORS = {
         "cli._signals",
     },
     "msgspec": {
+        "_bookkeeper",
         "_line",
         "_clock",
         "models",

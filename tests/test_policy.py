@@ -408,11 +408,18 @@ def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomErro
 )
 def test_the_most_doubtful_attempt_decides(failure: WebcomError, in_question: bool, outcome: Outcome):
     """After one attempt in question nobody is claimed to be refused or not sent, whatever the last attempt met."""
-    assert (outcome, "no") == conclude(failure, in_question=in_question, alone=True)
+    assert (outcome, failure.reason, "no") == conclude(failure, in_question=in_question, alone=True)
+
+
+def test_the_attempt_in_question_gives_the_reason():
+    """Whose first request got no answer is unknown because of that, and not because the second was never sent."""
+    said = conclude(GatewayUnavailable("no way"), in_question=True, alone=True, question=ConnectionLost("gone"))
+
+    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST, "gone") == said
 
 
 def test_results_have_the_gateways_own_words():
     """Where the gateway said something, that is what the result shows, not our sentence around it."""
-    _, words = conclude(RequestRefused(error="No link"), in_question=False, alone=True)
+    *_, words = conclude(RequestRefused(error="No link"), in_question=False, alone=True)
 
     assert "No link" == words

@@ -439,6 +439,7 @@ async def test_a_transport_that_fails_oddly_ends_the_call_in_doubt():
 
     class Odd(Slow):
         async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            bytes(body)
             raise KeyError("a bug")
 
     async with WebcomClient(token="dummy", transport=Odd()) as client:

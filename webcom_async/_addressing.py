@@ -125,6 +125,8 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme) -> tupl
         InputError: Something about it cannot be sent; the message says what.
     """
     phone = normalise_phone(recipient.phone)
+    if not isinstance(recipient.key, str):
+        raise InputError(f"key {shown(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
     message = defaults.message_for(recipient)
     if recipient.client_id_sms is None:
         client_id = ids.derive(phone, recipient.key)

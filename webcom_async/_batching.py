@@ -6,6 +6,7 @@ awaits. A bad recipient becomes a result with its reason, and the others go on.
 """
 
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice, repeat
@@ -168,6 +169,7 @@ class Batcher:
                 recipient = _as_recipient(given)
                 message, phone = address(recipient, self._defaults, self._ids)
                 bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
+                past = self._defaults.past(now, recipient)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
@@ -181,7 +183,6 @@ class Batcher:
                 break
             batch.add(message, phone)
             mine.add(phone.client_id_sms)
-            past = self._defaults.past(now, recipient)
             if past is not None:
                 batch.late[phone.client_id_sms] = past
             waiting.popleft()
@@ -200,16 +201,25 @@ def _as_recipient(given: object) -> Recipient:
 
 
 def _unusable(given: object, exc: Exception) -> SendResult:
-    written = given.phone if isinstance(given, Recipient) else given
-    client_id = given.client_id_sms if isinstance(given, Recipient) else None
+    said = exc if isinstance(exc, InputError) else None
     return SendResult(
-        ClientIdSms("" if client_id is None else _text(client_id)),
-        Phone(_text(written).strip()),
+        ClientIdSms(_written(lambda: _given_id(given))),
+        Phone(_written(lambda: given.phone if isinstance(given, Recipient) else given).strip()),
         Outcome.NOT_SENT,
-        reason=exc.reason if isinstance(exc, InputError) else Reason.BAD_RECIPIENT,
-        error=str(exc) if isinstance(exc, InputError) else f"{type(exc).__name__}: {shown(exc.args)}",
+        reason=Reason.BAD_RECIPIENT if said is None else said.reason,
+        error=f"{type(exc).__name__}: {_written(lambda: shown(exc.args))}" if said is None else str(said),
     )
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else shown(value)
+def _given_id(given: object) -> object:
+    client_id = given.client_id_sms if isinstance(given, Recipient) else None
+    return "" if client_id is None else client_id
+
+
+def _written(read: Callable[[], object]) -> str:
+    """Return in words what *read* returns, whatever happens on the way."""
+    try:
+        value = read()
+        return str.__str__(value) if isinstance(value, str) else shown(value)
+    except Exception:  # noqa: BLE001 - the methods of an odd item may raise anything
+        return "?"

@@ -99,4 +99,5 @@ def check_client_id(given: object) -> ClientIdSms:
         )
     if len(text) > _LONGEST or int(text) > _LARGEST:
         raise InputError(f"client_id_sms {shown(given)} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
-    return ClientIdSms(text)
+    # Other kinds of str, such as numpy's, cannot be written as JSON.
+    return ClientIdSms(str.__str__(text))

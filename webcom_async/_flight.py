@@ -52,6 +52,7 @@ class Part:
         messages: Their part of the body. Encoded once: every attempt must carry the same bytes and ids.
         attempts: Requests that carried them.
         knowledge: The most doubtful thing that any of these left behind.
+        question: How the latest of these ended that may have been processed; None if there is none.
         results: What became of them; None as long as it is open.
     """
 
@@ -62,6 +63,7 @@ class Part:
         self.messages: bytes = encode_messages(addressed)
         self.attempts: int = 0 if past is None else past.attempts
         self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
+        self.question: WebcomError | None = None if past is None else past.question
         self.results: list[SendResult] | None = None
         self._addressed = addressed
         self._doubtful = doubtful
@@ -94,7 +96,7 @@ class Part:
         """Close it: asking again is of no use."""
         alone = len(self.phones) == 1
         self.results = [
-            self._result(phone, error.reason, *_policy.conclude(error, in_question=in_question, alone=alone))
+            self._result(phone, *_policy.conclude(error, in_question=in_question, alone=alone, question=self.question))
             for phone, in_question in self._by_doubt()
         ]
 
@@ -104,9 +106,9 @@ class Part:
             return self.results
         cut_short = f"{reason.value} before "
         return [
-            self._result(phone, reason, Outcome.UNKNOWN, cut_short + "the answer came")
+            self._result(phone, Outcome.UNKNOWN, reason, cut_short + "the answer came")
             if in_question
-            else self._result(phone, reason, Outcome.NOT_SENT, cut_short + "it was sent")
+            else self._result(phone, Outcome.NOT_SENT, reason, cut_short + "it was sent")
             for phone, in_question in self._by_doubt()
         ]
 
@@ -115,7 +117,7 @@ class Part:
         left = self.knowledge is Knowledge.IN_QUESTION
         return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
 
-    def _result(self, to: WirePhone, reason: Reason, outcome: Outcome, words: str) -> SendResult:
+    def _result(self, to: WirePhone, outcome: Outcome, reason: Reason, words: str) -> SendResult:
         return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)
 
 
@@ -256,12 +258,13 @@ class Flight:
                 if reply.repeated:
                     before = Knowledge.IN_QUESTION
                     self._tally.count_repetition()
-                results = _policy.judge(reply, part.phones, part.attempts, line.options, line.clock.now())
-                part.settle(results, before)
+                part.settle(line.judge(reply, part.phones, part.attempts), before)
                 line.learn(sent_in, None)
             except WebcomError as exc:
                 # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
                 part.knowledge = max(before, exc.knowledge)
+                if exc.knowledge is Knowledge.IN_QUESTION:
+                    part.question = exc
                 line.learn(sent_in, exc)
                 logger.info(
                     "attempt_failed",

@@ -1,16 +1,19 @@
 """The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
 
+from collections.abc import Sequence
+
 import anyio
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
-from webcom_async._policy import shrinks
+from webcom_async._policy import judge, shrinks
 from webcom_async._throttle import AdaptiveLimit, Round, Throttle
 from webcom_async._transport import Transport, exchange
-from webcom_async._wire import Payload, Reply
+from webcom_async._wire import Payload, Reply, WirePhone
 from webcom_async.credentials import Credentials
-from webcom_async.errors import WebcomError
+from webcom_async.errors import GatewayError, WebcomError
+from webcom_async.models import SendResult
 from webcom_async.options import Options
 
 __all__ = ["Line"]
@@ -82,12 +85,29 @@ class Line:
         Raises:
             WebcomError: There is no answer; see `exchange`.
         """
-        reply = await exchange(
+        return await exchange(
             self.transport,
             self.options.url,
             body,
             timeout=self.options.timeout,
             max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * recipients,
         )
-        clean = self._credentials.redact(reply.body)
-        return reply if clean is reply.body else msgspec.structs.replace(reply, body=clean)
+
+    def judge(self, reply: Reply, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+        """
+        Return what *reply* says of *phones*, without what it repeats of the credentials.
+
+        Raises:
+            WebcomError: It settles nobody; see `_policy.judge`.
+        """
+        redact = self._credentials.redact
+        try:
+            results = judge(reply, phones, attempts, self.options, self.clock.now())
+        except WebcomError as exc:
+            exc.args = tuple(redact(str(words)) for words in exc.args)
+            if isinstance(exc, GatewayError):
+                exc.error = redact(exc.error)
+            raise
+        if not any(result.error for result in results):
+            return results
+        return [msgspec.structs.replace(result, error=redact(result.error)) for result in results]

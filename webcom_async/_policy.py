@@ -6,7 +6,8 @@ The one place that decides. Pure functions on values; `_retry` waits, `_sender` 
 """
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from webcom_async._reasons import Reason, Scope, classify, scope_of
-from webcom_async._wire import RefusedRequest, Reply, WirePhone, decode_send
+from webcom_async._wire import RefusedRequest, Reply, WirePhone, decode_send, refused_outcome
 from webcom_async.errors import (
     AccountLocked,
     AuthenticationError,
@@ -36,7 +37,9 @@ from webcom_async.models import Outcome, SendResult, not_accepted
 from webcom_async.options import Options
 
 __all__ = [
+    "collision",
     "conclude",
+    "doubted",
     "halting",
     "in_doubt",
     "judge",
@@ -86,7 +89,7 @@ def judge(
     if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
-        return [SendResult(phone.client_id_sms, phone.phone, Outcome.REJECTED, None, reason, error, attempts)]
+        return [SendResult(phone.client_id_sms, phone.phone, refused_outcome(reason), None, reason, error, attempts)]
     raise _by_sentence(error, reason, alone=alone)
 
 
@@ -100,6 +103,25 @@ def in_doubt(result: SendResult) -> SendResult:
     if result.outcome is Outcome.NOT_SENT:
         return msgspec.structs.replace(result, outcome=Outcome.UNKNOWN)
     return result
+
+
+def doubted(result: SendResult) -> SendResult:
+    """Return *result*, whose `id_sms` another id was answered with too, as it stands: nobody knows who got it."""
+    words = f"answered with id_sms {result.id_sms}, as another client_id_sms was"
+    return SendResult(
+        result.client_id_sms, result.phone, Outcome.UNKNOWN, None, Reason.BAD_REPLY, words, result.attempts
+    )
+
+
+def collision(shared: Mapping[str, AbstractSet[str]], results: Sequence[SendResult]) -> IdCollision:
+    """Return the alarm that is due when each of the `id_sms` in *shared* was the answer to several ids."""
+    id_sms, ids = next(iter(shared.items()))
+    return IdCollision(
+        f"client_id_sms {' and '.join(sorted(ids))} were answered with one id_sms, {id_sms}: the gateway cuts or "
+        "mixes ids, or answers were mixed up on the way, and one of them got nothing. Ask Webcom how wide ids may be; "
+        "id_bits=53 under another campaign name may help",
+        results=results,
+    )
 
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
@@ -136,22 +158,25 @@ def wait_before_retry(attempts: int, error: BaseException | None, options: Optio
     return (asked or 0.0) + bound * random
 
 
-def conclude(error: WebcomError, *, in_question: bool, alone: bool) -> tuple[Outcome, str]:
+def conclude(
+    error: WebcomError, *, in_question: bool, alone: bool, question: WebcomError | None = None
+) -> tuple[Outcome, Reason, str]:
     """
-    Return what became of a recipient whose last request ended with *error*, and the words for it.
+    Return what became of a recipient whose last request ended with *error*, with the reason and the words for it.
 
     Args:
         error: How it ended.
         in_question: Whether any attempt may have been processed.
         alone: Whether the request carried nobody else.
+        question: How that attempt ended; it says more about this recipient than the last one.
     """
     if in_question:
-        outcome = Outcome.UNKNOWN
+        outcome, error = Outcome.UNKNOWN, question or error
     elif alone and isinstance(error, RequestRefused | RequestTooLarge):
         outcome = Outcome.REJECTED
     else:
         outcome = Outcome.NOT_SENT
-    return outcome, error.error if isinstance(error, GatewayError) and error.error else str(error)
+    return outcome, error.reason, error.error if isinstance(error, GatewayError) and error.error else str(error)
 
 
 def _told_apart(results: list[SendResult]) -> list[SendResult]:
@@ -184,7 +209,8 @@ class _Answer(NamedTuple):
 
 
 def _redirected(answer: _Answer) -> WebcomError:
-    target = answer.reply.headers.get("location", "nowhere")
+    # Without the query, which may repeat the request, and with it the credentials.
+    target = answer.reply.headers.get("location", "nowhere").partition("?")[0]
     return RedirectRefused(
         f"the gateway redirects {answer.options.url} to {target!r}; it is not followed, "
         "because the body holds your credentials. If you trust it, set base_url or path to it"

@@ -13,6 +13,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 import anyio
@@ -21,8 +22,10 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from webcom_async._batching import Batch, Cutter, not_sent
 from webcom_async._bookkeeper import Books
+from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
+from webcom_async._policy import in_doubt
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
@@ -88,7 +91,11 @@ class Sender:
         finally:
             while self._waiting:
                 batch = self._cut()
-                self._count(batch.unusable + await self._write_down(_unsent(batch, Reason.CANCELLED)))
+                unsent = _unsent(batch, Reason.CANCELLED)
+                try:
+                    unsent = await self._write_down(unsent, reserved=False)
+                finally:
+                    self._count(batch.unusable + unsent)
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
@@ -150,48 +157,43 @@ class Sender:
 
     async def _deliver(self, batch: Batch) -> list[SendResult]:
         """Send *batch* and count what became of it, whatever happens on the way."""
-        ids = batch.client_ids
-        known = list(batch.unusable)
-        held_back: list[SendResult] = []
-        flight: Flight | None = None
-        fresh: list[SendResult] | None = None
+        course = _Course(batch)
         try:
             with self._interruptible():
-                reserved = await self._reserve(batch)
-                known += reserved.settled + reserved.refused
-                held_back = self._hold_back(batch)
+                await self._reserve(course)
                 if batch.addressed and self.failure is None:
-                    flight = Flight(
-                        self._line, batch, self._tally, self._quota, self._grace, doubtful=reserved.doubtful
+                    course.flight = Flight(
+                        self._line, batch, self._tally, self._quota, self._grace, doubtful=course.doubtful
                     )
-                    fresh = await flight.run()
+                    await course.flight.run()
         except Exception as exc:
             self._halt(exc)
             raise
         finally:
-            if fresh is None:
-                reason = Reason.CANCELLED if self.failure is None else Reason.HALTED
-                fresh = _unsent(batch, reason) if flight is None else flight.unfinished(reason)
-            settled = await self._write_down(held_back + fresh)
-            fresh = settled[len(held_back) :]
-            results = self._count(known + settled)
-            self._line.under_way.difference_update(ids)
-        if flight is not None:
-            self._learn(flight, batch, fresh)
-        return results
+            results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
+            try:
+                results = await self._write_down(results, reserved=course.reserved is not None)
+            finally:
+                everyone = self._count(course.known + results)
+                self._line.under_way.difference_update(batch.client_ids)
+        if course.flight is not None:
+            self._learn(course.flight, batch, results[len(course.held_back) :])
+        return everyone
 
-    async def _reserve(self, batch: Batch) -> Reserved:
-        """Write down who is about to be sent to, and take out of *batch* those who are not."""
-        everyone = Reserved(batch.addressed, [], [])
+    async def _reserve(self, course: "_Course") -> None:
+        """Write down who is about to be sent to, and take out of the batch those who are not."""
+        batch = course.batch
         if self.failure is not None or not batch.addressed:
-            return everyone
+            return
         try:
             reserved = await self._books.reserve(batch.addressed)
         except JournalError as exc:
             self._halt(exc)
-            return everyone
+            return
+        course.reserved = reserved
+        course.known += reserved.settled + reserved.refused
         batch.addressed = reserved.addressed
-        return reserved
+        course.held_back = self._hold_back(batch)
 
     def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
         """Draw the conclusions from what the gateway answered, for what is still to be sent."""
@@ -202,7 +204,7 @@ class Sender:
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, results: list[SendResult]) -> list[SendResult]:
+    async def _write_down(self, results: list[SendResult], *, reserved: bool) -> list[SendResult]:
         """
         Put *results* into the books before anybody sees them, and return what is known now.
 
@@ -212,7 +214,7 @@ class Sender:
             return results
         with CancelScope(shield=True):
             try:
-                results = await self._books.settle(results)
+                results = await (self._books.settle(results) if reserved else self._books.recall(results))
             except IdCollision as exc:
                 self._halt(exc)
                 results = list(exc.results)
@@ -265,6 +267,38 @@ class Sender:
                 yield
             finally:
                 self._waits.discard(scope)
+
+
+class _Course:
+    """
+    How far one batch has come.
+
+    Attributes:
+        batch: The batch.
+        known: Results that were known before anything left.
+        reserved: What the books said; None if they were not asked, or failed.
+        held_back: Results of those who were not to be sent to any more.
+        flight: Their way; None as long as it has not begun.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.known: list[SendResult] = list(batch.unusable)
+        self.reserved: Reserved | None = None
+        self.held_back: list[SendResult] = []
+        self.flight: Flight | None = None
+
+    @property
+    def doubtful(self) -> AbstractSet[ClientIdSms]:
+        """Ids of those who may have been sent to before."""
+        return frozenset() if self.reserved is None else self.reserved.doubtful
+
+    def results(self, reason: Reason) -> list[SendResult]:
+        """Return what is known of everyone else; what is still open was cut short because of *reason*."""
+        fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
+        results = self.held_back + fresh
+        doubtful = self.doubtful
+        return [in_doubt(each) if each.client_id_sms in doubtful else each for each in results] if doubtful else results
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:

@@ -105,6 +105,8 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
         raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
     if outcome is None:
         raise ReplyTimeout(f"no whole answer within {timeout:g} s")
+    if isinstance(outcome, WebcomError) and not body.left:
+        outcome = _unsent(outcome)
     if isinstance(outcome, WebcomError):
         # Raised here, outside any `except`: the foreign exception holds the request, and with it the credentials.
         raise outcome
@@ -139,6 +141,14 @@ def _translated(exc: Exception) -> WebcomError:
     refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
     said = f"{type(exc).__name__}: {exc}".removesuffix(": ")
     return refused or meaning(f"{_first_words(meaning)} ({said})")
+
+
+def _unsent(error: WebcomError) -> WebcomError:
+    """Return *error* as it stands when not a byte of the request has left."""
+    if type(error) is ConnectionLost:
+        return GatewayUnavailable(str(error))
+    error.knowledge = min(error.knowledge, Knowledge.NOT_REACHED)
+    return error
 
 
 def _meaning(exc: Exception) -> type[TransportError] | None:

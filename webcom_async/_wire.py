@@ -40,6 +40,7 @@ __all__ = [
     "encode_reply",
     "message_size",
     "phone_size",
+    "refused_outcome",
     "wire_minute",
     "wire_second",
 ]
@@ -231,6 +232,17 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
     return [_result(phone, entry, attempts) for phone, entry in zip(recipients, entries, strict=True)]
 
 
+def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
+    """Return what a sentence says of its recipient, with an `id_sms` beside it or without."""
+    if has_id:
+        return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
+    if reason in _TAKEN_ANYWAY:
+        return Outcome.UNKNOWN
+    if scope_of(reason) is Scope.CAMPAIGN:
+        return Outcome.NOT_SENT
+    return Outcome.REJECTED
+
+
 # ---------------------------------------------------------------------------- the gateway's side
 
 
@@ -368,9 +380,9 @@ def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
         outcome = Outcome.ACCEPTED
     elif error:
         reason = classify(error)
-        outcome = _refused_outcome(reason, has_id=has_id)
+        outcome = refused_outcome(reason, has_id=has_id)
     else:
-        raise PairingError(f"an entry is neither accepted nor refused: state {entry.state!r}, id_sms {entry.id_sms!r}")
+        raise PairingError("an entry is neither accepted nor refused")
     return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
 
 
@@ -379,13 +391,3 @@ def _known_id(id_sms: str | int | None) -> str | None:
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
     return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
-
-
-def _refused_outcome(reason: Reason, *, has_id: bool) -> Outcome:
-    if has_id:
-        return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
-    if reason in _TAKEN_ANYWAY:
-        return Outcome.UNKNOWN
-    if scope_of(reason) is Scope.CAMPAIGN:
-        return Outcome.NOT_SENT
-    return Outcome.REJECTED

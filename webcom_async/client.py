@@ -28,9 +28,9 @@ from webcom_async._tally import Tally
 from webcom_async._transport import AsyncHttpClient, HttpTransport, Transport, open_http
 from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
-from webcom_async.errors import ConfigurationError, InputError, UsageError
+from webcom_async.errors import ConfigurationError, InputError, Knowledge, UsageError
 from webcom_async.journal import CampaignHeader, fingerprint
-from webcom_async.models import Message, Recipient, Report, SendResult
+from webcom_async.models import Message, Outcome, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
 
 __all__ = ["WebcomClient"]
@@ -82,7 +82,7 @@ class WebcomClient:
     @classmethod
     def from_env(
         cls,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         *,
         http_client: AsyncHttpClient | None = None,
         transport: Transport | None = None,
@@ -98,6 +98,7 @@ class WebcomClient:
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
         """
+        environ = os.environ if environ is None else environ
         if environ.get("WEBCOM_BASE_URL"):
             options.setdefault("base_url", environ["WEBCOM_BASE_URL"])
         Options(**options)  # says what is wrong with the options before it looks for credentials
@@ -125,8 +126,9 @@ class WebcomClient:
         """
         Send one message and return what became of it.
 
-        A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once;
-        a note on the exception, and the log, name the `client_id_sms` under which to ask again.
+        A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once; a
+        note on the exception, and the log (`webcom_async`, event `send_ended`, field `client_id_sms`), name the id
+        under which to ask again.
 
         Args:
             phone: The recipient, as people write it.
@@ -169,10 +171,12 @@ class WebcomClient:
             raise
         finally:
             self._line.under_way.discard(to.client_id_sms)
-        if flight.halt is not None:
-            _note(flight.halt, result)
-            raise flight.halt
-        return result
+        denied = flight.halt is not None and flight.halt.knowledge is not Knowledge.IN_QUESTION
+        if flight.halt is None or (result.outcome is Outcome.UNKNOWN and denied):
+            # What the last request met would deny an earlier one that may have been processed.
+            return result
+        _note(flight.halt, result)
+        raise flight.halt
 
     def stream(
         self,
@@ -350,12 +354,10 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
 
 
 def _check_resend_rejected(reasons: Collection[Reason], journal: StrPath | None) -> None:
-    if not reasons:
-        return
-    if journal is None:
-        raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
-    if isinstance(reasons, str) or not all(isinstance(reason, Reason) for reason in reasons):
+    if not isinstance(reasons, Collection) or not all(isinstance(reason, Reason) for reason in reasons):
         raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
+    if reasons and journal is None:
+        raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
 
 
 def _note(exc: BaseException, result: SendResult) -> None:

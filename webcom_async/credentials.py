@@ -5,11 +5,13 @@ The plain values are reachable only through `Secret.reveal`, which the wire call
 repr, str, format or pickle shows them.
 """
 
+import html
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote, quote_plus
 
 from webcom_async.errors import ConfigurationError
 
@@ -68,13 +70,16 @@ class Credentials:
         self._parts = {field: Secret(str(given[field])) for field in present}
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
-        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`. An empty variable counts as not set.
+        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`, from *environ* or else the process's environment.
+
+        An empty variable counts as not set.
 
         Raises:
             ConfigurationError: None of them is set, or both ways are.
         """
+        environ = os.environ if environ is None else environ
         found = {field: environ.get(f"WEBCOM_{field.upper()}") or None for field in _FIELDS}
         if not any(found.values()):
             raise ConfigurationError("no credentials: set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD")
@@ -106,7 +111,7 @@ class Credentials:
         """Return wire names and secrets, in the vendor's order."""
         return list(self._parts.items())
 
-    def redact(self, text: bytes) -> bytes:
+    def redact(self, text: str) -> str:
         """
         Return *text* without what is secret, for a server that echoes the request.
 
@@ -115,7 +120,8 @@ class Credentials:
         for field in ("token", "password"):
             secret = self._parts.get(field)
             if secret is not None and len(secret.reveal()) >= _TELLING and not secret.reveal().isdigit():
-                text = text.replace(secret.reveal().encode(), b"***")
+                for spelling in (str, html.escape, quote, quote_plus):
+                    text = text.replace(spelling(secret.reveal()), "***")
         return text
 
     def __repr__(self) -> str:

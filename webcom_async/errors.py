@@ -149,7 +149,7 @@ class TransportError(WebcomError):
 
 
 class GatewayUnavailable(TransportError):
-    """No connection to the gateway; nothing was sent. Check the network and the base URL."""
+    """No connection to the gateway. Check the network and the base URL."""
 
     knowledge = Knowledge.NOT_REACHED
     halts = True

@@ -10,6 +10,7 @@ only, so the gateway may ignore or refuse it in JSON: try it with your own phone
 import enum
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -61,6 +62,9 @@ class VcardPhone(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     work: str | None = None
     fax: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_types(self, _TEXTS)
+
 
 class VcardAddress(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The address on a business card (XML page)."""
@@ -69,6 +73,9 @@ class VcardAddress(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     street: str | None = None
     city: str | None = None
     region: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_types(self, _TEXTS)
 
 
 def _sms() -> Channel:
@@ -126,13 +133,36 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         _check_text("text", self.text, Reason.BAD_TEXT)
         if not isinstance(self.type_send_1, Channel):
             raise InputError(f"type_send_1 must be a Channel, not {self.type_send_1!r}")
-        limit = MAX_SENDER_DIGITS if self.sender.isascii() and self.sender.isdigit() else MAX_SENDER_CHARACTERS
-        if self.type_send_1 is Channel.SMS and len(self.sender) > limit:
-            raise InputError(
-                f"sender {self.sender!r} has {len(self.sender)} characters; SMS allows {MAX_SENDER_CHARACTERS}, "
-                f"or {MAX_SENDER_DIGITS} if all are digits",
-                Reason.BAD_SENDER,
-            )
+        _check_sender(str.__str__(self.sender), self.type_send_1)
+        if type(self.sender) is not str or type(self.text) is not str:
+            # Other kinds of str, such as numpy's, cannot be written as JSON.
+            msgspec.structs.force_setattr(self, "sender", str.__str__(self.sender))
+            msgspec.structs.force_setattr(self, "text", str.__str__(self.text))
+        _check_types(self, _FIELD_TYPES)
+
+
+_TEXTS = frozenset({str, type(None)})
+_FIELD_TYPES = _TEXTS | {Channel, MessageType, VcardPhone, VcardAddress}
+
+
+def _check_types(said: msgspec.Struct, allowed: frozenset[type]) -> None:
+    if allowed.issuperset(map(type, msgspec.structs.astuple(said))):
+        return
+    for field, value in msgspec.structs.asdict(said).items():
+        if type(value) not in allowed:
+            raise InputError(f"{field} is {type(value).__name__}, which a message cannot hold", Reason.BAD_TEXT)
+
+
+# A campaign has few senders and many texts.
+@lru_cache(maxsize=256)
+def _check_sender(sender: str, channel: Channel) -> None:
+    limit = MAX_SENDER_DIGITS if sender.isascii() and sender.isdigit() else MAX_SENDER_CHARACTERS
+    if channel is Channel.SMS and len(sender) > limit:
+        raise InputError(
+            f"sender {sender!r} has {len(sender)} characters; SMS allows {MAX_SENDER_CHARACTERS}, "
+            f"or {MAX_SENDER_DIGITS} if all are digits",
+            Reason.BAD_SENDER,
+        )
 
 
 def _check_text(field: str, value: object, reason: Reason) -> None:

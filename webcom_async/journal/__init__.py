@@ -16,7 +16,7 @@ Do not copy or open an open journal: its latest rows are in the `-wal` file besi
 any handle of the file drops the lock of the process that closes it.
 """
 
-from webcom_async.journal._archive import StoredCampaign, campaigns, export, purge
+from webcom_async.journal._archive import StoredCampaign, campaigns, export, has_begun, purge
 from webcom_async.journal._journal import CampaignHeader, Journal, Reserved, fingerprint
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "campaigns",
     "export",
     "fingerprint",
+    "has_begun",
     "purge",
 ]

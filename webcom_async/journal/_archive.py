@@ -6,6 +6,7 @@ It opens the file for as long as a call takes, and may not change what a campaig
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
 from webcom_async.models import Outcome
 
-__all__ = ["StoredCampaign", "campaigns", "export", "purge"]
+__all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "purge"]
 
 
 class StoredCampaign(msgspec.Struct, frozen=True):
@@ -44,6 +45,18 @@ def campaigns(path: StrPath) -> list[StoredCampaign]:
     """
     with JournalFile(path) as file:
         return [_stored(file, *row) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
+
+
+def has_begun(path: StrPath, campaign: str) -> bool:
+    """
+    Return whether a file holds recipients of a campaign.
+
+    Raises:
+        JournalError: It is there, and cannot be opened.
+    """
+    if not Path(path).exists():
+        return False
+    return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
 
 
 def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:

@@ -16,9 +16,9 @@ import msgspec
 from webcom_async._batching import not_sent
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
+from webcom_async._policy import collision, doubted
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import IdCollision
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.models import Message, Outcome, SendResult
@@ -113,8 +113,8 @@ class Journal:
         """
         with self._file.transaction():
             numbers = _number_messages(self._file, [message for message, _ in addressed])
-            known = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
-            triage = _Triage(self._campaign, known, self._resend_rejected)
+            own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
+            triage = _Triage(own, others, self._resend_rejected)
             for (message, phones), number in zip(addressed, numbers, strict=True):
                 triage.sort(message, number, phones)
             self._write(_sql.RESERVE, triage.new)
@@ -138,10 +138,20 @@ class Journal:
         """
         with self._file.transaction():
             shared = _shared(self._file, results)
-            known = self._record([_doubted(result) if result.id_sms in shared else result for result in results])
+            known = self._record([doubted(result) if result.id_sms in shared else result for result in results])
         if shared:
-            raise _collision(shared, known)
+            raise collision(shared, known)
         return known
+
+    def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """
+        Return what is known of recipients that were not reserved, *results* as far as nothing is; in the same order.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        own, _ = self._known(result.client_id_sms for result in results)
+        return [_better(result, own.get(result.client_id_sms)) for result in results]
 
     def results(self, *outcomes: Outcome) -> Iterator[SendResult]:
         """
@@ -200,17 +210,22 @@ class Journal:
         """Run *statement* for a batch of *rows* and return how many it changed."""
         return self._file.change(statement, self._campaign, self._stamp(), _array(rows)) if rows else 0
 
-    def _known(self, ids: Iterable[ClientIdSms]) -> dict[str, "_Row"]:
-        rows = self._file.fetch(_sql.FIND_RECIPIENTS, self._campaign, _array(ids))
-        return {str(row[0]): _Row(_result(row[:-2]), *row[-2:]) for row in rows}
+    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, "_Row"]]:
+        """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
+        own: dict[str, _Row] = {}
+        others: dict[str, _Row] = {}
+        for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, _array(ids)):
+            row = _Row(_result(result), message)
+            if campaign == self._campaign:
+                own[str(result[0])] = row
+            elif row.result.outcome is not Outcome.NOT_SENT:
+                others[str(result[0])] = row
+        return own, others
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         """Write *results* and return them, with what the file knows better."""
         changed = self._write(_sql.SETTLE, [_columns(result) for result in results if result.reason not in _DUPLICATES])
-        if changed == len(results):
-            return results
-        known = self._known(result.client_id_sms for result in results)
-        return [_better(result, known.get(result.client_id_sms), self._campaign) for result in results]
+        return results if changed == len(results) else self.recall(results)
 
 
 def counted(file: JournalFile, campaign: int) -> dict[Outcome, int]:
@@ -251,11 +266,14 @@ def _changes(header: CampaignHeader, id_bits: int, before: str) -> str:
 
 
 class _Row(NamedTuple):
-    """What the file knows of an id."""
+    """What a campaign knows of an id."""
 
     result: SendResult
-    campaign: int
     message: int
+
+    def belongs_to(self, phone: str, message: int) -> bool:
+        """Whether it is about *phone* and *message*, which the gateway would not look at again."""
+        return (self.result.phone, self.message) == (phone, message)
 
 
 class _Triage:
@@ -263,8 +281,8 @@ class _Triage:
     Who of a batch may be sent to.
 
     Args:
-        campaign: The number of the campaign.
-        known: What the file knows of the batch's ids.
+        own: What this campaign knows of the batch's ids.
+        others: What other campaigns know of them.
         resend_rejected: Reasons for which a refusal is not final.
 
     Attributes:
@@ -273,12 +291,12 @@ class _Triage:
         again: Rows to write for those who are asked for again.
     """
 
-    def __init__(self, campaign: int, known: dict[str, _Row], resend_rejected: frozenset[Reason]) -> None:
+    def __init__(self, own: dict[str, _Row], others: dict[str, _Row], resend_rejected: frozenset[Reason]) -> None:
         self.reserved = Reserved([], [], [], set())
         self.new: list[tuple[object, ...]] = []
         self.again: list[tuple[object, ...]] = []
-        self._campaign = campaign
-        self._known = known
+        self._own = own
+        self._others = others
         self._resend_rejected = resend_rejected
 
     def sort(self, message: Message, number: int, phones: list[WirePhone]) -> None:
@@ -288,22 +306,22 @@ class _Triage:
             self.reserved.addressed.append((message, leaving))
 
     def _may_leave(self, to: WirePhone, number: int) -> bool:
-        row = self._known.get(to.client_id_sms)
-        if row is not None and (row.result.phone, row.message) != (to.phone, number):
+        own, other = self._own.get(to.client_id_sms), self._others.get(to.client_id_sms)
+        if any(row is not None and not row.belongs_to(to.phone, number) for row in (own, other)):
             words = f"client_id_sms {to.client_id_sms} belongs to another phone or message in the journal"
             self.reserved.refused.append(not_sent(to, Reason.ID_REUSED, words))
             return False
+        if own is not None and self._is_final(own.result):
+            self.reserved.settled.append(own.result)
+            return False
 
         columns = (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
-        if row is None or row.campaign != self._campaign:
+        if own is None:
             self.new.append((*columns, to.phone, number))
-        elif self._is_final(row.result):
-            self.reserved.settled.append(row.result)
-            return False
         else:
             self.again.append(columns)
-            if row.result.outcome is Outcome.UNKNOWN:
-                self.reserved.doubtful.add(to.client_id_sms)
+        if any(row is not None and row.result.outcome is Outcome.UNKNOWN for row in (own, other)):
+            self.reserved.doubtful.add(to.client_id_sms)
         return True
 
     def _is_final(self, result: SendResult) -> bool:
@@ -368,8 +386,8 @@ def _states(outcome: Outcome) -> list[str]:
     return [outcome.value, _sql.RESERVED] if outcome is Outcome.UNKNOWN else [outcome.value]
 
 
-def _better(result: SendResult, row: _Row | None, campaign: int) -> SendResult:
-    if row is None or result.reason in _DUPLICATES or (row.campaign, row.result.phone) != (campaign, result.phone):
+def _better(result: SendResult, row: _Row | None) -> SendResult:
+    if row is None or result.reason in _DUPLICATES or row.result.phone != result.phone:
         return result
     return row.result
 
@@ -383,20 +401,3 @@ def _shared(file: JournalFile, results: Sequence[SendResult]) -> dict[str, set[s
     for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, _array(owners)):
         owners[id_sms].add(str(client_id))
     return {id_sms: ids for id_sms, ids in owners.items() if len(ids) > 1}
-
-
-def _doubted(result: SendResult) -> SendResult:
-    words = f"answered with id_sms {result.id_sms}, as another client_id_sms was"
-    return SendResult(
-        result.client_id_sms, result.phone, Outcome.UNKNOWN, None, Reason.BAD_REPLY, words, result.attempts
-    )
-
-
-def _collision(shared: dict[str, set[str]], results: list[SendResult]) -> IdCollision:
-    id_sms, ids = next(iter(shared.items()))
-    return IdCollision(
-        f"client_id_sms {' and '.join(sorted(ids))} were answered with one id_sms, {id_sms}: the gateway cuts or "
-        "mixes ids, and one of them got nothing. Ask Webcom how wide ids may be; id_bits=53 under another campaign "
-        "name may help",
-        results=results,
-    )

@@ -114,13 +114,11 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:
 # The numbers of a batch's messages.
 FIND_MESSAGES = "SELECT digest, message_id FROM messages WHERE digest IN (SELECT value FROM json_each(:1))"
 
-# What is known of a batch's ids. This campaign's own rows come last, so that they win. A recipient of another
-# campaign to whom nothing was sent has not used the id up.
+# What is known of a batch's ids, in any campaign.
 FIND_RECIPIENTS = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, campaign_id, message_id
 FROM recipients
-WHERE client_id_sms IN (SELECT value FROM json_each(:2)) AND (campaign_id = :1 OR state <> 'not_sent')
-ORDER BY campaign_id = :1
+WHERE client_id_sms IN (SELECT value FROM json_each(:1))
 """
 
 # Recipients are to be sent to for the first time. Rows: as for RESERVE_AGAIN, then phone and message.
