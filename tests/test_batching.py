@@ -108,6 +108,70 @@ def test_a_key_tells_messages_to_one_phone_apart():
     assert [(Outcome.NOT_SENT, Reason.DUPLICATE)] == [(result.outcome, result.reason) for result in batch.unusable]
 
 
+class Text(str):
+    """Another kind of str, as numpy and markupsafe have them."""
+
+    __slots__ = ()
+
+
+def test_other_kinds_of_text_are_taken_for_text():
+    """Phone, id, text and sender may be of any kind of str; on the wire they are what they say."""
+    said = Message(sender=Text("ACME"), text=Text("Sale!"))
+    [batch] = all_batches([Recipient(Text("79612242243"), Text("101"), message=said)])
+
+    assert (
+        b'"sender":"ACME","text":"Sale!","phones":[{"phone":"79612242243","client_id_sms":"101"}]'
+        in encode_messages(batch.addressed)
+    )
+
+
+class Odd(Recipient):
+    """A recipient whose own methods fail."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise LookupError(name)
+
+
+class OddText(str):
+    """A text whose own methods fail."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def strip(self, *_: object) -> str:
+        """Fail."""
+        raise LookupError
+
+    def translate(self, *_: object) -> str:
+        """Fail."""
+        raise LookupError
+
+
+class OddMoment(datetime):
+    """A time that cannot be compared."""
+
+    def __le__(self, other: object) -> bool:
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Odd("79612242250"),
+        OddText("79612242250"),
+        Recipient(OddText("79612242250")),
+        Recipient("79612242250", OddText("x")),
+        Recipient("79612242250", validity_period=OddMoment(2031, 1, 1, tzinfo=UTC)),
+        Recipient("79612242250", key=0),  # type: ignore[arg-type]
+    ],
+)
+def test_whatever_an_item_does_the_others_go_on(odd: object):
+    """An item whose own methods raise is one result, and costs nobody else theirs."""
+    assert Outcome.NOT_SENT is only_unusable(odd).outcome
+
+
 @pytest.mark.parametrize("again", ["8 961 224 22 43", Recipient("79612242243", text="another text")])
 def test_the_id_does_not_depend_on_writing_or_text(again: object):
     """One phone written another way, or told something else, is the same recipient of a campaign."""

@@ -1,5 +1,6 @@
 """The failure table: for each symptom on the wire, what is done and what is claimed."""
 
+import json
 from collections.abc import Callable
 
 import anyio
@@ -9,7 +10,9 @@ import pytest
 from tests.builders import message, phones, recipients, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
+    AuthenticationError,
     GatewayBusy,
+    GatewayUnavailable,
     IdCollision,
     Knowledge,
     Outcome,
@@ -28,7 +31,7 @@ from webcom_async import (
 from webcom_async._flight import Part
 from webcom_async._safeguards import RetryQuota, SystematicRefusals
 from webcom_async._wire import decode_request
-from webcom_async.emulator import Behaviour, Fault, Gateway, Received
+from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import Answer
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +201,87 @@ async def test_a_gateway_that_echoes_the_request_gives_no_secret_away(connect: C
         result = await client.send("79612242243", **SALE)
 
     assert "no such key: ***" == result.error
+
+
+@pytest.mark.parametrize("secret", ["abcd/efgh+1234==", "pässwörd-длинный", 'quo"te-back\\slash'])
+async def test_an_echo_is_masked_however_json_spells_it(connect: Connect, secret: str):
+    """Escaped slashes, letters and quotes are the same secret once they are read."""
+    escaped = json.dumps(secret).replace("/", "\\/")
+    gateway = Gateway(Account(token=secret))
+    gateway.faults.script(Fault(body=('{"information":[{"error":"not allowed: ' + escaped[1:-1] + '"}]}').encode()))
+    async with connect(gateway) as client:
+        result = await client.send("79612242243", **SALE)
+
+    assert "not allowed: ***" == result.error
+
+
+@pytest.mark.parametrize("secret", ["password", "information", "login or password"])
+async def test_a_secret_that_is_a_word_spoils_no_answer(connect: Connect, secret: str):
+    """Masking changes what is shown, never what is understood."""
+    gateway = Gateway(Account(token=secret))
+    async with connect(gateway) as client:
+        accepted = await client.send("79612242243", **SALE)
+        gateway.faults.script(Fault(body=b'{"error":"Incorrect login or password"}'))
+        with pytest.raises(AuthenticationError):
+            await client.send("79612242244", **SALE)
+
+    assert Outcome.ACCEPTED is accepted.outcome
+
+
+# ---------------------------------------------------------------------------- what an earlier attempt leaves behind
+
+
+async def test_nothing_is_denied_after_an_attempt_that_was_processed():
+    """The first answer is lost and then nobody is there any more: unknown, and no exception that says otherwise."""
+    gateway = Gateway()
+
+    class Going(GatewayTransport):
+        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            if gateway.requests:
+                raise GatewayUnavailable
+            return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+
+    gateway.faults.script(Fault(close=True, processed=True))
+    async with WebcomClient(token=gateway.token, transport=Going(gateway), clock=still_clock()) as client:
+        result = await client.send("79612242243", **SALE)
+
+    assert 1 == len(gateway.ledger)
+    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST) == (result.outcome, result.reason)
+
+
+async def test_already_sent_is_no_refusal(connect: Connect):
+    """A sentence for a whole request that says it was sent before leaves its one recipient unknown, as in an entry."""
+    gateway, words = Gateway(), "Данное сообщение уже было отправлено"
+    gateway.faults.script(Fault(close=True, processed=True), Fault(body=msgspec.json.encode({"error": words})))
+    async with connect(gateway) as client:
+        result = await client.send("79612242243", **SALE)
+
+    assert (Outcome.UNKNOWN, Reason.ALREADY_SENT) == (result.outcome, result.reason)
+
+
+async def test_an_id_sms_that_comes_twice_raises_the_alarm(connect: Connect):
+    """Without a journal too: two ids, in two requests, that are answered with one `id_sms` end the campaign."""
+    gateway = Gateway(behaviour=Behaviour(id_bits=4))
+    async with connect(gateway, batch_size=1, in_flight=1) as client:
+        with pytest.raises(IdCollision) as caught:
+            await client.send_all(phones(200), **SALE)
+
+    report = caught.value.report
+    assert report is not None
+    assert (16, 1) == (report.accepted, report.unknown)
+
+
+async def test_an_id_that_was_another_phones_reaches_nobody(connect: Connect):
+    """The gateway answers a used id with the first one's `id_sms`: the second phone is told that it got nothing."""
+    gateway = Gateway()
+    people = [Recipient("79612242243", 9077), Recipient("79612242244", 9077)]
+    async with connect(gateway, batch_size=1, in_flight=1) as client, client.stream(people, **SALE) as results:
+        outcomes = {result.phone: (result.outcome, result.reason) async for result in results}
+
+    assert {
+        "79612242243": (Outcome.ACCEPTED, Reason.NONE),
+        "79612242244": (Outcome.NOT_SENT, Reason.ID_REUSED),
+    } == outcomes
 
 
 # ---------------------------------------------------------------------------- quota

@@ -1,5 +1,6 @@
 """Campaigns with a journal: what a second run sends, and what it claims."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -14,19 +15,25 @@ from tests.builders import NOW, phones, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AccountLocked,
+    Credentials,
     IdCollision,
     InputError,
     JournalError,
+    Message,
     Outcome,
     OutOfBalance,
+    Payload,
     Reason,
     Recipient,
     SendResult,
     SystematicRefusal,
+    WebcomClient,
 )
-from webcom_async._wire import decode_request
-from webcom_async.emulator import Behaviour, Fault, Faults, Gateway
-from webcom_async.journal import campaigns, export
+from webcom_async._client_ids import IdScheme
+from webcom_async._phones import Phone
+from webcom_async._wire import WirePhone, decode_request, encode_messages
+from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
+from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint
 
 pytestmark = pytest.mark.anyio
 
@@ -250,6 +257,115 @@ async def test_without_a_journal_too_an_unknown_recipient_stays_unknown(connect:
 
     assert 1 == len(webcom_gateway.ledger)
     assert [Outcome.UNKNOWN, Outcome.REJECTED, Outcome.UNKNOWN] == outcomes
+
+
+@pytest.mark.parametrize("way", ["reconcile", "left at once", "source raises"])
+async def test_an_unknown_recipient_stays_so_in_a_run_that_never_comes_to_it(
+    connect: Connect, webcom_gateway: Gateway, journal: Path, way: str
+):
+    """Whom a killed run has left reserved is unknown, however early the next run ends, and the one after asks again."""
+
+    def raising() -> Iterator[str]:
+        yield from phones(12)
+        raise LookupError("the file ends here")
+
+    async with connect(webcom_gateway, batch_size=3, in_flight=1) as client:
+        killed_run(journal, webcom_gateway, 12)
+        if way == "reconcile":
+            async with client.reconcile(journal, campaign="spring") as results:
+                await anext(results)
+        elif way == "left at once":
+            async with client.stream(phones(12), journal=journal, **SALE) as results:
+                pass
+        else:
+            with pytest.raises(LookupError):
+                await client.send_all(raising(), journal=journal, **SALE)
+        report = await client.send_all(phones(12), journal=journal, **SALE)
+
+    assert 12 == report.accepted == len(webcom_gateway.ledger)
+    [stored] = campaigns(journal)
+    assert (12, 0) == (stored.counts[Outcome.ACCEPTED], stored.counts[Outcome.NOT_SENT])
+
+
+async def test_an_id_that_another_campaign_has_used_is_refused(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """Not sent here, and sent to somebody else there: the gateway would answer with that one's `id_sms`."""
+    here = {"text": "Sale!", "sender": "ACME", "campaign": "a", "journal": journal}
+    async with connect(webcom_gateway) as client:
+        webcom_gateway.accounts[0].balance = 0
+        with pytest.raises(OutOfBalance):
+            await client.send_all([Recipient("79612242243", 1001)], **here)
+        webcom_gateway.accounts[0].balance = None
+        await client.send_all([Recipient("79612249999", 1001)], **(here | {"campaign": "b"}))
+        async with client.stream([Recipient("79612242243", 1001)], **here) as results:
+            [result] = [result async for result in results]
+
+    assert (Outcome.NOT_SENT, Reason.ID_REUSED) == (result.outcome, result.reason)
+    assert ["79612249999"] == [sms.phone for sms in webcom_gateway.ledger.sent]
+
+
+async def test_another_campaigns_doubt_about_an_id_is_doubt_here_too(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """Who may have an SMS under this id is not claimed to be not sent because another campaign asks now."""
+    webcom_gateway.faults.script(Fault(close=True, processed=True))
+    here = {"text": "Sale!", "sender": "ACME", "campaign": "a", "journal": journal}
+    async with connect(webcom_gateway, attempts=1) as client:
+        await client.send_all([Recipient("79612242243", 1001)], **here)
+        webcom_gateway.accounts[0].locked = True
+        with pytest.raises(AccountLocked) as caught:
+            await client.send_all([Recipient("79612242243", 1001)], **(here | {"campaign": "b"}))
+
+    report = caught.value.report
+    assert report is not None
+    assert (1, 0) == (report.unknown, report.not_sent)
+
+
+async def test_a_refused_first_run_does_not_bind_the_name(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """A run that was refused before it began leaves no header: the next one may say something else."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="is past"):
+            await client.send_all(phones(3), journal=journal, validity_period=NOW, **SALE)
+        report = await client.send_all(phones(3), journal=journal, **(SALE | {"text": "Sale, cheaper!"}))
+
+    assert 3 == report.accepted
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 4))
+def test_a_natively_cancelled_campaign_lets_go_of_its_journal(journal: Path, turns: int):
+    """Asyncio can cancel a task without waiting for its thread: the file is free again soon, and not at some time."""
+
+    async def cancelled() -> None:
+        gateway = Gateway()
+        async with WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=5) as client:
+            task = asyncio.ensure_future(client.send_all(phones(40), journal=journal, **SALE))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            with anyio.fail_after(5):
+                while True:
+                    try:
+                        await client.send_all(phones(40), journal=journal, **SALE)
+                    except JournalError:
+                        await asyncio.to_thread(lambda: None)
+                    else:
+                        return
+
+    asyncio.run(cancelled())
+
+
+def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
+    """Leave a journal as `kill -9` leaves it: everyone reserved and sent to, and nobody settled."""
+    said = Message(sender=SALE["sender"], text=SALE["text"])
+    ids = IdScheme(SALE["campaign"])
+    people = [WirePhone(Phone(phone), ids.derive(Phone(phone))) for phone in phones(count)]
+    header = CampaignHeader(campaign=SALE["campaign"], id_bits=63, fingerprint=fingerprint(said, SALE["sender"]))
+    with Journal(journal, header, now=lambda: NOW) as left:
+        left.reserve([(said, people)])
+    body = bytes(Payload(Credentials(token=gateway.token), encode_messages([(said, people)])))
+    gateway.process(Received("POST", "/json", {}, body))
 
 
 async def test_who_was_refused_for_a_reason_that_is_gone_is_asked_for_again(
