@@ -341,7 +341,7 @@ def test_a_natively_cancelled_campaign_lets_go_of_its_journal(journal: Path, tur
         async with WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=5) as client:
             task = asyncio.ensure_future(client.send_all(phones(40), journal=journal, **SALE))
             for _ in range(turns):
-                await asyncio.sleep(0)
+                await anyio.lowlevel.checkpoint()
             task.cancel()
             await asyncio.wait([task])
             with anyio.fail_after(5):

@@ -141,8 +141,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         _check_types(self, _FIELD_TYPES)
 
 
-_TEXTS = frozenset({str, type(None)})
-_FIELD_TYPES = _TEXTS | {Channel, MessageType, VcardPhone, VcardAddress}
+_TEXTS: frozenset[type] = frozenset({str, type(None)})
+_FIELD_TYPES: frozenset[type] = _TEXTS | {Channel, MessageType, VcardPhone, VcardAddress}
 
 
 def _check_types(said: msgspec.Struct, allowed: frozenset[type]) -> None:
