@@ -56,8 +56,10 @@ class AdaptiveLimit:
     """
     Find out how many requests at once the gateway bears: one more after a clean round, half after a push-back.
 
-    Additive increase, multiplicative decrease (Chiu and Jain, 1989), and one halving per round trip, however many of
-    its requests failed (as RFC 6582 has it for TCP): those that left before a halving say nothing about what is left.
+    Until the first push-back, one more after each answer, which doubles the limit in every round (slow start, as RFC
+    5681 has it for TCP): a limit of 128 is reached after five round trips, and not after 124. After that, additive
+    increase, multiplicative decrease (Chiu and Jain, 1989), and one halving per round trip, however many of its
+    requests failed (as RFC 6582 has it for TCP): those that left before a halving say nothing about what is left.
 
     Args:
         ceiling: The limit never goes above it, nor below 1.
@@ -84,7 +86,8 @@ class AdaptiveLimit:
         if sent_in != self._round:
             return
         self._clean += 1
-        if self._clean >= self._limit:
+        never_pushed_back = self._round == 0
+        if never_pushed_back or self._clean >= self._limit:
             self._limit = min(self._limit + 1, self._ceiling)
             self._clean = 0
 

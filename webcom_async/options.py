@@ -53,8 +53,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             with plain `http`; the body carries your password, so `https` is the default here.
         path: `/json` as documented, or `/json/` where the server would redirect to it.
         allow_cleartext: Allow `http://` to a host other than this machine.
-        in_flight: Requests under way at once, over the whole client, at most. It starts with 4 of them, lets one more
-            under way after each round of answers, and halves them when the gateway pushes back or does not answer.
+        in_flight: Requests under way at once, over the whole client, at most. It starts with 4 of them, doubles
+            them in every round trip until the gateway pushes back or does not answer, halves them then, and lets one
+            more under way after each round of answers from there on.
         rate: Recipients per second, over the whole client; None for as fast as it goes.
         batch_size: Recipients in a request, at most. The gateway states no limit.
         batch_bytes: Bytes of a request's messages, at most.
