@@ -54,6 +54,13 @@ def httpx(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def aiohttp(session: nox.Session) -> None:
+    """The suite with our transport on aiohttp."""
+    session.install("-e", ".[cli,aiohttp]", *GROUPS["tests"])
+    session.run("pytest", *WORKERS, "--http=aiohttp", *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
     needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["cli"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import still_clock
 from webcom_async import WebcomClient
-from webcom_async.emulator import Gateway, GatewayApp, GatewayTransport
+from webcom_async.emulator import Gateway, GatewayApp, GatewayTransport, serve
 
 Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
 
@@ -18,17 +18,20 @@ Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--http",
-        choices=["own", "httpx", "httpx2"],
+        choices=["own", "httpx", "httpx2", "aiohttp"],
         default="own",
-        help="what clients post with: our own transports, or a caller's AsyncClient of that library",
+        help="what clients post with: our default transport, a caller's AsyncClient of httpx or httpx2, or ours on aiohttp",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, where a caller's own client is the point, what has no client in it."""
-    if config.getoption("--http") == "own":
+    """Leave out, where another way to post is the point, what has no client in it, or what it cannot run on."""
+    http = config.getoption("--http")
+    if http == "own":
         return
     with_client = [item for item in items if {"connect", "connect_to", "http"} & set(getattr(item, "fixturenames", ()))]
+    if http == "aiohttp":
+        with_client = [item for item in with_client if not _on_trio(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in with_client])
     items[:] = with_client
 
@@ -55,7 +58,10 @@ def connect(http: str) -> Connect:
         if http == "own":
             options["transport"] = GatewayTransport(gateway)
         async with AsyncExitStack() as stack:
-            if http != "own":
+            if http == "aiohttp":
+                # It has no way to an application in this process.
+                options |= {"transport": http, "base_url": stack.enter_context(serve(gateway))}
+            elif http != "own":
                 options["http_client"] = await stack.enter_async_context(_asgi_client(http, gateway))
             yield await stack.enter_async_context(WebcomClient(**options))
 
@@ -70,12 +76,19 @@ def connect_to(http: str) -> Connect:
     async def connected(base_url: str, **options: Any) -> AsyncIterator[WebcomClient]:
         options = {"token": Gateway().token, "base_url": base_url, "clock": still_clock()} | options
         async with AsyncExitStack() as stack:
-            if http != "own":
+            if http == "aiohttp":
+                options["transport"] = http
+            elif http != "own":
                 library = pytest.importorskip(http)
                 options["http_client"] = await stack.enter_async_context(library.AsyncClient(trust_env=False))
             yield await stack.enter_async_context(WebcomClient(**options))
 
     return connected
+
+
+def _on_trio(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("anyio_backend") == "trio"
 
 
 def _asgi_client(http: str, gateway: Gateway) -> Any:

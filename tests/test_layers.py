@@ -17,9 +17,10 @@ LAYERS = [
     ["_phones", "_decoding"],
     ["_client_ids"],
     ["models", "credentials", "options"],
-    ["_wire", "_sources", "_deadline"],
-    ["_tally", "_addressing", "_policy", "_safeguards", "_throttle", "_transport"],
-    ["_batching"],
+    ["_wire", "_sources", "_deadline", "_proxies"],
+    ["_tally", "_addressing", "_policy", "_safeguards", "_throttle", "_failures"],
+    ["_batching", "_transport"],
+    ["_httpx", "_aiohttp"],
     ["_retry", "_line", "journal"],
     ["_bookkeeper"],
     ["_flight"],
@@ -33,7 +34,8 @@ EMULATOR_MAY_USE = {"_reasons", "errors", "_phones", "models", "credentials", "_
 CORE = {module for row in LAYERS[:-1] for module in row}
 
 DOORS = {
-    "httpx2": {"_transport"},
+    "httpx2": {"_httpx"},
+    "aiohttp": {"_aiohttp"},
     "tenacity": {"_retry"},
     "sqlite3": {"journal._file"},
     "uvicorn": {"emulator._server"},

@@ -16,7 +16,8 @@ from tests.builders import phones
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
 from webcom_async import Credentials, Outcome, Payload, WebcomError
-from webcom_async._transport import HttpTransport, exchange
+from webcom_async._httpx import HttpTransport
+from webcom_async._transport import exchange
 
 pytestmark = [
     pytest.mark.anyio,

@@ -1,0 +1,103 @@
+"""
+Posting over aiohttp, for more than about 64 requests under way, or a fifth of the CPU; and the only door to aiohttp.
+
+An extra, and asyncio's alone. Certificates are checked as the default transport checks them, cookies are not kept,
+and nothing is followed.
+"""
+
+import asyncio
+import ssl
+from types import SimpleNamespace
+
+import aiohttp
+
+from webcom_async._proxies import proxy_of
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, read_body
+from webcom_async._wire import Payload, Reply
+from webcom_async.errors import UsageError
+from webcom_async.options import Options
+
+__all__ = ["AiohttpTransport"]
+
+
+class AiohttpTransport:
+    """
+    Posts over a session of aiohttp of its own.
+
+    Args:
+        options: The client's settings.
+        certificates: Whom to trust.
+
+    Raises:
+        ConfigurationError: The environment names a proxy that would read the password.
+    """
+
+    def __init__(self, options: Options, certificates: ssl.SSLContext) -> None:
+        self._in_flight = options.in_flight
+        self._proxy = proxy_of(options)
+        self._certificates = certificates
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """
+        See `Transport.post`.
+
+        Raises:
+            UsageError: This is not asyncio.
+        """
+        session = self._opened()
+
+        async def attempt(course: Course, repeated: bool) -> Reply:
+            async with session.post(
+                url,
+                data=Content(body),
+                headers=HEADERS | {"content-length": str(len(body))},
+                allow_redirects=False,
+                proxy=self._proxy,
+                # The deadline is `exchange`'s, and our semaphore is the queue.
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
+                trace_request_ctx=course,
+            ) as response:
+                course.answered = True
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                chunks = response.content.iter_any()
+                said = await read_body(chunks, response.status, headers.get("content-encoding", ""), max_bytes)
+                body.received += len(said)
+                return Reply(response.status, headers, said, repeated)
+
+        return await once_more(attempt, body)
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """Return the session, which can only be made where an event loop runs."""
+        if self._session is None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                raise UsageError("aiohttp runs on asyncio only: leave transport= out on trio") from None
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._in_flight, ssl=self._certificates),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trace_configs=[_traced()],
+            )
+        return self._session
+
+
+def _traced() -> aiohttp.TraceConfig:
+    """Return what tells a request's course whether its connection was opened for it or kept."""
+    trace = aiohttp.TraceConfig()
+
+    async def opened(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.opened()
+
+    async def written(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.written = True
+
+    trace.on_connection_create_end.append(opened)
+    trace.on_request_headers_sent.append(written)
+    return trace

@@ -1,0 +1,37 @@
+"""
+The way through a proxy, where the environment names one.
+
+It is read when a client is made, and not again. To this machine there is no proxy, and in clear text there is none
+either: it would read the password.
+"""
+
+import urllib.request
+from urllib.parse import urlsplit
+
+from webcom_async.errors import ConfigurationError
+from webcom_async.options import Options
+
+__all__ = ["PROXY_VARIABLES", "proxy_of"]
+
+PROXY_VARIABLES = "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+
+
+def proxy_of(options: Options) -> str | None:
+    """
+    Return the URL of the proxy to the gateway; None for the straight way.
+
+    Raises:
+        ConfigurationError: The proxy would read the password.
+    """
+    url = urlsplit(options.url)
+    host = url.hostname or ""
+    if options.loopback or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if proxy and url.scheme == "http":
+        raise ConfigurationError(
+            "HTTP_PROXY or ALL_PROXY would read your password, which http:// sends in clear text: "
+            f"use https, or name {host!r} in NO_PROXY"
+        )
+    return proxy
