@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--http",
         choices=["own", "httpx", "httpx2", "aiohttp"],
         default="own",
-        help="what clients post with: our default transport, a caller's AsyncClient of httpx or httpx2, or ours on aiohttp",
+        help="what clients post with: our default, a caller's AsyncClient of httpx or httpx2, or ours on aiohttp",
     )
 
 

@@ -60,7 +60,8 @@ def connect_tls(http: str, authority: Any, request: pytest.FixtureRequest) -> Co
     @asynccontextmanager
     async def connected(port: int, *, trusting: bool, **options: Any) -> AsyncIterator[WebcomClient]:
         options = {"token": "dummy", "base_url": f"https://{HERE}:{port}", "clock": still_clock()} | options
-        if http == "own":
+        if http in {"own", "aiohttp"}:
+            options["transport"] = "httpx2" if http == "own" else http
             if trusting:
                 request.getfixturevalue("trust")
             async with WebcomClient(**options) as client:

@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from webcom_async import (
     RedirectRefused,
     Reply,
     ReplyTimeout,
+    UsageError,
     WebcomClient,
     WebcomError,
 )
@@ -487,6 +489,28 @@ async def test_a_mock_of_the_http_library_is_understood(name: str):
             result = await client.send("79612242243", **CODE)
 
     assert (Outcome.ACCEPTED, "7") == (result.outcome, result.id_sms)
+
+
+@pytest.mark.skipif(find_spec("aiohttp") is not None, reason="aiohttp is installed")
+def test_an_http_library_that_is_not_installed_is_named():
+    """The error says what to install."""
+    with pytest.raises(ConfigurationError, match=r"webcom-async\[aiohttp\]"):
+        WebcomClient(token="dummy", transport="aiohttp")
+
+
+@pytest.mark.skipif(find_spec("aiohttp") is None, reason="aiohttp is an extra")
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_aiohttp_on_trio_is_refused():
+    """It is asyncio's alone: nothing is sent, and the error says what to do."""
+    async with WebcomClient(token="dummy", transport="aiohttp", base_url="http://127.0.0.1:9") as client:
+        with pytest.raises(UsageError, match="leave transport= out"):
+            await client.send("79612242243", **CODE)
+
+
+def test_an_unknown_http_library_is_refused():
+    """A name that is none of ours is an error that lists them."""
+    with pytest.raises(ConfigurationError, match="'httpx2', 'aiohttp'"):
+        WebcomClient(token="dummy", transport="requests")  # type: ignore[arg-type]
 
 
 def test_two_ways_to_post_are_refused():

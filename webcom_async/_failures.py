@@ -92,9 +92,11 @@ def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
     as that the other side speaks plain HTTP, will be said again.
     """
     for cause in _causes(exc):
+        if not isinstance(cause, ssl.SSLError) or not hasattr(cause, "reason"):
+            continue  # aiohttp's exceptions inherit from ssl's, and have nothing of theirs
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsError(f"the certificate of the gateway, or of a proxy, is not trusted: {cause.verify_message}")
-        if connecting and isinstance(cause, ssl.SSLError) and not isinstance(cause, _CUT_OFF):
+        if connecting and not isinstance(cause, _CUT_OFF):
             return TlsError(f"no TLS with the gateway: {cause.reason or type(cause).__name__}. Check base_url")
     return None
 
