@@ -92,6 +92,13 @@ class Part:
                 _policy.in_doubt(result) if result.client_id_sms in doubtful else result for result in results
             ]
 
+    def meet(self, error: WebcomError, before: Knowledge) -> None:
+        """Take note of an attempt that met *error*; *before* is what earlier ones left behind."""
+        # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
+        self.knowledge = max(before, error.knowledge)
+        if error.knowledge is Knowledge.IN_QUESTION:
+            self.question = error
+
     def conclude(self, error: WebcomError) -> None:
         """Close it: asking again is of no use."""
         alone = len(self.phones) == 1
@@ -157,6 +164,7 @@ class Flight:
         doubtful: Ids of those who may have been sent to before.
         grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
             cancelled.
+        after: What a first request for them, made elsewhere, has met.
 
     Attributes:
         halt: The error that ends the campaign, once this batch has met it.
@@ -172,6 +180,7 @@ class Flight:
         grace: Grace | None = None,
         *,
         doubtful: AbstractSet[ClientIdSms] = frozenset(),
+        after: WebcomError | None = None,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -180,7 +189,11 @@ class Flight:
         self._tally = tally
         self._quota = quota
         self._grace = grace
+        self._after = after
         self._parts = [Part(batch.addressed, doubtful)]
+        if after is not None:
+            self._parts[0].meet(after, Knowledge.NOT_REACHED)
+            self._parts[0].attempts = 1
 
     async def run(self) -> list[SendResult]:
         """
@@ -189,21 +202,35 @@ class Flight:
         Raises nothing of ours. When it is cancelled, `unfinished` has the results.
         """
         [whole] = self._parts
-        error = await self._ask(whole, self._line.options.attempts)
+        before = self._after
+        if before is not None and before.halts and not _policy.worth_retrying(before, 1):
+            self.halt = before
+            whole.conclude(before)
+            return self.unfinished(Reason.HALTED)
+        error = await self._ask(whole, self._line.options.attempts, before)
         if error is not None:
             await self._narrow(whole, error)
         return self.unfinished(Reason.HALTED)
+
+    async def run_once(self) -> WebcomError | None:
+        """Ask once, and return what that met; then everybody is open still. None if all are settled."""
+        [whole] = self._parts
+        return await self._ask(whole, 1)
 
     def unfinished(self, reason: Reason) -> list[SendResult]:
         """Return what is known now; what is still open was cut short because of *reason*."""
         return [result for part in self._parts for result in part.unfinished(reason)]
 
-    async def _ask(self, part: Part, attempts: int) -> WebcomError | None:
-        """Settle *part* as a whole, or return the error that the last of at most *attempts* requests met."""
+    async def _ask(self, part: Part, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
+        """
+        Settle *part* as a whole, or return the error that the last of at most *attempts* requests met.
+
+        The first of them may have met *before*; if that is nothing to retry, it does not count.
+        """
+        line = self._line
+        met = before if before is not None and _policy.worth_retrying(before, 1) else None
         try:
-            await retrying(
-                lambda: self._attempt(part), attempts, self._quota.spend, self._line.options, self._line.clock
-            )
+            await retrying(lambda: self._attempt(part), attempts, self._quota.spend, line.options, line.clock, met=met)
         except WebcomError as exc:
             if exc.halts:
                 self.halt = exc
@@ -261,10 +288,7 @@ class Flight:
                 part.settle(line.judge(reply, part.phones, part.attempts), before)
                 line.learn(sent_in, None)
             except WebcomError as exc:
-                # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
-                part.knowledge = max(before, exc.knowledge)
-                if exc.knowledge is Knowledge.IN_QUESTION:
-                    part.question = exc
+                part.meet(exc, before)
                 line.learn(sent_in, exc)
                 logger.info(
                     "attempt_failed",

@@ -21,7 +21,13 @@ T = TypeVar("T")
 
 
 async def retrying(
-    attempt: Callable[[], Awaitable[T]], attempts: int, quota: Callable[[], bool], options: Options, clock: Clock
+    attempt: Callable[[], Awaitable[T]],
+    attempts: int,
+    quota: Callable[[], bool],
+    options: Options,
+    clock: Clock,
+    *,
+    met: WebcomError | None = None,
 ) -> T:
     """
     Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
@@ -32,6 +38,7 @@ async def retrying(
         quota: Asked before every repetition; False forbids it.
         options: How long to wait.
         clock: How to wait.
+        met: What the first attempt has met, if it was made already.
 
     Raises:
         WebcomError: The last attempt's own error.
@@ -45,15 +52,17 @@ async def retrying(
         error = state.outcome.exception() if state.outcome is not None else None
         return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
 
-    try:
-        return await attempt()
-    except WebcomError as exc:
-        met = [exc]
+    if met is None:
+        # Without tenacity, which would cost a request that succeeds a tenth of its time.
+        try:
+            return await attempt()
+        except WebcomError as exc:
+            met = exc
+    first = [met]
 
     async def call() -> T:
-        # The first attempt was made without tenacity, which would cost a request that succeeds a tenth of its time.
-        if met:
-            raise met.pop()
+        if first:
+            raise first.pop()
         return await attempt()
 
     policy = AsyncRetrying(

@@ -4,7 +4,6 @@ The client: one account, one connection pool, one limit on requests under way.
 This is where a call is checked and put together. How a campaign runs is `_sender`'s to know.
 """
 
-import logging
 import os
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -15,28 +14,24 @@ import anyio
 from anyio.lowlevel import current_token
 
 from webcom_async._addressing import CallDefaults, address, call_defaults
-from webcom_async._batching import DUPLICATE_WORDS, Batch, Batcher, OneByOne, not_sent
+from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
 from webcom_async._bookkeeper import Bookkeeper, Scratchpad, StrPath, stored_header
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
-from webcom_async._flight import Flight
 from webcom_async._httpx import AsyncHttpClient, HttpTransport, open_http, trusted_certificates
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
-from webcom_async._safeguards import RetryQuota
+from webcom_async._single import Coalescer, Single
 from webcom_async._sources import RecipientSource, Source
-from webcom_async._tally import Tally
 from webcom_async._transport import Transport
 from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
-from webcom_async.errors import ConfigurationError, InputError, Knowledge, UsageError
+from webcom_async.errors import ConfigurationError, InputError, UsageError
 from webcom_async.journal import CampaignHeader, fingerprint
-from webcom_async.models import Message, Outcome, Recipient, Report, SendResult
+from webcom_async.models import Message, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
 
 __all__ = ["WebcomClient"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 
 class WebcomClient:
@@ -80,6 +75,7 @@ class WebcomClient:
         self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
         self._loop: object = None
         self._closed = False
+        self._coalescer: Coalescer | None = None
 
     @classmethod
     def from_env(
@@ -161,24 +157,9 @@ class WebcomClient:
         if to.client_id_sms in self._line.under_way:
             return not_sent(to, Reason.DUPLICATE, DUPLICATE_WORDS)
 
-        batch = Batch(1, [(said, [to])], [to.client_id_sms])
-        quota = RetryQuota(self._line.options.attempts)
-        flight = Flight(self._line, batch, Tally("", self._line.clock.monotonic()), quota)
-        self._line.under_way.add(to.client_id_sms)
-        try:
-            [result] = await flight.run()
-        except BaseException as exc:
-            [result] = flight.unfinished(Reason.CANCELLED)
-            _note(exc, result)
-            raise
-        finally:
-            self._line.under_way.discard(to.client_id_sms)
-        denied = flight.halt is not None and flight.halt.knowledge is not Knowledge.IN_QUESTION
-        if flight.halt is None or (result.outcome is Outcome.UNKNOWN and denied):
-            # What the last request met would deny an earlier one that may have been processed.
-            return result
-        _note(flight.halt, result)
-        raise flight.halt
+        if self._line.options.linger and self._coalescer is None:
+            raise UsageError("linger= needs a client that is opened with async with")
+        return await Single(self._line, said, to).send(self._coalescer)
 
     def stream(
         self,
@@ -307,13 +288,20 @@ class WebcomClient:
 
     async def __aenter__(self) -> Self:
         self._check_usable()
+        if self._line.options.linger:
+            self._coalescer = await Coalescer(self._line).__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
-            await self.aclose()
+        self._closed = True
+        try:
+            if self._coalescer is not None:
+                await self._coalescer.__aexit__()
+        finally:
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
+                await self.aclose()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -360,12 +348,6 @@ def _check_resend_rejected(reasons: Collection[Reason], journal: StrPath | None)
         raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
     if reasons and journal is None:
         raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
-
-
-def _note(exc: BaseException, result: SendResult) -> None:
-    """Say on *exc*, and in the log, under which id to ask again."""
-    exc.add_note(f"client_id_sms {result.client_id_sms} is {result.outcome.value}; send again under this id only")
-    logger.warning("send_ended", extra={"client_id_sms": result.client_id_sms, "outcome": result.outcome.value})
 
 
 def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Transport | str) -> Transport:

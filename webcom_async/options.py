@@ -34,6 +34,7 @@ class OptionFields(TypedDict, total=False):
     batch_size: int
     batch_bytes: int
     timeout: float
+    linger: float
     grace: float
     attempts: int
     retry_quota: int
@@ -60,6 +61,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         batch_size: Recipients in a request, at most. The gateway states no limit.
         batch_bytes: Bytes of a request's messages, at most.
         timeout: Seconds for one request, from connecting to the last byte.
+        linger: Seconds that a `send()` waits for others to share its request; 0 for none. For backends that send many
+            at once, such as 0.005: each caller still gets a result, an error and a cancellation of its own. The
+            client must be opened with `async with`, in the task that closes it.
         grace: Seconds that requests under way get to finish when a stream is left early.
         attempts: Requests for one batch, the first one included.
         retry_quota: Requests that a campaign may spend on repetitions; every usable answer gives half of one back. When
@@ -83,6 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 500  # ours: 36 kB of JSON
     batch_bytes: int = 524_288
     timeout: float = 30.0
+    linger: float = 0.0
     grace: float = 5.0
     attempts: int = 6
     retry_quota: int = 100
@@ -95,7 +100,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("in_flight", "batch_size", "batch_bytes", "attempts", "retry_quota"):
             _require(name, getattr(self, name), at_least=1, kind=int)
-        for name in ("grace", "wait_initial", "wait_max", "retry_after_max"):
+        for name in ("linger", "grace", "wait_initial", "wait_max", "retry_after_max"):
             _require(name, getattr(self, name), at_least=0, kind=float)
         _require("timeout", self.timeout, at_least=0, kind=float)
         if not self.timeout:

@@ -1,0 +1,319 @@
+"""Messages that share a request: who shares gets what they would get alone."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+
+from tests.builders import phones, still_clock
+from tests.conftest import Connect
+from webcom_async import (
+    AuthenticationError,
+    Outcome,
+    Reason,
+    SendResult,
+    UsageError,
+    WebcomClient,
+    WebcomError,
+)
+from webcom_async._wire import decode_request
+from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
+from webcom_async.emulator._gateway import Answer
+
+pytestmark = pytest.mark.anyio
+
+CODE = {"text": "Code 1234", "sender": "ACME"}
+
+
+async def all_of(*calls: Callable[[], Awaitable[SendResult]]) -> list[SendResult | WebcomError]:
+    """Make *calls* at once, and return what each returned or raised, in order."""
+    ends: dict[int, SendResult | WebcomError] = {}
+
+    async def one(number: int, call: Callable[[], Awaitable[SendResult]]) -> None:
+        try:
+            ends[number] = await call()
+        except WebcomError as exc:
+            ends[number] = exc
+
+    async with anyio.create_task_group() as tasks:
+        for number, call in enumerate(calls):
+            tasks.start_soon(one, number, call)
+    return [ends[number] for number in range(len(calls))]
+
+
+def sends(client: WebcomClient, count: int, **said: str) -> list[Callable[[], Awaitable[SendResult]]]:
+    """Return calls that send to *count* phones."""
+    return [lambda phone=phone: client.send(phone, **(CODE | said)) for phone in phones(count)]
+
+
+def carried(gateway: Gateway) -> list[int]:
+    """Return the number of phones in each request."""
+    requests = [decode_request(request.body) for request in gateway.received]
+    return [sum(len(message.phones) for message in request.message) for request in requests]
+
+
+class Lingering:
+    """A clock's sleep that ends when it is told to, after as many have joined as the test wants."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+
+    async def __call__(self, _seconds: float) -> None:
+        """Wait to be told."""
+        await self.over.wait()
+
+
+async def test_calls_of_the_same_moment_share_a_request(connect: Connect, webcom_gateway: Gateway):
+    """Fifty calls are one request, and each caller gets the `id_sms` of its own phone."""
+    async with connect(webcom_gateway, linger=0.001) as client:
+        results = await all_of(*sends(client, 50))
+
+    assert [50] == carried(webcom_gateway)
+    assert list(phones(50)) == [result.phone for result in results if isinstance(result, SendResult)]
+    assert webcom_gateway.ledger.ids() == {r.client_id_sms: r.id_sms for r in results if isinstance(r, SendResult)}
+
+
+async def test_different_messages_share_too(connect: Connect, webcom_gateway: Gateway):
+    """A request carries many messages, and each phone gets its own."""
+    async with connect(webcom_gateway, linger=0.001) as client:
+        calls = [
+            lambda phone=phone, text=text: client.send(phone, text=text, sender="ACME")
+            for phone, text in zip(phones(4), ["a", "b", "b", "c"], strict=True)
+        ]
+        await all_of(*calls)
+
+    assert [4] == carried(webcom_gateway)
+    assert ["a", "b", "b", "c"] == [sms.text for sms in webcom_gateway.ledger.sent]
+
+
+async def test_a_full_request_leaves_at_once(connect: Connect, webcom_gateway: Gateway):
+    """No request carries more than `batch_size`, however many wait."""
+    async with connect(webcom_gateway, linger=0.001, batch_size=20) as client:
+        results = await all_of(*sends(client, 50))
+
+    assert [10, 20, 20] == sorted(carried(webcom_gateway))
+    assert 50 == len(results) == len(webcom_gateway.ledger)
+
+
+async def test_a_lone_call_goes_as_it_always_did(connect: Connect, webcom_gateway: Gateway):
+    """With nobody to share with, it is repeated as often as `attempts` says."""
+    webcom_gateway.faults.script(Fault(close=True), Fault(status=503))
+    async with connect(webcom_gateway, linger=0.001) as client:
+        result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, 3) == (result.outcome, result.attempts)
+
+
+async def test_a_refused_neighbour_costs_nobody_anything(connect: Connect, webcom_gateway: Gateway):
+    """A phone on the stop list is that caller's own result; the others are accepted by the same request."""
+    webcom_gateway.accounts[0].stop_list = {"79612242245"}
+    async with connect(webcom_gateway, linger=0.001) as client:
+        results = await all_of(*sends(client, 5))
+
+    assert [5] == carried(webcom_gateway)
+    outcomes = [result.outcome for result in results if isinstance(result, SendResult)]
+    assert [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED, Outcome.ACCEPTED] == outcomes
+
+
+class Poisoned(Gateway):
+    """A gateway that refuses every request with one phone in it, in words that name nobody."""
+
+    def process(self, request: Received) -> Answer:
+        """Refuse it, or do it."""
+        if b"79612242245" in request.body:
+            return Answer(400, {}, b'{"error":"Incorrect JSON document format"}')
+        return super().process(request)
+
+
+async def test_a_neighbour_that_sinks_the_request_costs_one_resend(connect: Connect):
+    """Everybody else is asked for once more, alone, under the same id."""
+    gateway = Poisoned()
+    async with connect(gateway, linger=0.001) as client:
+        results = await all_of(*sends(client, 5))
+
+    assert [5, 1, 1, 1, 1, 1] == carried(gateway)
+    assert [Reason.NONE, Reason.NONE, Reason.BAD_DOCUMENT, Reason.NONE, Reason.NONE] == [
+        result.reason for result in results if isinstance(result, SendResult)
+    ]
+    assert 4 == len(gateway.ledger)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(close=True, processed=True),
+        Fault(close=True),
+        Fault(status=503, processed=True, body=b"<html>"),
+        Fault(status=429),
+        Fault(body=b"<html>", processed=True),
+        Fault(body=b'{"information":[{"state":"send","id_sms":"1"}]}'),
+        Fault(status=413),
+    ],
+    ids=["lost", "closed", "processed and 503", "429", "html", "short", "413"],
+)
+async def test_a_shared_answer_that_settles_nobody_bills_nobody_twice(
+    connect: Connect, webcom_gateway: Gateway, fault: Fault
+):
+    """Each goes on alone under its id: one SMS each, at the cost of one resend."""
+    webcom_gateway.faults.script(fault)
+    async with connect(webcom_gateway, linger=0.001) as client:
+        results = await all_of(*sends(client, 5))
+
+    assert [5, 1, 1, 1, 1, 1] == carried(webcom_gateway)
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results if isinstance(result, SendResult)}
+    assert 5 == len(webcom_gateway.ledger)
+    assert webcom_gateway.ledger.ids() == {r.client_id_sms: r.id_sms for r in results if isinstance(r, SendResult)}
+
+
+async def test_bad_credentials_are_asked_about_once(connect: Connect, webcom_gateway: Gateway):
+    """What the gateway says of the account is raised to each caller, as an exception of its own."""
+    webcom_gateway.accounts[0].token = "another"
+    async with connect(webcom_gateway, linger=0.001, token="dummy") as client:
+        errors = await all_of(*sends(client, 5))
+
+    assert 1 == webcom_gateway.requests
+    assert {AuthenticationError} == {type(error) for error in errors}
+    assert 5 == len({id(error) for error in errors})
+    assert [1] * 5 == [len(error.__notes__) for error in errors]
+
+
+async def test_an_empty_account_is_raised_to_those_it_left_out(connect: Connect, webcom_gateway: Gateway):
+    """Whoever got the last SMS has a result, the others have `OutOfBalance`."""
+    webcom_gateway.accounts[0].balance = 2
+    async with connect(webcom_gateway, linger=0.001) as client:
+        ends = await all_of(*sends(client, 4))
+
+    assert ["OutOfBalance", "OutOfBalance", "SendResult", "SendResult"] == sorted(type(end).__name__ for end in ends)
+
+
+async def test_one_that_is_cancelled_before_it_left_is_not_sent(connect: Connect, webcom_gateway: Gateway):
+    """Its neighbours go without it, and a note says that it never left."""
+    lingering = Lingering()
+    notes: list[str] = []
+
+    async def cancelled(scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                await client.send("79612242250", **CODE)
+            except BaseException as exc:
+                notes.extend(exc.__notes__)
+                raise
+
+    async with connect(webcom_gateway, linger=5.0, clock=clock_of(lingering)) as client:
+        async with anyio.create_task_group() as tasks:
+            scope = anyio.CancelScope()
+            tasks.start_soon(cancelled, scope)
+            tasks.start_soon(all_of, *sends(client, 3))
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+            lingering.over.set()
+
+    assert [3] == carried(webcom_gateway)
+    assert "is not_sent" in notes[0]
+
+
+async def test_one_that_is_cancelled_on_the_way_ends_nobody_elses_request(webcom_gateway: Gateway):
+    """Its own end is at once and in question; its neighbours get their results, and its id stays taken until then."""
+    transport = Held(webcom_gateway)
+    notes: list[str] = []
+    again: list[SendResult] = []
+    results: list[SendResult | WebcomError] = []
+
+    async def cancelled(scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                await client.send("79612242250", client_id_sms=77, **CODE)
+            except BaseException as exc:
+                notes.extend(exc.__notes__)
+                raise
+
+    async def others() -> None:
+        results.extend(await all_of(*sends(client, 3)))
+
+    async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=0.001) as client:
+        async with anyio.create_task_group() as tasks:
+            scope = anyio.CancelScope()
+            tasks.start_soon(cancelled, scope)
+            tasks.start_soon(others)
+            await transport.came.wait()
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+            again.append(await client.send("79612242250", client_id_sms=77, **CODE))
+            transport.go.set()
+        again.append(await client.send("79612242250", client_id_sms=77, **CODE))
+
+    assert "is unknown" in notes[0]
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results if isinstance(result, SendResult)}
+    assert [Reason.DUPLICATE, Reason.NONE] == [result.reason for result in again]
+    assert 4 == len(webcom_gateway.ledger)
+
+
+async def test_closing_the_client_lets_everybody_go(webcom_gateway: Gateway):
+    """Who shares a request under way is unknown then, who waits for one was not sent to."""
+    transport = Held(webcom_gateway)
+    ends: list[SendResult | WebcomError] = []
+
+    async def call() -> None:
+        ends.extend(await all_of(*sends(client, 3)))
+
+    async with anyio.create_task_group() as tasks:
+        async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=0.001) as client:
+            tasks.start_soon(call)
+            await transport.came.wait()
+
+    assert [Outcome.UNKNOWN] * 3 == [end.outcome for end in ends if isinstance(end, SendResult)]
+
+
+async def test_closing_the_client_sends_nobody_who_waits(connect: Connect, webcom_gateway: Gateway):
+    """A request that has not left does not leave any more."""
+    ends: list[SendResult | WebcomError] = []
+
+    async def call() -> None:
+        ends.extend(await all_of(*sends(client, 3)))
+
+    async with anyio.create_task_group() as tasks:
+        async with connect(webcom_gateway, linger=5.0, clock=clock_of(Lingering())) as client:
+            tasks.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+
+    assert [UsageError] * 3 == [type(end) for end in ends]
+    assert 0 == webcom_gateway.requests
+
+
+async def test_sharing_needs_an_opened_client(webcom_gateway: Gateway):
+    """Without `async with` there is nobody to carry the shared request."""
+    client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway), linger=0.001)
+    with pytest.raises(UsageError, match="async with"):
+        await client.send("79612242243", **CODE)
+    await client.aclose()
+
+
+async def test_the_same_id_is_in_one_request_only(connect: Connect, webcom_gateway: Gateway):
+    """A second call under an id that waits for its request is a duplicate, as it is alone."""
+    async with connect(webcom_gateway, linger=0.001) as client:
+        results = await all_of(*[lambda: client.send("79612242243", client_id_sms=77, **CODE)] * 2)
+
+    assert {Reason.NONE, Reason.DUPLICATE} == {result.reason for result in results if isinstance(result, SendResult)}
+    assert 1 == len(webcom_gateway.ledger)
+
+
+def clock_of(lingering: Lingering) -> object:
+    """Return a clock whose sleep is *lingering*."""
+    return still_clock(sleep=lingering)
+
+
+class Held(GatewayTransport):
+    """A transport that holds its first request back until it may go."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self.came = anyio.Event()
+        self.go = anyio.Event()
+
+    async def post(self, url: str, body: object, *, timeout: float, max_bytes: int) -> object:  # noqa: ASYNC109
+        """Note that a request is here, and wait."""
+        bytes(body)  # type: ignore[call-overload]
+        self.came.set()
+        await self.go.wait()
+        return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)  # type: ignore[arg-type]
