@@ -471,3 +471,40 @@ def test_the_hour_that_comes_twice_keeps_its_two_meanings(fold: int, other: int,
     written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS)[1] for it in twice]
 
     assert second == written[-1].validity_period
+
+
+# ---------------------------------------------------------------------------- as a whole
+
+
+PLAIN = st.fixed_dictionaries(
+    {"phone": st.integers(79_000_000_000, 79_000_000_030).map(str)},
+    optional={
+        "text": st.sampled_from(["a", "b", 'quo"te', "перенос\nстроки", "", " ", "half \ud800", None]),
+        "key": st.sampled_from(["", "1", "2"]),
+        "client_id_sms": st.sampled_from([None, 5, "6", "07", 0, ""]),
+        "number_sms": st.sampled_from([None, 0, 1]),
+        "validity_period": st.sampled_from([None, SOON]),
+    },
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(PLAIN.map(lambda said: Recipient(**said)), min_size=1, max_size=12)
+    | st.lists(st.integers(79_000_000_000, 79_000_000_030).map(str), min_size=1, max_size=12),
+    st.sampled_from([{"text": "Sale!", "sender": "ACME"}, {"sender": "ACME"}, {}]),
+    st.sampled_from([60, 200, 524_288]),
+)
+def test_a_batch_taken_as_a_whole_is_what_it_is_one_by_one(items: list, call: dict, max_bytes: int):
+    """The shortcut for clean batches never decides: cut one by one, everybody gets the same, in the same bytes."""
+    waiting, shortcut, slow = deque(items), batcher(5, max_bytes, **call), batcher(5, max_bytes, **call)
+    again = deque(items)
+    while waiting:
+        quick = shortcut.cut(waiting, {ClientIdSms("5")}, NOW)
+        careful = slow._cut_one_by_one(again, {ClientIdSms("5")}, NOW)
+
+        assert careful.addressed == quick.addressed
+        assert careful.client_ids == quick.client_ids
+        assert careful.unusable == quick.unusable
+        assert list(again) == list(waiting)
+        assert encode_messages(careful.addressed) == (quick.messages or encode_messages(quick.addressed))

@@ -54,6 +54,13 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError("no text: neither the call nor the recipient gives one", Reason.NO_TEXT)
         return self.message
 
+    @property
+    def template(self) -> Message | None:
+        """The message in which a recipient's own text stands; None if the call names no sender."""
+        if self.message is None and self.sender is not None:
+            return Message(sender=self.sender, text="a recipient's own")
+        return self.message
+
     def wire_times(self) -> tuple[str | None, str | None]:
         """Return the call's `validity_period` and `time_send` as they stand on the wire."""
         return (

@@ -38,7 +38,7 @@ _REMEMBERED = 4_096  # answers, twice
 class Books(Protocol):
     """Where a campaign writes down what leaves and what became of it."""
 
-    async def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
         """Say who of a batch may leave now, and that they do."""
         ...
 
@@ -69,13 +69,13 @@ class Scratchpad:
         self._latest: dict[str, SendResult] = {}
         self._older: dict[str, SendResult] = {}
 
-    async def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
         """Let everyone leave."""
         unknown = self._unknown
         if not unknown:
-            return Reserved(list(addressed), [], [])
+            return Reserved(addressed, [], [])
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
-        return Reserved(list(addressed), [], [], again)
+        return Reserved(addressed, [], [], again)
 
     async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
         """
@@ -180,7 +180,7 @@ class Bookkeeper:
             raise
         return books
 
-    async def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
         """See `Journal.reserve`."""
         return await self._call(lambda: self._journal.reserve(addressed))
 

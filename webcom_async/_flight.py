@@ -46,6 +46,7 @@ class Part:
         addressed: They, and what they are told.
         doubtful: Ids of those who may have been sent to before this flight.
         past: The part whose half this is; None if it is the whole.
+        messages: *addressed* as it goes out, if it is encoded already.
 
     Attributes:
         phones: The recipients.
@@ -57,10 +58,14 @@ class Part:
     """
 
     def __init__(
-        self, addressed: Sequence[Addressed], doubtful: AbstractSet[ClientIdSms], past: "Part | None" = None
+        self,
+        addressed: Sequence[Addressed],
+        doubtful: AbstractSet[ClientIdSms],
+        past: "Part | None" = None,
+        messages: bytes | None = None,
     ) -> None:
         self.phones: list[WirePhone] = [phone for _, phones in addressed for phone in phones]
-        self.messages: bytes = encode_messages(addressed)
+        self.messages: bytes = encode_messages(addressed) if messages is None else messages
         self.attempts: int = 0 if past is None else past.attempts
         self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
         self.question: WebcomError | None = None if past is None else past.question
@@ -190,7 +195,7 @@ class Flight:
         self._quota = quota
         self._grace = grace
         self._after = after
-        self._parts = [Part(batch.addressed, doubtful)]
+        self._parts = [Part(batch.addressed, doubtful, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
             self._parts[0].attempts = 1

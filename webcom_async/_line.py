@@ -108,6 +108,6 @@ class Line:
             if isinstance(exc, GatewayError):
                 exc.error = redact(exc.error)
             raise
-        if not any(result.error for result in results):
-            return results
+        if b"error" not in reply.body:
+            return results  # no sentence that could repeat anything
         return [msgspec.structs.replace(result, error=redact(result.error)) for result in results]

@@ -30,7 +30,7 @@ from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
-from webcom_async._wire import WirePhone
+from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import IdCollision, JournalError, UsageError
 from webcom_async.journal import Reserved
 from webcom_async.models import SendResult
@@ -192,7 +192,7 @@ class Sender:
             return
         course.reserved = reserved
         course.known += reserved.settled + reserved.refused
-        batch.addressed = reserved.addressed
+        batch.narrow(reserved.addressed)
         course.held_back = self._hold_back(batch)
 
     def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
@@ -228,8 +228,8 @@ class Sender:
         held_back: list[SendResult] = []
         if not (batch.late or self._stopped):
             return held_back
-        addressed, batch.addressed = batch.addressed, []
-        for message, phones in addressed:
+        timely: list[Addressed] = []
+        for message, phones in batch.addressed:
             why = self._stopped.against(message)
             leaving: list[WirePhone] = []
             for phone in phones:
@@ -241,7 +241,8 @@ class Sender:
                 else:
                     leaving.append(phone)
             if leaving:
-                batch.addressed.append((message, leaving))
+                timely.append((message, leaving))
+        batch.narrow(timely)
         return held_back
 
     def _count(self, results: list[SendResult]) -> list[SendResult]:

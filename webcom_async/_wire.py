@@ -24,7 +24,6 @@ from webcom_async.models import Channel, Message, Outcome, SendResult
 
 __all__ = [
     "CONTENT_TYPE",
-    "LARGEST_PHONE_SIZE",
     "Addressed",
     "Entry",
     "Payload",
@@ -38,6 +37,7 @@ __all__ = [
     "decode_send",
     "encode_messages",
     "encode_reply",
+    "encode_texts",
     "message_size",
     "phone_size",
     "refused_outcome",
@@ -72,7 +72,7 @@ class WireText(msgspec.Struct, frozen=True, gc=False):
     phones: list[WirePhone]
 
 
-class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True):
+class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One entry of `message[]`: what is said, whatever it is, and to whom."""
 
     phones: list[WirePhone]
@@ -154,6 +154,16 @@ class Payload:
 def encode_messages(addressed: Iterable[Addressed]) -> bytes:
     """Return `message`'s array. Called once per batch, so that every attempt carries the same bytes and ids."""
     return _encoder.encode([_wire_message(message, phones) for message, phones in addressed])
+
+
+def encode_texts(said: Message, addressed: Sequence[Addressed]) -> bytes:
+    """Return the same for messages that differ from *said* in nothing but their text."""
+    channel, sender, _, *others = astuple(said)
+    if others != _NO_OTHERS:
+        return encode_messages(addressed)
+    texts = [message.text for message, _ in addressed]
+    phones = [phones for _, phones in addressed]
+    return _encoder.encode(list(map(WireText, repeat(channel), repeat(sender), texts, phones)))
 
 
 def message_size(message: Message) -> int:
@@ -330,11 +340,6 @@ _send_reply = msgspec.json.Decoder(SendReply)
 _send_request = msgspec.json.Decoder(SendRequest)
 _NO_OTHERS = [None] * (len(Message.__struct_fields__) - len(("type_send_1", "sender", "text")))
 _PHONE_SIZE = len(_encoder.encode(WirePhone(Phone(""), ClientIdSms("")))) + 1
-
-LARGEST_PHONE_SIZE: int = phone_size(
-    WirePhone(Phone("9" * 15), ClientIdSms("9" * 19), "9999-12-31 23:59:59", "9999-12-31 23:59")
-)
-"""Bytes that an entry of `phones` takes at most, without a `number_sms`."""
 
 # A sentence that comes with an id speaks of an SMS that exists: sibling platforms say so of these two.
 _TAKEN_ANYWAY = frozenset({Reason.HELD_FOR_FUNDS, Reason.ALREADY_SENT})

@@ -82,7 +82,7 @@ def _sms() -> Channel:
     return Channel.SMS
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """
     What is said, in the vendor's own field names.
 
@@ -178,7 +178,7 @@ def _check_text(field: str, value: object, reason: Reason) -> None:
         ) from None
 
 
-class Recipient(msgspec.Struct, frozen=True):
+class Recipient(msgspec.Struct, frozen=True, gc=False):
     """
     To whom, and what is this recipient's own. What is left out comes from the call.
 
