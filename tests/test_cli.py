@@ -246,6 +246,41 @@ def test_credentials_come_from_a_file(tmp_path: Path):
     assert (0, 10) == (done.returncode, len(gateway.ledger))
 
 
+def test_the_same_command_again_replaces_the_results_that_it_tells_anew(tmp_path: Path):
+    """With a journal everybody's result comes again, so that a service can repeat its command as it is."""
+    gateway = Gateway()
+    gateway.accounts[0].balance = 4
+    results = tmp_path / "results.csv"
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "j"), "--results", str(results))
+    with serve(gateway) as url:
+        first = run("send", write_phones(tmp_path), *words, gateway_url=url)
+        gateway.accounts[0].balance = None
+        second = run("send", write_phones(tmp_path), *words, gateway_url=url)
+
+    assert (3, 0) == (first.returncode, second.returncode)
+    assert 10 == results.read_text().count("accepted")
+
+
+def test_a_journal_replaces_no_file_but_results(tmp_path: Path):
+    """A file that holds something else is left as it is."""
+    other = tmp_path / "other.csv"
+    other.write_text("name,number\n")
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "j"), "--results", str(other))
+    done = run("send", write_phones(tmp_path), *words)
+
+    assert (2, "name,number\n") == (done.returncode, other.read_text())
+
+
+def test_a_journal_that_cannot_be_used_is_exit_code_2(tmp_path: Path):
+    """Nothing was sent, and one line says why."""
+    gateway = Gateway()
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "nowhere" / "j"))
+    with serve(gateway) as url:
+        done = run("send", write_phones(tmp_path), *words, gateway_url=url)
+
+    assert (2, 0, 1) == (done.returncode, gateway.requests, len(done.stderr.splitlines()))
+
+
 def test_a_results_file_is_never_overwritten(tmp_path: Path):
     """A results file that exists already is an error before anything is sent."""
     gateway = Gateway()

@@ -42,7 +42,7 @@ class Results:
     Raises:
         WebcomError: Something ended the campaign: see `errors`. It comes after the results that were settled by then,
             and its `report` has the counts.
-        Exception: The source's own error, likewise.
+        Exception: The source's own error, likewise; a note on it has the counts.
     """
 
     def __init__(self, sender: Sender, inbox: ObjectReceiveStream[list[SendResult]], tally: Tally, line: Line) -> None:
@@ -112,6 +112,8 @@ class Results:
             raise StopAsyncIteration
         if isinstance(failure, WebcomError):
             failure.report = self.report
+        else:
+            failure.add_note(f"webcom_async, when this ended the campaign: {self.report}")
         raise failure
 
 

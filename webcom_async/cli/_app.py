@@ -26,7 +26,7 @@ from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials
 from webcom_async.emulator import Language
-from webcom_async.errors import ConfigurationError, InputError, WebcomError
+from webcom_async.errors import ConfigurationError, InputError, JournalError, WebcomError
 from webcom_async.models import Channel, Message
 from webcom_async.options import OptionFields
 
@@ -53,7 +53,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as exc:
         show_error(f"{exc} (see --help)")
         return ExitCode.BAD_INPUT
-    except (InputError, ConfigurationError) as exc:
+    except (InputError, ConfigurationError, JournalError) as exc:
+        # Outside a campaign: nothing was sent.
         show_error(str(exc))
         return ExitCode.BAD_INPUT
     except WebcomError as exc:
@@ -130,7 +131,8 @@ def send_command(
         journal: A file that remembers the campaign: running the same command again sends to the rest only.
         resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
             it no longer holds. Can be repeated.
-        results: Write what became of each recipient into this new CSV file.
+        results: Write what became of each recipient into this new CSV file. With a journal, the results of an earlier
+            run are replaced: everybody's result comes again.
         credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
         base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
         in_flight: Requests under way at once.
@@ -157,7 +159,7 @@ def send_command(
         journal=journal,
         resend_rejected=resend_rejected,
     )
-    with results_file(results) as sink:
+    with results_file(results, replace=journal is not None) as sink:
         ended = run_campaign(plan, visible=not as_json, results=sink)
     return _conclude(ended, as_json=as_json, way_on=_way_on(plan, results))
 
@@ -203,7 +205,7 @@ def _client(credentials: Path | None, options: OptionFields) -> Callable[[], Web
 
 def _way_on(plan: Plan, results: Path | None) -> str:
     """Return what to do after a campaign was stopped."""
-    further = "" if results is None else ", and another file for --results"
+    further = "" if results is None or plan.journal is not None else ", and another file for --results"
     return f"to send to the rest, run the same command with --campaign {shlex.quote(plan.campaign)}{further}"
 
 

@@ -141,24 +141,36 @@ class ResultsFile:
 
 
 @contextmanager
-def results_file(path: Path | None) -> Generator[ResultsFile | None, None, None]:
+def results_file(path: Path | None, *, replace: bool) -> Generator[ResultsFile | None, None, None]:
     """
     Open a new file for results, or none if *path* is None.
 
+    Args:
+        path: Where.
+        replace: Whether results of an earlier run may be replaced: with a journal everybody's result comes again.
+
     Raises:
-        InputError: It exists already, or cannot be made.
+        InputError: It exists already and is not to be replaced, or cannot be made.
     """
     if path is None:
         yield None
         return
     try:
-        file = path.open("x", encoding="utf-8", newline="")
+        file = path.open("w" if replace and _holds_results(path) else "x", encoding="utf-8", newline="")
     except FileExistsError:
         raise InputError(f"{path}: exists already, and is not overwritten; name a new file") from None
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror}") from None
     with file:
         yield ResultsFile(file)
+
+
+def _holds_results(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), None) == list(_RESULT_COLUMNS)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
 
 
 def _cell(row: list[str], place: int | None) -> str | None:

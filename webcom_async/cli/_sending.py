@@ -2,6 +2,7 @@
 
 from asyncio import CancelledError
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import Signals
 from typing import NamedTuple
@@ -139,20 +140,22 @@ class _Course:
         """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
         self._reading = anyio.CancelScope()
         async with listening(self._stop), self._plan.client() as client:
-            campaign = self._plan.stream(client)
-            with progress_line(self._plan.total, visible=self._visible) as line:
-                return await self._send(campaign, line)
+            return await self._send(self._plan.stream(client))
 
-    async def _send(self, campaign: Campaign, line: ProgressLine) -> Results:
-        try:
-            async with campaign as stream:
-                self.stream = stream
-                with self._reading:
-                    async for batch in stream.batches():
-                        self._keep(batch, stream, line)
-        finally:
-            if self.stream is not None:
-                self._keep(self.stream.unread, self.stream, line)
+    async def _send(self, campaign: Campaign) -> Results:
+        async with AsyncExitStack() as opened:
+            stream = self.stream = await opened.enter_async_context(campaign)
+            # The line comes last and ends first, but for what is kept when all is over.
+            with progress_line(self._plan.total, visible=self._visible) as line:
+                try:
+                    with self._reading:
+                        async for batch in stream.batches():
+                            self._keep(batch, stream, line)
+                finally:
+                    try:
+                        await opened.aclose()
+                    finally:
+                        self._keep(stream.unread, stream, line)
         return stream
 
     def _keep(self, batch: list[SendResult], stream: Results, line: ProgressLine) -> None:
