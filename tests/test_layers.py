@@ -22,7 +22,8 @@ LAYERS = [
     ["_columns", "_transport"],
     ["_batching"],
     ["_httpx", "_aiohttp"],
-    ["_retry", "_line", "journal"],
+    ["_retry", "_line", "_books"],
+    ["journal"],
     ["_bookkeeper"],
     ["_flight"],
     ["_sender", "_single"],
@@ -59,7 +60,7 @@ DOORS = {
         "cli._signals",
     },
     "msgspec": {
-        "_bookkeeper",
+        "_books",
         "_line",
         "_clock",
         "models",

@@ -1,9 +1,7 @@
 """
-The books of a campaign: what is written down before a batch leaves, and when its answer has come.
+The books of a campaign with a journal: from the event loop, one hop to a worker thread per batch, one call at a time.
 
-Either a journal, from the event loop: one hop to a worker thread per batch, one call at a time. Or, without one, the
-little that must not be forgotten while the campaign runs. Which campaign is written into which file is decided by the
-caller; what the rows say is the journal's business.
+Which campaign is written into which file is decided by the caller; what the rows say is the journal's business.
 """
 
 import os
@@ -11,123 +9,24 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import anyio
-import msgspec
 from anyio.to_thread import run_sync
 
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._policy import collision, doubted, in_doubt
+from webcom_async._books import Reserved
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import JournalError
-from webcom_async.journal import CampaignHeader, Journal, Reserved, campaigns, has_begun
-from webcom_async.models import Message, Outcome, SendResult, not_accepted
+from webcom_async.journal import CampaignHeader, Journal, campaigns, fingerprint, has_begun
+from webcom_async.models import Message, SendResult
 
-__all__ = ["Bookkeeper", "Books", "Scratchpad", "stored_header"]
+__all__ = ["Bookkeeper", "header_of", "stored_header"]
 
 T = TypeVar("T")
 StrPath = str | os.PathLike[str]
 
 _PAGE = 500  # recipients per hop
-_SAMPLE = 64  # of each batch; who looks at everyone takes a tenth of all the time, and sees little more
-_REMEMBERED = 4_096  # answers, twice
-
-
-class Books(Protocol):
-    """Where a campaign writes down what leaves and what became of it."""
-
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
-        """Say who of a batch may leave now, and that they do."""
-        ...
-
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """Say what became of those who were reserved, and return what is known now, in the same order."""
-        ...
-
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """Return what is known of those who were not reserved, *results* as far as nothing is."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the books."""
-        ...
-
-
-class Scratchpad:
-    """
-    The books of a campaign without a journal: the little that must not be forgotten while it runs.
-
-    Whom it has asked for in vain, so that no later word denies it: a phone may stand in a source twice, and if the
-    first request for it is in question, and the second is held back, it may have been sent to all the same. This grows
-    with the number of unknown recipients only. And a sample of the latest answers, to notice one that comes twice.
-    """
-
-    def __init__(self) -> None:
-        self._unknown: set[ClientIdSms] = set()
-        self._latest: dict[str, SendResult] = {}
-        self._older: dict[str, SendResult] = {}
-
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
-        """Let everyone leave."""
-        unknown = self._unknown
-        if not unknown:
-            return Reserved(addressed, [], [])
-        again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
-        return Reserved(addressed, [], [], again)
-
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """
-        Remember who is unknown, and what was answered.
-
-        Raises:
-            IdCollision: Two ids were answered with one `id_sms`, as far as it is in the sample.
-        """
-        known = await self.recall(results)
-        twice = self._look_back(known)
-        shared = {
-            before.id_sms or "": {now.client_id_sms, before.client_id_sms}
-            for now, before in twice
-            if now.client_id_sms != before.client_id_sms
-        }
-        if twice:
-            swallowed = {now for now, before in twice if now.phone != before.phone and now.id_sms not in shared}
-            known = [_swallowed(each) if each in swallowed else each for each in known]
-            known = [doubted(each) if each.id_sms in shared else each for each in known]
-        self._unknown.difference_update(each.client_id_sms for each in known if self._unknown)
-        self._unknown.update(each.client_id_sms for each in not_accepted(known) if each.outcome is Outcome.UNKNOWN)
-        if shared:
-            raise collision(shared, known)
-        return known
-
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """Return *results*, in which who is unknown stays so."""
-        unknown = self._unknown
-        if not unknown:
-            return list(results)
-        return [in_doubt(each) if each.client_id_sms in unknown else each for each in results]
-
-    async def aclose(self) -> None:
-        """Do nothing."""
-
-    def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
-        """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
-        answered = {each.id_sms: each for each in results[:_SAMPLE] if each.id_sms is not None}
-        generations = (self._latest, self._older)
-        twice = [
-            (answered[id_sms], before[id_sms]) for before in generations for id_sms in answered.keys() & before.keys()
-        ]
-        self._latest |= answered
-        if len(self._latest) > _REMEMBERED:
-            self._older, self._latest = self._latest, {}
-        return twice
-
-
-def _swallowed(result: SendResult) -> SendResult:
-    """Return *result*, whose id was another phone's before: the gateway answers with that one's SMS, and sends none."""
-    words = f"client_id_sms {result.client_id_sms} was another phone's: the gateway sends one SMS per id"
-    return msgspec.structs.replace(result, outcome=Outcome.NOT_SENT, id_sms=None, reason=Reason.ID_REUSED, error=words)
 
 
 class Bookkeeper:
@@ -233,6 +132,11 @@ class Bookkeeper:
             self._left = True
             if self._opened is not None:
                 self._opened.close()
+
+
+def header_of(campaign: str, id_bits: int, message: Message | None, sender: str | None) -> CampaignHeader:
+    """Return what may not change between two runs of a campaign whose call says *message* and *sender*."""
+    return CampaignHeader(campaign=campaign, id_bits=id_bits, fingerprint=fingerprint(message, sender))
 
 
 async def stored_header(path: StrPath, campaign: str) -> CampaignHeader:

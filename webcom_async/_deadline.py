@@ -6,13 +6,15 @@ is noticed late waits once more, as long as the loop was late, and every deadlin
 it cancels.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Course", "within"]
 
@@ -38,6 +40,8 @@ class Course(Generic[T]):
 
 async def within(seconds: float, call: Awaitable[T]) -> Course[T]:
     """Await *call* for so many *seconds*; then it is cancelled, and nothing is raised."""
+    import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import
+
     course = Course[T]()
     try:
         loop = asyncio.get_running_loop()
@@ -58,7 +62,7 @@ async def within(seconds: float, call: Awaitable[T]) -> Course[T]:
 class _Timer:
     """A deadline on asyncio, which calls *expire*."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], None]) -> None:
+    def __init__(self, loop: "asyncio.AbstractEventLoop", seconds: float, expire: Callable[[], None]) -> None:
         self.blocked: bool = False
         self._loop = loop
         self._seconds = seconds

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import msgspec
@@ -264,6 +263,8 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
         return None
     if value.strip().isdecimal():
         return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - it imports much, for a header that is rare
+
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
     except (ValueError, TypeError, OverflowError):

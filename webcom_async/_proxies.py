@@ -5,7 +5,6 @@ It is read when a client is made, and not again. To this machine there is no pro
 either: it would read the password.
 """
 
-import urllib.request
 from urllib.parse import urlsplit
 
 from webcom_async.errors import ConfigurationError
@@ -23,11 +22,15 @@ def proxy_of(options: Options) -> str | None:
     Raises:
         ConfigurationError: The proxy would read the password.
     """
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - it imports much, and not everybody gets here
+
     url = urlsplit(options.url)
     host = url.hostname or ""
-    if options.loopback or urllib.request.proxy_bypass(host):
+    if options.loopback:
         return None
-    proxies = urllib.request.getproxies()
+    if proxy_bypass(host):
+        return None
+    proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if proxy and url.scheme == "http":
         raise ConfigurationError(

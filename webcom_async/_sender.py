@@ -21,7 +21,7 @@ from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from webcom_async._batching import Batch, Cutter, not_sent
-from webcom_async._bookkeeper import Books
+from webcom_async._books import Books, Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
@@ -32,7 +32,6 @@ from webcom_async._sources import Source
 from webcom_async._tally import Tally
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import IdCollision, JournalError, UsageError
-from webcom_async.journal import Reserved
 from webcom_async.models import SendResult
 
 __all__ = ["Sender"]

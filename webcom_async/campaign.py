@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 
 from webcom_async._batching import Cutter
-from webcom_async._bookkeeper import Books
+from webcom_async._books import Books
 from webcom_async._line import Line
 from webcom_async._sender import Sender
 from webcom_async._sources import Source

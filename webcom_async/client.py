@@ -15,7 +15,7 @@ from anyio.lowlevel import current_token
 
 from webcom_async._addressing import CallDefaults, address, call_defaults
 from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
-from webcom_async._bookkeeper import Bookkeeper, Scratchpad, StrPath, stored_header
+from webcom_async._books import Scratchpad
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
 from webcom_async._httpx import AsyncHttpClient, HttpTransport, open_http, trusted_certificates
@@ -27,11 +27,12 @@ from webcom_async._transport import Transport
 from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
 from webcom_async.errors import ConfigurationError, InputError, UsageError
-from webcom_async.journal import CampaignHeader, fingerprint
 from webcom_async.models import Message, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
 
 __all__ = ["WebcomClient"]
+
+StrPath = str | os.PathLike[str]
 
 
 class WebcomClient:
@@ -212,15 +213,16 @@ class WebcomClient:
         options = self._line.options
         batcher = Batcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
         source = Source(recipients)
-        header = CampaignHeader(
-            campaign=name, id_bits=options.id_bits, fingerprint=fingerprint(defaults.message, defaults.sender)
-        )
 
         async def plan() -> Plan:
             if journal is None:
                 return Plan(Scratchpad(), source, batcher)
-            now = self._line.clock.now
-            books = await Bookkeeper.open(journal, header, now, resend_rejected=resend_rejected, against_first_run=past)
+            from webcom_async import _bookkeeper  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
+
+            header = _bookkeeper.header_of(name, options.id_bits, defaults.message, defaults.sender)
+            books = await _bookkeeper.Bookkeeper.open(
+                journal, header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=past
+            )
             return Plan(books, source, batcher)
 
         return Campaign(self._line, name, self._check_usable, plan)
@@ -243,6 +245,8 @@ class WebcomClient:
         self._check_open()
 
         async def plan() -> Plan:
+            from webcom_async._bookkeeper import Bookkeeper, stored_header  # noqa: PLC0415 - as in `stream`
+
             books = await Bookkeeper.open(journal, await stored_header(journal, campaign), self._line.clock.now)
             return Plan(books, Source(cast("RecipientSource", books.unsettled())), OneByOne())
 

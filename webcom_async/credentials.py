@@ -5,9 +5,7 @@ The plain values are reachable only through `Secret.reveal`, which the wire call
 repr, str, format or pickle shows them.
 """
 
-import html
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -93,6 +91,8 @@ class Credentials:
         Raises:
             ConfigurationError: The file cannot be read, is not TOML, or holds something else.
         """
+        import tomllib  # noqa: PLC0415 - see `redact`
+
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except OSError as exc:
@@ -117,10 +117,12 @@ class Credentials:
 
         Short secrets and plain numbers are left: they may stand in an answer for something else.
         """
+        from html import escape  # noqa: PLC0415 - this and tomllib take a twentieth of this package's import
+
         for field in ("token", "password"):
             secret = self._parts.get(field)
             if secret is not None and len(secret.reveal()) >= _TELLING and not secret.reveal().isdigit():
-                for spelling in (str, html.escape, quote, quote_plus):
+                for spelling in (str, escape, quote, quote_plus):
                     text = text.replace(spelling(secret.reveal()), "***")
         return text
 

@@ -16,8 +16,9 @@ Do not copy or open an open journal: its latest rows are in the `-wal` file besi
 any handle of the file drops the lock of the process that closes it.
 """
 
+from webcom_async._books import Reserved
 from webcom_async.journal._archive import StoredCampaign, campaigns, export, has_begun, purge
-from webcom_async.journal._journal import CampaignHeader, Journal, Reserved, fingerprint
+from webcom_async.journal._journal import CampaignHeader, Journal, fingerprint
 
 __all__ = [
     "CampaignHeader",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from webcom_async._batching import not_sent
+from webcom_async._books import Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._policy import collision, doubted
@@ -44,23 +45,6 @@ class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
     campaign: str
     id_bits: int
     fingerprint: str
-
-
-class Reserved(msgspec.Struct, frozen=True):
-    """
-    What becomes of a batch that is about to leave.
-
-    Attributes:
-        addressed: What is to be sent now, grouped and ordered as it was given.
-        settled: What is known from before: not sent again.
-        refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
-        doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
-    """
-
-    addressed: list[Addressed]
-    settled: list[SendResult]
-    refused: list[SendResult]
-    doubtful: set[ClientIdSms] = set()
 
 
 def fingerprint(message: Message | None, sender: str | None) -> str:

@@ -1,0 +1,134 @@
+"""
+The books of a campaign: what is written down before a batch leaves, and when its answer has come.
+
+A campaign without a journal keeps no more than what must not be forgotten while it runs. The other kind of books is
+`_bookkeeper`'s.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._policy import collision, doubted, in_doubt
+from webcom_async._reasons import Reason
+from webcom_async._wire import Addressed
+from webcom_async.models import Outcome, SendResult, not_accepted
+
+__all__ = ["Books", "Reserved", "Scratchpad"]
+
+_SAMPLE = 64  # of each batch; who looks at everyone takes a tenth of all the time, and sees little more
+_REMEMBERED = 4_096  # answers, twice
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """
+    What becomes of a batch that is about to leave.
+
+    Attributes:
+        addressed: What is to be sent now, grouped and ordered as it was given.
+        settled: What is known from before: not sent again.
+        refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
+        doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
+    """
+
+    addressed: list[Addressed]
+    settled: list[SendResult]
+    refused: list[SendResult]
+    doubtful: set[ClientIdSms] = set()
+
+
+class Books(Protocol):
+    """Where a campaign writes down what leaves and what became of it."""
+
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+        """Say who of a batch may leave now, and that they do."""
+        ...
+
+    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """Say what became of those who were reserved, and return what is known now, in the same order."""
+        ...
+
+    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """Return what is known of those who were not reserved, *results* as far as nothing is."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the books."""
+        ...
+
+
+class Scratchpad:
+    """
+    The books of a campaign without a journal: the little that must not be forgotten while it runs.
+
+    Whom it has asked for in vain, so that no later word denies it: a phone may stand in a source twice, and if the
+    first request for it is in question, and the second is held back, it may have been sent to all the same. This grows
+    with the number of unknown recipients only. And a sample of the latest answers, to notice one that comes twice.
+    """
+
+    def __init__(self) -> None:
+        self._unknown: set[ClientIdSms] = set()
+        self._latest: dict[str, SendResult] = {}
+        self._older: dict[str, SendResult] = {}
+
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+        """Let everyone leave."""
+        unknown = self._unknown
+        if not unknown:
+            return Reserved(addressed, [], [])
+        again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
+        return Reserved(addressed, [], [], again)
+
+    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """
+        Remember who is unknown, and what was answered.
+
+        Raises:
+            IdCollision: Two ids were answered with one `id_sms`, as far as it is in the sample.
+        """
+        known = await self.recall(results)
+        twice = self._look_back(known)
+        shared = {
+            before.id_sms or "": {now.client_id_sms, before.client_id_sms}
+            for now, before in twice
+            if now.client_id_sms != before.client_id_sms
+        }
+        if twice:
+            swallowed = {now for now, before in twice if now.phone != before.phone and now.id_sms not in shared}
+            known = [_swallowed(each) if each in swallowed else each for each in known]
+            known = [doubted(each) if each.id_sms in shared else each for each in known]
+        self._unknown.difference_update(each.client_id_sms for each in known if self._unknown)
+        self._unknown.update(each.client_id_sms for each in not_accepted(known) if each.outcome is Outcome.UNKNOWN)
+        if shared:
+            raise collision(shared, known)
+        return known
+
+    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+        """Return *results*, in which who is unknown stays so."""
+        unknown = self._unknown
+        if not unknown:
+            return list(results)
+        return [in_doubt(each) if each.client_id_sms in unknown else each for each in results]
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+    def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
+        """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
+        answered = {each.id_sms: each for each in results[:_SAMPLE] if each.id_sms is not None}
+        generations = (self._latest, self._older)
+        twice = [
+            (answered[id_sms], before[id_sms]) for before in generations for id_sms in answered.keys() & before.keys()
+        ]
+        self._latest |= answered
+        if len(self._latest) > _REMEMBERED:
+            self._older, self._latest = self._latest, {}
+        return twice
+
+
+def _swallowed(result: SendResult) -> SendResult:
+    """Return *result*, whose id was another phone's before: the gateway answers with that one's SMS, and sends none."""
+    words = f"client_id_sms {result.client_id_sms} was another phone's: the gateway sends one SMS per id"
+    return msgspec.structs.replace(result, outcome=Outcome.NOT_SENT, id_sms=None, reason=Reason.ID_REUSED, error=words)
