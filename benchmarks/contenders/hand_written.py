@@ -1,0 +1,116 @@
+"""
+What a careful person writes: batches in a queue, workers that post them, results out of a queue.
+
+Ids are given and every entry is looked at, but nothing is retried, limited, resumed or cleaned up.
+"""
+
+import asyncio
+import importlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+
+from benchmarks.case import Case
+from benchmarks.reference import answer_of, encode, request_of, results_of
+from benchmarks.watch import Watch
+from webcom_async import Recipient, SendResult
+
+__all__ = ["Post", "chunks", "poster", "send"]
+
+Post = Callable[[bytes], Awaitable[bytes]]
+Batch = Sequence[str | Recipient]
+
+_HEADERS = {"content-type": "text/json; charset=utf-8"}
+
+
+async def send(case: Case, url: str, source: Batch, watch: Watch) -> int:
+    """Send to *source* and read every result, one by one."""
+    batches: asyncio.Queue[Batch | None] = asyncio.Queue(case.in_flight)
+    results: asyncio.Queue[list[SendResult] | None] = asyncio.Queue(case.in_flight)
+    accepted = 0
+    async with poster(case.transport, f"{url}/json", case.in_flight) as post:
+        with watch:
+            work = asyncio.create_task(_work(case, source, batches, results, post))
+            while (settled := await results.get()) is not None:
+                for result in settled:
+                    accepted += result.id_sms is not None
+            await work
+    return accepted
+
+
+async def _work(
+    case: Case,
+    source: Batch,
+    batches: "asyncio.Queue[Batch | None]",
+    results: "asyncio.Queue[list[SendResult] | None]",
+    post: Post,
+) -> None:
+    """Fill the queue, let workers empty it, and say when that was all."""
+    ids = count(10**18)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(case.in_flight):
+            group.create_task(_worker(batches, results, post, ids))
+        for batch in chunks(source, case.batch_size):
+            await batches.put(batch)
+        for _ in range(case.in_flight):
+            await batches.put(None)
+    await results.put(None)
+
+
+async def _worker(
+    batches: "asyncio.Queue[Batch | None]",
+    results: "asyncio.Queue[list[SendResult] | None]",
+    post: Post,
+    ids: "count[int]",
+) -> None:
+    """Post one batch after another."""
+    while (batch := await batches.get()) is not None:
+        phones, request = request_of(batch, ids)
+        await results.put(results_of(phones, answer_of(await post(encode(request)))))
+
+
+def chunks(source: Batch, size: int) -> list[Batch]:
+    """Return *source* in pieces of at most *size*."""
+    return [source[start : start + size] for start in range(0, len(source), size)]
+
+
+@asynccontextmanager
+async def poster(transport: str, url: str, connections: int) -> AsyncGenerator[Post, None]:
+    """Open a client of the HTTP library *transport*, and give a function that posts a body to *url*."""
+    if transport == "aiohttp":
+        async with _aiohttp(url, connections) as post:
+            yield post
+    else:
+        async with _httpx(transport, url, connections) as post:
+            yield post
+
+
+@asynccontextmanager
+async def _aiohttp(url: str, connections: int) -> AsyncGenerator[Post, None]:
+    """Open aiohttp's."""
+    import aiohttp  # noqa: PLC0415 - a contender that need not be there
+
+    async def post(body: bytes) -> bytes:
+        """Post *body* and return the answer."""
+        async with session.post(url, data=body, headers=_HEADERS) as response:
+            response.raise_for_status()
+            return await response.read()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
+        yield post
+
+
+@asynccontextmanager
+async def _httpx(transport: str, url: str, connections: int) -> AsyncGenerator[Post, None]:
+    """Open the one of httpx or httpx2, which look alike."""
+    library = importlib.import_module(transport)
+
+    async def post(body: bytes) -> bytes:
+        """Post *body* and return the answer."""
+        response = await client.post(url, content=body, headers=_HEADERS)
+        response.raise_for_status()
+        return response.content
+
+    limits = library.Limits(max_connections=connections, max_keepalive_connections=connections)
+    async with library.AsyncClient(limits=limits, timeout=30, trust_env=False) as client:
+        yield post
