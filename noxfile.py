@@ -114,6 +114,6 @@ def reliability(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST, default=False)
 def bench(session: nox.Session) -> None:
-    """The benchmarks; figures are compared within one run only."""
-    session.install("-e", ".[cli]")
+    """The benchmarks, beside other libraries; `-- --long` for the full scale, `-- --help` for the rest."""
+    session.install("-e", ".[cli]", *GROUPS["bench"])
     session.run("python", "-m", "benchmarks", *session.posargs)

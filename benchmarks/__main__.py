@@ -1,43 +1,116 @@
-"""`python -m benchmarks`: every case in a process of its own, as a table or, with `--json`, for machines."""
+"""
+`python -m benchmarks`: how fast, how soon, how much memory; every figure beside its bar.
+
+Each contender runs in a process of its own against a gateway in another, in turns, and the median counts. A missed
+bar comes with a profile of our client. Figures are compared within one run only: machines are noisy.
+"""
 
 import argparse
-import json
-import platform
-import subprocess
 import sys
-from importlib.metadata import version
+from pathlib import Path
 
-from benchmarks.end_to_end import CASES, run_case
+import msgspec
 
-_PACKAGES = ("webcom-async", "httpx2", "anyio", "msgspec", "tenacity", "uvicorn")
+from benchmarks.case import Case, Measured, measured_apart
+from benchmarks.cases import CASES, measured_here
+from benchmarks.chart import chart
+from benchmarks.machine import in_words, versions
+from benchmarks.profiling import shares
+from benchmarks.report import Group, Report, markdown, plain
+from benchmarks.scales import SCALES, Scale
+from benchmarks.workloads import PROFILED, WORKLOADS
+
+__all__ = ["main"]
 
 
 def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--case", choices=sorted(CASES), help="run this case only, in this process, and print JSON")
-    parser.add_argument("--recipients", type=int, default=100_000)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    """Do what the command line asks for."""
+    arguments = _parser().parse_args()
     if arguments.case:
-        print(json.dumps(run_case(arguments.case, arguments.recipients)))
-        return
+        _measure_here(arguments)
+    elif arguments.profile:
+        print("\n".join(measured_apart(PROFILED[arguments.profile], "--shares").lines))
+    else:
+        _run(arguments)
 
-    versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
-    figures = {name: _apart(name, arguments.recipients) for name in CASES}
+
+def _parser() -> argparse.ArgumentParser:
+    """Return what the command line may say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = ", ".join(WORKLOADS)
+    parser.add_argument("--only", choices=WORKLOADS, action="append", metavar="NAME", help=f"measure one of: {names}")
+    parser.add_argument("--long", action="store_const", const="long", default="quick", dest="scale", help="full scale")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw workload A")
+    parser.add_argument("--profile", choices=PROFILED, metavar="NAME", help="say where our client's time goes")
+    parser.add_argument("--recipients", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)  # one case, in this process
+    parser.add_argument("--options", help=argparse.SUPPRESS)
+    parser.add_argument("--shares", action="store_true", help=argparse.SUPPRESS)
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--json", action="store_true", help="print everything for machines")
+    style.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
+    return parser
+
+
+def _measure_here(arguments: argparse.Namespace) -> None:
+    """
+    Measure one case in this process.
+
+    With options, as another process of the suite gives them, all of `Measured` is printed; otherwise the figures.
+    """
+    if arguments.options is None:
+        case = Case(name=arguments.case, recipients=arguments.recipients or Case(name="").recipients)
+        print(msgspec.json.encode(measured_here(case).figures).decode())
+        return
+    case = msgspec.json.decode(arguments.options, type=Case)
+    measured = Measured(lines=shares(case)) if arguments.shares else measured_here(case)
+    print(msgspec.json.encode(measured).decode())
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Run the workloads and print what came out."""
+    scale = SCALES[arguments.scale]
+    names = arguments.only or list(WORKLOADS)
+    groups = {name: _group(name, scale) for name in names}
+    report = Report(
+        machine=in_words(),
+        versions=versions(),
+        scale=scale.name,
+        head_room=_head_room(list(groups.values())),
+        groups=list(groups.values()),
+    )
     if arguments.json:
-        print(json.dumps({"versions": versions, "recipients": arguments.recipients, "figures": figures}))
-        return
-    print(", ".join(f"{name} {number}" for name, number in versions.items()))
-    for case, values in figures.items():
-        print(f"\n{case} ({arguments.recipients:,} recipients)")
-        for name, value in values.items():
-            print(f"  {name:<36}{value:>14,.1f}")
+        print(msgspec.json.encode(report).decode())
+    else:
+        print((markdown if arguments.markdown else plain)(report))
+    if arguments.chart and "A" in groups:
+        arguments.chart.write_text(chart(groups["A"].measured), encoding="utf-8")
 
 
-def _apart(name: str, recipients: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks", "--case", name, "--recipients", str(recipients)]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+def _group(name: str, scale: Scale) -> Group:
+    """Run one workload, and profile it if it misses a bar."""
+    sys.stderr.write(f"{name}…\n")
+    group = WORKLOADS[name](scale)
+    if name in PROFILED and any(row.verdict == "MISSED" for row in group.rows):
+        group.profile = measured_apart(PROFILED[name], "--shares").lines
+    return group
+
+
+def _head_room(groups: list[Group]) -> str:
+    """Return how far the gateway was from being the bottleneck, where contenders did nothing but send."""
+    runs = [
+        (one.figures["gateway_busy"], one.figures["gateway_cpu_ns"], name)
+        for group in groups
+        for name, one in group.measured.items()
+        if "gateway_busy" in one.figures
+    ]
+    if not runs:
+        return ""
+    busy, cpu, name = max(runs)
+    return (
+        f"The gateway's core was busy for {busy:.0%} of the time at most ({name}, {cpu:,.0f} ns of its CPU per "
+        f"recipient), so it had room for {1 / busy:.0f} times as much."
+    )
 
 
 if __name__ == "__main__":
