@@ -78,11 +78,12 @@ def pace(case: Case) -> Figures:
 
 async def _paced(case: Case, server: Server) -> Figures:
     """Send, and read in lists."""
+    source = _endless()
     async with client(case, server.url, grace=0.0) as ours:
         await ours.send(_MESSAGE_TO, **SALE)
         cpu = time.process_time()
         marks = _Marks(case)
-        async with ours.stream(_endless(), **SALE) as results:
+        async with ours.stream(source, **SALE) as results:
             async for batch in results.batches():
                 if marks.note(batch, results):
                     break
@@ -108,10 +109,11 @@ def campaign(case: Case) -> Figures:
 
 async def _sent(case: Case, server: Server) -> Figures:
     """Send a campaign from its first to its last recipient, and compare with what the limits allow."""
+    source = islice(_endless(), case.recipients)
     async with client(case, server.url) as ours:
         await ours.send(_MESSAGE_TO, **SALE)
         with Watch() as watch:
-            report = await ours.send_all(islice(_endless(), case.recipients), **SALE)
+            report = await ours.send_all(source, **SALE)
     counts = server.counts()
     ideal = case.in_flight * case.batch_size / (counts.waited / counts.requests)
     return {

@@ -6,7 +6,7 @@ import msgspec
 
 from benchmarks.case import BROKE, Measured
 
-__all__ = ["Group", "Report", "Row", "at_least", "at_most", "markdown", "plain"]
+__all__ = ["Group", "Report", "Row", "at_least", "at_most", "markdown", "plain", "without_bar"]
 
 _HEAD = ("what", "bar", "measured", "")
 _LONGEST_REASON = 100  # characters
@@ -80,6 +80,11 @@ def at_most(what: str, value: float | str, bar: float, unit: str = "", digits: i
 def at_least(what: str, value: float | str, bar: float, unit: str = "", digits: int = 2) -> Row:
     """Return a row of which *value* should be no less than *bar*."""
     return _row(what, value, f"≥ {bar:,g}{unit}", unit, digits, ok=isinstance(value, float) and value >= bar)
+
+
+def without_bar(what: str, value: float | str, unit: str = "", digits: int = 2) -> Row:
+    """Return a row for a figure that is only told."""
+    return Row(what, "", value if isinstance(value, str) else f"{value:,.{digits}f}{unit}", "")
 
 
 def _row(what: str, value: float | str, bar: str, unit: str, digits: int, *, ok: bool) -> Row:

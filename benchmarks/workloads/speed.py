@@ -1,0 +1,150 @@
+"""Workloads A, B and I: what a recipient takes, of us and of everybody else."""
+
+from benchmarks.case import Case, Measured
+from benchmarks.contenders.one_by_one import AT_ONCE
+from benchmarks.race import figure, raced, ratio
+from benchmarks.report import Group, Row, at_least, at_most, without_bar
+from benchmarks.scales import Scale
+
+__all__ = ["journaled", "one_text", "own_texts"]
+
+_TRANSPORTS = ("httpx2", "aiohttp")
+
+
+def one_text(scale: Scale) -> Group:
+    """Workload A against everybody."""
+    everyone = {"recipients": scale.one_text}
+    each = {"recipients": scale.one_by_one}
+    anchored = {"recipients": scale.anchored}
+    cases = {
+        "ours on httpx2": Case(name="ours", **everyone),
+        "ours on httpx2, batches()": Case(name="ours", batches=True, **everyone),
+        "ours on aiohttp": Case(name="ours", transport="aiohttp", **everyone),
+        "ours on aiohttp, batches()": Case(name="ours", transport="aiohttp", batches=True, **everyone),
+        "hand-written loop on httpx2": Case(name="hand-written", **everyone),
+        "hand-written loop on aiohttp": Case(name="hand-written", transport="aiohttp", **everyone),
+        "requests in 8 threads": Case(name="threads", **everyone),
+        "one POST per phone on httpx": Case(name="one-by-one", transport="httpx", **each),
+        "one POST per phone on httpx2": Case(name="one-by-one", transport="httpx2", **each),
+        "one POST per phone on aiohttp": Case(name="one-by-one", transport="aiohttp", **each),
+        "elasticsearch async_streaming_bulk": Case(name="elasticsearch", **anchored),
+        "aiokafka producer": Case(name="aiokafka", **anchored),
+    }
+    found = raced(cases, scale.repeats)
+    return Group(
+        title=f"A. One text for all: {scale.one_text:,} recipients, 8 × 500 in flight "
+        f"(one POST per phone: {scale.one_by_one:,}, {AT_ONCE} at once; anchors: {scale.anchored:,})",
+        facts=_speeds(found),
+        rows=[*_to_ref(found, (8, 3.3)), *_batches_to_ref(found), *_to_others(found)],
+        measured=found,
+    )
+
+
+def own_texts(scale: Scale) -> Group:
+    """Workload B."""
+    options = {"recipients": scale.own_texts, "personal": True}
+    cases = {f"ours on {library}": Case(name="ours", transport=library, **options) for library in _TRANSPORTS} | {
+        f"hand-written loop on {library}": Case(name="hand-written", transport=library, **options)
+        for library in _TRANSPORTS
+    }
+    found = raced(cases, scale.repeats)
+    return Group(
+        title=f"B. Everyone with a text of 120 Cyrillic characters: {scale.own_texts:,} recipients, 8 × 500 in flight",
+        facts=_speeds(found),
+        rows=_to_ref(found, (6, 3)),
+        measured=found,
+    )
+
+
+def journaled(scale: Scale) -> Group:
+    """Workload I."""
+    cases = {
+        "without": Case(name="ours", recipients=scale.journaled),
+        "with a journal": Case(name="ours", recipients=scale.journaled, journal=True),
+    }
+    found = raced(cases, scale.repeats)
+    kept, plainly = found["with a journal"], found["without"]
+    more = kept.why_not or plainly.why_not or (kept.figures["cpu_ns"] - plainly.figures["cpu_ns"]) / 1e3
+    return Group(
+        title=f"I. A with a journal on disk: {scale.journaled:,} recipients, httpx2",
+        facts=_speeds(found),
+        rows=[
+            at_most("CPU per recipient, over that without", more, 2.5, " µs"),
+            at_most("wall time ÷ that without", ratio(kept, plainly, "wall_ns"), 1.5, " ×"),
+        ],
+        measured=found,
+    )
+
+
+def _to_ref(found: dict[str, Measured], bars: tuple[float, float]) -> list[Row]:
+    """Compare ours, read one by one, with REF."""
+    return [
+        at_most(
+            f"CPU per recipient, `async for`, {library}",
+            figure(found[f"ours on {library}"], "times_ref"),
+            bar,
+            " × REF",
+        )
+        for library, bar in zip(_TRANSPORTS, bars, strict=True)
+    ]
+
+
+def _batches_to_ref(found: dict[str, Measured]) -> list[Row]:
+    """Compare ours, read in lists, with REF."""
+    return [
+        at_most(
+            f"CPU per recipient, `batches()`, {library}",
+            figure(found[f"ours on {library}, batches()"], "times_ref"),
+            bar,
+            " × REF",
+        )
+        for library, bar in zip(_TRANSPORTS, (7.5, 2.8), strict=True)
+    ]
+
+
+def _to_others(found: dict[str, Measured]) -> list[Row]:
+    """Compare ours with every other contender, by CPU."""
+    bars = [
+        ("one POST per phone on httpx", "httpx2", None),
+        ("one POST per phone on httpx", "aiohttp", 1500),
+        ("one POST per phone on aiohttp", "aiohttp", 150),
+        ("requests in 8 threads", "httpx2", 1.7),
+        ("requests in 8 threads", "aiohttp", 4),
+        ("elasticsearch async_streaming_bulk", "httpx2", None),
+        ("elasticsearch async_streaming_bulk", "aiohttp", 10),
+        ("aiokafka producer", "httpx2", None),
+        ("aiokafka producer", "aiohttp", 5),
+    ]
+    by_hand = [
+        at_most(
+            f"CPU of ours on {library} ÷ hand-written loop on {library}",
+            ratio(found[f"ours on {library}"], found[f"hand-written loop on {library}"], "times_ref"),
+            1.25,
+            " ×",
+        )
+        for library in _TRANSPORTS
+    ]
+    return [*by_hand, *(_against(found, other, library, bar) for other, library, bar in bars)]
+
+
+def _against(found: dict[str, Measured], other: str, library: str, bar: float | None) -> Row:
+    """Compare another contender with ours on *library*."""
+    what = f"CPU of {other} ÷ ours on {library}"
+    times = ratio(found[other], found[f"ours on {library}"], "times_ref")
+    digits = 1 if isinstance(times, float) and times < 100 else 0
+    return without_bar(what, times, " ×", digits) if bar is None else at_least(what, times, bar, " ×", digits)
+
+
+def _speeds(found: dict[str, Measured]) -> list[list[str]]:
+    """Return the table of what everybody took."""
+    head = ["contender", "CPU ns per recipient", "× REF", "wall ns", "recipients/s", "peak over idle, MiB"]
+    return [head, *(_speed(name, measured) for name, measured in found.items())]
+
+
+def _speed(name: str, measured: Measured) -> list[str]:
+    """Return one contender's line of it."""
+    if measured.why_not:
+        return [name, "–", "–", "–", "–", "–"]
+    of = measured.figures
+    numbers = [f"{of[key]:,.0f}" for key in ("cpu_ns", "wall_ns", "recipients_per_second")]
+    return [name, numbers[0], f"{of['times_ref']:,.1f}", numbers[1], numbers[2], f"{of['peak_mib']:.1f}"]
