@@ -1,1 +1,1 @@
-"""Measurements. Figures are compared within one run only: machines are noisy."""
+"""Measurements beside other libraries, and what they are held against; see README.md in this folder."""

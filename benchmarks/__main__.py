@@ -15,7 +15,7 @@ from benchmarks.case import Case, Measured, measured_apart
 from benchmarks.cases import CASES, measured_here
 from benchmarks.chart import chart
 from benchmarks.machine import in_words, versions
-from benchmarks.profiling import shares
+from benchmarks.profiling import import_shares, shares
 from benchmarks.report import Group, Report, markdown, plain
 from benchmarks.scales import SCALES, Scale
 from benchmarks.workloads import PROFILED, WORKLOADS
@@ -29,7 +29,7 @@ def main() -> None:
     if arguments.case:
         _measure_here(arguments)
     elif arguments.profile:
-        print("\n".join(measured_apart(PROFILED[arguments.profile], "--shares").lines))
+        print("\n".join(_profile(arguments.profile)))
     else:
         _run(arguments)
 
@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=WORKLOADS, action="append", metavar="NAME", help=f"measure one of: {names}")
     parser.add_argument("--long", action="store_const", const="long", default="quick", dest="scale", help="full scale")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw workload A")
-    parser.add_argument("--profile", choices=PROFILED, metavar="NAME", help="say where our client's time goes")
+    parser.add_argument(
+        "--profile", choices=[*PROFILED, "import"], metavar="NAME", help="say where our client's time goes"
+    )
     parser.add_argument("--recipients", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)  # one case, in this process
     parser.add_argument("--options", help=argparse.SUPPRESS)
@@ -91,9 +93,16 @@ def _group(name: str, scale: Scale) -> Group:
     """Run one workload, and profile it if it misses a bar."""
     sys.stderr.write(f"{name}…\n")
     group = WORKLOADS[name](scale)
-    if name in PROFILED and any(row.verdict == "MISSED" for row in group.rows):
-        group.profile = measured_apart(PROFILED[name], "--shares").lines
+    if any(row.verdict == "MISSED" for row in group.rows):
+        group.profile = _profile(name)
     return group
+
+
+def _profile(name: str) -> list[str]:
+    """Return where the time of our client goes in a workload; nothing for one that waits, or counts."""
+    if name == "import":
+        return import_shares()
+    return measured_apart(PROFILED[name], "--shares").lines if name in PROFILED else []
 
 
 def _head_room(groups: list[Group]) -> str:
