@@ -40,10 +40,16 @@ def slow_gateway(scale: Scale) -> Group:
         title="C. A gateway that answers after 200 ms: batches of 1,000; share of in flight × batch ÷ latency",
         facts=_paces(found),
         rows=[
-            *(at_least(f"{name}, once all are under way", figure(found[name], "share"), bar) for name, bar in wanted),
+            *(
+                at_least(f"{name}, once all are under way", figure(found[name], "share"), bar, digits=3)
+                for name, bar in wanted
+            ),
             *(
                 at_least(
-                    f"{name}, whole campaign of {cases[name].recipients:,}", figure(found[name], "whole_share"), bar
+                    f"{name}, whole campaign of {cases[name].recipients:,}",
+                    figure(found[name], "whole_share"),
+                    bar,
+                    digits=3,
                 )
                 for name, bar in wanted
             ),
@@ -90,6 +96,7 @@ def stragglers(scale: Scale) -> Group:
             f"{limit} in flight, {library}, once all are under way",
             figure(found[f"pace, {library}, {limit}"], "share"),
             bar,
+            digits=3,
         )
         for library, limit, bar in wanted
     ] + [
@@ -97,6 +104,7 @@ def stragglers(scale: Scale) -> Group:
             f"{limit} in flight, {library}, whole campaign of {limit * 500 * scale.rounds * 2:,}",
             figure(found[f"campaign, {library}, {limit}"], "whole_share"),
             bar,
+            digits=3,
         )
         for library, limit, bar in wanted
     ]
