@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Self, TypeVar
 
 import anyio
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from webcom_async._books import Reserved
@@ -84,12 +85,18 @@ class Bookkeeper:
         return await self._call(lambda: self._journal.reserve(addressed))
 
     async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `Journal.settle`."""
-        return await self._call(lambda: self._journal.settle(results))
+        """See `Journal.settle`. What became of them is written down even if the caller is being cancelled."""
+        known = list(results)
+        with CancelScope(shield=True):
+            known = await self._call(lambda: self._journal.settle(results))
+        return known
 
     async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `Journal.recall`."""
-        return await self._call(lambda: self._journal.recall(results))
+        """See `Journal.recall`. It is looked up even if the caller is being cancelled."""
+        known = list(results)
+        with CancelScope(shield=True):
+            known = await self._call(lambda: self._journal.recall(results))
+        return known
 
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
         """See `Journal.unsettled`; those who are settled on the way do not come again."""

@@ -211,15 +211,14 @@ class Sender:
         """
         if not results:
             return results
-        with CancelScope(shield=True):
-            try:
-                results = await (self._books.settle(results) if reserved else self._books.recall(results))
-            except IdCollision as exc:
-                self._halt(exc)
-                results = list(exc.results)
-            except JournalError as exc:
-                # They stay reserved there, so that the next run asks again under the same ids.
-                self._halt(exc)
+        try:
+            results = await (self._books.settle(results) if reserved else self._books.recall(results))
+        except IdCollision as exc:
+            self._halt(exc)
+            results = list(exc.results)
+        except JournalError as exc:
+            # They stay reserved there, so that the next run asks again under the same ids.
+            self._halt(exc)
         return results
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
