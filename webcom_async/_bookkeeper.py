@@ -86,17 +86,11 @@ class Bookkeeper:
 
     async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
         """See `Journal.settle`. What became of them is written down even if the caller is being cancelled."""
-        known = list(results)
-        with CancelScope(shield=True):
-            known = await self._call(lambda: self._journal.settle(results))
-        return known
+        return await self._call(lambda: self._journal.settle(results), shielded=True)
 
     async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
         """See `Journal.recall`. It is looked up even if the caller is being cancelled."""
-        known = list(results)
-        with CancelScope(shield=True):
-            known = await self._call(lambda: self._journal.recall(results))
-        return known
+        return await self._call(lambda: self._journal.recall(results), shielded=True)
 
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
         """See `Journal.unsettled`; those who are settled on the way do not come again."""
@@ -118,12 +112,15 @@ class Bookkeeper:
         assert self._opened is not None  # noqa: S101 - `open` has returned
         return self._opened
 
-    async def _call(self, call: Callable[[], T]) -> T:
+    async def _call(self, call: Callable[[], T], *, shielded: bool = False) -> T:
         def locked() -> T:
             with self._lock:
                 return call()
 
-        return await run_sync(locked, limiter=self._one_at_a_time)
+        returned: list[T] = []
+        with CancelScope(shield=shielded):
+            returned.append(await run_sync(locked, limiter=self._one_at_a_time))
+        return returned[0]
 
     # asyncio can cancel a task without waiting for its thread. What the thread is at is finished then, and only after
     # that the file is closed: left to the garbage collector, it would stay locked for some time.
