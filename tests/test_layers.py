@@ -72,6 +72,7 @@ DOORS = {
         "_policy",
         "_tally",
         "journal._journal",
+        "journal._packs",
         "journal._archive",
         "emulator._faults",
         "emulator._gateway",
