@@ -70,8 +70,12 @@ def normal_phones(given: Sequence[object]) -> list[Phone] | None:
     """
     if set(map(type, given)) != {str}:
         return None
-    phones = list(map(str.strip, cast("Sequence[str]", given), repeat(_SURROUNDING)))
-    return cast("list[Phone]", phones) if all(map(_NORMAL, phones)) else None
+    phones = list(cast("Sequence[str]", given))
+    if not all(map(_NORMAL, phones)):
+        phones = list(map(str.strip, phones, repeat(_SURROUNDING)))
+        if not all(map(_NORMAL, phones)):
+            return None
+    return cast("list[Phone]", phones)
 
 
 def shown(value: object) -> str:
