@@ -1,5 +1,5 @@
 """
-Posting over aiohttp, for more than about 64 requests under way, or a fifth of the CPU; and the only door to aiohttp.
+Posting over aiohttp, for less CPU or more than about 64 requests under way; and the only door to aiohttp.
 
 An extra, and asyncio's alone. Certificates are checked as the default transport checks them, cookies are not kept,
 and nothing is followed.

@@ -47,8 +47,8 @@ class WebcomClient:
         password: its password, or
         credentials: any of these, read elsewhere.
         http_client: Your own `httpx2.AsyncClient` or `httpx.AsyncClient`; it is not closed.
-        transport: The HTTP library: `"httpx2"`, or `"aiohttp"` (extra `aiohttp`, asyncio only), which takes a fifth of
-            the CPU; or another way to post, such as an emulator's.
+        transport: The HTTP library: `"httpx2"`, or `"aiohttp"` (extra `aiohttp`, asyncio only), which takes less CPU;
+            or another way to post, such as an emulator's.
         clock: Time and chance, for tests.
         options: See `Options`.
 
