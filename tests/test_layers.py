@@ -72,7 +72,6 @@ DOORS = {
         "_policy",
         "_tally",
         "journal._journal",
-        "journal._packs",
         "journal._archive",
         "emulator._faults",
         "emulator._gateway",

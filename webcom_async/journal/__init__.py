@@ -4,8 +4,7 @@ The journal: a file that remembers, from one run of a campaign to the next, who 
 It has no event loop: calls are made one at a time, from whichever thread. It may not know how anything is sent, nor
 see credentials.
 
-A recipient is *reserved* before the request leaves and *settled* when its fate is known. Those who leave together are
-written together, as one pack; whoever is changed alone later gets a row of their own. Whoever stands
+A recipient's row is *reserved* before its request leaves and *settled* when its fate is known. Whatever stands
 reserved when a file is opened was in a request whose answer nobody recorded, so it counts as unknown.
 
 Durability: the campaign's header is on the disk (fsync) before `Journal` returns. Reservations and results are

@@ -14,7 +14,6 @@ import msgspec
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
-from webcom_async.journal._packs import Entry, content_of, everyone
 from webcom_async.models import Outcome
 
 __all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "purge"]
@@ -73,10 +72,8 @@ def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any
     """
     with JournalFile(path) as file:
         number = None if campaign is None else _number(file, campaign)
-        names = {row[0]: row[1] for row in file.fetch(_sql.LIST_CAMPAIGNS)}
-        message = content_of(file)
-        for entry in everyone(file, number):
-            yield _exported(entry, names[entry.campaign_id], message(entry.message_id))
+        for row in file.pages(_sql.PAGE_OF_EXPORT, number):
+            yield _exported(dict(row))
 
 
 def purge(path: StrPath, campaign: str) -> int:
@@ -93,14 +90,11 @@ def purge(path: StrPath, campaign: str) -> int:
     with JournalFile(path) as file:
         number = _number(file, campaign)
         with file.transaction():
-            [(packed,)] = file.fetch(_sql.COUNT_IN_PACKS, number)
-            removed = packed + file.change(_sql.PURGE_RECIPIENTS, number)
-            file.change(_sql.PURGE_ANSWERS, number)
-            file.change(_sql.PURGE_PACKS, number)
+            removed = file.change(_sql.PURGE_RECIPIENTS, number)
             file.change(_sql.PURGE_CAMPAIGN, number)
             file.change(_sql.PURGE_MESSAGES)
         file.shred()
-        return int(removed)
+        return removed
 
 
 def _stored(  # noqa: PLR0917 - the columns of a row
@@ -118,23 +112,10 @@ def _number(file: JournalFile, campaign: str) -> int:
     return int(found[0][0])
 
 
-def _exported(entry: Entry, campaign: str, content: str) -> dict[str, Any]:
-    return {
-        "campaign": campaign,
-        "client_id_sms": str(entry.client_id_sms),
-        "phone": entry.phone,
-        "message": msgspec.json.decode(content),
-        "validity_period": entry.validity_period,
-        "time_send": entry.time_send,
-        "number_sms": entry.number_sms,
-        "state": entry.state,
-        "id_sms": entry.id_sms,
-        "reason": entry.reason,
-        "error": entry.error,
-        "attempts": entry.attempts,
-        "reserved_at": _moment(entry.reserved_at).isoformat(),
-        "settled_at": entry.settled_at and _moment(entry.settled_at).isoformat(),
-    }
+def _exported(row: dict[str, Any]) -> dict[str, Any]:
+    del row["recipient_id"]
+    times = {field: row[field] and _moment(row[field]).isoformat() for field in ("reserved_at", "settled_at")}
+    return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}
 
 
 def _moment(stamp: int) -> datetime:
