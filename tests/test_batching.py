@@ -156,17 +156,28 @@ class OddMoment(datetime):
         raise LookupError
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        Odd("79612242250"),
-        OddText("79612242250"),
-        Recipient(OddText("79612242250")),
-        Recipient("79612242250", OddText("x")),
-        Recipient("79612242250", validity_period=OddMoment(2031, 1, 1, tzinfo=UTC)),
-        Recipient("79612242250", key=0),  # type: ignore[arg-type]
-    ],
-)
+ODD = [
+    Odd("79612242250"),
+    OddText("79612242250"),
+    Recipient(OddText("79612242250")),
+    Recipient("79612242250", OddText("x")),
+    Recipient("79612242250", validity_period=OddMoment(2031, 1, 1, tzinfo=UTC)),
+    Recipient("79612242250", key=0),  # type: ignore[arg-type]
+    Recipient("79612242250", key=["order", 7]),  # type: ignore[arg-type]
+    Recipient("79612242250", text=["a list"]),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_an_item_does_among_recipients_the_others_go_on(odd: object):
+    """Also where everybody else would be addressed as a whole."""
+    batches = all_batches([Recipient("79612242243"), odd, Recipient("79612242244")])
+
+    assert 2 == sum(len(batch.client_ids) for batch in batches)
+    assert 1 == sum(len(batch.unusable) for batch in batches)
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_whatever_an_item_does_the_others_go_on(odd: object):
     """An item whose own methods raise is one result, and costs nobody else theirs."""
     assert Outcome.NOT_SENT is only_unusable(odd).outcome

@@ -246,7 +246,7 @@ def test_credentials_come_from_a_file(tmp_path: Path):
     assert (0, 10) == (done.returncode, len(gateway.ledger))
 
 
-def test_the_same_command_again_replaces_the_results_that_it_tells_anew(tmp_path: Path):
+def test_the_same_command_again_puts_the_results_aside_that_it_tells_anew(tmp_path: Path):
     """With a journal everybody's result comes again, so that a service can repeat its command as it is."""
     gateway = Gateway()
     gateway.accounts[0].balance = 4
@@ -259,6 +259,20 @@ def test_the_same_command_again_replaces_the_results_that_it_tells_anew(tmp_path
 
     assert (3, 0) == (first.returncode, second.returncode)
     assert 10 == results.read_text().count("accepted")
+    assert 4 == (tmp_path / "results.csv.1").read_text().count("accepted")
+
+
+def test_results_stay_where_they_are_as_long_as_nothing_comes(tmp_path: Path):
+    """A command that is refused leaves the results of the last one alone."""
+    gateway = Gateway()
+    results = tmp_path / "results.csv"
+    words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "j"), "--results", str(results))
+    with serve(gateway) as url:
+        run("send", write_phones(tmp_path), *words, gateway_url=url)
+        before = results.read_text()
+        refused = run("send", write_phones(tmp_path), *words, "--text", "Another", gateway_url=url)
+
+    assert (2, before) == (refused.returncode, results.read_text())
 
 
 def test_a_journal_replaces_no_file_but_results(tmp_path: Path):

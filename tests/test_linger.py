@@ -299,6 +299,84 @@ async def test_the_same_id_is_in_one_request_only(connect: Connect, webcom_gatew
     assert 1 == len(webcom_gateway.ledger)
 
 
+@pytest.mark.parametrize("attempts", [1, 6])
+async def test_a_neighbour_that_fails_the_gateway_leaves_the_others_as_alone(connect: Connect, attempts: int):
+    """Also where nobody is asked for twice: the shared request is no attempt of theirs."""
+    gateway = Failing()
+    async with connect(gateway, linger=0.001, attempts=attempts) as client:
+        ends = await all_of(*sends(client, 4))
+
+    assert [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.ACCEPTED] == [
+        end.outcome for end in ends if isinstance(end, SendResult)
+    ]
+
+
+class Failing(Gateway):
+    """A gateway that breaks down over one phone."""
+
+    def process(self, request: Received) -> Answer:
+        """Fail, or do it."""
+        if b"79612242245" in request.body:
+            return Answer(500, {}, b"<html>")
+        return super().process(request)
+
+
+async def test_a_request_too_large_makes_the_next_ones_smaller(connect: Connect, webcom_gateway: Gateway):
+    """What the gateway finds too large is not tried again at that size."""
+    webcom_gateway.faults.script(Fault(status=413))
+    async with connect(webcom_gateway, linger=0.001) as client:
+        await all_of(*sends(client, 20))
+        webcom_gateway.received.clear()
+        await all_of(*sends(client, 20, text="Code 5678"))
+
+    assert [10, 10] == carried(webcom_gateway)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, "cancelled"])
+async def test_a_transports_own_bug_ends_nobody_but_its_caller(webcom_gateway: Gateway, failure: object):
+    """A shared request that fails as none should leaves the client, and whoever holds it, as they were."""
+    transport = Buggy(webcom_gateway, failure)
+    async with WebcomClient(
+        token=webcom_gateway.token, transport=transport, linger=0.001, clock=still_clock()
+    ) as client:
+        ends = await all_of(*sends(client, 3))
+        later = await client.send("79612242250", **CODE)
+
+    assert {Outcome.ACCEPTED} == {end.outcome for end in ends if isinstance(end, SendResult)}
+    assert Outcome.ACCEPTED is later.outcome
+    assert 4 == len(webcom_gateway.ledger)
+
+
+class Buggy(GatewayTransport):
+    """A transport whose first request fails with an exception, or a cancellation, of its own."""
+
+    def __init__(self, gateway: Gateway, failure: object) -> None:
+        super().__init__(gateway)
+        self._failures = [failure]
+
+    async def post(self, url: str, body: object, *, timeout: float, max_bytes: int) -> object:  # noqa: ASYNC109
+        """Do it, and fail."""
+        reply = await super().post(url, body, timeout=timeout, max_bytes=max_bytes)  # type: ignore[arg-type]
+        if not self._failures:
+            return reply
+        if self._failures.pop() == "cancelled":
+            raise await a_cancellation()
+        return "no reply at all"
+
+
+async def a_cancellation() -> BaseException:
+    """Return a cancellation that nobody has asked for."""
+    caught: list[BaseException] = []
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.lowlevel.checkpoint()
+        except anyio.get_cancelled_exc_class() as exc:
+            caught.append(exc)
+            raise
+    return caught[0]
+
+
 def clock_of(lingering: Lingering) -> object:
     """Return a clock whose sleep is *lingering*."""
     return still_clock(sleep=lingering)

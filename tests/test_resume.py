@@ -305,6 +305,23 @@ async def test_an_id_that_another_campaign_has_used_is_refused(
     assert ["79612249999"] == [sms.phone for sms in webcom_gateway.ledger.sent]
 
 
+async def test_doubt_of_any_campaign_counts(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Of three campaigns with one id, the one in between is the one that does not know."""
+    person = [Recipient("79612242243", 1001)]
+    here = {"text": "Sale!", "sender": "ACME", "journal": journal}
+    async with connect(webcom_gateway, attempts=1) as client:
+        webcom_gateway.faults.script(Fault(close=True, processed=True))
+        await client.send_all(person, campaign="a", **here)
+        await client.send_all(person, campaign="b", **here)
+        webcom_gateway.accounts[0].locked = True
+        with pytest.raises(AccountLocked) as caught:
+            await client.send_all(person, campaign="c", **here)
+
+    report = caught.value.report
+    assert report is not None
+    assert (1, 0) == (report.unknown, report.not_sent)
+
+
 async def test_another_campaigns_doubt_about_an_id_is_doubt_here_too(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):

@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import threading
 import time
 import tracemalloc
 import zlib
@@ -279,6 +280,29 @@ async def test_a_kept_connection_that_is_closed_meanwhile_is_replaced_at_once(
     assert (Outcome.ACCEPTED, "3", 1) == (result.outcome, result.id_sms, result.attempts)
     assert (2, 3) == (server.connections, len(server.requests))
     assert server.requests[1] == server.requests[2]
+
+
+async def test_an_answer_that_comes_unasked_is_nobodys(connect_to: Connect):
+    """What is said on an idle connection would give the next recipient another one's `id_sms`: it is not taken up."""
+    idle, said = threading.Event(), threading.Event()
+
+    def says_it_twice(server: RawServer, connection: socket.socket, number: int) -> None:
+        while server.request(connection):
+            connection.sendall(accepting(len(server.requests)))
+            if number == 1:
+                idle.wait(20)
+                connection.sendall(accepting(len(server.requests)))
+                said.set()
+
+    with raw_server(says_it_twice) as server:
+        async with connect_to(server.url) as client:
+            first = await client.send("79612242244", **CODE)
+            idle.set()
+            await anyio.to_thread.run_sync(said.wait, 20)
+            await anyio.wait_all_tasks_blocked()
+            second = await client.send("79612242243", **CODE)
+
+    assert ("1", "2") == (first.id_sms, second.id_sms)
 
 
 async def test_a_fresh_connection_that_breaks_is_in_question(connect_to: Connect):

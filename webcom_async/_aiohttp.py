@@ -8,11 +8,12 @@ and nothing is followed.
 import asyncio
 import ssl
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 
 from webcom_async._proxies import proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import UsageError
 from webcom_async.options import Options
@@ -59,7 +60,7 @@ class AiohttpTransport:
                 trace_request_ctx=course,
             ) as response:
                 course.answered = True
-                headers = {name.lower(): value for name, value in response.headers.items()}
+                headers = joined(response.headers.items())
                 chunks = response.content.iter_any()
                 said = await read_body(chunks, response.status, headers.get("content-encoding", ""), max_bytes)
                 body.received += len(said)
@@ -80,12 +81,28 @@ class AiohttpTransport:
             except RuntimeError:
                 raise UsageError("aiohttp runs on asyncio only: leave transport= out on trio") from None
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._in_flight, ssl=self._certificates),
+                connector=_Connector(limit=self._in_flight, ssl=self._certificates),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trace_configs=[_traced()],
             )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """
+    Keeps connections, and takes none of them up again on which something was said while it was idle.
+
+    It would be read as the answer to the next request: another one's `id_sms`.
+    """
+
+    async def connect(self, *arguments: Any, **more: Any) -> aiohttp.connector.Connection:
+        """Return a connection that is new, or was quiet since its last answer."""
+        while True:
+            connection = await super().connect(*arguments, **more)
+            if connection.protocol is None or not getattr(connection.protocol, "_tail", b""):
+                return connection
+            connection.close()
 
 
 def _traced() -> aiohttp.TraceConfig:

@@ -146,7 +146,10 @@ class Batcher:
         if not waiting or self._defaults.past(now) is not None:
             return None
         given = list(islice(waiting, self._size))
-        whole = taken_whole(given, self._defaults, self._ids)
+        try:
+            whole = taken_whole(given, self._defaults, self._ids)
+        except Exception:  # noqa: BLE001 - an odd item's own methods may raise anything; one by one it gets its reason
+            return None
         if whole is None or len(whole.messages) > self._max_bytes or not under_way.isdisjoint(whole.client_ids):
             return None
         for _ in given:

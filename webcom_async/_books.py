@@ -18,8 +18,7 @@ from webcom_async.models import Outcome, SendResult, not_accepted
 
 __all__ = ["Books", "Reserved", "Scratchpad"]
 
-_SAMPLE = 64  # of each batch; who looks at everyone takes a tenth of all the time, and sees little more
-_REMEMBERED = 4_096  # answers, twice
+_REMEMBERED = 4_096  # answers, at least; twice as many at most
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -65,7 +64,7 @@ class Scratchpad:
 
     Whom it has asked for in vain, so that no later word denies it: a phone may stand in a source twice, and if the
     first request for it is in question, and the second is held back, it may have been sent to all the same. This grows
-    with the number of unknown recipients only. And a sample of the latest answers, to notice one that comes twice.
+    with the number of unknown recipients only. And the latest answers, to notice one that comes twice.
     """
 
     def __init__(self) -> None:
@@ -86,7 +85,7 @@ class Scratchpad:
         Remember who is unknown, and what was answered.
 
         Raises:
-            IdCollision: Two ids were answered with one `id_sms`, as far as it is in the sample.
+            IdCollision: Two ids were answered with one `id_sms`, as far as the first of them is not too long ago.
         """
         known = await self.recall(results)
         twice = self._look_back(known)
@@ -117,10 +116,12 @@ class Scratchpad:
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
         """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
-        answered = {each.id_sms: each for each in results[:_SAMPLE] if each.id_sms is not None}
-        generations = (self._latest, self._older)
+        answered = {each.id_sms: each for each in results if each.id_sms is not None}
         twice = [
-            (answered[id_sms], before[id_sms]) for before in generations for id_sms in answered.keys() & before.keys()
+            (answered[id_sms], before[id_sms])
+            for before in (self._latest, self._older)
+            if not answered.keys().isdisjoint(before)
+            for id_sms in answered.keys() & before.keys()
         ]
         self._latest |= answered
         if len(self._latest) > _REMEMBERED:

@@ -58,7 +58,8 @@ def translated(exc: Exception) -> WebcomError:
         broken.transient = False
         return broken
     refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
-    said = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+    # Without the user and password of a proxy, which aiohttp names with its URL.
+    said = re.sub(r"//[^/@\s]*@", "//", f"{type(exc).__name__}: {exc}".removesuffix(": "))
     return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 

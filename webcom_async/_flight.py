@@ -212,7 +212,8 @@ class Flight:
             self.halt = before
             whole.conclude(before)
             return self.unfinished(Reason.HALTED)
-        error = await self._ask(whole, self._line.options.attempts, before)
+        # The request that was made elsewhere is none of these.
+        error = await self._ask(whole, self._line.options.attempts + (before is not None), before)
         if error is not None:
             await self._narrow(whole, error)
         return self.unfinished(Reason.HALTED)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from webcom_async._proxies import PROXY_VARIABLES, proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import ConfigurationError
 from webcom_async.options import Options
@@ -65,7 +65,7 @@ class HttpTransport:
             extensions={"trace": _Trace(course)},
         ) as response:
             course.answered = True
-            headers = {name.lower(): value for name, value in response.headers.items()}
+            headers = joined(response.headers.items())
             if getattr(response, "is_stream_consumed", False):
                 said = bytes(response.content)  # a mock's answer, which is whole from the start
             else:

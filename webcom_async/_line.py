@@ -101,13 +101,21 @@ class Line:
             WebcomError: It settles nobody; see `_policy.judge`.
         """
         redact = self._credentials.redact
-        try:
-            results = judge(reply, phones, attempts, self.options, self.clock.now())
-        except WebcomError as exc:
-            exc.args = tuple(redact(str(words)) for words in exc.args)
-            if isinstance(exc, GatewayError):
-                exc.error = redact(exc.error)
-            raise
+        judged = _judged(reply, phones, attempts, self)
+        if isinstance(judged, WebcomError):
+            judged.args = tuple(redact(str(words)) for words in judged.args)
+            if isinstance(judged, GatewayError):
+                judged.error = redact(judged.error)
+            raise judged
         if b"error" not in reply.body:
-            return results  # no sentence that could repeat anything
-        return [msgspec.structs.replace(result, error=redact(result.error)) for result in results]
+            return judged  # no sentence that could repeat anything
+        return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
+
+
+def _judged(reply: Reply, phones: Sequence[WirePhone], attempts: int, line: Line) -> list[SendResult] | WebcomError:
+    """Return the results, or the error without the frames it came through: their variables hold the gateway's words."""
+    try:
+        return judge(reply, phones, attempts, line.options, line.clock.now())
+    except WebcomError as exc:
+        exc.__context__ = None
+        return exc.with_traceback(None)

@@ -20,7 +20,7 @@ from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota
 from webcom_async._tally import Tally
 from webcom_async._wire import WirePhone, message_size, phone_size
-from webcom_async.errors import Knowledge, UsageError, WebcomError
+from webcom_async.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = ["Coalescer", "Single"]
@@ -96,8 +96,11 @@ class Single:
     def _cut_short(self) -> SendResult:
         if self._flight is not None:
             return self._flight.unfinished(Reason.CANCELLED)[0]
-        outcome = Outcome.UNKNOWN if self.shared else Outcome.NOT_SENT
-        words = f"cancelled before {'the answer came' if self.shared else 'it was sent'}"
+        if self.settled is not None:
+            return self.settled
+        in_question = self.shared if self.met is None else self.met.knowledge is Knowledge.IN_QUESTION
+        outcome = Outcome.UNKNOWN if in_question else Outcome.NOT_SENT
+        words = f"cancelled before {'the answer came' if in_question else 'it was sent'}"
         return SendResult(
             self.to.client_id_sms, self.to.phone, outcome, None, Reason.CANCELLED, words, int(self.shared)
         )
@@ -114,6 +117,7 @@ class Coalescer:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._tasks = anyio.create_task_group()
+        self._largest = line.options.largest_batch
         self._boarding: _Company | None = None
 
     async def __aenter__(self) -> Self:
@@ -129,7 +133,7 @@ class Coalescer:
         size = phone_size(single.to) + message_size(single.said)
         company = self._boarding
         if company is None or not company.has_room(size):
-            self._boarding = company = _Company(self._line)
+            self._boarding = company = _Company(self._line, self._largest)
             self._tasks.start_soon(self._carry, company)
         company.join(single, size)
         await single.arrived.wait()
@@ -140,17 +144,29 @@ class Coalescer:
             if self._boarding is company:
                 self._boarding = None
             await company.travel()
-        except anyio.get_cancelled_exc_class():
-            company.strand()
-            raise
+        except Exception as exc:  # noqa: BLE001 - a transport's own bug; let out, it would end the client's host
+            company.break_up(exc)
+        except anyio.get_cancelled_exc_class() as exc:
+            if self._tasks.cancel_scope.cancel_called:
+                company.strand()
+                raise
+            # Nobody has cancelled us: the transport raised a cancellation of its own.
+            company.break_up(exc)
         finally:
+            self._largest = min(self._largest, company.largest)
             company.disband()
 
 
 class _Company:
-    """Messages that share a request."""
+    """
+    Messages that share a request.
 
-    def __init__(self, line: Line) -> None:
+    Attributes:
+        largest: How many may share one; less than it was once the gateway has found that too large.
+    """
+
+    def __init__(self, line: Line, largest: int) -> None:
+        self.largest = largest
         self._line = line
         self._singles: list[Single] = []
         self._bytes_left = line.options.batch_bytes
@@ -159,7 +175,7 @@ class _Company:
 
     def has_room(self, size: int) -> bool:
         """Whether one more of *size* bytes can come; if not, this one leaves now."""
-        room = len(self._singles) < self._line.options.largest_batch and size <= self._bytes_left
+        room = len(self._singles) < self.largest and size <= self._bytes_left
         if not room:
             self._lingering.cancel()
         return room
@@ -183,10 +199,19 @@ class _Company:
             single.shared = True
         self._flight = _flight(self._line, present)
         error = await self._flight.run_once()
+        if isinstance(error, RequestTooLarge):
+            self.largest = max(1, len(present) // 2)
         for single, result in zip(present, self._flight.unfinished(Reason.HALTED), strict=True):
             single.settled = result if error is None else None
             # A copy each: an exception that several tasks raise would tell of all of them.
             single.met = copy.copy(error)
+
+    def break_up(self, exc: BaseException) -> None:
+        """Let everybody go on alone, after a request that failed as none should: it may have been processed."""
+        for single in self._singles:
+            single.met = (
+                ConnectionLost(f"the shared request failed with {type(exc).__name__}") if single.shared else None
+            )
 
     def strand(self) -> None:
         """Let nobody go on: the client is being closed."""

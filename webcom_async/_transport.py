@@ -8,7 +8,7 @@ is retried here, but for a kept connection that turns out to be closed.
 """
 
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol
 
 import anyio
@@ -26,7 +26,17 @@ from webcom_async.errors import (
     WebcomError,
 )
 
-__all__ = ["CONNECT_SECONDS", "HEADERS", "Content", "Course", "Transport", "exchange", "once_more", "read_body"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "HEADERS",
+    "Content",
+    "Course",
+    "Transport",
+    "exchange",
+    "joined",
+    "once_more",
+    "read_body",
+]
 
 HEADERS = {
     "content-type": CONTENT_TYPE,
@@ -189,6 +199,15 @@ async def once_more(attempt: Callable[[Course, bool], Awaitable[Reply]], body: P
             raise
     # The second was not sent, which says nothing about the first.
     raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")
+
+
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return *headers* by their names in lower case, several of one name with commas between (RFC 9110, 5.3)."""
+    by_name: dict[str, str] = {}
+    for name, value in headers:
+        before = by_name.get(name.lower())
+        by_name[name.lower()] = value if before is None else f"{before}, {value}"
+    return by_name
 
 
 async def read_body(chunks: AsyncIterator[bytes], status: int, coding: str, max_bytes: int) -> bytes:

@@ -102,6 +102,10 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     repeated: bool = False
 
+    def __repr__(self) -> str:
+        # The body may repeat the request, and with it the credentials.
+        return f"<Reply: {self.status}, {len(self.body)} bytes>"
+
 
 class RefusedRequest(Exception):
     """The answer is `{"error": …}`: the request as a whole was refused, in these words."""

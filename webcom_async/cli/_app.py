@@ -131,8 +131,8 @@ def send_command(
         journal: A file that remembers the campaign: running the same command again sends to the rest only.
         resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
             it no longer holds. Can be repeated.
-        results: Write what became of each recipient into this new CSV file. With a journal, the results of an earlier
-            run are replaced: everybody's result comes again.
+        results: Write what became of each recipient into this new CSV file. With a journal, everybody's result
+            comes again, and an earlier run's file is put aside as `NAME.1`.
         credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
         base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
         in_flight: Requests under way at once.

@@ -6,7 +6,8 @@ The file is read twice: once to find out, before anything is sent, whether it ca
 
 import csv
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -118,14 +119,25 @@ class RecipientsFile:
 class ResultsFile:
     """Results as a CSV file, written as they come."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._rows = csv.writer(file)
-        self._rows.writerow(_RESULT_COLUMNS)
+    def __init__(self, path: Path, opened: ExitStack, *, replace: bool) -> None:
+        self._path = path
+        self._opened = opened
+        self._file: TextIO | None = None
+        if not (replace and _holds_results(path)):
+            self._open()
+
+    def _open(self) -> TextIO:
+        self._file = self._opened.enter_context(self._path.open("x", encoding="utf-8", newline=""))
+        csv.writer(self._file).writerow(_RESULT_COLUMNS)
+        return self._file
 
     def write(self, results: list[SendResult]) -> None:
-        """Append *results*; they are in the file when this returns."""
-        self._rows.writerows(
+        """Append *results*; they are in the file when this returns. The first ones put an earlier run's file aside."""
+        file = self._file
+        if file is None:
+            _put_aside(self._path)
+            file = self._open()
+        csv.writer(file).writerows(
             (
                 csv_cell(result.phone),
                 csv_cell(result.client_id_sms),
@@ -137,7 +149,7 @@ class ResultsFile:
             )
             for result in results
         )
-        self._file.flush()
+        file.flush()
 
 
 @contextmanager
@@ -147,7 +159,8 @@ def results_file(path: Path | None, *, replace: bool) -> Generator[ResultsFile |
 
     Args:
         path: Where.
-        replace: Whether results of an earlier run may be replaced: with a journal everybody's result comes again.
+        replace: Whether a file of results is put aside for this one, as `NAME.1`, `NAME.2`, …, once results come: with
+            a journal everybody's result comes again.
 
     Raises:
         InputError: It exists already and is not to be replaced, or cannot be made.
@@ -155,14 +168,20 @@ def results_file(path: Path | None, *, replace: bool) -> Generator[ResultsFile |
     if path is None:
         yield None
         return
-    try:
-        file = path.open("w" if replace and _holds_results(path) else "x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise InputError(f"{path}: exists already, and is not overwritten; name a new file") from None
-    except OSError as exc:
-        raise InputError(f"{path}: {exc.strerror}") from None
-    with file:
-        yield ResultsFile(file)
+    with ExitStack() as opened:
+        try:
+            file = ResultsFile(path, opened, replace=replace)
+        except FileExistsError:
+            raise InputError(f"{path}: exists already, and is not overwritten; name a new file") from None
+        except OSError as exc:
+            raise InputError(f"{path}: {exc.strerror}") from None
+        yield file
+
+
+def _put_aside(path: Path) -> None:
+    """Give the file another name, one that is free."""
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    path.rename(next(name for name in names if not name.exists()))
 
 
 def _holds_results(path: Path) -> bool:

@@ -194,16 +194,16 @@ class Journal:
         """Run *statement* for a batch of *rows* and return how many it changed."""
         return self._file.change(statement, self._campaign, self._stamp(), _array(rows)) if rows else 0
 
-    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, "_Row"]]:
+    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, list["_Row"]]]:
         """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
         own: dict[str, _Row] = {}
-        others: dict[str, _Row] = {}
+        others: dict[str, list[_Row]] = {}
         for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, _array(ids)):
             row = _Row(_result(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
             elif row.result.outcome is not Outcome.NOT_SENT:
-                others[str(result[0])] = row
+                others.setdefault(str(result[0]), []).append(row)
         return own, others
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
@@ -275,7 +275,7 @@ class _Triage:
         again: Rows to write for those who are asked for again.
     """
 
-    def __init__(self, own: dict[str, _Row], others: dict[str, _Row], resend_rejected: frozenset[Reason]) -> None:
+    def __init__(self, own: dict[str, _Row], others: dict[str, list[_Row]], resend_rejected: frozenset[Reason]) -> None:
         self.reserved = Reserved([], [], [], set())
         self.new: list[tuple[object, ...]] = []
         self.again: list[tuple[object, ...]] = []
@@ -290,8 +290,9 @@ class _Triage:
             self.reserved.addressed.append((message, leaving))
 
     def _may_leave(self, to: WirePhone, number: int) -> bool:
-        own, other = self._own.get(to.client_id_sms), self._others.get(to.client_id_sms)
-        if any(row is not None and not row.belongs_to(to.phone, number) for row in (own, other)):
+        own = self._own.get(to.client_id_sms)
+        rows = [*self._others.get(to.client_id_sms, ()), *(() if own is None else (own,))]
+        if not all(row.belongs_to(to.phone, number) for row in rows):
             words = f"client_id_sms {to.client_id_sms} belongs to another phone or message in the journal"
             self.reserved.refused.append(not_sent(to, Reason.ID_REUSED, words))
             return False
@@ -304,7 +305,7 @@ class _Triage:
             self.new.append((*columns, to.phone, number))
         else:
             self.again.append(columns)
-        if any(row is not None and row.result.outcome is Outcome.UNKNOWN for row in (own, other)):
+        if any(row.result.outcome is Outcome.UNKNOWN for row in rows):
             self.reserved.doubtful.add(to.client_id_sms)
         return True
 
