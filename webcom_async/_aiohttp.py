@@ -100,7 +100,7 @@ class _Connector(aiohttp.TCPConnector):
         """Return a connection that is new, or was quiet since its last answer."""
         while True:
             connection = await super().connect(*arguments, **more)
-            if connection.protocol is None or not getattr(connection.protocol, "_tail", b""):
+            if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
 
