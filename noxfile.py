@@ -63,10 +63,13 @@ def aiohttp(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
-    needed = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["cli"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    needed = PROJECT["project"]["dependencies"] + extras["cli"] + extras["aiohttp"]
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
     session.run("pytest", *WORKERS, *session.posargs)
+    sockets = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy")]
+    session.run("pytest", *WORKERS, "--http=aiohttp", *sockets, *session.posargs)
 
 
 @nox.session(python=OLDEST)
