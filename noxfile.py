@@ -102,7 +102,7 @@ def typing(session: nox.Session) -> None:
     """Two strict type checkers on the package and on its public surface as a caller sees it."""
     extra = [requirement for requirement in GROUPS["typing"] if isinstance(requirement, str)]
     # Not editable: `--verifytypes` looks at an installed package.
-    session.install(".[cli]", *extra, *GROUPS["tests"])
+    session.install(".[cli,aiohttp]", *extra, *GROUPS["tests"])
     session.run("basedpyright")
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", PACKAGE)
     session.run("mypy")
