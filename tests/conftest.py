@@ -60,6 +60,8 @@ def connect(http: str) -> Connect:
         async with AsyncExitStack() as stack:
             if http == "aiohttp":
                 # It has no way to an application in this process.
+                if _in_process_only(gateway):
+                    pytest.skip("the fault is scripted with events of this event loop")
                 options |= {"transport": http, "base_url": stack.enter_context(serve(gateway))}
             elif http != "own":
                 options["http_client"] = await stack.enter_async_context(_asgi_client(http, gateway))
@@ -84,6 +86,11 @@ def connect_to(http: str) -> Connect:
             yield await stack.enter_async_context(WebcomClient(**options))
 
     return connected
+
+
+def _in_process_only(gateway: Gateway) -> bool:
+    faults = [*gateway.faults._script, *(fault for _, fault in gateway.faults._chances)]
+    return any(fault.arrived is not None or fault.until is not None for fault in faults)
 
 
 def _on_trio(item: pytest.Item) -> bool:
