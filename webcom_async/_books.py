@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
-from webcom_async._policy import collision, doubted, in_doubt
+from webcom_async._policy import collision, doubted, in_doubt_among
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed
 from webcom_async.models import Outcome, SendResult, not_accepted
@@ -106,10 +106,7 @@ class Scratchpad:
 
     async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
         """Return *results*, in which who is unknown stays so."""
-        unknown = self._unknown
-        if not unknown:
-            return list(results)
-        return [in_doubt(each) if each.client_id_sms in unknown else each for each in results]
+        return in_doubt_among(results, self._unknown)
 
     async def aclose(self) -> None:
         """Do nothing."""

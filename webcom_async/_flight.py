@@ -88,14 +88,10 @@ class Part:
 
     def settle(self, results: list[SendResult], before: Knowledge) -> None:
         """Close it with what the gateway answered; *before* is what earlier attempts left behind."""
-        self.results = results
         if before is Knowledge.IN_QUESTION:
             self.results = [_policy.in_doubt(result) for result in results]
-        elif self._doubtful:
-            doubtful = self._doubtful
-            self.results = [
-                _policy.in_doubt(result) if result.client_id_sms in doubtful else result for result in results
-            ]
+        else:
+            self.results = _policy.in_doubt_among(results, self._doubtful)
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
         """Take note of an attempt that met *error*; *before* is what earlier ones left behind."""

@@ -41,6 +41,7 @@ __all__ = [
     "doubted",
     "halting",
     "in_doubt",
+    "in_doubt_among",
     "judge",
     "shrinks",
     "wait_before_retry",
@@ -102,6 +103,13 @@ def in_doubt(result: SendResult) -> SendResult:
     if result.outcome is Outcome.NOT_SENT:
         return msgspec.structs.replace(result, outcome=Outcome.UNKNOWN)
     return result
+
+
+def in_doubt_among(results: Sequence[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
+    """Return *results*, with those of *ids* `in_doubt`."""
+    if not ids:
+        return list(results)
+    return [in_doubt(result) if result.client_id_sms in ids else result for result in results]
 
 
 def doubted(result: SendResult) -> SendResult:

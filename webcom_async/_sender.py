@@ -25,7 +25,7 @@ from webcom_async._books import Books, Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
-from webcom_async._policy import in_doubt
+from webcom_async._policy import in_doubt_among
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._sources import Source
@@ -295,11 +295,9 @@ class _Course:
     def results(self, reason: Reason) -> list[SendResult]:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
         fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
-        results = self.held_back + fresh
-        doubtful = self.doubtful
-        return [in_doubt(each) if each.client_id_sms in doubtful else each for each in results] if doubtful else results
+        return in_doubt_among(self.held_back + fresh, self.doubtful)
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:
     words = f"{reason.value} before it was sent"
-    return [not_sent(phone, reason, words) for _, phones in batch.addressed for phone in phones]
+    return [not_sent(phone, reason, words) for phone in batch.phones]
