@@ -16,8 +16,9 @@ LAYERS = [
     ["errors"],
     ["_phones", "_decoding"],
     ["_client_ids"],
-    ["models", "credentials", "options"],
-    ["_wire", "_sources", "_deadline", "_proxies"],
+    ["models", "delivery", "credentials", "options"],
+    ["_wire", "_progress", "_sources", "_deadline", "_proxies"],
+    ["_wire_delivery"],
     ["_tally", "_addressing", "_policy", "_safeguards", "_throttle", "_failures"],
     ["_columns", "_transport"],
     ["_batching"],
@@ -32,7 +33,7 @@ LAYERS = [
     ["pytest_plugin", "cli", "__main__"],
 ]
 # Beside the client, sharing its words and wire, and nothing of its conduct.
-EMULATOR_MAY_USE = {"_reasons", "errors", "_phones", "models", "credentials", "_wire"}
+EMULATOR_MAY_USE = {"_reasons", "errors", "_phones", "models", "delivery", "credentials", "_wire", "_wire_delivery"}
 CORE = {module for row in LAYERS[:-1] for module in row}
 
 DOORS = {
@@ -63,6 +64,9 @@ DOORS = {
         "_books",
         "_line",
         "_clock",
+        "_progress",
+        "_wire_delivery",
+        "delivery",
         "models",
         "options",
         "_wire",
@@ -93,9 +97,12 @@ PURE = [
     "_columns",
     "_batching",
     "_wire",
+    "_wire_delivery",
+    "_progress",
     "_policy",
     "_tally",
     "models",
+    "delivery",
     "errors",
 ]
 IMPURE_STDLIB = {"time", "random", "socket", "asyncio", "threading", "logging", "os", "subprocess", "sqlite3", "ssl"}

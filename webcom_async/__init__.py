@@ -10,6 +10,7 @@ from webcom_async._wire import Payload, Reply
 from webcom_async.campaign import Batches, Campaign, Results
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials, Secret
+from webcom_async.delivery import Balance, Delivery, DeliveryReport, DeliveryState, Direction, Pace, TrackReport
 from webcom_async.errors import (
     AccountLocked,
     AuthenticationError,
@@ -36,6 +37,7 @@ from webcom_async.errors import (
     TransportError,
     UsageError,
     WebcomError,
+    WebhookRefused,
 )
 from webcom_async.models import (
     Channel,
@@ -59,6 +61,7 @@ logging.getLogger("webcom_async").addHandler(logging.NullHandler())
 __all__ = [
     "AccountLocked",
     "AuthenticationError",
+    "Balance",
     "Batches",
     "Campaign",
     "Channel",
@@ -66,6 +69,10 @@ __all__ = [
     "ConfigurationError",
     "ConnectionLost",
     "Credentials",
+    "Delivery",
+    "DeliveryReport",
+    "DeliveryState",
+    "Direction",
     "GatewayBusy",
     "GatewayError",
     "GatewayUnavailable",
@@ -78,6 +85,7 @@ __all__ = [
     "Options",
     "OutOfBalance",
     "Outcome",
+    "Pace",
     "PairingError",
     "Payload",
     "Progress",
@@ -98,6 +106,7 @@ __all__ = [
     "Split",
     "SystematicRefusal",
     "TlsError",
+    "TrackReport",
     "Transport",
     "TransportError",
     "UsageError",
@@ -105,5 +114,6 @@ __all__ = [
     "VcardPhone",
     "WebcomClient",
     "WebcomError",
+    "WebhookRefused",
     "__version__",
 ]

@@ -23,6 +23,7 @@ from webcom_async.errors import InputError, PairingError, ReplyError
 from webcom_async.models import Channel, Message, Outcome, SendResult
 
 __all__ = [
+    "BOM",
     "CONTENT_TYPE",
     "Addressed",
     "Entry",
@@ -38,6 +39,7 @@ __all__ = [
     "encode_messages",
     "encode_reply",
     "encode_texts",
+    "known_id",
     "message_size",
     "phone_size",
     "refused_outcome",
@@ -50,7 +52,7 @@ CONTENT_TYPE = "text/json; charset=utf-8"  # as the status and balance pages pri
 _ACCEPTED_STATE = "send"
 _LONGEST_ID = 64  # characters; ten digits are seen
 _NOT_IDS = frozenset({"none", "null", "false"})
-_BOM = b"\xef\xbb\xbf"  # tolerated before an answer
+BOM = b"\xef\xbb\xbf"  # tolerated before an answer
 
 
 class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -133,9 +135,14 @@ class Payload:
 
     def __init__(self, credentials: Credentials, messages: bytes) -> None:
         self._messages = messages
-        self._body = _encoder.encode(
-            {name: secret.reveal() for name, secret in credentials.items()} | {"message": msgspec.Raw(messages)}
+        self._enclose(
+            _encoder.encode(
+                {name: secret.reveal() for name, secret in credentials.items()} | {"message": msgspec.Raw(messages)}
+            )
         )
+
+    def _enclose(self, body: bytes) -> None:
+        self._body = body
         self.left: bool = False
         self.received: int = 0
         self.connections: int = 0
@@ -229,7 +236,7 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
         return list(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean))
     try:
-        reply = _send_reply.decode(body.removeprefix(_BOM))
+        reply = _send_reply.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
 
@@ -382,7 +389,7 @@ def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Ent
 
 def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
     error = (entry.error or "").strip()
-    id_sms = _known_id(entry.id_sms)
+    id_sms = known_id(entry.id_sms)
     has_id = id_sms is not None
     if has_id and entry.state is not None and entry.state.casefold() == _ACCEPTED_STATE:
         reason = Reason.NONE if not error else classify(error)
@@ -395,7 +402,7 @@ def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
     return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
 
 
-def _known_id(id_sms: str | int | None) -> str | None:
+def known_id(id_sms: str | int | None) -> str | None:
     """Return a gateway's id as text; None for none, zero, or what is plainly no id."""
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID

@@ -24,6 +24,7 @@ Every exception the library raises.
     * SystematicRefusal          the gateway refuses everyone, in words that nobody knows
     * QuotaExhausted             the gateway failed too often; more retries would only burden it
     * JournalError               the journal cannot be read or written; nothing is sent without it
+    * WebhookRefused             a webhook's body is no list of reports, or is over a limit; nothing of it was stored
 
 A rejected *recipient* is not an exception: see `SendResult.outcome`. Exceptions are for what ends a call or a
 campaign. Three attributes answer what a policy asks: `knowledge` (may it have been sent?), `transient` (is it
@@ -66,6 +67,7 @@ __all__ = [
     "TransportError",
     "UsageError",
     "WebcomError",
+    "WebhookRefused",
 ]
 
 
@@ -286,3 +288,18 @@ class QuotaExhausted(WebcomError):
 
 class JournalError(WebcomError):
     """The journal cannot be read or written. Check its path, its permissions and the room on its disk."""
+
+
+class WebhookRefused(WebcomError):
+    """
+    A webhook's body is not a list of delivery reports, or is over a limit; nothing of it was stored.
+
+    Attributes:
+        status: The HTTP status that says so: 400, or 413 for too much.
+    """
+
+    halts = False
+
+    def __init__(self, message: str = "", *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
