@@ -81,7 +81,7 @@ def test_messages_are_posted_to_the_documented_path(path: str):
     assert 200 == post(Gateway(), said(), path=path)[0]
 
 
-@pytest.mark.parametrize("path", ["/", "/JSON", "/json/state.php", "/json//", "/xml/", ""])
+@pytest.mark.parametrize("path", ["/", "/JSON", "/json/send.php", "/json//", "/xml/", ""])
 def test_any_other_path_is_not_found(path: str):
     """It answers as a web server does: with a page, not with JSON."""
     gateway = Gateway()

@@ -4,6 +4,7 @@ import anyio
 
 from webcom_async.emulator._faults import Fault
 from webcom_async.emulator._gateway import Answer, Gateway, Received
+from webcom_async.emulator._pushing import push
 
 __all__ = ["Conversation", "hold"]
 
@@ -32,6 +33,8 @@ async def hold(gateway: Gateway, request: Received) -> Conversation:
         await fault.until.wait()
     # Before the delay: a client that stops waiting does not undo what it asked for.
     real = gateway.process(request) if fault.processed or not fault.answers else Answer(200, {}, b"")
+    if gateway.push is not None:
+        await push(gateway.webhooks, gateway.push)
     await anyio.sleep(gateway.latency + fault.delay)
     return Conversation(None if fault.close else _spoilt(real, fault), fault.cut)
 

@@ -6,6 +6,9 @@ depend on a guess. No socket, clock or task here.
 """
 
 from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 
 import msgspec
@@ -20,18 +23,29 @@ from webcom_async._wire import (
     decode_request,
     encode_reply,
 )
+from webcom_async._wire_delivery import BALANCE_PAGE, STATUS_PAGE, decode_account, encode_answer
+from webcom_async.emulator._fates import Fates
 from webcom_async.emulator._faults import Faults
-from webcom_async.emulator._ledger import Ledger, Sms
+from webcom_async.emulator._inquiries import Inquiries, Known, Refused
+from webcom_async.emulator._ledger import Ledger, Sms, parts_of
+from webcom_async.emulator._pushing import Post
+from webcom_async.emulator._webhooks import Webhooks
 from webcom_async.models import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
 
 __all__ = ["Account", "Answer", "Behaviour", "Gateway", "Received"]
 
 _SEND_PATHS = ("/json", "/json/")
+_STATUS_PATH = f"/json/{STATUS_PAGE}"
+_BALANCE_PATH = f"/json/{BALANCE_PAGE}"
 _LEDGER_PATH = "/emulator/ledger"
 _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
 _LONGEST_NUMBER = 100  # digits; Python refuses to read thousands
 _JSON = {"content-type": CONTENT_TYPE}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Account(msgspec.Struct, kw_only=True):
@@ -42,7 +56,9 @@ class Account(msgspec.Struct, kw_only=True):
         token: Its secret key.
         login: Its login.
         password: Its password.
-        balance: Messages it may still send; None for no limit.
+        balance: Parts of messages it may still send; None for no limit.
+        money: What it may still spend; None for no limit, which is answered as 0.
+        price: What a part costs.
         locked: Refuse every request.
         blocked: Refuse every recipient.
         senders: Senders it may use; None for any.
@@ -55,6 +71,8 @@ class Account(msgspec.Struct, kw_only=True):
     login: str = "emulator-login"
     password: str = "emulator-password"  # noqa: S105 - a dummy
     balance: int | None = None
+    money: Decimal | None = None
+    price: Decimal = Decimal("10.6")
     locked: bool = False
     blocked: bool = False
     senders: set[str] | None = None
@@ -82,6 +100,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         rejected_words: Words that a moderator rejects.
         closed: Prefixes of phones to which nobody may send.
         out_of_service: The provider itself has run out.
+        inquiries: What it leaves open about statuses and balances.
     """
 
     language: Language = Language.ENGLISH
@@ -98,6 +117,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     rejected_words: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     out_of_service: bool = False
+    inquiries: Inquiries = Inquiries()
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -125,10 +145,14 @@ class Gateway:
         accounts: Its customers; one with dummy credentials if none is given.
         behaviour: What the vendor leaves open.
         latency: Seconds that every answer takes.
-        seed: For faults that strike by chance.
+        seed: For what strikes by chance.
+        now: The time, in which SMS are delivered.
 
     Attributes:
         ledger: What was really sent.
+        fates: What becomes of it then.
+        webhooks: What is to be told of that, unasked.
+        push: Where webhooks go that are due when a request was processed and is not answered yet; None for nowhere.
         faults: What the next requests meet.
         received: The latest requests, oldest first.
         requests: How many have arrived.
@@ -140,11 +164,16 @@ class Gateway:
         behaviour: Behaviour | None = None,
         latency: float = 0.0,
         seed: int = 0,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.accounts: list[Account] = list(accounts) or [Account()]
         self.behaviour: Behaviour = behaviour or Behaviour()
         self.latency = latency
+        self.now = now
         self.ledger: Ledger = Ledger()
+        self.fates: Fates = Fates(seed)
+        self.webhooks: Webhooks = Webhooks(now, self.fates, seed)
+        self.push: Post | None = None
         self.faults: Faults = Faults(seed)
         self.received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
         self.requests: int = 0
@@ -165,11 +194,48 @@ class Gateway:
         """Do what *request* asks for, and answer."""
         if request.path == _LEDGER_PATH:
             return self._ledger_answer()
+        if request.path in (_STATUS_PATH, _BALANCE_PATH):
+            return self._inquire(request)
         if request.path not in _SEND_PATHS:
             return Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
         if self.behaviour.redirect and request.path == _SEND_PATHS[0]:
             return Answer(301, {"location": _SEND_PATHS[1]}, b"")
         return self._send(request.body)
+
+    def _inquire(self, request: Received) -> Answer:
+        """Answer a question about statuses or about the balance."""
+        inquire = self._statuses if request.path == _STATUS_PATH else self._balance
+        try:
+            return Answer(200, _JSON, encode_answer(inquire(request.body)))
+        except Refused as refused:
+            return self._error(refused.reason)
+
+    def _statuses(self, body: bytes) -> object:
+        if not body:
+            raise Refused(Reason.NO_POST_DATA)
+        inquiries = self.behaviour.inquiries
+        questions = inquiries.questions(body)
+        accounts = [self._open_account(asked.token, asked.login, asked.password) for asked in questions]
+        account = accounts[0]
+        return inquiries.answer(questions, Known(account.login, self.ledger, self.fates, self.now(), account.price))
+
+    def _balance(self, body: bytes) -> object:
+        if not body:
+            raise Refused(Reason.NO_POST_DATA)
+        try:
+            asked = decode_account(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Refused(Reason.BAD_DOCUMENT) from None
+        account = self._open_account(asked.token, asked.login, asked.password)
+        return self.behaviour.inquiries.balance(account.money or Decimal(0), _parts_left(account))
+
+    def _open_account(self, token: str | None, login: str | None, password: str | None) -> Account:
+        account = self._account(token, login, password)
+        if account is None:
+            raise Refused(Reason.BAD_LOGIN)
+        if account.locked:
+            raise Refused(Reason.ACCOUNT_LOCKED)
+        return account
 
     def _send(self, body: bytes) -> Answer:
         if not body:
@@ -214,35 +280,41 @@ class Gateway:
 
     def _deliver(self, account: Account, message: RequestMessage, phone: RequestPhone) -> str:
         id_sms = str(next(self._numbers))
+        parts = parts_of(message.text)
         if account.balance is not None:
-            account.balance -= 1
+            account.balance -= parts
+        if account.money is not None:
+            account.money -= parts * account.price
         client_id = "" if phone.client_id_sms is None else str(phone.client_id_sms)
-        self.ledger.sent.append(
-            Sms(
-                id_sms,
-                account.login,
-                client_id,
-                message.type_send_1,
-                message.sender,
-                message.text,
-                str(phone.phone),
-                phone.validity_period,
-            )
+        sms = Sms(
+            id_sms,
+            account.login,
+            client_id,
+            message.type_send_1,
+            message.sender,
+            message.text,
+            str(phone.phone),
+            phone.validity_period,
+            parts,
+            self.now(),
         )
+        self.ledger.sent.append(sms)
+        self.webhooks.sent(sms)
         return id_sms
 
     def _refusal(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Reason | None:
         """Return why *phone* is refused, or None; the order is the manual's."""
         return (
-            self._account_refusal(account)
+            self._account_refusal(account, parts_of(message.text))
             or self._phone_refusal(account, str(phone.phone))
             or self._message_refusal(account, message)
         )
 
-    def _account_refusal(self, account: Account) -> Reason | None:
+    def _account_refusal(self, account: Account, parts: int) -> Reason | None:
         if self.behaviour.out_of_service:
             return Reason.PROVIDER_OUT_OF_SMS
-        if account.balance is not None and account.balance <= 0:
+        left = _parts_left(account)
+        if left is not None and left < parts:
             return Reason.OUT_OF_SMS
         return Reason.ACCOUNT_BLOCKED if account.blocked else None
 
@@ -312,3 +384,10 @@ class Gateway:
             "requests": self.requests,
         }
         return Answer(200, {"content-type": "application/json"}, msgspec.json.encode(summary))
+
+
+def _parts_left(account: Account) -> int | None:
+    """Return how many parts *account* may still send; None for any number."""
+    affordable = None if account.money is None or not account.price else int(account.money / account.price)
+    limits = [limit for limit in (account.balance, affordable) if limit is not None]
+    return min(limits, default=None)

@@ -5,10 +5,15 @@ Tests compare it with what a client claims. Append-only; it knows nothing of req
 """
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import msgspec
 
-__all__ = ["Ledger", "Sms"]
+__all__ = ["Ledger", "Sms", "parts_of"]
+
+_ALONE, _JOINED = 160, 153  # characters of one part, and of each of several: GSM 03.38 in 140 bytes
+_WIDE_ALONE, _WIDE_JOINED = 70, 67  # the same in UCS-2
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Sms(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +29,8 @@ class Sms(msgspec.Struct, frozen=True, gc=False):
         text: As received.
         phone: As received.
         validity_period: As received; empty if there was none.
+        parts: Parts that are billed.
+        sent_at: When it was accepted.
     """
 
     id_sms: str
@@ -34,6 +41,15 @@ class Sms(msgspec.Struct, frozen=True, gc=False):
     text: str
     phone: str
     validity_period: str
+    parts: int = 1
+    sent_at: datetime = _NO_TIME
+
+
+def parts_of(text: str) -> int:
+    """Return how many parts *text* is billed as: of 160 characters if it is ASCII, of 70 if it is not."""
+    length = len(text.encode("utf-16-le", errors="surrogatepass")) // 2
+    alone, joined = (_ALONE, _JOINED) if text.isascii() else (_WIDE_ALONE, _WIDE_JOINED)
+    return 1 if length <= alone else -(-length // joined)
 
 
 class Ledger:
@@ -48,6 +64,8 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: list[Sms] = []
         self.repeats = 0
+        self._by_id: dict[str, Sms] = {}
+        self._indexed = 0
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -55,6 +73,13 @@ class Ledger:
     def ids(self) -> dict[str, str]:
         """Return the `id_sms` of every `client_id_sms`."""
         return {sms.client_id_sms: sms.id_sms for sms in self.sent}
+
+    def find(self, id_sms: str) -> Sms | None:
+        """Return the message with this id; None if there is none."""
+        if self._indexed != len(self.sent):
+            self._by_id.update((sms.id_sms, sms) for sms in self.sent[self._indexed :])
+            self._indexed = len(self.sent)
+        return self._by_id.get(id_sms)
 
     def to(self, phone: str) -> list[Sms]:
         """Return what was sent to *phone*."""

@@ -1,0 +1,132 @@
+"""
+What the gateway answers when it is asked: statuses and balances.
+
+Pure: the account, the ledger and the time are given. What the vendor leaves open is an option of `Inquiries`.
+"""
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from webcom_async._reasons import Reason
+from webcom_async._wire import wire_second
+from webcom_async._wire_delivery import StatusQuestion, decode_questions
+from webcom_async.emulator._fates import Fates
+from webcom_async.emulator._ledger import Ledger, Sms
+
+__all__ = ["GATEWAY_ZONE", "Inquiries", "Known", "Refused", "Unlimited"]
+
+GATEWAY_ZONE = timezone(timedelta(hours=3), "Europe/Moscow")
+
+Several = Literal["all", "first", "refused"]
+Unlimited = Literal["Unlim", "Безлимит"]
+
+
+class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the vendor leaves open about questions.
+
+    Attributes:
+        several: What becomes of a question about several SMS: all are answered, the first one is, or it is refused.
+        array: Whether a question in an array is understood, as the page's example has it.
+        bare: Whether a bare object is, as the page's table has it.
+        bare_answer: Answer a question about one SMS with an object, without an array around it.
+        numeric_ids: Write `id_sms` as a number.
+        named: Write ids into answers at all.
+        unknown: The sentence for an id that is not the account's; None to leave it out of the answer.
+        num_sms: The name of a direction's count: `num_sms` in the page's example, `sms` in its table.
+        unlimited: The word for a count without a limit.
+        text_money: Write money in quotes.
+        currency: Of the money.
+    """
+
+    several: Several = "all"
+    array: bool = True
+    bare: bool = True
+    bare_answer: bool = False
+    numeric_ids: bool = True
+    named: bool = True
+    unknown: str | None = "Сообщение с таким ID не принималось"
+    num_sms: Literal["num_sms", "sms"] = "num_sms"
+    unlimited: Unlimited = "Unlim"
+    text_money: bool = True
+    currency: str = "RUR"
+
+    def questions(self, body: bytes) -> list[StatusQuestion]:
+        """
+        Return what is asked.
+
+        Raises:
+            Refused: In no shape that is understood.
+        """
+        try:
+            asked = decode_questions(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Refused(Reason.BAD_DOCUMENT) from None
+        understood = self.array if isinstance(asked, list) else self.bare
+        questions = asked if isinstance(asked, list) else [asked]
+        if not understood or not questions or (len(questions) > 1 and self.several == "refused"):
+            raise Refused(Reason.BAD_DOCUMENT)
+        return questions[:1] if self.several == "first" else questions
+
+    def answer(self, questions: list[StatusQuestion], known: "Known") -> object:
+        """Return the answer to *questions*."""
+        entries = [entry for question in questions if (entry := self._entry(question, known)) is not None]
+        return entries[0] if self.bare_answer and len(questions) == 1 and entries else entries
+
+    def balance(self, money: Decimal, left: int | None) -> object:
+        """Return the answer to a question about the balance: *left* parts may be sent, or any number."""
+        count: str = self.unlimited if left is None else str(left)
+        return {
+            "money": str(money) if self.text_money else msgspec.Raw(str(money).encode()),
+            "currency": self.currency,
+            "information": [{"type_sms": "sms", "area": "Russia", self.num_sms: count}],
+        }
+
+    def _entry(self, question: StatusQuestion, known: "Known") -> dict[str, object] | None:
+        sms = known.own(str(question.id_sms))
+        named: dict[str, object] = {"id_sms": self._written(question.id_sms)} if self.named else {}
+        if sms is None:
+            return None if self.unknown is None else named | {"time_change_state": "", "state": self.unknown}
+        state, moment = known.fates.state(sms, known.now)
+        written = "" if moment is None else wire_second(moment, GATEWAY_ZONE)
+        detail = {"num_parts": sms.parts, "price": msgspec.Raw(f"{known.price:.7f}".encode())}
+        return named | {"time_change_state": written, "state": state} | (detail if str(question.detail) == "1" else {})
+
+    def _written(self, id_sms: str | int | None) -> object:
+        text = str(id_sms)
+        return int(text) if self.numeric_ids and text.isdigit() else text
+
+
+class Known(NamedTuple):
+    """
+    What the gateway knows when it answers.
+
+    Attributes:
+        owner: Whose question it is: an account's login.
+        ledger: What was sent.
+        fates: What becomes of it.
+        now: The time.
+        price: Of a part.
+    """
+
+    owner: str
+    ledger: Ledger
+    fates: Fates
+    now: datetime
+    price: Decimal
+
+    def own(self, id_sms: str) -> Sms | None:
+        """Return the owner's SMS with this id; None if there is none."""
+        sms = self.ledger.find(id_sms)
+        return sms if sms is not None and sms.account == self.owner else None
+
+
+class Refused(Exception):
+    """A question is refused, for a reason that the gateway has a sentence for."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
