@@ -52,6 +52,7 @@ from webcom_async.models import (
     VcardPhone,
 )
 from webcom_async.options import Options
+from webcom_async.statuses import IdSource, Statuses
 
 __version__ = "0.1.0"
 
@@ -77,6 +78,7 @@ __all__ = [
     "GatewayError",
     "GatewayUnavailable",
     "IdCollision",
+    "IdSource",
     "InputError",
     "JournalError",
     "Knowledge",
@@ -104,6 +106,7 @@ __all__ = [
     "Secret",
     "SendResult",
     "Split",
+    "Statuses",
     "SystematicRefusal",
     "TlsError",
     "TrackReport",

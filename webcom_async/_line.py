@@ -1,22 +1,26 @@
 """The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import anyio
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
-from webcom_async._policy import judge, shrinks
+from webcom_async._policy import judge, judge_inquiry, shrinks
 from webcom_async._throttle import AdaptiveLimit, Round, Throttle
 from webcom_async._transport import Transport, exchange
 from webcom_async._wire import Payload, Reply, WirePhone
+from webcom_async._wire_delivery import Question
 from webcom_async.credentials import Credentials
 from webcom_async.errors import GatewayError, WebcomError
 from webcom_async.models import SendResult
 from webcom_async.options import Options
 
 __all__ = ["Line"]
+
+T = TypeVar("T")
 
 _REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
 _REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
@@ -101,21 +105,60 @@ class Line:
             WebcomError: It settles nobody; see `_policy.judge`.
         """
         redact = self._credentials.redact
-        judged = _judged(reply, phones, attempts, self)
+        judged = _judged(lambda: judge(reply, phones, attempts, self.options, self.clock.now()))
         if isinstance(judged, WebcomError):
-            judged.args = tuple(redact(str(words)) for words in judged.args)
-            if isinstance(judged, GatewayError):
-                judged.error = redact(judged.error)
-            raise judged
+            raise self._redacted(judged)
         if b"error" not in reply.body:
             return judged  # no sentence that could repeat anything
         return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
 
+    async def inquire(
+        self,
+        question: Callable[[Credentials], Question],
+        read: Callable[[bytes], T],
+        options: Options,
+        entries: int,
+    ) -> T:
+        """
+        Ask once what changes nothing at the gateway, when the limit on requests under way lets, and return the answer.
 
-def _judged(reply: Reply, phones: Sequence[WirePhone], attempts: int, line: Line) -> list[SendResult] | WebcomError:
+        Args:
+            question: Makes the body.
+            read: What makes an answer of its body; see `_policy.judge_inquiry`.
+            options: Where is asked.
+            entries: How many the answer has, which bounds it.
+
+        Raises:
+            WebcomError: There is no usable answer.
+        """
+        async with self.limiter:
+            sent_in = self.limit.sent()
+            body = question(self._credentials)
+            max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * entries
+            try:
+                reply = await exchange(self.transport, options.url, body, timeout=options.timeout, max_bytes=max_bytes)
+                judged = _judged(lambda: judge_inquiry(reply, read, options, self.clock.now()))
+                if isinstance(judged, WebcomError):
+                    raise self._redacted(judged)
+            except WebcomError as exc:
+                self.learn(sent_in, exc)
+                raise
+            self.learn(sent_in, None)
+            return judged
+
+    def _redacted(self, error: WebcomError) -> WebcomError:
+        """Return *error* without what it repeats of the credentials."""
+        redact = self._credentials.redact
+        error.args = tuple(redact(str(words)) for words in error.args)
+        if isinstance(error, GatewayError):
+            error.error = redact(error.error)
+        return error
+
+
+def _judged(judge: Callable[[], T]) -> T | WebcomError:
     """Return the results, or the error without the frames it came through: their variables hold the gateway's words."""
     try:
-        return judge(reply, phones, attempts, line.options, line.clock.now())
+        return judge()
     except WebcomError as exc:
         exc.__context__ = None
         return exc.with_traceback(None)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -43,11 +43,13 @@ __all__ = [
     "in_doubt",
     "in_doubt_among",
     "judge",
+    "judge_inquiry",
     "shrinks",
     "wait_before_retry",
     "worth_retrying",
 ]
 
+T = TypeVar("T")
 
 _HALTING: dict[Reason, type[GatewayError]] = {
     Reason.BAD_LOGIN: AuthenticationError,
@@ -91,6 +93,30 @@ def judge(
         [phone] = phones
         return [SendResult(phone.client_id_sms, phone.phone, refused_outcome(reason), None, reason, error, attempts)]
     raise _by_sentence(error, reason, alone=alone)
+
+
+def judge_inquiry(reply: Reply, read: Callable[[bytes], T], options: Options, now: datetime) -> T:
+    """
+    Return what *read* makes of an answer to a question that changes nothing, or say why there is nothing.
+
+    Args:
+        reply: The answer.
+        read: Raises `ReplyError` or `RefusedRequest`.
+        options: Where was asked, and how long a `Retry-After` is obeyed.
+        now: The moment, for a `Retry-After` that names a date.
+
+    Raises:
+        WebcomError: There is no usable answer.
+    """
+    try:
+        return read(reply.body)
+    except RefusedRequest as refused:
+        error = refused.error
+    except ReplyError as exc:
+        raise _by_status(_Answer(reply, "", options, now)) or exc from None
+    reason = classify(error)
+    by_status = _by_status(_Answer(reply, error, options, now)) if reason is Reason.OTHER else None
+    raise by_status or _by_sentence(error, reason, alone=True)
 
 
 def in_doubt(result: SendResult) -> SendResult:

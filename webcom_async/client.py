@@ -19,6 +19,7 @@ from webcom_async._books import Scratchpad
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
 from webcom_async._httpx import AsyncHttpClient, HttpTransport, open_http, trusted_certificates
+from webcom_async._inquiry import StatusInquiry, ask_balance
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._single import Coalescer, Single
@@ -26,9 +27,11 @@ from webcom_async._sources import RecipientSource, Source
 from webcom_async._transport import Transport
 from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
+from webcom_async.delivery import Balance
 from webcom_async.errors import ConfigurationError, InputError, UsageError
 from webcom_async.models import Message, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
+from webcom_async.statuses import IdSource, Statuses
 
 __all__ = ["WebcomClient"]
 
@@ -284,6 +287,41 @@ class WebcomClient:
             async for _ in results.batches():
                 pass
         return results.report
+
+    def statuses(self, ids: IdSource) -> Statuses:
+        """
+        Return what the gateway says of each SMS of *ids*, as an async iterator of `DeliveryReport`s.
+
+        They are asked for several at a time where the gateway takes that, else one by one, and as many requests at
+        once as the client's limit lets. Asking changes nothing; failures are retried. `async for` over it; no
+        `async with` is needed, and it may be left at any moment.
+
+        Args:
+            ids: Any iterable or async iterable of `id_sms`, pulled lazily.
+
+        Raises:
+            InputError: It is no iterable, or, while iterating, an item is no `id_sms`.
+            AuthenticationError, AccountLocked: While iterating: the gateway serves this account nothing now.
+            ConfigurationError: Likewise: the gateway cannot be used as it is set up.
+            TransportError, GatewayBusy, ReplyError: Likewise: no usable answer, after as many attempts as the options
+                allow. Iterating again goes on with the rest.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_open()
+        return Statuses(StatusInquiry(self._line), ids, self._check_usable)
+
+    async def balance(self) -> Balance:
+        """
+        Return what is left on the account.
+
+        Raises:
+            AuthenticationError, AccountLocked: The gateway serves this account nothing now.
+            ConfigurationError: The gateway cannot be used as it is set up.
+            TransportError, GatewayBusy, ReplyError: No usable answer, after as many attempts as the options allow.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_usable()
+        return await ask_balance(self._line)
 
     async def aclose(self) -> None:
         """Close the connections. The client cannot be used again."""

@@ -121,6 +121,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Where messages are posted."""
         return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
 
+    def below(self, page: str) -> "Options":
+        """Return the same settings for a page below `path`, such as `state.php`."""
+        return msgspec.structs.replace(self, path=f"{self.path.rstrip('/')}/{page}")
+
     @property
     def largest_batch(self) -> int:
         """Recipients in a batch, at most: no more than may leave in a second."""
