@@ -1,0 +1,81 @@
+"""
+A file that is used from the event loop: one call at a time, each a hop to a worker thread.
+
+A call that has begun is finished even if its caller is cancelled, and only then is the file closed: it never stands
+between two states, and no lock of it is left to the garbage collector.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, Protocol, Self, TypeVar
+
+import anyio
+from anyio import CancelScope
+from anyio.to_thread import run_sync
+
+__all__ = ["Held"]
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+F = TypeVar("F", bound=_Closable)
+T = TypeVar("T")
+
+
+class Held(Generic[F]):
+    """A file, open for as long as this is."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._lock = threading.Lock()
+        self._left = False
+        self._file: F | None = None
+
+    @classmethod
+    async def open(cls, opener: Callable[[], F]) -> Self:
+        """Return what *opener* opens; it is closed again if this is cancelled."""
+        held = cls()
+        try:
+            await run_sync(lambda: held._take(opener()), limiter=held._one_at_a_time)
+        except BaseException:
+            held._leave()
+            raise
+        return held
+
+    async def call(self, call: Callable[[F], T], *, shielded: bool = False) -> T:
+        """Return what *call* makes of the file. A *shielded* one is begun even if the caller is being cancelled."""
+
+        def locked() -> T:
+            with self._lock:
+                assert self._file is not None  # noqa: S101 - `open` has returned
+                return call(self._file)
+
+        returned: list[T] = []
+        with CancelScope(shield=shielded):
+            returned.append(await run_sync(locked, limiter=self._one_at_a_time))
+        return returned[0]
+
+    async def aclose(self) -> None:
+        """Close the file, and let others open it."""
+        try:
+            await self.call(lambda file: file.close())
+        except BaseException:
+            self._leave()
+            raise
+
+    # asyncio can cancel a task without waiting for its thread. What the thread is at is finished then, and only after
+    # that the file is closed: left to the garbage collector, it would stay locked for some time.
+
+    def _take(self, file: F) -> None:
+        with self._lock:
+            self._file = file
+            if self._left:
+                file.close()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._left = True
+            if self._file is not None:
+                self._file.close()
