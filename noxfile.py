@@ -34,7 +34,7 @@ for version in PYTHONS:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite, with all extras, on every interpreter."""
-    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.install("-e", ".[cli]", *GROUPS["tests"], *GROUPS["frameworks"])
     session.run("pytest", *WORKERS, *session.posargs)
 
 

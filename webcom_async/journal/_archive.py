@@ -14,6 +14,7 @@ import msgspec
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
+from webcom_async.journal._sql_delivery import PURGE_DELIVERIES
 from webcom_async.models import Outcome
 
 __all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "purge"]
@@ -90,6 +91,7 @@ def purge(path: StrPath, campaign: str) -> int:
     with JournalFile(path) as file:
         number = _number(file, campaign)
         with file.transaction():
+            file.change(PURGE_DELIVERIES, number)
             removed = file.change(_sql.PURGE_RECIPIENTS, number)
             file.change(_sql.PURGE_CAMPAIGN, number)
             file.change(_sql.PURGE_MESSAGES)

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
@@ -53,7 +53,20 @@ class JournalFile:
 
     Raises:
         JournalError: It cannot be used; the message says why, and what to do. So does every method.
+
+    Attributes:
+        kind: What such a file is called.
+        application_id: What is in its header.
+        migrations: How it comes from one version to the next.
+        locking: Whether others may open it too: `EXCLUSIVE` or `NORMAL`.
+        patience: Seconds to wait for others that write.
     """
+
+    kind: ClassVar[str] = "journal"
+    application_id: ClassVar[int] = _sql.APPLICATION_ID
+    migrations: ClassVar[tuple[tuple[str, ...], ...]] = _sql.MIGRATIONS
+    locking: ClassVar[str] = "EXCLUSIVE"
+    patience: ClassVar[float] = 0.0
 
     def __init__(self, path: StrPath, *, create: bool = False) -> None:
         self._path = path
@@ -64,7 +77,9 @@ class JournalFile:
                 _create(path)
             # `mode=rw`, so that SQLite makes no file with permissions of its own.
             uri = f"{Path(path).absolute().as_uri()}?mode=rw"
-            self._db = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
+            )
         with self.closing_on_error():
             self._prepare()
 
@@ -143,7 +158,7 @@ class JournalFile:
 
     def unusable(self, why: str) -> JournalError:
         """Return an error that names the file."""
-        return JournalError(f"journal {os.fspath(self._path)}: {why}")
+        return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
     def _page(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
         with self._explained():
@@ -153,7 +168,7 @@ class JournalFile:
 
     def _prepare(self) -> None:
         # First, so that the lock is taken with the first page read, and kept.
-        self.change("PRAGMA locking_mode = EXCLUSIVE")
+        self.change(f"PRAGMA locking_mode = {self.locking}")
         version = self._checked_version()
         with self._explained():
             _protect(self._path)
@@ -163,17 +178,17 @@ class JournalFile:
         self.change("PRAGMA wal_autocheckpoint = 8000")
         self.change("PRAGMA cache_size = -32000")
         self._check_sound()
-        if version < len(_sql.MIGRATIONS):
+        if version < len(self.migrations):
             self._migrate(version)
 
     def _checked_version(self) -> int:
         """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
         [(application, version, tables)] = self.fetch(_sql.IDENTIFY)
-        if application != _sql.APPLICATION_ID and (application or version or tables):
+        if application != self.application_id and (application or version or tables):
             raise self.unusable("it is the database of another program; give another path")
-        if version > len(_sql.MIGRATIONS):
+        if version > len(self.migrations):
             raise self.unusable(
-                f"its format is version {version}, and this release knows {len(_sql.MIGRATIONS)}; upgrade webcom-async"
+                f"its format is version {version}, and this release knows {len(self.migrations)}; upgrade webcom-async"
             )
         return int(version)
 
@@ -184,11 +199,11 @@ class JournalFile:
 
     def _migrate(self, version: int) -> None:
         with self.transaction():
-            for migration in _sql.MIGRATIONS[version:]:
+            for migration in self.migrations[version:]:
                 for statement in migration:
                     self.change(statement)
-            self.change(f"PRAGMA application_id = {_sql.APPLICATION_ID}")
-            self.change(f"PRAGMA user_version = {len(_sql.MIGRATIONS)}")
+            self.change(f"PRAGMA application_id = {self.application_id}")
+            self.change(f"PRAGMA user_version = {len(self.migrations)}")
 
     @contextmanager
     def _explained(self) -> Generator[None, None, None]:

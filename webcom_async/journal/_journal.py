@@ -24,7 +24,7 @@ from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
+__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint", "storable"]
 
 _DIGEST_BYTES = 16
 _DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
@@ -355,14 +355,14 @@ def _columns(result: SendResult) -> tuple[object, ...]:
         result.client_id_sms,
         result.phone,
         result.outcome.value,
-        None if result.id_sms is None else _storable(result.id_sms),
+        None if result.id_sms is None else storable(result.id_sms),
         result.reason.value,
-        _storable(result.error),
+        storable(result.error),
         result.attempts,
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
     return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 

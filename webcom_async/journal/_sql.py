@@ -5,6 +5,8 @@ Text only. Batches come as one JSON array of rows: a single statement for 500 ro
 one, and holds Python's lock once. SQLite 3.33 understands all of it.
 """
 
+from webcom_async.journal._sql_delivery import DELIVERIES
+
 __all__ = [
     "ADD_CAMPAIGN",
     "ADD_MESSAGES",
@@ -76,6 +78,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
         "CREATE INDEX recipients_id_sms ON recipients (id_sms) WHERE id_sms IS NOT NULL",
     ),
+    DELIVERIES,
 )
 
 # Whose file it is, its version, and whether anything is in it.

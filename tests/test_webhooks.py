@@ -1,0 +1,434 @@
+"""The webhook receiver: what is committed is acknowledged, what is not is refused within bounds."""
+
+import json
+import random
+import secrets
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from tests.builders import NOW, still_clock
+from webcom_async import ConfigurationError, DeliveryReport, DeliveryState, JournalError, UsageError
+from webcom_async.webhooks import Limits, ReportFile, WebhookApp, WebhookRefused, acknowledge, parse
+from webcom_async.webhooks._addresses import AllowList
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "a-secret-of-23-letters."
+PUSH = b'[{"id_sms":3234,"time":"2030-01-01 15:00:00","state":"deliver"},{"id_sms":"3235","time":"","state":"send"}]'
+ECHO = b'[{"id_sms":3234},{"id_sms":"3235"}]'
+
+
+class Memory:
+    """A store that remembers, or does not."""
+
+    def __init__(self, *, broken: bool = False, keeps: int = 1_000_000) -> None:
+        self.reports: list[DeliveryReport] = []
+        self.broken = broken
+        self.keeps = keeps
+
+    async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+        await checkpoint()
+        if self.broken:
+            raise OSError("the disk is full")
+        self.reports += reports[: self.keeps]
+        return reports[: self.keeps]
+
+
+class Answer:
+    """What an application answered."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        start = events[0] if events else {}
+        self.status = start.get("status")
+        self.headers = {name.decode(): value.decode() for name, value in start.get("headers", ())}
+        self.body = b"".join(event.get("body", b"") for event in events[1:])
+
+
+async def call(
+    app: Any,
+    body: bytes | list[bytes] = PUSH,
+    *,
+    path: str = f"/webcom/{SECRET}",
+    receive: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    **changes: Any,
+) -> Answer:
+    """Post *body*, in one piece or in several, and return the answer."""
+    pieces = [body] if isinstance(body, bytes) else body
+    events = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    events[-1]["more_body"] = False
+    sent: list[dict[str, Any]] = []
+
+    async def pop() -> dict[str, Any]:
+        return events.pop(0) if events else {"type": "http.disconnect"}
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "client": ("192.0.2.7", 1)} | changes
+    await app(scope, receive or pop, send)
+    return Answer(sent)
+
+
+# ---------------------------------------------------------------------------- the pure half
+
+
+def test_parse_and_acknowledge_are_each_others_counterpart():
+    """What is parsed and committed is repeated, in the type that it came in; the zone is the caller's."""
+    reports = parse(PUSH, time_zone="UTC")
+
+    assert datetime(2030, 1, 1, 15, tzinfo=UTC) == reports[0].changed_at
+    assert ECHO == acknowledge(reports)
+    assert b'[{"id_sms":"3235"}]' == acknowledge(reports[1:])
+    with pytest.raises(WebhookRefused):
+        parse(PUSH, max_reports=1)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "admitted"),
+    [
+        ("192.0.2.7", [], True),
+        ("198.51.100.1", [], False),
+        ("198.51.100.1", ["192.0.2.7"], False),
+        ("10.0.0.1", ["192.0.2.7"], True),
+        ("10.0.0.1", ["192.0.2.7:4711"], True),
+        ("10.0.0.1", ["192.0.2.7", "10.0.0.2"], True),
+        ("10.0.0.1", ["192.0.2.7, 198.51.100.1"], False),
+        ("10.0.0.1", ["198.51.100.1, 192.0.2.7"], True),
+        ("10.0.0.1", ["nonsense"], False),
+        ("10.0.0.1", [], False),
+        ("::ffff:192.0.2.7", [], True),
+        ("2001:db8::1", [], True),
+        ("10.0.0.1", ["[2001:db8::1]:443"], True),
+        (None, ["192.0.2.7"], False),
+        ("not an address", [], False),
+    ],
+)
+def test_forwarded_addresses_are_believed_from_named_proxies_only(
+    peer: str | None, forwarded: list[str], admitted: bool
+):
+    """The caller is the last address that is none of our own proxies'."""
+    callers = AllowList(["192.0.2.0/24", "2001:db8::/32"], ["10.0.0.0/8"])
+
+    assert admitted is callers.admits(peer, [(b"X-Forwarded-For", hop.encode()) for hop in forwarded])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"allowed": ["nowhere"]}, {"proxies": "10.0.0.1"}, {"secret": "short"}, {"secret": "/" * 20}]
+)
+def test_what_cannot_be_set_up_is_said_at_once(wrong: dict[str, Any]):
+    """A bad network, a list that is none, and a secret that can be guessed or is no path."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        WebhookApp(Memory(), **({"secret": SECRET} | wrong))
+    with pytest.raises(ConfigurationError, match="seconds"):
+        Limits(seconds=0)
+
+
+# ---------------------------------------------------------------------------- the application
+
+
+async def test_reports_are_committed_and_then_acknowledged():
+    """The answer repeats every id, and the store has every report."""
+    store = Memory()
+    answer = await call(WebhookApp(store, secret=SECRET))
+
+    assert (200, ECHO) == (answer.status, answer.body)
+    assert ["3234", "3235"] == [report.id_sms for report in store.reports]
+
+
+async def test_only_what_was_committed_is_acknowledged():
+    """A store that keeps one of two, or breaks, is not spoken for."""
+    partial, broken = Memory(keeps=1), Memory(broken=True)
+
+    assert b'[{"id_sms":3234}]' == (await call(WebhookApp(partial, secret=SECRET))).body
+    answer = await call(WebhookApp(broken, secret=SECRET))
+    assert (503, b"") == (answer.status, answer.body)
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [
+        (404, {"path": "/webcom/another-secret-of-23-letters."}),
+        (404, {"path": "/"}),
+        (404, {"path": f"/{SECRET}/more"}),
+        (404, {"path": f"/x{SECRET}"}),
+        (404, {"path": "/\udcff\u0436"}),
+        (405, {"method": "GET"}),
+        (415, {"headers": [(b"content-encoding", b"gzip")]}),
+        (413, {"headers": [(b"content-length", b"262145")]}),
+        (413, {"headers": [(b"content-length", b"9" * 5_000)]}),
+        (413, {"headers": [(b"content-length", b"-1")]}),
+        (413, {"body": [b" " * 100_000] * 3}),
+        (413, {"body": b"[" + b'{"id_sms":1},' * 2_001 + b"{}]"}),
+        (400, {"body": b"[" * 100_000}),
+        (400, {"body": b'[{"id_sms":1,"x":' + b"[" * 400 + b"]" * 400 + b"}]"}),
+        (400, {"body": PUSH[:-2]}),
+        (400, {"body": b""}),
+        (400, {"body": b"<html>"}),
+    ],
+)
+async def test_what_is_not_a_webhook_is_refused_and_nothing_stored(status: int, changes: dict[str, Any]):
+    """A wrong secret, another method, too much, too deep, cut: each has its status, and no body of ours."""
+    store = Memory()
+    answer = await call(WebhookApp(store, secret=SECRET), **changes)
+
+    assert (status, b"", []) == (answer.status, answer.body, store.reports)
+    assert "close" == answer.headers["connection"]
+
+
+async def test_a_wrong_path_is_refused_before_a_byte_is_read():
+    """Whoever does not know the secret costs no memory."""
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("it was read")
+
+    assert 404 == (await call(WebhookApp(Memory(), secret=SECRET), path="/x", receive=receive)).status
+
+
+async def test_a_slow_body_is_given_up():
+    """Its time is over whether it trickles or stops; whoever leaves half-way is not answered."""
+    store = Memory()
+    app = WebhookApp(store, secret=SECRET, limits=Limits(seconds=0.02))
+
+    async def trickle() -> dict[str, Any]:
+        await checkpoint()
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    async def leave() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    assert 408 == (await call(app, receive=trickle)).status
+    assert None is (await call(app, receive=leave)).status
+    assert [] == store.reports
+
+
+async def test_calls_at_once_are_bounded():
+    """One too many is asked to come again, and the others are answered."""
+    app = WebhookApp(Memory(), secret=SECRET, limits=Limits(in_flight=2))
+    gate = anyio.Event()
+    answers: list[Answer] = []
+
+    async def late() -> dict[str, Any]:
+        await gate.wait()
+        return {"type": "http.request", "body": PUSH, "more_body": False}
+
+    async def one() -> None:
+        answers.append(await call(app, receive=late))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        assert 503 == (await call(app)).status
+        gate.set()
+
+    assert [200, 200] == [answer.status for answer in answers]
+    assert 200 == (await call(app)).status
+
+
+async def test_nothing_of_a_call_is_logged(caplog: pytest.LogCaptureFixture):
+    """Neither the secret nor a body reaches the log."""
+    caplog.set_level("DEBUG", "webcom_async")
+    for changes in ({"body": b'[{"id_sms":"private"'}, {"path": "/private-private-private"}, {}):
+        await call(WebhookApp(Memory(), secret=SECRET), **changes)
+    told = "".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+
+    assert "webhook_refused" in told
+    assert not {word for word in ("private", SECRET, "3234") if word in told}
+
+
+async def test_mutated_bodies_break_nothing():
+    """Twenty thousand bodies with bytes changed, cut and doubled are answered 200, 400 or 413, and nothing else."""
+    app = WebhookApp(Memory(), secret=SECRET)
+    chance = random.Random(5)
+    assert {200, 400, 413} >= {(await call(app, mutated(chance))).status for _ in range(20_000)}
+
+
+def mutated(chance: random.Random) -> bytes:
+    """Return a webhook's body after some harm."""
+    body = bytearray(PUSH)
+    for _ in range(chance.randrange(1, 5)):
+        place = chance.randrange(len(body))
+        match chance.randrange(4):
+            case 0:
+                body[place] = chance.randrange(256)
+            case 1:
+                del body[place : place + chance.randrange(9)]
+            case 2:
+                body[place:place] = body[: chance.randrange(40)]
+            case _:
+                body[place:place] = chance.choice([b'"', b"[", b"{", b"\\u0000", b"9" * 30, b"1e9", b"null", b"\xff"])
+        body = body or bytearray(b" ")
+    return bytes(body)
+
+
+# ---------------------------------------------------------------------------- the file of reports
+
+
+def said(id_sms: str, state: DeliveryState, minute: int = 0) -> DeliveryReport:
+    """Return a report of *id_sms*."""
+    return DeliveryReport(id_sms, state, state.value, NOW + timedelta(minutes=minute))
+
+
+async def test_a_file_of_reports_keeps_the_furthest_state(tmp_path: Path):
+    """Repeats and disorder change nothing, and a second run finds what the first has written."""
+    path = tmp_path / "reports.db"
+    first = [said("1", DeliveryState.DELIVER, 1), said("2", DeliveryState.EXPIRED, 1)]
+    async with ReportFile(path, clock=still_clock()) as reports:
+        assert first == await reports.commit(first)
+        await reports.commit([said("1", DeliveryState.SEND), said("2", DeliveryState.DELIVER, 2)])
+        await reports.commit(first)
+    async with ReportFile(path, clock=still_clock()) as reports:
+        assert first[0] == await reports.find(1)
+        assert first[1] == await reports.find("2")
+        assert None is await reports.find("3")
+        assert (2, first) == await reports.after(0)
+        await reports.commit([said("1", DeliveryState.READ, 3)])
+        assert (3, [said("1", DeliveryState.READ, 3)]) == await reports.after(2)
+        assert 3 == await reports.latest()
+        assert 2 == await reports.purge(NOW + timedelta(days=1))
+        await reports.commit(first)
+        assert 5 == await reports.latest()
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
+async def test_commits_at_once_share_a_transaction_and_an_outcome(tmp_path: Path):
+    """All of them are on the disk when they return, and one that is cancelled takes nobody with it."""
+    async with ReportFile(tmp_path / "reports.db") as reports:
+        async with anyio.create_task_group() as tasks:
+            for number in range(200):
+                tasks.start_soon(reports.commit, [said(str(number + 1), DeliveryState.DELIVER)])
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await reports.commit([said("500", DeliveryState.DELIVER)])
+        assert 200 <= len((await reports.after(0))[1]) <= 201
+
+
+async def test_two_processes_may_have_the_file_open(tmp_path: Path):
+    """One receives, another tracks: both read and write."""
+    path = tmp_path / "reports.db"
+    async with ReportFile(path) as here, ReportFile(path) as there:
+        await here.commit([said("1", DeliveryState.DELIVER)])
+        await there.commit([said("2", DeliveryState.DELIVER)])
+        assert {"1", "2"} == set(await here.known(["1", "2"])) == set(await there.known(["1", "2"]))
+
+
+async def test_a_file_that_cannot_be_used_is_said_and_nothing_is_acknowledged(tmp_path: Path):
+    """A foreign database, a damaged file and a missing directory; a closed file is a mistake."""
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as database:
+        database.execute("CREATE TABLE t (x)")
+    database.close()
+    (tmp_path / "noise.db").write_bytes(secrets.token_bytes(9_000))
+    for path in (foreign, tmp_path / "noise.db", tmp_path / "missing" / "reports.db"):
+        reports = ReportFile(path)
+        assert 503 == (await call(WebhookApp(reports, secret=SECRET))).status
+        with pytest.raises(JournalError, match="file of reports"):
+            await reports.commit(parse(PUSH))
+    async with ReportFile(tmp_path / "reports.db") as reports:
+        pass
+    with pytest.raises(UsageError):
+        await reports.find("1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
+def test_killed_between_commit_and_answer_the_repeat_is_acknowledged_and_nothing_doubles(tmp_path: Path):
+    """What was committed when the process died is there, once, when the gateway offers it again."""
+    path = tmp_path / "reports.db"
+    done = subprocess.run([sys.executable, "-c", DIES, str(path)], check=False, capture_output=True)
+    assert -9 == done.returncode, done.stderr
+
+    async def again() -> tuple[bytes, tuple[int, list[DeliveryReport]]]:
+        async with ReportFile(path) as reports:
+            answer = await call(WebhookApp(reports, secret=SECRET))
+            return answer.body, await reports.after(0)
+
+    body, (latest, known) = anyio.run(again)
+    assert (ECHO, 2) == (body, latest)
+    assert ["3234", "3235"] == [report.id_sms for report in known]
+
+
+DIES = f"""
+import os, signal, sys, anyio
+from webcom_async.webhooks import ReportFile, WebhookApp
+from tests.test_webhooks import call
+
+class Dies(ReportFile):
+    async def commit(self, reports):
+        await super().commit(reports)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+anyio.run(call, WebhookApp(Dies(sys.argv[1]), secret={SECRET!r}))
+"""
+
+
+# ---------------------------------------------------------------------------- among others
+
+
+def mounted_in_starlette(app: WebhookApp) -> Any:
+    """Return a Starlette application with ours in it."""
+    routing = pytest.importorskip("starlette.routing")
+    applications = pytest.importorskip("starlette.applications")
+    return applications.Starlette(routes=[routing.Mount("/webcom", app)])
+
+
+def mounted_in_fastapi(app: WebhookApp) -> Any:
+    """Return a FastAPI application with ours in it."""
+    outer = pytest.importorskip("fastapi").FastAPI()
+    outer.mount("/webcom", app)
+    return outer
+
+
+def mounted_in_litestar(app: WebhookApp) -> Any:
+    """Return a Litestar application with ours in it."""
+    litestar = pytest.importorskip("litestar")
+    return litestar.Litestar([litestar.asgi("/webcom", is_mount=True, copy_scope=True)(ours(app))])
+
+
+def ours(app: WebhookApp) -> Any:
+    """Return *app* as a function, which Litestar wants."""
+
+    async def webhook(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    webhook.__annotations__ = {name: _litestar_type(name) for name in ("scope", "receive", "send")} | {"return": None}
+    return webhook
+
+
+def _litestar_type(name: str) -> Any:
+    return getattr(pytest.importorskip("litestar.types"), name.capitalize())
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("mounted", [lambda app: app, mounted_in_starlette, mounted_in_fastapi, mounted_in_litestar])
+def test_a_real_server_and_real_frameworks_carry_it(mounted: Callable[[WebhookApp], Any], tmp_path: Path):
+    """Alone, and mounted in Starlette, FastAPI and Litestar, under uvicorn: acknowledged over a socket, and kept."""
+    import httpx2  # noqa: PLC0415 - for this test alone
+
+    from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra
+
+    path = tmp_path / "reports.db"
+    reports = ReportFile(path)
+    with served(mounted(WebhookApp(reports, secret=SECRET))) as url, httpx2.Client(trust_env=False) as client:
+        answer = client.post(f"{url}/webcom/{SECRET}", content=PUSH)
+        wrong = client.post(f"{url}/webcom/{SECRET}x", content=PUSH)
+        large = client.post(f"{url}/webcom/{SECRET}", content=b" " * 300_000)
+    anyio.run(reports.aclose)
+
+    assert (200, ECHO) == (answer.status_code, answer.content)
+    assert [404, 413] == [wrong.status_code, large.status_code]
+
+    async def known() -> int:
+        async with ReportFile(path) as again:
+            return len((await again.after(0))[1])
+
+    assert 2 == anyio.run(known)
+    assert json.loads(ECHO)

@@ -1,0 +1,263 @@
+"""
+The webhook receiver as an ASGI application, without a framework.
+
+The gateway signs nothing, and offers a report again, up to five times, unless its id is repeated in the answer. So the
+path is the secret, and the order is: read within limits, parse, commit, and only then repeat what was committed.
+
+Source: apidocs.webcom.mobi, JSON specification, webhook.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from datetime import tzinfo
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import Any, Protocol
+
+import anyio
+import msgspec
+
+from webcom_async._wire import CONTENT_TYPE
+from webcom_async._wire_delivery import decode_reports, encode_acknowledgement
+from webcom_async.delivery import DeliveryReport
+from webcom_async.errors import ConfigurationError, WebhookRefused
+from webcom_async.options import DEFAULT_ZONE, Options
+from webcom_async.webhooks._addresses import AllowList
+
+__all__ = ["Limits", "ReportStore", "WebhookApp", "acknowledge", "parse"]
+
+logger: logging.Logger = logging.getLogger("webcom_async")
+
+Scope = MutableMapping[str, Any]
+ReceiveCall = Callable[[], Awaitable[MutableMapping[str, Any]]]
+SendCall = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # what a URL's path carries as it is
+_LONGEST_LENGTH = 18  # digits
+_JSON = [(b"content-type", CONTENT_TYPE.encode())]
+_NO_CONTENT: list[tuple[bytes, bytes]] = []
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How much of a call is borne.
+
+    Attributes:
+        max_bytes: Bytes of a body.
+        max_reports: Reports in a body.
+        seconds: For a body to arrive, from the first byte of the request to the last.
+        in_flight: Calls that are read or committed at once; further ones are asked to come again.
+    """
+
+    max_bytes: int = 262_144  # ours: 2,600 reports of 100 bytes
+    max_reports: int = 2_000
+    seconds: float = 10.0
+    in_flight: int = 128
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+                raise ConfigurationError(f"{name} is {value!r}; it must be a number above 0")
+
+
+class ReportStore(Protocol):
+    """Where reports are kept. `ReportFile` is one; yours may be a table of your database."""
+
+    async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+        """
+        Write *reports* down, and return those that would survive a power loss now: only these are acknowledged.
+
+        It is called with the same reports again when an answer was lost, and with early, late and contradictory ones:
+        the order of `DeliveryState`s is the store's to keep. Raise, and the gateway offers all of them again.
+        """
+        ...
+
+
+def parse(
+    body: bytes, *, time_zone: str = DEFAULT_ZONE, max_reports: int = Limits().max_reports
+) -> list[DeliveryReport]:
+    """
+    Return the reports of a webhook's body, in its order; entries without a usable id are left out.
+
+    Args:
+        body: As it came.
+        time_zone: The gateway's zone. Not documented; Moscow is likely.
+        max_reports: How many there may be.
+
+    Raises:
+        WebhookRefused: It is not a list of reports; its `status` is the HTTP status to answer.
+    """
+    return decode_reports(body, Options(time_zone=time_zone).zone, max_reports)
+
+
+def acknowledge(reports: Iterable[DeliveryReport]) -> bytes:
+    """
+    Return the body of the answer that acknowledges *reports*, each id in the type that it came in.
+
+    Give it what has been committed, and nothing else: the gateway does not offer these again.
+    """
+    return encode_acknowledgement(reports)
+
+
+class WebhookApp:
+    """
+    Receives delivery reports: an ASGI application, to mount or to run alone.
+
+    It answers `POST …/SECRET`, and 404 to everything else. A report is committed before it is acknowledged; when that
+    fails the answer is 503, and the gateway offers it again.
+
+    Args:
+        store: Where reports are kept, such as a `ReportFile`.
+        secret: The last part of the path: 16 to 200 letters, digits and `-._~`. `secrets.token_urlsafe()` makes one.
+            Whoever knows it can report anything, so keep it out of access logs.
+        limits: How much of a call is borne.
+        allowed: Addresses and networks that may call; everybody, if there are none. The vendor documents none.
+        proxies: Addresses and networks of your own proxies, whose `X-Forwarded-For` is believed.
+        time_zone: The gateway's zone. Not documented; Moscow is likely.
+
+    Raises:
+        ConfigurationError: The secret, an address or the zone cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: ReportStore,
+        *,
+        secret: str,
+        limits: Limits | None = None,
+        allowed: Iterable[str] = (),
+        proxies: Iterable[str] = (),
+        time_zone: str = DEFAULT_ZONE,
+    ) -> None:
+        if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+            raise ConfigurationError("secret must be 16 to 200 letters, digits and -._~ for the end of a path")
+        self._store = store
+        self._digest = _digest(secret)
+        self._limits = limits or Limits()
+        self._callers = AllowList(allowed, proxies)
+        self._zone: tzinfo = Options(time_zone=time_zone).zone
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: ReceiveCall, send: SendCall) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: ReceiveCall, send: SendCall) -> None:
+        try:
+            self._admit(scope)
+            body = await self._acknowledgement(receive)
+        except _Left:
+            return
+        except _Refused as refused:
+            # Without the path, which is the secret, and without the body.
+            logger.info("webhook_refused", extra={"status": refused.status, "why": refused.why})
+            await _respond(send, refused.status, [*refused.headers, (b"connection", b"close")], b"")
+        else:
+            await _respond(send, 200, _JSON, body)
+
+    def _admit(self, scope: Scope) -> None:
+        """Say who may not call, or not so, before a byte of the body is read."""
+        given = scope["path"].rstrip("/").rpartition("/")[2]
+        # Digests, because a comparison in constant time still tells lengths apart.
+        if not compare_digest(_digest(given), self._digest):
+            raise _Refused(404, "path")
+        client = scope.get("client")
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if not self._callers.admits(client[0] if client else None, headers):
+            raise _Refused(403, "address")
+        if scope["method"] != "POST":
+            raise _Refused(405, "method", [(b"allow", b"POST")])
+        if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+            raise _Refused(415, "coding")
+        length = next((value for name, value in headers if name == b"content-length"), b"0")
+        if not length.isdigit() or len(length) > _LONGEST_LENGTH or int(length) > self._limits.max_bytes:
+            raise _Refused(413, "size")
+        if self._under_way >= self._limits.in_flight:
+            raise _Refused(503, "busy", [(b"retry-after", b"1")])
+
+    async def _acknowledgement(self, receive: ReceiveCall) -> bytes:
+        """Return the answer to a call that may be answered, once what it brings is committed."""
+        self._under_way += 1
+        try:
+            reports = await self._reports(receive)
+            committed = await self._committed(reports)
+        finally:
+            self._under_way -= 1
+        logger.debug("reports_committed", extra={"reports": len(committed)})
+        return encode_acknowledgement(committed)
+
+    async def _reports(self, receive: ReceiveCall) -> list[DeliveryReport]:
+        body: bytes | None = None
+        with anyio.move_on_after(self._limits.seconds):
+            body = await _read(receive, self._limits.max_bytes)
+        if body is None:
+            raise _Refused(408, "slow")
+        try:
+            return decode_reports(body, self._zone, self._limits.max_reports)
+        except WebhookRefused as exc:
+            raise _Refused(exc.status, "body") from None
+
+    async def _committed(self, reports: list[DeliveryReport]) -> Sequence[DeliveryReport]:
+        if not reports:
+            return reports
+        try:
+            return await self._store.commit(reports)
+        except Exception:
+            logger.exception("reports_not_committed", extra={"reports": len(reports)})
+            raise _Refused(503, "store", [(b"retry-after", b"30")]) from None
+
+
+class _Refused(Exception):
+    """A call is answered with a status and nothing else."""
+
+    def __init__(self, status: int, why: str, headers: list[tuple[bytes, bytes]] = _NO_CONTENT) -> None:
+        super().__init__(status)
+        self.status = status
+        self.why = why
+        self.headers = headers
+
+
+class _Left(Exception):
+    """The caller has gone."""
+
+
+def _digest(path: str) -> bytes:
+    return blake2b(path.encode(errors="surrogatepass")).digest()
+
+
+async def _read(receive: ReceiveCall, max_bytes: int) -> bytes:
+    body = b""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise _Left
+        body = event.get("body", b"")
+        size += len(body)
+        if size > max_bytes:
+            raise _Refused(413, "size")
+        if not event.get("more_body", False):
+            return body if not parts else b"".join([*parts, body])
+        parts.append(body)
+
+
+async def _respond(send: SendCall, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: ReceiveCall, send: SendCall) -> None:
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
