@@ -1,9 +1,10 @@
 """Builders for tests: a few words instead of fixtures full of dicts."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from webcom_async import Clock, Message, Recipient
 from webcom_async._client_ids import ClientIdSms
@@ -52,3 +53,23 @@ def still_clock(**changes: object) -> Clock:
         "random": lambda: 0.999,
     }
     return Clock(**(settings | changes))  # type: ignore[arg-type]
+
+
+class Travel:
+    """A clock whose sleepers are the only ones who move it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return NOW + timedelta(seconds=self.seconds)
+
+    def clock(self, **changes: object) -> Clock:
+        """Return it as a client takes it."""
+        return still_clock(now=self.now, monotonic=lambda: self.seconds, sleep=self.sleep, **changes)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass, and others run."""
+        self.seconds += seconds
+        await checkpoint()

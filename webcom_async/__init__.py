@@ -53,6 +53,7 @@ from webcom_async.models import (
 )
 from webcom_async.options import Options
 from webcom_async.statuses import IdSource, Statuses
+from webcom_async.tracking import Track, Tracking
 
 __version__ = "0.1.0"
 
@@ -109,7 +110,9 @@ __all__ = [
     "Statuses",
     "SystematicRefusal",
     "TlsError",
+    "Track",
     "TrackReport",
+    "Tracking",
     "Transport",
     "TransportError",
     "UsageError",

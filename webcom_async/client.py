@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 
 import anyio
 from anyio.lowlevel import current_token
@@ -27,11 +27,15 @@ from webcom_async._sources import RecipientSource, Source
 from webcom_async._transport import Transport
 from webcom_async.campaign import Campaign, Plan
 from webcom_async.credentials import Credentials
-from webcom_async.delivery import Balance
+from webcom_async.delivery import Balance, Pace
 from webcom_async.errors import ConfigurationError, InputError, UsageError
 from webcom_async.models import Message, Recipient, Report, SendResult
 from webcom_async.options import OptionFields, Options
 from webcom_async.statuses import IdSource, Statuses
+from webcom_async.tracking import Terms, Track
+
+if TYPE_CHECKING:
+    from webcom_async._report_file import ReportFile
 
 __all__ = ["WebcomClient"]
 
@@ -309,6 +313,38 @@ class WebcomClient:
         """
         self._check_open()
         return Statuses(StatusInquiry(self._line), ids, self._check_usable)
+
+    def track(
+        self,
+        journal: StrPath,
+        *,
+        campaign: str,
+        reports: "ReportFile | StrPath | None" = None,
+        pace: Pace | None = None,
+        prices: bool = False,
+    ) -> Track:
+        """
+        Return a tracking that follows every accepted SMS of a campaign to its end; open it with `async with`.
+
+        The journal is its memory: after a `kill -9` the same call goes on. What webhooks have reported is taken from
+        the file of *reports*, even if it came before the send was answered; everybody else is asked for, at growing
+        intervals. Memory does not grow with the campaign.
+
+        Args:
+            journal: The file of a campaign that is not running now.
+            campaign: The campaign's name.
+            reports: Where webhooks' reports are kept, if there are any: a file, or a `ReportFile` that is open here.
+            pace: When SMS are asked for, and for how long they are followed. Left out, an SMS is asked for after half
+                a minute, or after half an hour where there are *reports*.
+            prices: Whether an SMS whose end a webhook has told, which brings no price, is asked for once.
+
+        Raises:
+            JournalError: On entering: the journal cannot be used, is in use, or holds no such campaign.
+            UsageError: The client is closed, or belongs to another event loop.
+        """
+        self._check_open()
+        terms = Terms(pace or Pace(first=30.0 if reports is None else 1_800.0), self._line.clock, self._check_usable)
+        return Track(journal, campaign, reports, StatusInquiry(self._line), terms, prices=prices)
 
     async def balance(self) -> Balance:
         """

@@ -17,7 +17,7 @@ from webcom_async.journal._journal import CampaignHeader, counted
 from webcom_async.journal._sql_delivery import PURGE_DELIVERIES
 from webcom_async.models import Outcome
 
-__all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "purge"]
+__all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "number_of", "purge"]
 
 
 class StoredCampaign(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any
         JournalError: It cannot be opened, is in use, or holds no such campaign. Raised at the first item.
     """
     with JournalFile(path) as file:
-        number = None if campaign is None else _number(file, campaign)
+        number = None if campaign is None else number_of(file, campaign)
         for row in file.pages(_sql.PAGE_OF_EXPORT, number):
             yield _exported(dict(row))
 
@@ -89,7 +89,7 @@ def purge(path: StrPath, campaign: str) -> int:
             that is made on the way.
     """
     with JournalFile(path) as file:
-        number = _number(file, campaign)
+        number = number_of(file, campaign)
         with file.transaction():
             file.change(PURGE_DELIVERIES, number)
             removed = file.change(_sql.PURGE_RECIPIENTS, number)
@@ -106,7 +106,8 @@ def _stored(  # noqa: PLR0917 - the columns of a row
     return StoredCampaign(header, _moment(created), _moment(opened), counted(file, number))
 
 
-def _number(file: JournalFile, campaign: str) -> int:
+def number_of(file: JournalFile, campaign: str) -> int:
+    """Return the number of a campaign in *file*; raise JournalError if it holds no such one."""
     found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
     if not found:
         names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))

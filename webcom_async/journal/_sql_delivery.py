@@ -11,6 +11,7 @@ __all__ = [
     "DELIVERIES",
     "FIND_DELIVERIES",
     "FIND_REPORTS",
+    "LAST_RECIPIENT",
     "LATEST",
     "NEXT_DUE",
     "NEXT_NUMBERS",
@@ -36,7 +37,7 @@ DELIVERIES: tuple[str, ...] = (
         recipient_id INTEGER PRIMARY KEY REFERENCES recipients,
         campaign_id INTEGER NOT NULL REFERENCES campaigns,
         state TEXT NOT NULL DEFAULT 'send',
-        said TEXT NOT NULL DEFAULT '',
+        said TEXT NOT NULL DEFAULT 'send',
         changed_at INTEGER,
         num_parts INTEGER,
         price TEXT,                     -- decimal digits
@@ -56,6 +57,9 @@ SELECT recipient_id, campaign_id, settled_at + :4, settled_at + min(:3, :4)
 FROM recipients
 WHERE recipient_id > :2 AND recipient_id <= :2 + :5 AND campaign_id = :1 AND state = 'accepted' AND id_sms IS NOT NULL
 """
+
+# Where the pages of a campaign's recipients end.
+LAST_RECIPIENT = "SELECT max(recipient_id) FROM recipients WHERE campaign_id = :1"
 
 # Those whose time was over in an earlier run, and is not if they are followed for longer now.
 REOPEN_OVERDUE = """
