@@ -23,6 +23,12 @@ def test_every_public_module_lists_what_it_exports():
     needs_extra = {
         "_aiohttp",
         "cli._app",
+        "cli._balance",
+        "cli._delivery_display",
+        "cli._parameters",
+        "cli._status",
+        "cli._track",
+        "cli._webhook",
         "cli._display",
         "cli._demo",
         "cli._emulate",

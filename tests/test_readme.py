@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import anyio
+import httpx2
 import pytest
 
 from tests.builders import phones
-from webcom_async.emulator import Gateway, serve
+from webcom_async.emulator import Fate, Gateway, Step, UrlPost, push, serve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +51,37 @@ def test_the_fixture_example_passes_as_a_test(tmp_path: Path):
 
     assert 0 == done.returncode, done.stdout
     assert " passed" in done.stdout
+
+
+def test_the_backend_sends_codes_and_receives_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The FastAPI application in the README, in under forty lines, hears from the gateway who got a code."""
+    pytest.importorskip("fastapi", reason="it is not the package's own")
+    pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
+    from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra
+
+    [code] = [block for block in PYTHON if "FastAPI" in block]
+    assert len([line for line in code.splitlines() if line.strip()]) < 40
+    gateway = Gateway()
+    gateway.fates.usual = Fate((Step(0, "deliver"),))
+    gateway.webhooks.enabled = True
+    secret = "a-secret-of-23-letters."
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEBCOM_WEBHOOK_SECRET", secret)
+    monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
+    with serve(gateway) as base_url, httpx2.Client(trust_env=False) as user:
+        monkeypatch.setenv("WEBCOM_BASE_URL", base_url)
+        names: dict[str, Any] = {"__name__": "backend"}
+        exec(compile(code, "backend.py", "exec"), names)
+        with served(names["app"]) as backend:
+            sent = user.post(f"{backend}/codes", params={"phone": "+7 961 224-22-43"}).json()
+            before = user.get(f"{backend}/codes/{sent['id_sms']}").json()
+            anyio.run(push, gateway.webhooks, UrlPost(f"{backend}/webcom/{secret}"))
+            after = user.get(f"{backend}/codes/{sent['id_sms']}").json()
+            wrong = user.post(f"{backend}/codes", params={"phone": "none"})
+
+    assert ("accepted", {"state": "send"}, {"state": "deliver"}) == (sent["outcome"], before, after)
+    assert 422 == wrong.status_code
+    assert 0 == len(gateway.webhooks)
 
 
 def test_continuous_integration_runs_the_readmes_two_commands():

@@ -82,7 +82,7 @@ def status_question(credentials: Credentials, ids: Sequence[str], *, array: bool
         array: Whether it is an array of objects, one per id, as the page's example begins; or else, for one id, the
             bare object that the page's table describes.
     """
-    account = {name: secret.reveal() for name, secret in credentials.items()}
+    account: dict[str, object] = {name: secret.reveal() for name, secret in credentials.items()}
     asked = [account | {"id_sms": wire_id(id_sms), "detail": 1} for id_sms in ids]
     return Question(_encoder.encode(asked if array else asked[0]))
 

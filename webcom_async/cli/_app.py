@@ -4,27 +4,29 @@ Commands and their options, and the only door to cyclopts.
 Credentials come from the environment or a file, never from an argument: those can be read by every user of a machine.
 """
 
-import os
 import shlex
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.validators import Number
 
 from webcom_async import __version__
 from webcom_async._reasons import Reason
+from webcom_async.cli._account import client_maker
+from webcom_async.cli._balance import balance_command
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import report_json, show_error, show_json, show_report
 from webcom_async.cli._emulate import Settings, emulate
 from webcom_async.cli._exit_codes import ExitCode, of_report, of_signal
+from webcom_async.cli._parameters import AsJson, Port, Positive, Seconds, Share
 from webcom_async.cli._recipients_file import RecipientsFile, results_file
 from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
 from webcom_async.cli._signals import signal_of, terminable
-from webcom_async.client import WebcomClient
-from webcom_async.credentials import Credentials
+from webcom_async.cli._status import status_command
+from webcom_async.cli._track import track_command
+from webcom_async.cli._webhook import webhook_command
 from webcom_async.emulator import Language
 from webcom_async.errors import ConfigurationError, InputError, JournalError, WebcomError
 from webcom_async.models import Channel, Message
@@ -39,10 +41,10 @@ app = App(
     suppress_keyboard_interrupt=False,  # it would end without a word
 )
 
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
-Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
-Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+app.command(status_command, name="status")
+app.command(balance_command, name="balance")
+app.command(webhook_command, name="webhook")
+app.command(track_command, name="track")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -147,10 +149,8 @@ def send_command(
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
     options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
-    if base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
-        options["base_url"] = base_url or os.environ["WEBCOM_BASE_URL"]
     plan = Plan(
-        client=_client(credentials, options),
+        client=client_maker(credentials, base_url, options),
         recipients=recipients.recipients(Message(type_send_1=channel, sender=sender, text="checks the sender")),
         total=recipients.count,
         message=None if text is None else Message(type_send_1=channel, sender=sender, text=text),
@@ -168,7 +168,7 @@ def send_command(
 def emulate_command(
     *,
     host: str = "127.0.0.1",
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 8765,
+    port: Port = 8765,
     latency: Seconds = 0.0,
     lost: Share = 0.0,
     busy: Share = 0.0,
@@ -176,6 +176,8 @@ def emulate_command(
     language: Language = Language.ENGLISH,
     balance: int | None = None,
     stop_list: Path | None = None,
+    webhook: str | None = None,
+    delivery: Seconds = 5.0,
     until_eof: Annotated[bool, Parameter(show=False, negative=())] = False,
 ) -> None:
     """
@@ -191,16 +193,16 @@ def emulate_command(
         language: The language of its sentences.
         balance: Messages the account may send.
         stop_list: A file of phones that must not get anything, one a line.
+        webhook: Where delivery reports are posted to, over http.
+        delivery: Seconds until an SMS is delivered.
         until_eof: Stop at the end of standard input.
     """
-    emulate(Settings(latency, lost, busy, seed, language, balance, stop_list), host, port, until_eof=until_eof)
-
-
-def _client(credentials: Path | None, options: OptionFields) -> Callable[[], WebcomClient]:
-    if credentials is None:
-        return lambda: WebcomClient.from_env(**options)
-    known = Credentials.from_file(credentials)
-    return lambda: WebcomClient(credentials=known, **options)
+    emulate(
+        Settings(latency, lost, busy, seed, language, balance, stop_list, webhook, delivery),
+        host,
+        port,
+        until_eof=until_eof,
+    )
 
 
 def _way_on(plan: Plan, results: Path | None) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "show_error",
     "show_json",
     "show_report",
+    "stdout",
 ]
 
 _STYLES = {
@@ -99,7 +100,7 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
     }
     if not report.complete:
         facts["incomplete"] = "the campaign ended before its last recipient"
-    with _stdout():
+    with stdout():
         console = Console()
         console.print(table)
         console.print(_facts(facts | dict(further or {})))
@@ -136,7 +137,7 @@ def show_json(value: object) -> None:
 
 def say(line: str) -> None:
     """Print one line on stdout, as it is."""
-    with _stdout():
+    with stdout():
         sys.stdout.write(line + "\n")
 
 
@@ -146,7 +147,7 @@ def show_error(message: str) -> None:
 
 
 @contextmanager
-def _stdout() -> Generator[None, None, None]:
+def stdout() -> Generator[None, None, None]:
     """Write to stdout; where it is closed or full, say so on stderr: the campaign is not undone by that."""
     try:
         yield

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ import msgspec
 
 from webcom_async._phones import normalise_phone
 from webcom_async.cli._display import say
-from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language
+from webcom_async.emulator import Account, Behaviour, Fate, Fault, Gateway, Language, Step, UrlPost
 from webcom_async.emulator._server import Stop, listen, run_server, url_of
 from webcom_async.errors import InputError, TransportError
 
 __all__ = ["Child", "Settings", "child", "emulate"]
 
+_LOOK_SECONDS = 0.2
 _URL = "export WEBCOM_BASE_URL="
 _TOKEN = "export WEBCOM_TOKEN="  # noqa: S105 - a prefix
 
@@ -35,6 +37,8 @@ class Settings(NamedTuple):
         language: Of its sentences.
         balance: Messages the account may send; None for no limit.
         stop_list: A file of phones that must not get anything, one a line.
+        webhook: Where delivery reports are posted to, over http; None for nowhere.
+        delivery: Seconds until an SMS is delivered.
     """
 
     latency: float = 0.0
@@ -44,6 +48,8 @@ class Settings(NamedTuple):
     language: Language = Language.ENGLISH
     balance: int | None = None
     stop_list: Path | None = None
+    webhook: str | None = None
+    delivery: float = 5.0
 
     def gateway(self) -> Gateway:
         """
@@ -56,6 +62,8 @@ class Settings(NamedTuple):
         gateway = Gateway(account, behaviour=Behaviour(language=self.language), latency=self.latency, seed=self.seed)
         gateway.faults.sometimes(self.lost, Fault(processed=True, close=True))
         gateway.faults.sometimes(self.busy, Fault(status=503))
+        gateway.fates.usual = Fate((Step(self.delivery, "deliver"),))
+        gateway.webhooks.enabled = self.webhook is not None
         return gateway
 
     def _stopped(self) -> set[str]:
@@ -79,6 +87,8 @@ class Settings(NamedTuple):
             ("--language", self.language.name.lower()),
             ("--balance", self.balance),
             ("--stop-list", self.stop_list),
+            ("--webhook", self.webhook),
+            ("--delivery", self.delivery),
         )
         return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 
@@ -101,9 +111,19 @@ def emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> Non
         say(f"{_URL}{url_of(listener)}")
         say(f"{_TOKEN}{gateway.token}")
         stop = Stop()
+        if settings.webhook is not None:
+            threading.Thread(target=_report, args=(gateway, UrlPost(settings.webhook)), daemon=True).start()
         if until_eof:
             threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
         run_server(gateway, listener, stop)
+
+
+def _report(gateway: Gateway, post: UrlPost) -> None:
+    """Offer delivery reports as they come due, for as long as the process lives."""
+    while True:
+        for call in gateway.webhooks.calls():
+            gateway.webhooks.answered(call, post.post(call.body))
+        time.sleep(_LOOK_SECONDS)
 
 
 def _at_eof(stream: IO[str], stop: Stop) -> None:

@@ -1,0 +1,50 @@
+"""`webcom-async balance`: what is left on the account."""
+
+from pathlib import Path
+
+import anyio
+
+from webcom_async.cli._account import client_maker
+from webcom_async.cli._delivery_display import show_rows
+from webcom_async.cli._display import show_json
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._parameters import AsJson
+from webcom_async.delivery import Balance, Direction
+
+__all__ = ["balance_command"]
+
+
+def balance_command(*, credentials: Path | None = None, base_url: str | None = None, as_json: AsJson = False) -> int:
+    """
+    Ask the gateway what is left on the account.
+
+    Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
+
+    Args:
+        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
+        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        as_json: Print one line of JSON instead of a table; money is text.
+    """
+    make = client_maker(credentials, base_url, {})
+
+    async def ask() -> Balance:
+        async with make() as client:
+            return await client.balance()
+
+    balance = anyio.run(ask)
+    if as_json:
+        directions = [
+            {"type_sms": each.type_sms, "area": each.area, "num_sms": each.num_sms, "unlimited": each.unlimited}
+            for each in balance.directions
+        ]
+        show_json({"money": str(balance.money), "currency": balance.currency, "directions": directions})
+    else:
+        rows = [(each.type_sms, each.area, _count(each)) for each in balance.directions]
+        show_rows(f"{balance.money} {balance.currency}", ("kind", "direction", "messages"), rows)
+    return ExitCode.ALL_ACCEPTED
+
+
+def _count(direction: Direction) -> str:
+    if direction.num_sms is not None:
+        return f"{direction.num_sms:,}"
+    return "unlimited" if direction.unlimited else direction.said

@@ -1,0 +1,75 @@
+"""`webcom-async status`: where single SMS are."""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import anyio
+
+from webcom_async.cli._account import client_maker
+from webcom_async.cli._delivery_display import report_fields, show_rows
+from webcom_async.cli._display import show_json
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._parameters import AsJson
+from webcom_async.delivery import DeliveryReport
+from webcom_async.errors import InputError
+
+__all__ = ["status_command"]
+
+_COLUMNS = ("id_sms", "state", "changed (UTC)", "parts", "price", "said")
+
+
+def status_command(
+    *ids: str,
+    file: Path | None = None,
+    credentials: Path | None = None,
+    base_url: str | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Ask the gateway where SMS are.
+
+    Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
+
+    Args:
+        ids: The `id_sms` of each, as the results of a campaign have them.
+        file: A file of further ones, one a line.
+        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
+        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        as_json: Print a line of JSON for each, as they come, instead of a table.
+    """
+    wanted = [*chain(ids, () if file is None else _lines(file))]
+    if not wanted:
+        raise InputError("no ids: give some, or a --file of them")
+    make = client_maker(credentials, base_url, {})
+
+    async def ask() -> list[DeliveryReport]:
+        reports: list[DeliveryReport] = []
+        async with make() as client:
+            async for report in client.statuses(wanted):
+                if as_json:
+                    show_json(report_fields(report))
+                else:
+                    reports.append(report)
+        return reports
+
+    reports = anyio.run(ask)
+    if not as_json:
+        show_rows("Status", _COLUMNS, map(_row, reports))
+    return ExitCode.ALL_ACCEPTED
+
+
+def _lines(file: Path) -> Sequence[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except OSError as exc:
+        raise InputError(f"{file}: {exc.strerror}") from None
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{file}: not UTF-8 at byte {exc.start}") from None
+
+
+def _row(report: DeliveryReport) -> Sequence[str]:
+    moment = "" if report.changed_at is None else f"{report.changed_at:%Y-%m-%d %H:%M:%S}"
+    parts = "" if report.num_parts is None else str(report.num_parts)
+    price = "" if report.price is None else str(report.price)
+    return (report.id_sms, report.state.value, moment, parts, price, report.said)

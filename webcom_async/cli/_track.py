@@ -1,0 +1,171 @@
+"""`webcom-async track`: a campaign's SMS on their way to the end, with a live table."""
+
+import csv
+from asyncio import CancelledError
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import Signals
+from typing import TYPE_CHECKING
+
+import anyio
+
+from webcom_async._untrusted import csv_cell
+from webcom_async.cli._account import client_maker
+from webcom_async.cli._delivery_display import live_table, report_fields, show_track, track_fields
+from webcom_async.cli._display import show_error, show_json
+from webcom_async.cli._exit_codes import ExitCode, of_signal
+from webcom_async.cli._parameters import AsJson, Flag, Positive, Seconds
+from webcom_async.cli._signals import cut_short, listening, signal_of
+from webcom_async.client import WebcomClient
+from webcom_async.delivery import Delivery, Pace, TrackReport
+from webcom_async.errors import InputError
+from webcom_async.tracking import Track, Tracking
+
+if TYPE_CHECKING:
+    from _csv import Writer
+
+__all__ = ["track_command"]
+
+_PACE = Pace()
+_COLUMNS = ("client_id_sms", "phone", "id_sms", "state", "final", "said", "changed_at", "num_parts", "price", "overdue")
+
+
+def track_command(
+    journal: Path,
+    /,
+    *,
+    campaign: str,
+    reports: Path | None = None,
+    first: Seconds | None = None,
+    longest: Seconds = _PACE.longest,
+    deadline: Seconds = _PACE.deadline,
+    prices: Flag = False,
+    changes: Path | None = None,
+    credentials: Path | None = None,
+    base_url: str | None = None,
+    in_flight: Positive = 4,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Follow every accepted SMS of a campaign to its end.
+
+    The journal remembers how far it is: after a Ctrl-C or a crash the same command goes on.
+
+    Exit codes: 0 everyone has come to an end; 1 somebody is overdue; 2 bad input; 3 the gateway ended it; 130 Ctrl-C;
+    143 SIGTERM.
+
+    Args:
+        journal: The journal of a campaign that is not running now.
+        campaign: The campaign's name.
+        reports: The file in which `webhook` keeps reports, if there is one.
+        first: Seconds from an SMS's acceptance until the gateway is asked for it: 30, or 1,800 with --reports.
+        longest: Seconds between two questions for one SMS, at most.
+        deadline: Seconds from its acceptance for which an SMS is followed.
+        prices: Ask for the price of an SMS whose end a webhook has told.
+        changes: Write every change into this new CSV file. Those of earlier runs that were the last come again.
+        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
+        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        in_flight: Questions under way at once.
+        as_json: Print one line of JSON instead of tables.
+    """
+    if not journal.exists():
+        raise InputError(f"journal {journal}: there is no such file")
+    begin = first if first is not None else 30.0 if reports is None else 1_800.0
+    pace = Pace(first=begin, longest=longest, deadline=deadline)
+    make = client_maker(credentials, base_url, {"in_flight": in_flight})
+    with _changes_file(changes) as keep:
+        course = _Course(
+            make,
+            lambda client: client.track(journal, campaign=campaign, reports=reports, pace=pace, prices=prices),
+            keep,
+            visible=not as_json,
+        )
+        report = course.run()
+    if as_json:
+        show_json(track_fields(report))
+    else:
+        show_track(report)
+    if course.stopped is not None:
+        stopped = of_signal(course.stopped)
+        show_error(f"{stopped.name.lower()}; the same command goes on")
+        return stopped
+    return ExitCode.NOT_ALL_ACCEPTED if report.overdue else ExitCode.ALL_ACCEPTED
+
+
+class _Course:
+    """
+    A tracking under way, and what a signal does to it.
+
+    Attributes:
+        stopped: The first signal that came.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], WebcomClient],
+        track: Callable[[WebcomClient], Track],
+        keep: Callable[[Delivery], None],
+        *,
+        visible: bool,
+    ) -> None:
+        self.stopped: Signals | None = None
+        self._make = make
+        self._track = track
+        self._keep = keep
+        self._visible = visible
+        self._tracking: Tracking | None = None
+
+    def run(self) -> TrackReport:
+        """
+        Track, to the end or to a signal.
+
+        Raises:
+            WebcomError: Something ended it.
+            KeyboardInterrupt: Before it began.
+        """
+        try:
+            return anyio.run(self._follow)
+        except (KeyboardInterrupt, CancelledError) as exc:
+            if self._tracking is None:
+                raise
+            self.stopped = self.stopped or signal_of(exc)
+            return self._tracking.report
+
+    async def _follow(self) -> TrackReport:
+        self._reading = anyio.CancelScope()
+        async with listening(self._stop), self._make() as client, self._track(client) as tracking:
+            self._tracking = tracking
+            with live_table(lambda: tracking.report, visible=self._visible), self._reading:
+                async for change in tracking:
+                    self._keep(change)
+        return tracking.report
+
+    def _stop(self, number: Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            self._reading.cancel()
+        else:
+            cut_short()
+
+
+@contextmanager
+def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], None, None]:
+    """Give what writes a change into *path*, or nowhere."""
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = path.open("x", encoding="utf-8", newline="")
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror}") from None
+    with file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        yield lambda change: _write(writer, change)
+
+
+def _write(writer: "Writer", change: Delivery) -> None:
+    fields = {"client_id_sms": change.client_id_sms, "phone": change.phone, "overdue": change.overdue}
+    told = fields | report_fields(change.report)
+    writer.writerow(["" if told[name] is None else csv_cell(str(told[name])) for name in _COLUMNS])

@@ -1,0 +1,88 @@
+"""`webcom-async webhook`: the receiver of delivery reports, alone on a socket. It needs uvicorn."""
+
+import os
+import socket
+from pathlib import Path
+
+import anyio
+import uvicorn
+
+from webcom_async._report_file import ReportFile
+from webcom_async.cli._display import say
+from webcom_async.cli._parameters import Port, Positive, Repeated, Seconds
+from webcom_async.emulator._server import listen, url_of
+from webcom_async.errors import ConfigurationError, InputError
+from webcom_async.options import DEFAULT_ZONE
+from webcom_async.webhooks import Limits, WebhookApp
+
+__all__ = ["webhook_command"]
+
+_SECRET = "WEBCOM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+_LIMITS = Limits()
+_KEEP_ALIVE_SECONDS = 75
+_GRACE_SECONDS = 5
+
+
+def webhook_command(
+    reports: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Port = 8766,
+    allow: Repeated = (),
+    proxy: Repeated = (),
+    max_bytes: Positive = _LIMITS.max_bytes,
+    max_reports: Positive = _LIMITS.max_reports,
+    body_seconds: Seconds = _LIMITS.seconds,
+    time_zone: str = DEFAULT_ZONE,
+) -> None:
+    """
+    Receive delivery reports until Ctrl-C, and keep them in a file that `track` reads.
+
+    Set WEBCOM_WEBHOOK_SECRET to 16 or more letters and digits: the gateway posts to `/SECRET`. Put a server that
+    speaks https before it, and give the manager at Webcom the https URL.
+
+    Args:
+        reports: The file. It is made if it is not there.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        allow: An address or network that may call, such as `192.0.2.0/24`. Can be repeated; everybody, if left out.
+        proxy: An address or network of your own proxies, whose `X-Forwarded-For` is believed. Can be repeated.
+        max_bytes: Bytes of a body.
+        max_reports: Reports in a body.
+        body_seconds: Seconds for a body to arrive.
+        time_zone: The gateway's zone.
+    """
+    secret = os.environ.get(_SECRET)
+    if not secret:
+        raise ConfigurationError(
+            f"set {_SECRET}, the end of the webhook's path, to 16 or more letters and digits, such as those of "
+            'python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    limits = Limits(max_bytes=max_bytes, max_reports=max_reports, seconds=body_seconds)
+    store = ReportFile(reports)
+    app = WebhookApp(store, secret=secret, limits=limits, allowed=allow, proxies=proxy, time_zone=time_zone)
+    try:
+        listener = listen(host, port)
+    except OSError as exc:
+        raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
+    with listener:
+        anyio.run(_serve, store, app, listener)
+
+
+async def _serve(store: ReportFile, app: WebhookApp, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        proxy_headers=False,  # who is believed about addresses is the application's to say
+        server_header=False,
+        access_log=False,  # it would hold the secret
+        log_config=None,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    async with store:
+        say(f"listening on {url_of(listener)}/${_SECRET}")
+        await uvicorn.Server(config).serve(sockets=[listener])
