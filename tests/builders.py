@@ -1,6 +1,6 @@
 """Builders for tests: a few words instead of fixtures full of dicts."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -56,10 +56,17 @@ def still_clock(**changes: object) -> Clock:
 
 
 class Travel:
-    """A clock whose sleepers are the only ones who move it."""
+    """
+    A clock whose sleepers are the only ones who move it.
+
+    Attributes:
+        seconds: How far it is.
+        meanwhile: Is awaited after every sleep: what happens in the world.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.meanwhile: Callable[[], Awaitable[object]] = checkpoint
 
     def now(self) -> datetime:
         """Return the moment."""
@@ -72,4 +79,4 @@ class Travel:
     async def sleep(self, seconds: float) -> None:
         """Let so many seconds pass, and others run."""
         self.seconds += seconds
-        await checkpoint()
+        await self.meanwhile()

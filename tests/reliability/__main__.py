@@ -14,7 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from tests.reliability import cancellation, economy, kills, malformed, matrix, memory, power_loss, secrecy, storm
+from tests.reliability import (
+    bodies,
+    cancellation,
+    delivery,
+    economy,
+    kills,
+    malformed,
+    matrix,
+    memory,
+    power_loss,
+    secrecy,
+    storm,
+)
 from tests.reliability.scales import SCALES, Scale
 from tests.reliability.table import Row, Subject, markdown, plain
 
@@ -33,6 +45,8 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "refusals": economy.measure_refusals,
     "secrecy": secrecy.measure,
     "memory": memory.measure,
+    "delivery": delivery.measure,
+    "bodies": bodies.measure,
 }
 
 

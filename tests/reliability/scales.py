@@ -20,6 +20,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         batches: Batches in a campaign whose requests are counted.
         refusals: Campaigns per kind of refusal of the account.
         recipients: Recipients of the campaign whose memory is measured.
+        deliveries: SMS that are tracked.
+        bodies: Mutated webhook bodies.
     """
 
     seeds: int
@@ -32,10 +34,23 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     refusals: int
     recipients: int
+    deliveries: int
+    bodies: int
 
 
 TINY: Scale = Scale(
-    seeds=1, storms=4, kills=2, copies=6, step=40, last_step=80, answers=500, batches=40, refusals=2, recipients=2_000
+    seeds=1,
+    storms=4,
+    kills=2,
+    copies=6,
+    step=40,
+    last_step=80,
+    answers=500,
+    batches=40,
+    refusals=2,
+    recipients=2_000,
+    deliveries=400,
+    bodies=2_000,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -47,6 +62,8 @@ DEFAULT: Scale = Scale(
     batches=2_000,
     refusals=20,
     recipients=200_000,
+    deliveries=100_000,
+    bodies=1_000_000,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -58,5 +75,7 @@ LONG: Scale = Scale(
     batches=20_000,
     refusals=200,
     recipients=1_000_000,
+    deliveries=1_000_000,
+    bodies=5_000_000,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}

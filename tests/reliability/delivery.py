@@ -1,0 +1,126 @@
+"""Every accepted SMS is followed to its end, although reports are repeated, early, lost, and out of order."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import anyio
+
+from tests.builders import Travel, phones
+from tests.reliability.runs import SALE
+from tests.reliability.scales import Scale
+from tests.reliability.table import Row
+from webcom_async import TrackReport, WebcomClient
+from webcom_async.emulator import AppPost, Fate, Gateway, GatewayTransport, Step, push
+from webcom_async.webhooks import ReportFile, WebhookApp
+
+__all__ = ["measure", "resident"]
+
+_SECRET = "a-secret-of-23-letters."
+_READ = Fate((Step(5, "deliver"), Step(30, "read")))
+_EXPIRED = Fate((Step(60, "expired"),))
+_RUNS = 4  # the tracking is left three times, and gone on with
+_BAR = 60.0  # MiB
+_MIB = 1 << 20
+
+
+class _Followed:
+    """
+    What was told of each SMS.
+
+    Attributes:
+        peak: The most memory that was in use, in MiB.
+        wrong: SMS whose final state went back.
+    """
+
+    def __init__(self) -> None:
+        self.final: dict[str, str] = {}
+        self.peak = 0.0
+        self.wrong = 0
+
+    async def follow(self, client: WebcomClient, journal: Path, reports: Path, leave_after: int | None) -> TrackReport:
+        """Track, and leave after so many SMS have come to their end, if that is given."""
+        async with client.track(journal, campaign=SALE["campaign"], reports=reports) as changes:
+            async for change in changes:
+                self._take(change.report.id_sms, change.report.state.value, final=change.report.final)
+                if leave_after is not None and len(self.final) >= leave_after:
+                    break
+            return changes.report
+
+    def _take(self, id_sms: str, state: str, *, final: bool) -> None:
+        before = self.final.get(id_sms)
+        self.wrong += before is not None and (before, state) not in {(before, before), ("deliver", "read")}
+        if final:
+            self.final[id_sms] = state
+        if not len(self.final) % 1_000:
+            self.peak = max(self.peak, resident())
+
+
+def measure(scale: Scale, seed: int) -> list[Row]:
+    """Send, receive and track so many SMS, and compare with what became of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [anyio.run(_track, scale.deliveries, seed, Path(folder))]
+
+
+async def _track(count: int, seed: int, folder: Path) -> Row:
+    time = Travel()
+    gateway = _gateway(time, seed)
+    followed = _Followed()
+    async with (
+        ReportFile(folder / "reports.db", clock=time.clock()) as store,
+        WebcomClient(
+            token=gateway.token,
+            base_url="http://127.0.0.1",
+            transport=GatewayTransport(gateway),
+            clock=time.clock(),
+        ) as client,
+    ):
+        post = gateway.push = AppPost(WebhookApp(store, secret=_SECRET), f"/{_SECRET}")
+        await client.send_all(phones(count), journal=folder / "journal", **SALE)
+        gateway.push = None
+        early = len((await store.after(0, count))[1])
+        time.meanwhile = lambda: push(gateway.webhooks, post)
+        gateway.ledger.find("")  # its index is the gateway's memory
+        before = resident()
+        for run in range(1, _RUNS + 1):
+            leave_after = None if run == _RUNS else count * run // _RUNS
+            report = await followed.follow(client, folder / "journal", folder / "reports.db", leave_after)
+    over = max(0.0, followed.peak - before)
+    lost = sum(sms.id_sms not in followed.final for sms in gateway.ledger.sent)
+    untrue = _arrived(gateway, time) != _merged(Counter(followed.final.values()))
+    untrue += report.final != count
+    return Row(
+        "SMS tracked to the end by webhooks, 30 % repeated, 10 % early, 5 % lost; left three times",
+        f"{count:,} SMS, {gateway.webhooks.offered:,} reports, {early:,} before the answer",
+        f"0 each, {_BAR:.0f} MiB",
+        f"{lost} lost, {followed.wrong} went back, {int(untrue)} counts untrue, {report.requests:,} questions in the "
+        f"last run, {over:.1f} MiB",
+        ok=not lost and not followed.wrong and not untrue and over <= _BAR,
+    )
+
+
+def _gateway(time: Travel, seed: int) -> Gateway:
+    gateway = Gateway(now=time.now, seed=seed)
+    gateway.fates.sometimes(0.1, _EXPIRED)
+    gateway.fates.sometimes(0.2, _READ)
+    hooks = gateway.webhooks
+    hooks.enabled, hooks.repeated, hooks.early, hooks.lost, hooks.jitter = True, 0.3, 0.1, 0.05, 60.0
+    return gateway
+
+
+def _arrived(gateway: Gateway, time: Travel) -> Counter[str]:
+    return _merged(Counter(gateway.fates.state(sms, time.now())[0] for sms in gateway.ledger.sent))
+
+
+def _merged(states: Counter[str]) -> Counter[str]:
+    """Return *states* with those that were read among the delivered: a `read` whose report is lost is not asked for."""
+    return Counter({"deliver": states["deliver"] + states["read"], "expired": states["expired"]})
+
+
+def resident() -> float:
+    """Return the memory that this process uses now, in MiB; 0 where the system does not tell so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * 4_096 / _MIB
