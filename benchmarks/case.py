@@ -44,6 +44,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         callers: Concurrent calls of `send`.
         linger: Seconds that a call of `send` may wait for others; None for the client's default.
         journal: Whether the campaign is written down in a journal.
+        receiver: Who receives reports: `ours`, `unkept` or `empty`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     callers: int = 1
     linger: float | None = None
     journal: bool = False
+    receiver: str = "ours"
 
     @property
     def behaviour(self) -> Behaviour:

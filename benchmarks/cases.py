@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks import calls, imports, memory, pacing, speed
+from benchmarks import calls, imports, memory, pacing, reporting, speed
 from benchmarks.case import Case, Figures, Measured, Unavailable
 from benchmarks.machine import CONTENDER_CORE, pin
 
@@ -17,6 +17,7 @@ CASES: dict[str, Callable[[Case], Figures]] = dict.fromkeys(speed.CONTENDERS, sp
     "memory": memory.measure,
     "calls": calls.ours,
     "bare calls": calls.bare,
+    "reports": reporting.measure,
     "imports": imports.measure,
 }
 

@@ -8,8 +8,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from benchmarks.gateway import Behaviour, Counts
+from benchmarks.paths import PATH
 
-__all__ = ["Server", "broker", "gateway"]
+__all__ = ["Server", "broker", "gateway", "receiver"]
 
 
 class Server:
@@ -18,11 +19,13 @@ class Server:
 
     Attributes:
         port: Where it listens, on this machine.
+        path: Where it is posted to.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, path: str = "/json") -> None:
         """Know a server by its *port*."""
         self.port = port
+        self.path = path
 
     @property
     def url(self) -> str:
@@ -47,6 +50,13 @@ def broker() -> Generator[Server, None, None]:
     """Run the Kafka broker."""
     with _child("benchmarks.broker") as server:
         yield server
+
+
+@contextmanager
+def receiver(kind: str) -> Generator[Server, None, None]:
+    """Run a receiver of webhooks."""
+    with _child("benchmarks.receiver", kind) as server:
+        yield Server(server.port, PATH)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from benchmarks.report import Group
 from benchmarks.scales import Scale
 from benchmarks.workloads.footprint import import_time, memory
 from benchmarks.workloads.pace import blocked_loop, slow_gateway, slow_reader, stragglers
+from benchmarks.workloads.reports import incoming_reports
 from benchmarks.workloads.single import single_calls
 from benchmarks.workloads.speed import journaled, one_text, own_texts
 
@@ -22,6 +23,7 @@ WORKLOADS: dict[str, Callable[[Scale], Group]] = {
     "G": blocked_loop,
     "H": single_calls,
     "I": journaled,
+    "J": incoming_reports,
     "import": import_time,
 }
 
