@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -46,6 +47,8 @@ BALANCE_PAGE = "balance.php"
 
 _LONGEST_WORDS = 500  # characters of a state that is a sentence
 _LONGEST_NUMBER = 18  # digits: what fits into 64 bits wherever it goes
+_LONGEST_TIME = 32  # characters
+_NOTHING = msgspec.Raw()  # what a field is that is not there
 _DEEPEST = 2  # an array of objects
 _UNLIMITED = frozenset({"unlim", "безлимит"})
 _STATES = {state.value: state for state in DeliveryState if state is not DeliveryState.UNKNOWN}
@@ -185,8 +188,8 @@ class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
     time_change_state: str | None = None
     time: str | None = None
     state: str | None = None
-    num_parts: msgspec.Raw = msgspec.Raw()
-    price: msgspec.Raw = msgspec.Raw()
+    num_parts: msgspec.Raw = _NOTHING
+    price: msgspec.Raw = _NOTHING
     error: str | None = None
 
 
@@ -311,16 +314,20 @@ def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> 
         _STATES.get(said.casefold(), DeliveryState.UNKNOWN),
         said,
         _moment(entry.time_change_state or entry.time, zone),
-        _count(entry.num_parts),
-        _decimal(entry.price),
+        None if entry.num_parts is _NOTHING else _count(entry.num_parts),
+        None if entry.price is _NOTHING else _decimal(entry.price),
         type(entry.id_sms) is int,
     )
 
 
 def _moment(written: str | None, zone: tzinfo) -> datetime | None:
     """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*; None for none, or for what is no time."""
-    if not written:
-        return None
+    return _known_moment(written, zone) if written and len(written) <= _LONGEST_TIME else None
+
+
+# Many reports tell of the same second, and a zone takes its time.
+@lru_cache(maxsize=4_096)
+def _known_moment(written: str, zone: tzinfo) -> datetime | None:
     try:
         moment = datetime.fromisoformat(written.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
