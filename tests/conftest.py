@@ -90,7 +90,8 @@ def connect_to(http: str) -> Connect:
 
 def _in_process_only(gateway: Gateway) -> bool:
     faults = [*gateway.faults._script, *(fault for _, fault in gateway.faults._chances)]
-    return any(fault.arrived is not None or fault.until is not None for fault in faults)
+    scripted = any(fault.arrived is not None or fault.until is not None for fault in faults)
+    return scripted or gateway.push is not None
 
 
 def _on_trio(item: pytest.Item) -> bool:

@@ -108,8 +108,9 @@ async def test_webhooks_do_the_work_and_polling_finds_what_was_lost(connect: Con
     scene = Scene(tmp_path)
     hooks = scene.gateway.webhooks
     hooks.enabled, hooks.repeated, hooks.early, hooks.lost, hooks.jitter = True, 0.3, 0.1, 0.05, 20.0
-    async with scene.client(connect, batch_size=100) as client, ReportFile(scene.reports) as reports:
-        post = scene.gateway.push = AppPost(WebhookApp(reports, secret=SECRET), f"/{SECRET}")
+    reports = ReportFile(scene.reports)
+    post = scene.gateway.push = AppPost(WebhookApp(reports, secret=SECRET), f"/{SECRET}")
+    async with scene.client(connect, batch_size=100) as client, reports:
         await scene.send(client, 1_000)
         assert (await reports.after(0))[1]  # some were here before the sends were answered
         scene.time.meanwhile = lambda: push(hooks, post)
@@ -147,6 +148,22 @@ async def test_a_final_state_never_goes_back(connect: Connect, tmp_path: Path):
 def said(id_sms: str, state: DeliveryState) -> DeliveryReport:
     """Return a report of *id_sms*."""
     return DeliveryReport(id_sms, state, state.value)
+
+
+async def test_what_is_read_between_two_runs_is_joined(connect: Connect, tmp_path: Path):
+    """A webhook that says more of an SMS that had come to its end, or was overdue, is found by the next run."""
+    scene = Scene(tmp_path)
+    scene.gateway.fates._chances.clear()
+    scene.gateway.fates.to["79612242244"] = Fate()
+    async with scene.client(connect) as client:
+        await scene.send(client, 2)
+        _, before = await scene.track(client, pace=Pace(deadline=100))
+        async with ReportFile(scene.reports) as reports:
+            await reports.commit([said("1000001", DeliveryState.READ), said("1000002", DeliveryState.EXPIRED)])
+        _, after = await scene.track(client, pace=Pace(deadline=100), reports=scene.reports)
+
+    assert ({"deliver": 1, "send": 1}, 1) == (states(before), before.overdue)
+    assert ({"read": 1, "expired": 1}, 0) == (states(after), after.overdue)
 
 
 async def test_prices_are_asked_for_once_where_webhooks_bring_none(connect: Connect, tmp_path: Path):

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.builders import NOW, still_clock
 from webcom_async import ConfigurationError, DeliveryReport, DeliveryState, JournalError, UsageError
+from webcom_async.journal._inbox import report_columns, report_of
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, WebhookRefused, acknowledge, parse
 from webcom_async.webhooks._addresses import AllowList
 
@@ -298,6 +302,24 @@ async def test_a_file_of_reports_keeps_the_furthest_state(tmp_path: Path):
         await reports.commit(first)
         assert 5 == await reports.latest()
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+@given(
+    st.builds(
+        DeliveryReport,
+        st.integers(1, 10**18).map(str),
+        st.sampled_from(DeliveryState),
+        st.text(max_size=20),
+        st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
+        st.none() | st.integers(0, 10**18),
+        st.none() | st.decimals(0, 10**15, places=7),
+    )
+)
+def test_whatever_is_stored_can_be_read_again(report: DeliveryReport):
+    """Any moment, text, count and price comes back as it was, but for what SQLite cannot hold."""
+    columns = msgspec.json.decode(msgspec.json.encode(report_columns(report)))
+
+    assert msgspec.structs.replace(report, said=columns[2]) == report_of(columns)
 
 
 async def test_commits_at_once_share_a_transaction_and_an_outcome(tmp_path: Path):

@@ -1,22 +1,29 @@
 """The public surface as callers use it: checked by two type checkers, never run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import assert_type
 
 import httpx2
 
 from webcom_async import (
+    Balance,
     Channel,
+    Delivery,
+    DeliveryReport,
     Message,
     Outcome,
+    Pace,
     Reason,
     Recipient,
     Report,
     SendResult,
+    TrackReport,
     WebcomClient,
 )
 from webcom_async.emulator import Gateway, GatewayTransport
+from webcom_async.webhooks import Limits, ReportFile, WebhookApp, acknowledge, parse
 
 
 def some() -> Iterator[Recipient]:
@@ -49,6 +56,22 @@ async def many(client: WebcomClient) -> None:
     message = Message(type_send_1=Channel.VIBER, sender="ACME", text="Sale!", button_viber="Go")
     assert_type(await client.send_all(some(), message=message, campaign="spring"), Report)
     assert_type(await client.send_all([79612242243, "79612242244"], text="Sale!", sender="ACME"), Report)
+
+
+async def delivery(client: WebcomClient) -> None:
+    """What became of them, asked for and unasked."""
+    async for report in client.statuses(["82216", 82217]):
+        assert_type(report, DeliveryReport)
+        assert_type(report.price, Decimal | None)
+    assert_type(await client.balance(), Balance)
+    async with client.track("spring.journal", campaign="spring", reports="reports.db", pace=Pace(first=60)) as changes:
+        async for change in changes:
+            assert_type(change, Delivery)
+        assert_type(changes.report, TrackReport)
+    async with ReportFile("reports.db") as reports:
+        WebhookApp(reports, secret="s" * 16, limits=Limits(max_bytes=1_000), allowed=["192.0.2.0/24"])
+        assert_type(await reports.commit(parse(b"[]")), Sequence[DeliveryReport])
+        assert_type(acknowledge(parse(b"[]")), bytes)
 
 
 async def clients() -> None:

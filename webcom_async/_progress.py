@@ -11,7 +11,7 @@ import msgspec
 
 from webcom_async.delivery import DeliveryReport, DeliveryState, Pace
 
-__all__ = ["advanced", "wait_before_asking"]
+__all__ = ["ENDED", "advanced", "wait_before_asking"]
 
 _DOUBLINGS = 64  # beyond any wait
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -23,6 +23,9 @@ _FOLLOWS: dict[DeliveryState, frozenset[DeliveryState]] = {
         {DeliveryState.DELIVER, DeliveryState.READ, DeliveryState.NOT_DELIVER, DeliveryState.EXPIRED}
     ),
 }
+
+ENDED: frozenset[DeliveryState] = frozenset(state for state in DeliveryState if state.final) - _FOLLOWS.keys()
+"""States that nothing follows."""
 
 
 def advanced(known: DeliveryReport | None, news: DeliveryReport) -> DeliveryReport:

@@ -72,7 +72,7 @@ class Tracking:
         self._changes: deque[Delivery] = deque()
         self._known: TrackReport | None = None
         self._ended: Iterator[list[Delivery]] | None = None  # of earlier runs
-        self._followed: Iterator[list[str]] | None = None  # who may have reports that came before this run
+        self._improvable: Iterator[list[str]] | None = None  # who may have reports that came before this run
         self._seen = 0  # the number of the latest report that was looked at
         self._failures = 0  # rounds of questions in a row that failed
         self._ask_from = self._started
@@ -99,7 +99,7 @@ class Tracking:
 
     def _take_up(self, deliveries: "Deliveries") -> None:
         self._ended = deliveries.ended()
-        self._followed = None if self._reports is None else deliveries.followed()
+        self._improvable = None if self._reports is None else deliveries.improvable()
 
     async def _step(self) -> None:
         self._check_usable()
@@ -124,12 +124,12 @@ class Tracking:
 
     async def _join(self) -> bool:
         """Look for reports that came before this run; False once that is done."""
-        if self._followed is None or self._reports is None:
+        if self._improvable is None or self._reports is None:
             return False
-        followed = self._followed
-        page = await self._in_journal(lambda _: next(followed, None))
+        improvable = self._improvable
+        page = await self._in_journal(lambda _: next(improvable, None))
         if page is None:
-            self._followed = None
+            self._improvable = None
             return False
         known = await self._reports.known(page)
         await self._advance(list(known.values()))

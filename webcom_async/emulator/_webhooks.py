@@ -67,16 +67,16 @@ class Webhooks:
     """
 
     def __init__(self, now: Callable[[], datetime], fates: Fates, seed: int = 0) -> None:
-        self.enabled = False
-        self.early = 0.0
-        self.lost = 0.0
-        self.repeated = 0.0
-        self.jitter = 0.0
-        self.batch = 100
-        self.interval = 60.0
-        self.numeric_ids = True
-        self.abandoned = 0
-        self.offered = 0
+        self.enabled: bool = False
+        self.early: float = 0.0
+        self.lost: float = 0.0
+        self.repeated: float = 0.0
+        self.jitter: float = 0.0
+        self.batch: int = 100
+        self.interval: float = 60.0
+        self.numeric_ids: bool = True
+        self.abandoned: int = 0
+        self.offered: int = 0
         self._now = now
         self._fates = fates
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret

@@ -16,7 +16,7 @@ import msgspec
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
-from webcom_async._progress import advanced, wait_before_asking
+from webcom_async._progress import ENDED, advanced, wait_before_asking
 from webcom_async.delivery import Delivery, DeliveryReport, DeliveryState, Pace
 from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._archive import number_of
@@ -150,9 +150,9 @@ class Deliveries:
         [(due_at,)] = self._file.fetch(_sql.NEXT_DUE, self._campaign)
         return None if due_at is None else max(0.0, (due_at - milliseconds(self._now())) / _SECOND)
 
-    def followed(self) -> Iterator[list[str]]:
-        """Yield the ids of those who are followed, page by page, undisturbed by what is written on the way."""
-        rows = self._file.pages(_sql.PAGE_OF_OPEN, self._campaign)
+    def improvable(self) -> Iterator[list[str]]:
+        """Yield the ids of those of whom a report may say more, in pages, undisturbed by what is written meanwhile."""
+        rows = self._file.pages(_sql.PAGE_OF_OPEN, self._campaign, _states(ENDED))
         while page := [row[1] for row in islice(rows, _PAGE)]:
             yield page
 
@@ -172,8 +172,8 @@ class Deliveries:
         [(latest,)] = self._file.fetch(_sql.LAST_RECIPIENT, self._campaign)
         for start in range(0, latest or 0, _PAGE * 10):
             self._file.change(_sql.ADD_DELIVERIES, self._campaign, start, first, deadline, _PAGE * 10)
-        final = msgspec.json.encode([state.value for state in DeliveryState if state.final]).decode()
-        self._file.change(_sql.REOPEN_OVERDUE, self._campaign, milliseconds(self._now()), deadline, final)
+        final = filter(lambda state: state.final, DeliveryState)
+        self._file.change(_sql.REOPEN_OVERDUE, self._campaign, milliseconds(self._now()), deadline, _states(final))
 
     def _counted(self) -> Counts:
         counts = Counts()
@@ -212,6 +212,10 @@ class Deliveries:
         if rows:
             columns = [(row.number, *report_columns(row.report)[1:], row.asked, row.due_at) for row in rows]
             self._file.change(_sql.WRITE_DELIVERIES, msgspec.json.encode(columns).decode())
+
+
+def _states(states: Iterable[DeliveryState]) -> str:
+    return msgspec.json.encode([state.value for state in states]).decode()
 
 
 def _row(columns: Sequence[Any]) -> _Row:

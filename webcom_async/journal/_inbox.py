@@ -6,7 +6,7 @@ to several processes at once. What is committed is on the disk (fsync).
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,10 @@ from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import storable
 
 __all__ = ["Inbox", "InboxFile", "milliseconds", "report_columns", "report_of"]
+
+# Exact from the year 1 to the year 9999, where a float of seconds may round to a date that is none.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class InboxFile(JournalFile):
@@ -102,7 +106,7 @@ def report_columns(report: DeliveryReport) -> tuple[object, ...]:
 def report_of(row: Sequence[Any]) -> DeliveryReport:
     """Return the report that *row* keeps."""
     id_sms, state, said, changed_at, num_parts, price = row
-    moment = None if changed_at is None else datetime.fromtimestamp(changed_at / 1_000, UTC)
+    moment = None if changed_at is None else _EPOCH + changed_at * _MILLISECOND
     return DeliveryReport(
         id_sms, DeliveryState(state), said, moment, num_parts, None if price is None else Decimal(price)
     )
@@ -110,7 +114,7 @@ def report_of(row: Sequence[Any]) -> DeliveryReport:
 
 def milliseconds(moment: datetime) -> int:
     """Return *moment* as the files keep it."""
-    return int(moment.timestamp() * 1_000)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _array(values: Sequence[object]) -> str:

@@ -101,10 +101,11 @@ WHERE deliveries.campaign_id = :1 AND due_at <= :2 ORDER BY due_at LIMIT :3
 # When somebody is due next.
 NEXT_DUE = "SELECT min(due_at) FROM deliveries WHERE campaign_id = :1 AND due_at IS NOT NULL"
 
-# Those that are followed, page by page.
+# Those of whom a report may say more, page by page. Third parameter: the states that nothing follows.
 PAGE_OF_OPEN = """
 SELECT recipient_id, id_sms FROM deliveries JOIN recipients USING (recipient_id)
-WHERE recipient_id > :1 AND deliveries.campaign_id = :2 AND due_at IS NOT NULL ORDER BY recipient_id LIMIT :3
+WHERE recipient_id > :1 AND deliveries.campaign_id = :2 AND deliveries.state NOT IN (SELECT value FROM json_each(:3))
+ORDER BY recipient_id LIMIT :4
 """
 
 # Everything that is known of a campaign's deliveries, page by page.
