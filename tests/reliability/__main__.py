@@ -26,6 +26,7 @@ from tests.reliability import (
     power_loss,
     secrecy,
     storm,
+    tracker_kills,
 )
 from tests.reliability.scales import SCALES, Scale
 from tests.reliability.table import Row, Subject, markdown, plain
@@ -46,6 +47,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "secrecy": secrecy.measure,
     "memory": memory.measure,
     "delivery": delivery.measure,
+    "tracker": tracker_kills.measure,
     "bodies": bodies.measure,
 }
 
