@@ -14,6 +14,7 @@ import anyio
 
 from tests.builders import phones
 from tests.reliability.judge import NONE, Counts, judged, unreached
+from tests.reliability.processes import killed_after
 from tests.reliability.runs import SALE, Run, client_of
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
@@ -68,10 +69,10 @@ def measure(scale: Scale, seed: int) -> list[Row]:
 def _whole_run(context: ForkServerContext, folder: Path) -> float:
     folder.mkdir()
     with serve(_gateway(0)) as url:
-        _kill_after(context, _PATIENCE, url, folder)  # the first also waits for the imports
+        killed_after(context, _PATIENCE, _child, url, folder)  # the first also waits for the imports
         (folder / "journal").unlink()
         start = time.monotonic()
-        _kill_after(context, _PATIENCE, url, folder)
+        killed_after(context, _PATIENCE, _child, url, folder)
     return time.monotonic() - start
 
 
@@ -81,7 +82,8 @@ def _campaign(context: ForkServerContext, folder: Path, chance: random.Random, s
     gateway = _gateway(chance.randrange(1 << 30))
     with serve(gateway) as url:
         kills = sum(
-            _kill_after(context, chance.uniform(0.0, span / 2), url, folder) for _ in range(_KILLS_PER_CAMPAIGN)
+            killed_after(context, chance.uniform(0.0, span / 2), _child, url, folder)
+            for _ in range(_KILLS_PER_CAMPAIGN)
         )
     gateway.faults = Faults()
     final = anyio.run(_resume, gateway, folder / "journal")
@@ -95,18 +97,6 @@ def _gateway(seed: int) -> Gateway:
     gateway = Gateway(latency=0.005, seed=seed)
     gateway.faults.sometimes(0.1, Fault(close=True, processed=True))
     return gateway
-
-
-def _kill_after(context: ForkServerContext, seconds: float, url: str, folder: Path) -> bool:
-    """Run the campaign in a process, and kill it after so many seconds; False if it was through by then."""
-    process = context.Process(target=_child, args=(url, folder))
-    process.start()
-    process.join(seconds)
-    process.kill()
-    process.join()
-    killed = process.exitcode == -9
-    process.close()
-    return killed
 
 
 def _child(url: str, folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from tests.builders import phones
+from tests.reliability.processes import killed_after
 from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
@@ -59,7 +60,9 @@ def _campaign(context: ForkServerContext, folder: Path, chance: random.Random) -
     gateway.latency = 0.01
     gateway.faults.sometimes(0.05, Fault(close=True))
     with serve(gateway) as url:
-        kills = sum(_kill_after(context, chance.uniform(0.0, _SPAN), url, folder) for _ in range(_KILLS_PER_CAMPAIGN))
+        kills = sum(
+            killed_after(context, chance.uniform(0.0, _SPAN), _child, url, folder) for _ in range(_KILLS_PER_CAMPAIGN)
+        )
         last = anyio.run(_track, url, folder, folder / "last")
     truth = {sms.id_sms: gateway.fates.state(sms, datetime.max.replace(tzinfo=UTC))[0] for sms in gateway.ledger.sent}
     told = _read(folder / "told") + _read(folder / "last")
@@ -73,18 +76,6 @@ async def _send(gateway: Gateway, folder: Path) -> None:
     transport = GatewayTransport(gateway)
     async with WebcomClient(token=gateway.token, base_url="http://127.0.0.1", transport=transport) as client:
         await client.send_all(phones(_PEOPLE), journal=folder / "journal", **SALE)
-
-
-def _kill_after(context: ForkServerContext, seconds: float, url: str, folder: Path) -> bool:
-    """Track in a process, and kill it after so many seconds; False if it was through by then."""
-    process = context.Process(target=_child, args=(url, folder))
-    process.start()
-    process.join(seconds)
-    process.kill()
-    process.join()
-    killed = process.exitcode == -9
-    process.close()
-    return killed
 
 
 def _child(url: str, folder: Path) -> None:
