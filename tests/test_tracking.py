@@ -23,7 +23,7 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async.emulator import AppPost, Behaviour, Fate, Fault, Gateway, Inquiries, Step, push
-from webcom_async.journal import campaigns, purge
+from webcom_async.journal import campaigns, export, purge
 from webcom_async.webhooks import ReportFile, WebhookApp
 
 pytestmark = pytest.mark.anyio
@@ -164,6 +164,19 @@ async def test_what_is_read_between_two_runs_is_joined(connect: Connect, tmp_pat
 
     assert ({"deliver": 1, "send": 1}, 1) == (states(before), before.overdue)
     assert ({"read": 1, "expired": 1}, 0) == (states(after), after.overdue)
+
+
+async def test_an_export_tells_of_deliveries(connect: Connect, tmp_path: Path):
+    """What became of each SMS stands beside what was sent."""
+    scene = Scene(tmp_path)
+    async with scene.client(connect) as client:
+        await scene.send(client, 5)
+        await scene.track(client)
+    rows = list(export(scene.journal))
+
+    assert {"deliver"} <= {row["delivery"] for row in rows} <= {"deliver", "read", "expired", "not_deliver"}
+    assert {(1, "10.6000000")} == {(row["num_parts"], row["price"]) for row in rows}
+    assert all(row["changed_at"].startswith("2030-01-01T1") for row in rows)
 
 
 async def test_prices_are_asked_for_once_where_webhooks_bring_none(connect: Connect, tmp_path: Path):

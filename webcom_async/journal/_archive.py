@@ -19,6 +19,8 @@ from webcom_async.models import Outcome
 
 __all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "number_of", "purge"]
 
+_TIMES = ("reserved_at", "settled_at", "changed_at")
+
 
 class StoredCampaign(msgspec.Struct, frozen=True):
     """
@@ -63,6 +65,8 @@ def has_begun(path: StrPath, campaign: str) -> bool:
 def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:
     """
     Yield everything that a file knows of every recipient, as it may be written as JSON; lazily.
+
+    `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
 
     Args:
         path: The file.
@@ -117,7 +121,9 @@ def number_of(file: JournalFile, campaign: str) -> int:
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
     del row["recipient_id"]
-    times = {field: row[field] and _moment(row[field]).isoformat() for field in ("reserved_at", "settled_at")}
+    times = {
+        field: row[field] and _moment(row[field]).isoformat() for field in ("reserved_at", "settled_at", "changed_at")
+    }
     return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}
 
 

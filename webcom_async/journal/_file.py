@@ -60,6 +60,7 @@ class JournalFile:
         migrations: How it comes from one version to the next.
         locking: Whether others may open it too: `EXCLUSIVE` or `NORMAL`.
         patience: Seconds to wait for others that write.
+        cache_kib: KiB of pages that are kept in memory.
     """
 
     kind: ClassVar[str] = "journal"
@@ -67,6 +68,7 @@ class JournalFile:
     migrations: ClassVar[tuple[tuple[str, ...], ...]] = _sql.MIGRATIONS
     locking: ClassVar[str] = "EXCLUSIVE"
     patience: ClassVar[float] = 0.0
+    cache_kib: ClassVar[int] = 32_000
 
     def __init__(self, path: StrPath, *, create: bool = False) -> None:
         self._path = path
@@ -176,7 +178,7 @@ class JournalFile:
         self.change("PRAGMA synchronous = FULL")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
         self.change("PRAGMA wal_autocheckpoint = 8000")
-        self.change("PRAGMA cache_size = -32000")
+        self.change(f"PRAGMA cache_size = -{self.cache_kib}")
         self._check_sound()
         if version < len(self.migrations):
             self._migrate(version)

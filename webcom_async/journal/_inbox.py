@@ -33,6 +33,7 @@ class InboxFile(JournalFile):
     migrations = (_sql.REPORTS,)
     locking = "NORMAL"
     patience = 10.0
+    cache_kib = 4_000
 
 
 class Inbox:

@@ -190,8 +190,11 @@ ORDER BY recipient_id LIMIT :3
 # Everything; of all campaigns, if the second parameter is NULL.
 PAGE_OF_EXPORT = """
 SELECT recipient_id, name AS campaign, client_id_sms, phone, content AS message, validity_period, time_send,
-    number_sms, state, id_sms, reason, error, attempts, reserved_at, settled_at
-FROM recipients JOIN campaigns USING (campaign_id) JOIN messages USING (message_id)
+    number_sms, state, id_sms, reason, error, attempts, reserved_at, settled_at, delivery, said, changed_at, num_parts,
+    price
+FROM recipients JOIN campaigns USING (campaign_id) JOIN messages USING (message_id) LEFT JOIN (
+    SELECT recipient_id, state AS delivery, said, changed_at, num_parts, price FROM deliveries
+) USING (recipient_id)
 WHERE recipient_id > :1 AND campaign_id = coalesce(:2, campaign_id)
 ORDER BY recipient_id LIMIT :3
 """
