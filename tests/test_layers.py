@@ -21,6 +21,7 @@ LAYERS = [
     ["_tally", "_addressing", "_policy", "_safeguards", "_throttle", "_failures"],
     ["_columns", "_transport"],
     ["_batching"],
+    ["_http_client"],
     ["_httpx", "_aiohttp"],
     ["_retry", "_line", "_books"],
     ["journal"],
@@ -61,6 +62,7 @@ DOORS = {
     },
     "msgspec": {
         "_books",
+        "_client_ids",
         "_line",
         "_clock",
         "models",

@@ -33,7 +33,7 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._httpx import HttpTransport
+from webcom_async._http_client import HttpTransport
 from webcom_async._transport import exchange
 from webcom_async.emulator import Fault, Gateway, serve
 
@@ -331,7 +331,7 @@ async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: An
 
     with raw_server(answers_once) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
             with pytest.raises(ConnectionLost) as caught:
                 await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
@@ -343,7 +343,7 @@ async def test_an_answer_to_a_repetition_says_so(library: Any):
     """A refusal of the second request proves nothing about the first, so whoever judges is told of it."""
     with raw_server(breaks_when_used_again(reset, always=False)) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             replies = [await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000) for _ in range(3)]
 
     assert [False, True, False] == [reply.repeated for reply in replies]
@@ -360,7 +360,7 @@ async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
 
     with raw_server(falls_silent) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
             with pytest.raises(ReplyTimeout):
                 await exchange(transport, server.url, payload(), timeout=0.2, max_bytes=1_000)
@@ -378,7 +378,7 @@ async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_tw
 
     async with library.AsyncClient(transport=library.MockTransport(lose)) as mine:
         with pytest.raises(ConnectionLost):
-            await exchange(HttpTransport(mine, owned=False), "http://test", payload(), timeout=10, max_bytes=1_000)
+            await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
 
     assert 1 == len(asked)
 

@@ -18,7 +18,8 @@ from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
 from webcom_async._books import Scratchpad
 from webcom_async._client_ids import IdScheme, mint_campaign
 from webcom_async._clock import Clock
-from webcom_async._httpx import AsyncHttpClient, HttpTransport, open_http, trusted_certificates
+from webcom_async._http_client import AsyncHttpClient, HttpTransport
+from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
 from webcom_async._single import Coalescer, Single
@@ -360,13 +361,13 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if http_client is not None:
         if not (hasattr(http_client, "stream") and hasattr(http_client, "aclose")):
             raise ConfigurationError(f"http_client must be an AsyncClient of httpx2 or httpx, not {http_client!r}")
-        return HttpTransport(http_client, owned=False)
+        return HttpTransport(http_client)
     if transport == "aiohttp":
         return _aiohttp(options)
     if isinstance(transport, str):
         if transport != "httpx2":
             raise ConfigurationError(f"transport is {transport!r}; it is 'httpx2', 'aiohttp', or a Transport")
-        return open_http(options)
+        return Httpx2Transport(options)
     return transport
 
 
