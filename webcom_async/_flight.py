@@ -221,6 +221,8 @@ class Flight:
 
     def unfinished(self, reason: Reason) -> list[SendResult]:
         """Return what is known now; what is still open was cut short because of *reason*."""
+        if len(self._parts) == 1:
+            return self._parts[0].unfinished(reason)
         return [result for part in self._parts for result in part.unfinished(reason)]
 
     async def _ask(self, part: Part, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
@@ -274,7 +276,7 @@ class Flight:
 
     async def _attempt(self, part: Part) -> None:
         line = self._line
-        async with line.limiter:
+        async with line.place:
             # A place that comes free just when the stream is left: what has not left does not leave any more.
             await checkpoint_if_cancelled()
             await line.take_turn(len(part.phones))

@@ -63,7 +63,7 @@ class Sender:
         self._books = books
         self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
-        self._pulling = anyio.Lock()
+        self._pulling = anyio.Lock(fast_acquire=True)
         self._waits: set[CancelScope] = set()
         self._grace = Grace()
         self._quota = RetryQuota(line.options.retry_quota)
@@ -143,8 +143,10 @@ class Sender:
     async def _pull(self) -> None:
         held = len(self._waiting)
         try:
-            with self._interruptible():
-                await self._source.fill(self._waiting, self._line.options.largest_batch)
+            wanted = self._line.options.largest_batch
+            if not self._source.fill_now(self._waiting, wanted):
+                with self._interruptible():
+                    await self._source.fill(self._waiting, wanted)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
         finally:

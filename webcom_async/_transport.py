@@ -227,13 +227,17 @@ async def read_body(chunks: AsyncIterator[bytes], status: int, coding: str, max_
 
 async def _whole(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
     body = bytearray()
-    with anyio.CancelScope() as scope:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > max_bytes:
-                # Ends the innermost read, and with it every generator around it; leaving the loop would end only one.
-                scope.cancel()
-                body.clear()
-    if scope.cancel_called:
-        raise ReplyError(f"the answer is over {max_bytes} bytes")
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            await _end(chunks)
+            raise ReplyError(f"the answer is over {max_bytes} bytes")
     return bytes(body)
+
+
+async def _end(chunks: AsyncIterator[bytes]) -> None:
+    """End the innermost read of *chunks*, and with it every generator around it; closing it would end only one."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async for _ in chunks:
+            pass
