@@ -33,7 +33,7 @@ def test_derived_ids_are_frozen(campaign: str, phone: str, key: str, bits: IdBit
 def test_no_two_phones_of_a_campaign_share_an_id(bits: IdBits, numbers: set[int], campaign: str):
     """Within a campaign an id stands for one phone: phones have at most 50 bits, and their ids are a permutation."""
     scheme = IdScheme(campaign, bits)
-    ids = scheme.derive_all(Phone(str(number)) for number in numbers)
+    ids = scheme.derive_all([Phone(str(number)) for number in numbers])
 
     assert len(numbers) == len(set(ids))
 

@@ -117,7 +117,7 @@ class Scratchpad:
         twice = [
             (answered[id_sms], before[id_sms])
             for before in (self._latest, self._older)
-            if not answered.keys().isdisjoint(before)
+            if not answered.keys().isdisjoint(before.keys())  # of two views the shorter one is gone through
             for id_sms in answered.keys() & before.keys()
         ]
         self._latest |= answered

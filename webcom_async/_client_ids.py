@@ -10,9 +10,11 @@ first SMS is answered. The page types it Int and shows it in quotes.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal, NewType, cast, get_args
+
+import msgspec
 
 from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
@@ -29,6 +31,8 @@ ID_BITS: tuple[int, ...] = get_args(IdBits)
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
+_numbers = msgspec.json.Decoder(list[int]).decode
+_json = msgspec.json.Encoder().encode
 _PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
 
@@ -62,11 +66,17 @@ class IdScheme:
         # Zero means "none" to the gateway's language.
         return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or 1))
 
-    def derive_all(self, phones: Iterable[Phone]) -> list[ClientIdSms]:
-        """Return the ids of *phones*, all without a key."""
+    def derive_all(self, phones: Sequence[Phone]) -> list[ClientIdSms]:
+        """
+        Return the ids of *phones*, one or more, all without a key.
+
+        Read and written as one JSON array, which takes two thirds of the time of `int` and `str` for each.
+        """
         factor, offset, mask = self._factor, self._offset, self._mask
-        # A cast, because the call of a NewType would take a quarter of the time.
-        return cast("list[ClientIdSms]", [str((int(phone) * factor + offset & mask) or 1) for phone in phones])
+        ids = [number * factor + offset & mask for number in _numbers(f"[{','.join(phones)}]")]
+        if 0 in ids:
+            return list(map(self.derive, phones))
+        return cast("list[ClientIdSms]", _json(ids)[1:-1].decode().split(","))
 
     def _of_key(self, key: str) -> int:
         digest = blake2b(key.encode(errors="surrogatepass"), digest_size=8, key=self._secret, person=_PERSON)
