@@ -163,7 +163,7 @@ class Batcher:
             given = waiting[0]
             try:
                 recipient = _as_recipient(given)
-                message, phone = address(recipient, self._defaults, self._ids)
+                message, phone = address(recipient, self._defaults, self._ids.derive)
                 bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
                 past = self._defaults.past(now, recipient)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on

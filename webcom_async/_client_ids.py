@@ -10,7 +10,7 @@ first SMS is answered. The page types it Int and shows it in quotes.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Literal, NewType, cast, get_args
 
@@ -20,7 +20,7 @@ from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
 from webcom_async.errors import ConfigurationError, InputError
 
-__all__ = ["ID_BITS", "ClientIdSms", "IdBits", "IdScheme", "check_client_id", "mint_campaign"]
+__all__ = ["ID_BITS", "ClientIdSms", "Derive", "IdBits", "IdScheme", "check_client_id", "mint_campaign", "random_ids"]
 
 ClientIdSms = NewType("ClientIdSms", str)
 """Decimal digits, 1 to 2**63 - 1: the idempotency key."""
@@ -28,6 +28,9 @@ ClientIdSms = NewType("ClientIdSms", str)
 IdBits = Literal[53, 63]
 """Width of a derived id. 53 is for gateways that keep numbers as floats."""
 ID_BITS: tuple[int, ...] = get_args(IdBits)
+
+Derive = Callable[[Phone, str], ClientIdSms]
+"""From a phone and a key to an id."""
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
@@ -90,6 +93,11 @@ def _number(digest: bytes) -> int:
 def mint_campaign() -> str:
     """Return a random campaign name, for calls that give none: safe retries inside the call, no memory after it."""
     return secrets.token_hex(16)
+
+
+def random_ids(bits: IdBits) -> Derive:
+    """Return what gives each phone a random id, for a message that belongs to no campaign."""
+    return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or 1))
 
 
 def check_client_id(given: object) -> ClientIdSms:

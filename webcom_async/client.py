@@ -16,7 +16,7 @@ from anyio.lowlevel import current_token
 from webcom_async._addressing import CallDefaults, address, call_defaults
 from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
 from webcom_async._books import Scratchpad
-from webcom_async._client_ids import IdScheme, mint_campaign
+from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
 from webcom_async._http_client import AsyncHttpClient, HttpTransport
 from webcom_async._httpx import Httpx2Transport, trusted_certificates
@@ -152,7 +152,8 @@ class WebcomClient:
         _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         recipient = Recipient(phone, client_id_sms, key)
-        said, to = address(recipient, defaults, self._ids(campaign))
+        derive = random_ids(self.options.id_bits) if campaign is None else self._ids(_checked_name(campaign)).derive
+        said, to = address(recipient, defaults, derive)
         past = defaults.past(self._line.clock.now())
         if past is not None:
             raise past
@@ -320,8 +321,8 @@ class WebcomClient:
         elif self._loop != here:
             raise UsageError("this client belongs to another event loop: make one client per loop")
 
-    def _ids(self, campaign: str | None) -> IdScheme:
-        return IdScheme(_checked_name(campaign), self._line.options.id_bits)
+    def _ids(self, campaign: str) -> IdScheme:
+        return IdScheme(campaign, self._line.options.id_bits)
 
     def _defaults(
         self,
