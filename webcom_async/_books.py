@@ -5,7 +5,6 @@ A campaign without a journal keeps no more than what must not be forgotten while
 `_bookkeeper`'s.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -45,11 +44,11 @@ class Books(Protocol):
         """Say who of a batch may leave now, and that they do."""
         ...
 
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def settle(self, results: list[SendResult]) -> list[SendResult]:
         """Say what became of those who were reserved, and return what is known now, in the same order."""
         ...
 
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def recall(self, results: list[SendResult]) -> list[SendResult]:
         """Return what is known of those who were not reserved, *results* as far as nothing is."""
         ...
 
@@ -80,7 +79,7 @@ class Scratchpad:
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
         return Reserved(addressed, [], [], again)
 
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def settle(self, results: list[SendResult]) -> list[SendResult]:
         """
         Remember who is unknown, and what was answered.
 
@@ -104,7 +103,7 @@ class Scratchpad:
             raise collision(shared, known)
         return known
 
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def recall(self, results: list[SendResult]) -> list[SendResult]:
         """Return *results*, in which who is unknown stays so."""
         return in_doubt_among(results, self._unknown)
 

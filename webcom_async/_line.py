@@ -13,7 +13,7 @@ from webcom_async._transport import Transport, exchange
 from webcom_async._wire import Payload, Reply, WirePhone
 from webcom_async.credentials import Credentials
 from webcom_async.errors import GatewayError, WebcomError
-from webcom_async.models import SendResult
+from webcom_async.models import AllAccepted, SendResult
 from webcom_async.options import Options
 
 __all__ = ["Line"]
@@ -128,7 +128,7 @@ class Line:
             if isinstance(judged, GatewayError):
                 judged.error = redact(judged.error)
             raise judged
-        if b"error" not in reply.body:
+        if isinstance(judged, AllAccepted):
             return judged  # no sentence that could repeat anything
         return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
 

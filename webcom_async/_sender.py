@@ -175,10 +175,10 @@ class Sender:
             try:
                 results = await self._write_down(results, reserved=course.reserved is not None)
             finally:
-                everyone = self._count(course.known + results)
+                everyone = self._count(course.known + results if course.known else results)
                 self._line.under_way.difference_update(batch.client_ids)
         if course.flight is not None:
-            self._learn(course.flight, batch, results[len(course.held_back) :])
+            self._learn(course.flight, batch, results[len(course.held_back) :] if course.held_back else results)
         return everyone
 
     async def _reserve(self, course: "_Course") -> None:
@@ -297,7 +297,7 @@ class _Course:
     def results(self, reason: Reason) -> list[SendResult]:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
         fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
-        return in_doubt_among(self.held_back + fresh, self.doubtful)
+        return in_doubt_among(self.held_back + fresh if self.held_back else fresh, self.doubtful)
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:
