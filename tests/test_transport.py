@@ -541,3 +541,15 @@ def test_two_ways_to_post_are_refused():
     """A transport and an HTTP client together are a contradiction."""
     with pytest.raises(ConfigurationError, match="not both"):
         WebcomClient(token="dummy", transport=Slow(), http_client=object())  # type: ignore[arg-type]
+
+
+async def test_a_mock_of_a_callers_client_answers_whole_and_decoded(library: Any):
+    """What httpx's own `MockTransport` answers is read as any answer is, compressed or not."""
+
+    def answer(_request: Any) -> Any:
+        return library.Response(200, headers={"content-encoding": "gzip"}, content=gzip.compress(b'{"information":[]}'))
+
+    async with library.AsyncClient(transport=library.MockTransport(answer)) as mine:
+        reply = await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
+
+    assert (200, b'{"information":[]}') == (reply.status, reply.body)

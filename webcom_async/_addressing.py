@@ -104,14 +104,14 @@ def call_defaults(
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
-    if text is not None:
+    if message is not None:
+        message_size(_checked(message))
+    elif text is not None:
         if sender is None:
             raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
         message = Message(sender=sender, text=text)
     elif sender is not None:
         Message(sender=sender, text="checks the sender")
-    if message is not None:
-        message_size(_checked(message))
     for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
         if moment is not None:
             _time(field, moment, zone)

@@ -4,11 +4,11 @@ Posting over a caller's own `AsyncClient` of httpx or httpx2, known by what it c
 Certificates, proxies and limits are the caller's to set there.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
 from webcom_async._wire import Payload, Reply
 
 __all__ = ["AsyncHttpClient", "HttpTransport", "Trace"]
@@ -37,36 +37,32 @@ class HttpTransport:
     async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """See `Transport.post`."""
 
-        async def attempt(course: Course, repeated: bool) -> Reply:
-            return await self._once(url, body, timeout, max_bytes, course, repeated=repeated)
+        async def attempt(course: Course) -> Reply:
+            async with self._client.stream(
+                "POST",
+                url,
+                content=Content(body),
+                headers=HEADERS | {"content-length": str(len(body))},
+                follow_redirects=False,
+                # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
+                timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
+                extensions={"trace": Trace(course)},
+            ) as response:
+                return await course.reply(response.status_code, *_said(response), max_bytes)
 
         return await once_more(attempt, body)
 
-    async def _once(
-        self, url: str, body: Payload, seconds: float, max_bytes: int, course: Course, *, repeated: bool
-    ) -> Reply:
-        async with self._client.stream(
-            "POST",
-            url,
-            content=Content(body),
-            headers=HEADERS | {"content-length": str(len(body))},
-            follow_redirects=False,
-            # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
-            timeout=(min(seconds, CONNECT_SECONDS), None, None, None),
-            extensions={"trace": Trace(course)},
-        ) as response:
-            course.answered = True
-            headers = joined(response.headers.items())
-            if getattr(response, "is_stream_consumed", False):
-                said = bytes(response.content)  # a mock's answer, which is whole from the start
-            else:
-                coding = headers.get("content-encoding", "")
-                said = await read_body(response.aiter_raw(), response.status_code, coding, max_bytes)
-            body.received += len(said)
-            return Reply(response.status_code, headers, said, repeated)
-
     async def aclose(self) -> None:
         """Do nothing: the client is the caller's to close."""
+
+
+def _said(response: Any) -> tuple[Iterable[tuple[str, str]], AsyncIterator[bytes]]:
+    """Return an answer's headers, and its body as they describe it."""
+    headers = response.headers.items()
+    if not getattr(response, "is_stream_consumed", False):
+        return headers, response.aiter_raw()
+    # A mock's answer is whole from the start, and decoded.
+    return [header for header in headers if header[0].lower() != "content-encoding"], response.aiter_bytes()
 
 
 class Trace:

@@ -14,7 +14,7 @@ import httpx2
 
 from webcom_async._http_client import Trace
 from webcom_async._proxies import PROXY_VARIABLES, proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import ConfigurationError
 from webcom_async.options import Options
@@ -60,15 +60,11 @@ class Httpx2Transport:
         """See `Transport.post`."""
         connection = self._idle.pop() if self._idle else self._opened()
 
-        async def attempt(course: Course, repeated: bool) -> Reply:
+        async def attempt(course: Course) -> Reply:
             response = await connection.handle_async_request(_request(url, body, timeout, course))
             async with aclosing(response):
-                course.answered = True
-                headers = joined(response.headers.multi_items())
                 chunks = aiter(cast("httpx2.AsyncByteStream", response.stream))
-                said = await read_body(chunks, response.status_code, headers.get("content-encoding", ""), max_bytes)
-                body.received += len(said)
-                return Reply(response.status_code, headers, said, repeated)
+                return await course.reply(response.status_code, response.headers.multi_items(), chunks, max_bytes)
 
         try:
             return await once_more(attempt, body)

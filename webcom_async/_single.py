@@ -84,6 +84,8 @@ class Single:
 
     def _told(self, result: SendResult) -> SendResult:
         """Return *result*, or raise what keeps the gateway from serving anybody."""
+        if result.outcome is Outcome.ACCEPTED:
+            return result
         halt = _policy.halting([result]) if self._flight is None else self._flight.halt
         if halt is None:
             return result
