@@ -33,8 +33,17 @@ for version in PYTHONS:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, with all extras, on every interpreter."""
-    session.install("-e", ".[cli]", *GROUPS["tests"])
+    """The suite, with all extras, on every interpreter, against the built wheel: the checkout is out of reach."""
+    session.install("build", *GROUPS["tests"])
+    built = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
+    [file] = built.glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(file))
+    session.install(f"{file}[cli]")
+    elsewhere = built / "suite"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
+    session.chdir(elsewhere)
     session.run("pytest", *WORKERS, *session.posargs)
 
 
@@ -70,21 +79,6 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", *WORKERS, *session.posargs)
     sockets = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy")]
     session.run("pytest", *WORKERS, "--http=aiohttp", *sockets, *session.posargs)
-
-
-@nox.session(python=OLDEST)
-def wheel(session: nox.Session) -> None:
-    """The suite against the built wheel: the checkout's own package is out of reach."""
-    session.install("build", *GROUPS["tests"])
-    built = Path(session.create_tmp())
-    session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
-    [file] = built.glob("*.whl")
-    session.install(f"{file}[cli]")
-    elsewhere = built / "suite"
-    shutil.rmtree(elsewhere, ignore_errors=True)
-    shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
-    session.chdir(elsewhere)
-    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)
