@@ -47,7 +47,7 @@ pytestmark = [
 
 CODE = {"text": "Code 1234", "sender": "ACME"}
 BATCH = 500
-LARGE = 256 << 20  # bytes
+LARGE = 64 << 20  # bytes
 SLACK = 8 << 20  # bytes: "a few MiB", the library's and the test server's own together
 
 
@@ -176,7 +176,7 @@ async def test_a_compressed_answer_is_understood(connect_to: Connect, coding: st
 
 
 def large_body(server: RawServer, connection: socket.socket, _number: int) -> None:
-    """Answer with 256 MiB, made as they are sent."""
+    """Answer with 64 MiB, made as they are sent."""
     server.request(connection)
     connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n".encode())
     part = b" " * 65_536
@@ -185,7 +185,7 @@ def large_body(server: RawServer, connection: socket.socket, _number: int) -> No
 
 
 def gzip_bomb(server: RawServer, connection: socket.socket, _number: int) -> None:
-    """Answer with 256 MiB of spaces in 256 KiB of gzip, made as they are sent."""
+    """Answer with 64 MiB of spaces in 64 KiB of gzip, made as they are sent."""
     server.request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n")
     stream = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
@@ -197,7 +197,7 @@ def gzip_bomb(server: RawServer, connection: socket.socket, _number: int) -> Non
 
 @pytest.mark.parametrize("talk", [large_body, gzip_bomb], ids=["identity", "gzip"])
 async def test_a_huge_answer_costs_a_few_mebibytes(connect_to: Connect, talk: Talk):
-    """256 MiB, plain or out of a gzip bomb, are cut at a cap in proportion to the batch."""
+    """64 MiB, plain or out of a gzip bomb, are cut at a cap in proportion to the batch."""
     with raw_server(talk) as server:
         async with connect_to(server.url, attempts=1, batch_size=BATCH) as client:
             campaign = client.stream(phones(BATCH), **CODE)
