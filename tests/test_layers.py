@@ -49,6 +49,7 @@ DOORS = {
         "_bookkeeper",
         "_clock",
         "_deadline",
+        "_httpx",
         "_transport",
         "_line",
         "_flight",

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.builders import accepted, phones, still_clock
@@ -23,6 +24,7 @@ from webcom_async import (
     Credentials,
     GatewayUnavailable,
     Knowledge,
+    Options,
     Outcome,
     Payload,
     Reason,
@@ -34,6 +36,7 @@ from webcom_async import (
     WebcomError,
 )
 from webcom_async._http_client import HttpTransport
+from webcom_async._httpx import Httpx2Transport
 from webcom_async._transport import exchange
 from webcom_async.emulator import Fault, Gateway, serve
 
@@ -553,3 +556,54 @@ async def test_a_mock_of_a_callers_client_answers_whole_and_decoded(library: Any
         reply = await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
 
     assert (200, b'{"information":[]}') == (reply.status, reply.body)
+
+
+async def test_a_closed_client_sends_nothing_more(connect_to: Connect):
+    """Whoever closes a client ends its campaigns: what waits for a place, or to be sent again, does not leave."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(delay=0.05))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, batch_size=1, in_flight=2) as client:
+            async with client.stream(phones(200), **CODE) as results:
+                with pytest.raises(WebcomError):
+                    async for _ in results:
+                        await client.aclose()
+            left = len(gateway.ledger.sent)
+            with pytest.raises(UsageError):
+                await client.send("79612242243", **CODE)
+
+    assert left == len(gateway.ledger.sent)
+    assert left < 10
+    assert left <= results.report.accepted + results.report.unknown
+
+
+async def test_connections_of_a_burst_are_let_go(http: str):
+    """After a burst, quiet traffic keeps the connections that it needs, and closes the others in some seconds."""
+    if http != "own":
+        pytest.skip("our own choice")
+    closed = threading.Event()
+
+    def answers_until_closed(server: RawServer, connection: socket.socket, _number: int) -> None:
+        while server.request(connection):
+            connection.sendall(accepting())
+        closed.set()
+
+    clock = {"now": 0.0}
+    with raw_server(answers_until_closed) as server:
+        transport = Httpx2Transport(Options(base_url=server.url), now=lambda: clock["now"])
+        try:
+            async with anyio.create_task_group() as burst:
+                for _ in range(2):
+                    burst.start_soon(_post, transport, server.url)
+            opened = server.connections
+            for clock["now"] in (3.0, 6.0):
+                await _post(transport, server.url)
+            await anyio.to_thread.run_sync(closed.wait, 10)
+        finally:
+            await transport.aclose()
+
+    assert (2, 2) == (opened, server.connections)
+
+
+async def _post(transport: Httpx2Transport, url: str) -> None:
+    await exchange(transport, url, payload(), timeout=10, max_bytes=1_000)

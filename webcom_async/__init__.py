@@ -76,6 +76,8 @@ _SENDS = {
 
 def __getattr__(name: str) -> object:
     """Import what sends, when it is first asked for (PEP 562)."""
+    if name in _SENDS.values():
+        return import_module(f"{__name__}.{name}")
     if name not in _SENDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_SENDS[name]}"), name)

@@ -119,6 +119,10 @@ class Scratchpad:
             if not answered.keys().isdisjoint(before.keys())  # of two views the shorter one is gone through
             for id_sms in answered.keys() & before.keys()
         ]
+        if len(answered) < len(results):
+            # Halves of one batch have an answer each.
+            both = ((answered[each.id_sms], each) for each in results if each.id_sms is not None)
+            twice += [(now, before) for now, before in both if now is not before]
         self._latest |= answered
         if len(self._latest) > _REMEMBERED:
             self._older, self._latest = self._latest, {}

@@ -276,7 +276,7 @@ class Flight:
 
     async def _attempt(self, part: Part) -> None:
         line = self._line
-        async with line.place:
+        async with line.limiter:
             # A place that comes free just when the stream is left: what has not left does not leave any more.
             await checkpoint_if_cancelled()
             await line.take_turn(len(part.phones))

@@ -12,7 +12,7 @@ from webcom_async._throttle import AdaptiveLimit, Round, Throttle
 from webcom_async._transport import Transport, exchange
 from webcom_async._wire import Payload, Reply, WirePhone
 from webcom_async.credentials import Credentials
-from webcom_async.errors import GatewayError, WebcomError
+from webcom_async.errors import GatewayError, UsageError, WebcomError
 from webcom_async.models import AllAccepted, SendResult
 from webcom_async.options import Options
 
@@ -20,27 +20,6 @@ __all__ = ["Line"]
 
 _REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
 _REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
-
-
-class Place:
-    """
-    One of the places for requests under way.
-
-    A free one is taken at once, not after a turn of the event loop, as anyio would have it. In that turn other answers
-    come in, and their connections lie idle: with 50 callers a call took twice the time.
-    """
-
-    def __init__(self, places: int) -> None:
-        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(places)
-
-    async def __aenter__(self) -> None:
-        try:
-            self.limiter.acquire_nowait()
-        except anyio.WouldBlock:
-            await self.limiter.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self.limiter.release()
 
 
 class Line:
@@ -56,9 +35,10 @@ class Line:
     Attributes:
         under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
             gateway notices two at once is not documented.
-        place: To be held, with `async with`, while a request is under way.
+        limiter: Who may have a request under way now.
         limit: How many they may be.
         throttle: How fast recipients may leave; None for as fast as it goes.
+        closed: Whether nothing may leave any more.
     """
 
     def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
@@ -67,8 +47,9 @@ class Line:
         self.clock = clock
         self.under_way: set[ClientIdSms] = set()
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
-        self.place: Place = Place(self.limit.limit)
+        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(self.limit.limit)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
+        self.closed: bool = False
         self._turns = anyio.Lock()
         self._credentials = credentials
 
@@ -89,7 +70,7 @@ class Line:
             self.limit.succeeded(sent_in)
         elif shrinks(error):
             self.limit.pushed_back(sent_in)
-        self.place.limiter.total_tokens = self.limit.limit
+        self.limiter.total_tokens = self.limit.limit
 
     def payload(self, messages: bytes) -> Payload:
         """Return the body that carries *messages*, `message`'s array."""
@@ -104,8 +85,11 @@ class Line:
             recipients: How many are in it, which bounds the answer.
 
         Raises:
+            UsageError: The client was closed.
             WebcomError: There is no answer; see `exchange`.
         """
+        if self.closed:
+            raise UsageError("this client is closed: make another one")
         return await exchange(
             self.transport,
             self.options.url,

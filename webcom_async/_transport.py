@@ -152,6 +152,7 @@ class Course:
         repeated: Whether the request has gone out before; see `Reply`.
 
     Attributes:
+        repeated: The same.
         connected: Whether a connection was opened for it.
         written: Whether it went out on a connection.
         answered: Whether the head of an answer has come.
@@ -161,8 +162,8 @@ class Course:
         self.connected: bool = False
         self.written: bool = False
         self.answered: bool = False
+        self.repeated: bool = repeated
         self._body = body
-        self._repeated = repeated
 
     @property
     def kept(self) -> bool:
@@ -187,7 +188,7 @@ class Course:
         named = _joined(headers)
         said = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)
         self._body.received += len(said)
-        return Reply(status, named, said, self._repeated)
+        return Reply(status, named, said, self.repeated)
 
 
 async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload) -> Reply:

@@ -76,7 +76,6 @@ class WebcomClient:
         settings = Options(**options)
         self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
         self._loop: object = None
-        self._closed = False
         self._coalescer: Coalescer | None = None
 
     @classmethod
@@ -289,7 +288,7 @@ class WebcomClient:
 
     async def aclose(self) -> None:
         """Close the connections. The client cannot be used again."""
-        self._closed = True
+        self._line.closed = True
         await self._line.transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -301,7 +300,7 @@ class WebcomClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._closed = True
+        self._line.closed = True
         try:
             if self._coalescer is not None:
                 await self._coalescer.__aexit__()
@@ -310,7 +309,7 @@ class WebcomClient:
                 await self.aclose()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._line.closed:
             raise UsageError("this client is closed: make another one")
 
     def _check_usable(self) -> None:
