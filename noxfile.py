@@ -110,6 +110,13 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST, default=False)
+def segments(session: nox.Session) -> None:
+    """Counting parts beside the npm package `sms-segments-calculator`; needs the npm registry."""
+    session.install("-e", ".", *GROUPS["segments"])
+    session.run("python", "-m", "tests.segments_calculator", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside other libraries; `-- --long` for the full scale, `-- --help` for the rest."""
     session.install("-e", ".[cli]", *GROUPS["bench"])

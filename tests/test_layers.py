@@ -12,7 +12,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
-    ["_reasons", "_untrusted", "_clock"],
+    ["_reasons", "_untrusted", "_clock", "segments"],
     ["errors"],
     ["_phones", "_decoding"],
     ["_client_ids"],
@@ -62,6 +62,7 @@ DOORS = {
         "cli._signals",
     },
     "msgspec": {
+        "segments",
         "_books",
         "_client_ids",
         "_line",
@@ -85,6 +86,7 @@ DOORS = {
     },
 }
 PURE = [
+    "segments",
     "_decoding",
     "_throttle",
     "_safeguards",
