@@ -22,6 +22,8 @@ def test_every_public_module_lists_what_it_exports():
     """`__all__` of each importable module names what is there."""
     needs_extra = {
         "_aiohttp",
+        "_phonebook",
+        "files._arrow",
         "cli._app",
         "cli._display",
         "cli._demo",
@@ -80,4 +82,6 @@ def test_importing_the_package_needs_no_extra():
     code = "import sys, webcom_async.client, webcom_async.emulator; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert set() == {"uvicorn", "cyclopts", "rich", "aiohttp", "trio", "pytest"} & set(loaded)
+    assert set() == {"uvicorn", "cyclopts", "rich", "aiohttp", "pyarrow", "phonenumbers", "trio", "pytest"} & set(
+        loaded
+    )

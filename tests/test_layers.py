@@ -12,11 +12,14 @@ PACKAGE = Path(webcom_async.__file__).parent
 
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
-    ["_reasons", "_untrusted", "_clock", "segments"],
+    ["_reasons", "_untrusted", "_clock", "segments", "_number_set"],
     ["errors"],
-    ["_phones", "_decoding"],
+    ["_phones", "_decoding", "templates"],
+    ["_phonebook"],
     ["_client_ids"],
     ["models", "credentials", "options"],
+    ["files"],
+    ["audience"],
     ["_wire", "_sources", "_deadline", "_proxies"],
     ["_tally", "_addressing", "_policy", "_safeguards", "_throttle", "_failures"],
     ["_columns", "_transport"],
@@ -44,6 +47,8 @@ DOORS = {
     "uvicorn": {"emulator._server"},
     "cyclopts": {"cli._app"},
     "rich": {"cli._display"},
+    "pyarrow": {"files._arrow"},
+    "phonenumbers": {"_phonebook"},
     "pytest": {"pytest_plugin"},
     "anyio": {
         "_bookkeeper",
@@ -63,6 +68,9 @@ DOORS = {
     },
     "msgspec": {
         "segments",
+        "files._jsonl",
+        "audience._audit",
+        "audience._columns",
         "_books",
         "_client_ids",
         "_line",
@@ -87,6 +95,8 @@ DOORS = {
 }
 PURE = [
     "segments",
+    "templates",
+    "_number_set",
     "_decoding",
     "_throttle",
     "_safeguards",

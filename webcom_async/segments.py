@@ -21,7 +21,18 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-__all__ = ["Encoding", "Forcing", "Remedy", "Segments", "Suggestion", "count_parts", "segments", "split", "suggestions"]
+__all__ = [
+    "Encoding",
+    "Forcing",
+    "Remedy",
+    "Segments",
+    "Suggestion",
+    "count_parts",
+    "encoding_of",
+    "segments",
+    "split",
+    "suggestions",
+]
 
 _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -118,7 +129,7 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 def segments(text: str) -> Segments:
     """Return what *text* is billed as."""
-    encoding = _encoding(text)
+    encoding = encoding_of(text)
     parts, left = _measure(text, encoding)
     forcing = () if encoding is Encoding.GSM_7 else tuple(_forcing(text))
     without = parts if not forcing else count_parts("".join(c if c in _GSM else "?" for c in text))
@@ -130,12 +141,12 @@ def count_parts(text: str) -> int:
     if _all_basic(text):
         length = len(text)
         return 1 if 0 < length <= Encoding.GSM_7.single else -(-length // Encoding.GSM_7.part)
-    return _measure(text, _encoding(text))[0]
+    return _measure(text, encoding_of(text))[0]
 
 
 def split(text: str) -> list[str]:
     """Return the parts of *text* as phones receive them; joined they are *text*."""
-    encoding = _encoding(text)
+    encoding = encoding_of(text)
     if not text or _units(text, encoding) <= encoding.single:
         return [text] if text else []
     starts = [start for start, _ in _parts(text, encoding)]
@@ -155,7 +166,8 @@ def suggestions(text: str) -> list[Suggestion]:
     return found
 
 
-def _encoding(text: str) -> Encoding:
+def encoding_of(text: str) -> Encoding:
+    """Return what *text* goes over the air as."""
     return Encoding.GSM_7 if _all_gsm(text) else Encoding.UCS_2
 
 
