@@ -39,7 +39,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
     [file] = built.glob("*.whl")
     session.install("--force-reinstall", "--no-deps", str(file))
-    session.install(f"{file}[cli]")
+    session.install(f"{file}[cli,parquet,phones]")
     elsewhere = built / "suite"
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
@@ -96,7 +96,7 @@ def typing(session: nox.Session) -> None:
     """Two strict type checkers on the package and on its public surface as a caller sees it."""
     extra = [requirement for requirement in GROUPS["typing"] if isinstance(requirement, str)]
     # Not editable: `--verifytypes` looks at an installed package.
-    session.install(".[cli,aiohttp]", *extra, *GROUPS["tests"])
+    session.install(".[cli,aiohttp,parquet,phones]", *extra, *GROUPS["tests"])
     session.run("basedpyright")
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", PACKAGE)
     session.run("mypy")

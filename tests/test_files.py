@@ -1,6 +1,7 @@
 """Tables of recipients, as people have them."""
 
 import codecs
+import csv
 import json
 from pathlib import Path
 
@@ -119,11 +120,9 @@ def test_what_cannot_be_opened_is_an_input_error(tmp_path: Path):
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=20), st.sampled_from(",;\t|"))
 def test_any_table_that_python_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list, delimiter: str
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str]], delimiter: str
 ):
     """Whatever stands in the cells, a CSV file with a header is read as it was written."""
-    import csv  # noqa: PLC0415
-
     path = tmp_path_factory.mktemp("csv") / "table.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([("phone", "имя", "x"), *rows])

@@ -35,7 +35,7 @@ def test_a_brace_that_means_nothing_is_an_error(text: str):
 )
 def test_braces_hold_no_expressions(text: str):
     """Attributes, indexes, conversions and formats are names of columns that are not there."""
-    with pytest.raises(InputError, match="no column|at character"):
+    with pytest.raises(InputError, match=r"no column|at character"):
         Template(text).bind(["name", "city"])
 
 

@@ -200,12 +200,12 @@ class Audience:
         try:
             phone = self.phone_of(row)
             self.identity(row, phone)
-            if self.is_stopped(phone):
-                raise InputError("it is on the stop list", Reason.STOP_LIST)
             self.text_of(row)
         except InputError as exc:
-            return SendResult(_NO_ID, phone, Outcome.NOT_SENT, None, exc.reason, str(exc))
-        return SendResult(_NO_ID, phone, Outcome.NOT_SENT, None, Reason.DUPLICATE, "it stands in the file already")
+            return _not_sent(phone, exc.reason, str(exc))
+        if self.is_stopped(phone):
+            return _not_sent(phone, Reason.STOP_LIST, "it is on the stop list")
+        return _not_sent(phone, Reason.DUPLICATE, "it stands in the file already")
 
     def _changed(self) -> InputError:
         return InputError(f"{self.table.path}: it was changed since it was checked; run the same command again")
@@ -245,6 +245,10 @@ class _Inspection:
         if raw != phone and _is_guess(raw, phone):
             note("guessed", row.line, f"{printable(shown(raw))} was taken for {phone}")
         return Verdict.SEND
+
+
+def _not_sent(phone: Phone, reason: Reason, error: str) -> SendResult:
+    return SendResult(_NO_ID, phone, Outcome.NOT_SENT, None, reason, error)
 
 
 def _cell(row: Row, place: int | None) -> str:

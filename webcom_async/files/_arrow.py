@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+# pyarrow has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet
+from pyarrow import ipc, parquet
 
 from webcom_async.errors import InputError
 from webcom_async.files._table import Row, StrPath, as_cell, readable
@@ -56,10 +58,10 @@ class ArrowTable:
             try:
                 if self._is_parquet:
                     # Without these, it would keep what it has read until the end.
-                    with pa.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
-                        yield from parquet.iter_batches(_BATCH, use_threads=False)
+                    with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as opened:
+                        yield from opened.iter_batches(_BATCH, use_threads=False)
                 else:
-                    with pa.memory_map(str(self.path)) as source, pa.ipc.open_file(source) as arrow:
+                    with pa.memory_map(str(self.path)) as source, ipc.open_file(source) as arrow:
                         for number in range(arrow.num_record_batches):
                             whole = arrow.get_batch(number)
                             yield from (whole.slice(start, _BATCH) for start in range(0, whole.num_rows, _BATCH))
@@ -77,8 +79,8 @@ def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
     with readable(path):
         try:
             if is_parquet:
-                return tuple(pa.parquet.read_schema(path).names)
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as arrow:
+                return tuple(parquet.read_schema(path).names)
+            with pa.memory_map(str(path)) as source, ipc.open_file(source) as arrow:
                 return tuple(arrow.schema.names)
         except pa.ArrowException as exc:
             raise InputError(f"{path}: neither Parquet nor Arrow: {exc}") from None
@@ -95,7 +97,7 @@ class ParquetResults:
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._schema = pa.schema([(column, pa.string()) for column in columns])
-        self._writer = pa.parquet.ParquetWriter(path, self._schema)
+        self._writer = parquet.ParquetWriter(path, self._schema)
         self._waiting: list[Sequence[str]] = []
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:

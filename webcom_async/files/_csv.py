@@ -1,6 +1,4 @@
-"""
-CSV as people have it: commas, semicolons or tabs; UTF-8 or Windows-1251; with a header, or a plain list of phones.
-"""
+"""CSV as people have it: commas or semicolons, UTF-8 or Windows-1251, with a header, or a plain list of phones."""
 
 import csv
 from collections.abc import Iterator
@@ -62,7 +60,7 @@ class CsvTable:
             next(records, None)
         for line, cells in records:
             if len(cells) < width:
-                cells += [""] * (width - len(cells))
+                cells.extend([""] * (width - len(cells)))
             elif len(cells) > width:
                 if any(map(str.strip, cells[width:])):
                     raise InputError(
@@ -110,8 +108,7 @@ class CsvTable:
         return best if fits(best) > (0, 0) else ","
 
     def _find_columns(self) -> tuple[tuple[str, ...], bool]:
-        _, first = next(self._records(), (0, []))
-        names = tuple(name.strip() for name in first)
+        names = tuple(name.strip() for _, first in islice(self._records(), 1) for name in first)
         if not names:
             raise InputError(f"{self.path}: it is empty")
         if not any(map(_is_phone, names)):

@@ -192,4 +192,5 @@ def _first_columns(path: Path) -> Iterable[str]:
         first = file.readline(1 << 16)
     if suffix in _JSON_LINES:
         return list(json.loads(first))
-    return next(csv.reader([first], delimiter=";" if first.count(";") > first.count(",") else ","), [])
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    return [cell for record in csv.reader([first], delimiter=delimiter) for cell in record]
