@@ -29,21 +29,25 @@ class StopList:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "StopList":
+        """Return the phones of a file; see `update_from`."""
+        stopped = cls()
+        stopped.update_from(path)
+        return stopped
+
+    def update_from(self, path: str | Path) -> None:
         """
-        Return the phones in a table's column of phones, or in a plain list.
+        Add the phones in a table's column of phones, or in a plain list.
 
         Raises:
             InputError: It cannot be read, or a line holds no phone: one that is left out would be sent to.
         """
         table = open_table(path)
         place = find_places(table, ColumnNames()).phone
-        stopped = cls()
         for row in table.rows():
             try:
-                stopped.update((row.cells[place],))
+                self.update((row.cells[place],))
             except InputError as exc:
                 raise InputError(f"{table.path}, line {row.line}: {exc}") from None
-        return stopped
 
     def update(self, phones: Iterable[str]) -> None:
         """Add *phones*."""

@@ -20,6 +20,8 @@ from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import report_json, show_error, show_json, show_report
 from webcom_async.cli._emulate import Settings, emulate
 from webcom_async.cli._exit_codes import ExitCode, of_report, of_signal
+from webcom_async.cli._options import AsJson, Positive, Seconds, Share
+from webcom_async.cli._preview import preview_command
 from webcom_async.cli._recipients_file import RecipientsFile, results_file
 from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
 from webcom_async.cli._signals import signal_of, terminable
@@ -39,10 +41,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # it would end without a word
 )
 
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
-Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
-Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+app.command(preview_command, name="preview")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,16 @@ any handle of the file drops the lock of the process that closes it.
 """
 
 from webcom_async._books import Reserved
-from webcom_async.journal._archive import StoredCampaign, campaigns, export, has_begun, purge
+from webcom_async.journal._archive import (
+    StoredCampaign,
+    StoredResults,
+    campaigns,
+    export,
+    has_begun,
+    purge,
+    reasons,
+    stopped_phones,
+)
 from webcom_async.journal._journal import CampaignHeader, Journal, fingerprint
 
 __all__ = [
@@ -25,9 +34,12 @@ __all__ = [
     "Journal",
     "Reserved",
     "StoredCampaign",
+    "StoredResults",
     "campaigns",
     "export",
     "fingerprint",
     "has_begun",
     "purge",
+    "reasons",
+    "stopped_phones",
 ]

@@ -24,7 +24,7 @@ from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
+__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint", "result_of"]
 
 _DIGEST_BYTES = 16
 _DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
@@ -152,7 +152,7 @@ class Journal:
         """
         states = _array(state for outcome in outcomes or Outcome for state in _states(outcome))
         for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._campaign, states):
-            yield _result(row[1:])
+            yield result_of(row[1:])
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
         """
@@ -199,7 +199,7 @@ class Journal:
         own: dict[str, _Row] = {}
         others: dict[str, list[_Row]] = {}
         for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, _array(ids)):
-            row = _Row(_result(result), message)
+            row = _Row(result_of(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
             elif row.result.outcome is not Outcome.NOT_SENT:
@@ -341,7 +341,7 @@ def _message(content: str) -> Message:
 # ---------------------------------------------------------------------------- what became of it
 
 
-def _result(row: Sequence[Any]) -> SendResult:
+def result_of(row: Sequence[Any]) -> SendResult:
     client_id, phone, state, id_sms, reason, error, attempts = row
     if state == _sql.RESERVED:
         state, reason, error = Outcome.UNKNOWN, Reason.CANCELLED, _CUT_SHORT

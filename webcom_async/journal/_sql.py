@@ -10,10 +10,12 @@ __all__ = [
     "ADD_MESSAGES",
     "APPLICATION_ID",
     "COUNT",
+    "COUNT_REASONS",
     "FIND_CAMPAIGN",
     "FIND_MESSAGES",
     "FIND_OWNERS",
     "FIND_RECIPIENTS",
+    "FIND_STOPPED",
     "IDENTIFY",
     "LIST_CAMPAIGNS",
     "MIGRATIONS",
@@ -102,6 +104,18 @@ LIST_CAMPAIGNS = (
 
 # Recipients per state.
 COUNT = "SELECT state, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state"
+
+# Recipients of one campaign per reason, of those who were not accepted.
+COUNT_REASONS = """
+SELECT CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END AS why, count(*) FROM recipients
+WHERE campaign_id = :1 AND state <> 'accepted' GROUP BY why ORDER BY count(*) DESC, why
+"""
+
+# Phones that the gateway has refused because they are on its stop list, in other campaigns than this one.
+FIND_STOPPED = """
+SELECT DISTINCT phone FROM recipients JOIN campaigns USING (campaign_id)
+WHERE state = 'rejected' AND reason = 'stop_list' AND name <> :1
+"""
 
 # ---------------------------------------------------------------------------- a batch leaves
 
