@@ -76,7 +76,7 @@ def find_places(table: Table, names: ColumnNames) -> Places:
     ]
     phone = places[0]
     if phone is None:
-        raise InputError(f"{table.path}: no column 'phone'; {_there(table)}. Say which one holds the phones")
+        raise InputError(f"{table.path}: no column 'phone'; {_there(table)}. Name the phones' column (--phone-column)")
     return Places(phone, *places[1:])
 
 

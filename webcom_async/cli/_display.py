@@ -63,10 +63,6 @@ class ProgressLine:
             counts=_counts(progress),
         )
 
-    def wait(self, until: str) -> None:
-        """Say what is waited for."""
-        self._bar.update(self._task, rate="", counts=tr("waiting until {moment}", moment=until))
-
 
 def _counts(progress: CampaignProgress) -> str:
     """Return outcomes and retries in colour; those that are zero are left out, but for the two that matter most."""

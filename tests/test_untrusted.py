@@ -1,0 +1,23 @@
+"""Text from outside, on terminals and in spreadsheets."""
+
+import pytest
+
+from webcom_async._untrusted import csv_cell, printable
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+79612242243", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_a_formula_in_a_results_file_is_text(cell: str):
+    """A spreadsheet must not run what the gateway or a source wrote."""
+    assert csv_cell(cell).startswith("'")
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "a\u202eb", "line\nbreak", "\x9b31m", "\u2066x", "nul\0"])
+def test_text_from_outside_cannot_steer_a_terminal(text: str):
+    """Control and direction marks become a replacement character."""
+    assert not {c for c in printable(text) if ord(c) < 32 or c in "\x9b\u202e\u2066"}
+    assert "\ufffd" in printable(text)
+
+
+def test_ordinary_text_is_left_alone():
+    """Russian, dashes and emoji are ordinary."""
+    assert "Номер телефона — «стоп-лист» 🙂" == printable("Номер телефона — «стоп-лист» 🙂")
