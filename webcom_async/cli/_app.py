@@ -13,12 +13,16 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from webcom_async import __version__
+from webcom_async.cli._completion import completion_command
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import show_error
 from webcom_async.cli._emulate import Settings, emulate
 from webcom_async.cli._exit_codes import ExitCode, of_signal
+from webcom_async.cli._export import export_command
 from webcom_async.cli._options import AsJson, Positive, Seconds, Share
 from webcom_async.cli._preview import preview_command
+from webcom_async.cli._report import report_command
+from webcom_async.cli._retry import retry_command
 from webcom_async.cli._send import send_command
 from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.cli._way_on import remember_command
@@ -36,6 +40,10 @@ app = App(
 
 app.command(preview_command, name="preview")
 app.command(send_command, name="send")
+app.command(report_command, name="report")
+app.command(retry_command, name="retry")
+app.command(export_command, name="export")
+app.command(completion_command(lambda shell: app.generate_completion(shell=shell)), name="completion")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "ProgressLine",
     "ask",
     "checking",
+    "counts_json",
     "progress_line",
     "report_json",
     "say",
@@ -137,18 +138,24 @@ def _facts(facts: Mapping[str, str]) -> Table:
     table.add_column(style="dim")
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     return table
+
+
+def counts_json(campaign: str, outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int]) -> dict[str, Any]:
+    """Return recipients per outcome and reason for machines."""
+    return {
+        "campaign": campaign,
+        "recipients": sum(outcomes.values()),
+        "outcomes": {outcome.value: count for outcome, count in outcomes.items()},
+        "reasons": {reason.value: count for reason, count in reasons.items()},
+    }
 
 
 def report_json(report: Report) -> dict[str, Any]:
     """Return *report* for machines."""
-    return {
-        "campaign": report.campaign,
+    return counts_json(report.campaign, report.outcomes, report.reasons) | {
         "complete": report.complete,
-        "recipients": report.recipients,
-        "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
-        "reasons": {reason.value: count for reason, count in report.reasons.items()},
         "requests": report.requests,
         "retries": report.retries,
         "seconds": round(report.seconds, 3),

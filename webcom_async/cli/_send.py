@@ -12,9 +12,10 @@ from webcom_async._client_ids import IdScheme
 from webcom_async.audience import Audience, Audit, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._concluding import conclude
 from webcom_async.cli._costs import Cost, cost_of
-from webcom_async.cli._display import ask, report_json, say_aside, show_json, show_report
-from webcom_async.cli._exit_codes import ExitCode, of_report
+from webcom_async.cli._display import ask, say_aside, show_json
+from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._options import (
     ANY_TIME,
@@ -34,7 +35,7 @@ from webcom_async.cli._options import (
 )
 from webcom_async.cli._preview import preview_json
 from webcom_async.cli._preview_table import show_preview
-from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
+from webcom_async.cli._sending import Ended, Plan, run_campaign
 from webcom_async.cli._times import hours_of, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language, tr
@@ -131,7 +132,7 @@ def send_command(
     tell_findings(audit)
     _confirm(audit, cost, consent)
     ended = _send(audience, plan._replace(total=audit.sendable), results, visible=not as_json)
-    return _conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal))
+    return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal))
 
 
 def client_maker(account: AccountOptions, *, dry_run: bool = False) -> Callable[[], WebcomClient]:
@@ -206,15 +207,6 @@ def _send(audience: Audience, plan: Plan, results: Path | None, *, visible: bool
         joined = Joined(people, IdScheme(plan.campaign), sink)
         ended = run_campaign(plan._replace(recipients=joined), visible=visible, results=joined)
         return ended._replace(report=joined.report(ended.report))
-
-
-def _conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
-    if as_json:
-        show_json(report_json(ended.report))
-    else:
-        show_report(ended.report, tr("Report"))
-    early = early_end(ended, way_on)
-    return of_report(ended.report) if early is None else early
 
 
 def _now() -> datetime:

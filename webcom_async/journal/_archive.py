@@ -23,6 +23,9 @@ from webcom_async.models import Outcome, SendResult
 __all__ = ["StoredCampaign", "StoredResults", "campaigns", "export", "has_begun", "purge", "reasons", "stopped_phones"]
 
 
+_ALL_STATES = msgspec.json.encode([*(outcome.value for outcome in Outcome), _sql.RESERVED]).decode()
+
+
 class StoredCampaign(msgspec.Struct, frozen=True):
     """
     A campaign as it stands in a file.
@@ -123,6 +126,16 @@ class StoredResults:
         rows = self._file.fetch(_sql.FIND_RECIPIENTS, msgspec.json.encode(list(ids)).decode())
         found = [result_of(columns) for *columns, campaign, _ in rows if campaign == self._number]
         return {result.client_id_sms: result for result in found}
+
+    def __iter__(self) -> Iterator[SendResult]:
+        """
+        Yield all results, in the order in which their recipients were first sent to; lazily.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._number, _ALL_STATES):
+            yield result_of(row[1:])
 
     def close(self) -> None:
         """Close the file, and let others open it."""
