@@ -110,6 +110,13 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST, default=False)
+def million(session: nox.Session) -> None:
+    """A file of a million rows: previewed, sent, killed twice, resumed, exported; `-- --rows N` for fewer."""
+    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.run("python", "-m", "tests.million", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
 def segments(session: nox.Session) -> None:
     """Counting parts beside the npm package `sms-segments-calculator`; needs the npm registry."""
     session.install("-e", ".", *GROUPS["segments"])
