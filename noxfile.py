@@ -110,6 +110,13 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST, default=False)
+def screenshots(session: nox.Session) -> None:
+    """The pictures in `docs/`, of real commands on a terminal."""
+    session.install("-e", ".[cli]")
+    session.run("python", "-m", "tests.screenshots", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
 def million(session: nox.Session) -> None:
     """A file of a million rows: previewed, sent, killed twice, resumed, exported; `-- --rows N` for fewer."""
     session.install("-e", ".[cli]", *GROUPS["tests"])
