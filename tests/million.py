@@ -205,7 +205,7 @@ def kill_at(process: "subprocess.Popen[bytes]", emulator: Child, messages: int) 
         if emulator.ledger()["sent"] >= messages:
             process.send_signal(signal.SIGKILL)
             return
-        time.sleep(1)
+        time.sleep(3)  # the ledger is counted anew each time
 
 
 def read_export(path: Path) -> tuple[int, dict[str, int]]:

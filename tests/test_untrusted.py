@@ -1,6 +1,10 @@
 """Text from outside, on terminals and in spreadsheets."""
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from webcom_async._untrusted import csv_cell, printable
 
@@ -21,3 +25,13 @@ def test_text_from_outside_cannot_steer_a_terminal(text: str):
 def test_ordinary_text_is_left_alone():
     """Russian, dashes and emoji are ordinary."""
     assert "Номер телефона — «стоп-лист» 🙂" == printable("Номер телефона — «стоп-лист» 🙂")
+
+
+@given(st.text())
+def test_what_is_shown_holds_nothing_hidden(text: str):
+    """No control, direction mark or half of a character is left, and nothing else is changed."""
+    shown = printable(text)
+
+    assert len(text) == len(shown)
+    assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    assert all(before == after or after == "\ufffd" for before, after in zip(text, shown, strict=True))

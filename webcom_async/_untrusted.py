@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def printable(text: str) -> str:
     """Return *text* with everything that could steer a terminal, or hide, replaced by `U+FFFD`."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # none of these, nor a blank that is no space
         return text
     return "".join(_REPLACEMENT if unicodedata.category(character) in _HIDDEN else character for character in text)
 
