@@ -57,6 +57,15 @@ def test_a_guess_about_a_phone_is_reported(tmp_path: Path):
     assert (4, 0) == (audit.sendable, audit.count("bad"))
 
 
+def test_a_number_that_became_a_decimal_is_read_as_it_was_and_reported(tmp_path: Path):
+    """`79612242243.0`, as a data frame with gaps writes it, is that phone, and not one with a zero at its end."""
+    people = audience(tmp_path, "phone;x\n79612242243.0;1\n79612242244,00;2\n79612242245.5;3\n")
+    audit = people.check()
+
+    assert ["79612242243", "79612242244"] == [recipient.phone for recipient in people.recipients()]
+    assert ([2, 3], [4]) == ([found.line for found in audit.guessed], [found.line for found in audit.bad])
+
+
 @pytest.mark.parametrize("cell", ["", "   "])
 def test_an_empty_cell_that_a_text_needs_is_named_with_its_line(tmp_path: Path, cell: str):
     """`Hello, !` is found before anything is sent."""

@@ -1,7 +1,7 @@
 """Phone numbers, from what people write to what the wire carries."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from webcom_async import InputError, Reason
@@ -68,6 +68,7 @@ def test_nothing_else_is_guessed(written: str, phone: str):
         ("1234567", "7 digits"),
         (112, "3 digits"),
         ("1234567890123456", "16 digits"),
+        ("79612242243.0", "a decimal number"),
         (True, "give a str or an int"),
         (None, "give a str or an int"),
         (79612242243.0, "give a str or an int"),
@@ -98,6 +99,7 @@ def test_separators_never_change_a_number(digits: str, data: st.DataObject):
     """Wherever separators stand, the digits come out in order."""
     gaps = data.draw(st.lists(st.text(SEPARATORS, max_size=3), min_size=len(digits), max_size=len(digits)))
     written = "".join(gap + digit for gap, digit in zip(gaps, digits, strict=True))
+    assume(not written.endswith(".0"))  # may be a number that a data frame has written
 
     assert digits == normalise_phone(written) == normalise_phone("+" + written)
 

@@ -29,6 +29,9 @@ _RUSSIAN_LENGTH = 11
 # What needs no change: 8 to 15 digits that begin with no 0, and with no 8 of a Russian mobile.
 _NORMAL = re.compile(r"[1-79][0-9]{7,14}|8(?!9[0-9]{9}\Z)[0-9]{7,14}").fullmatch
 
+# A number that went through a data frame: with its zero at the end it would be another phone.
+_DECIMAL = re.compile(r"\s*\+?\d{10,15}\.0\s*").fullmatch
+
 _SURROUNDING = " \t\r\n"  # of a line in a file
 _SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
 
@@ -49,6 +52,8 @@ def normalise_phone(raw: object) -> Phone:
         raise InputError(f"{shown(raw)} is no phone: give a str or an int", Reason.BAD_PHONE)
     written = raw if isinstance(raw, str) else shown(raw)
 
+    if _DECIMAL(written):
+        raise _bad(written, "it is a decimal number; write it without the point and the zero")
     digits = written.translate(_SEPARATORS)
     international = digits.startswith("+")
     digits = digits.removeprefix("+")
