@@ -122,7 +122,7 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path: Path):
         ("name,mobile no\nA,79612242243\n", {}, "no column 'phone'; its columns are: name, mobile no"),
         ("phone,Phone\n1,2\n", {}, "2 columns 'phone'"),
         ("phone\n1\n", {"columns": ColumnNames(phone="tel")}, "no column 'tel'"),
-        ("phone\n1\n", {"text": "Hi {name}"}, r"names \{name\}, and there is no column"),
+        ("phone\n1\n", {"text": "Hi {name}"}, r"names \{name\}, and no column has"),
         ("phone\n1\n", {"text": None}, "no text"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
 def test_another_countrys_phones_can_be_read(tmp_path: Path):
     """With a region, local forms are understood and numbers that no plan has are refused."""
     pytest.importorskip("phonenumbers", reason="an extra")
-    from webcom_async._phonebook import PhoneBook  # noqa: PLC0415
+    from webcom_async.phonebook import PhoneBook  # noqa: PLC0415
 
     content = "phone\n030 901820\n+7 961 224-22-43\n030 1\n"
     people = audience(tmp_path, content, normalise=PhoneBook("DE").normalise)

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -33,6 +32,7 @@ from webcom_async.cli._sending import Plan, run_campaign
 from webcom_async.cli._words import _RUSSIAN, language_of
 
 pytestmark = pytest.mark.socket
+posix = pytest.mark.skipif(os.name != "posix", reason="these terminals are POSIX")
 
 EXCEL = "Телефон;Имя\r\n8 (961) 224-22-43;Анна\r\n8 (961) 224-22-44;=Пётр()\r\nabc;Ян\r\n8 961 2242243;Анна\r\n"
 HELLO = "Привет, {имя}!"
@@ -148,7 +148,7 @@ def test_the_russian_words_have_the_english_ones_values():
         (("--max-cost", "4.7", "--price", "2.40"), "it would cost 4.80, over --max-cost 4.70"),
         (("--max-cost", "5"), "give --price too"),
         (("--confirm-above", "1"), "nobody to ask: give --yes"),
-        (("--text", "{имя} {город}"), "there is no column of that name"),
+        (("--text", "{имя} {город}"), "and no column has that name"),
         (("--text", "{имя"), "at character 1"),
         (("--between", "9-20"), "no span of hours"),
         (("--between", "20:00-09:00"), "open before they close"),
@@ -195,11 +195,11 @@ def test_a_dry_run_needs_no_credentials_and_sends_nothing(
     assert 0 == gateway.requests
 
 
-@pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX")
+@posix
 @pytest.mark.parametrize(("answer", "sent", "code"), [("y\n", 2, 1), ("n\n", 0, 2), ("\n", 0, 2)])
 def test_many_recipients_are_asked_for_first(gateway: Gateway, excel: str, answer: str, sent: int, code: int):
     """On a terminal: how many, how many parts, what it costs; anything but yes sends nothing."""
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--confirm-above", "1", "--price", "2"]
     with subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         os.write(ours, answer.encode())
@@ -342,6 +342,22 @@ def test_results_are_put_aside_in_every_format(tmp_path: Path):
         assert out.with_name(f"{out.name}.1").exists(), suffix
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_command_that_could_not_begin_leaves_no_results_behind(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+):
+    """Without credentials nothing is sent, and the same command works once they are there."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="an extra")
+    results = tmp_path / f"out{suffix}"
+    words = ["send", write(tmp_path, "79612242243\n"), "--sender", "ACME", "--text", "Sale!", "--results", str(results)]
+    monkeypatch.delenv("WEBCOM_TOKEN")
+    assert (2, False) == (main(words), results.exists())
+
+    monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
+    assert (0, True) == (main(words), results.exists())
+
+
 class Day:
     """A clock that stands still until it is told to sleep."""
 
@@ -414,11 +430,12 @@ def test_hours_that_end_under_way_go_on_the_next_morning(tmp_path: Path):
     assert datetime(2030, 1, 2, 9, 0, 4, tzinfo=UTC) == day.now
 
 
+@posix
 def test_colours_are_for_terminals_only(excel: str):
     """Neither a pipe nor `NO_COLOR` gets an escape sequence."""
     words = [sys.executable, "-m", "webcom_async", "preview", excel, "--text", HELLO]
     piped = subprocess.run(words, capture_output=True, check=False)
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     environ = os.environ | {"NO_COLOR": "1", "TERM": "xterm"}
     plain = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, env=environ, check=False)
     shown = os.read(ours, 65_536)

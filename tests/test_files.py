@@ -104,8 +104,9 @@ def test_encoding_and_delimiter_may_be_given(tmp_path: Path):
     content = "phone:имя\n1:Ян\n".encode("koi8-r")
 
     assert [(2, ["1", "Ян"])] == table(tmp_path, content, encoding="koi8-r", delimiter=":")[1]
-    with pytest.raises(InputError, match="no encoding"):
-        table(tmp_path, content, encoding="klingon")
+    for name in ("klingon", "rot13", "\0"):
+        with pytest.raises(InputError, match="no encoding"):
+            table(tmp_path, content, encoding=name)
     with pytest.raises(InputError, match="one character"):
         table(tmp_path, content, delimiter="::")
 

@@ -15,7 +15,7 @@ LAYERS = [
     ["_reasons", "_untrusted", "_clock", "segments", "_number_set"],
     ["errors"],
     ["_phones", "_decoding", "templates"],
-    ["_phonebook"],
+    ["phonebook"],
     ["_client_ids"],
     ["models", "credentials", "options"],
     ["files"],
@@ -49,7 +49,7 @@ DOORS = {
     "cyclopts": {"cli._app", "cli._options"},
     "rich": {"cli._display", "cli._preview_table"},
     "pyarrow": {"files._arrow"},
-    "phonenumbers": {"_phonebook"},
+    "phonenumbers": {"phonebook"},
     "pytest": {"pytest_plugin"},
     "anyio": {
         "_bookkeeper",

@@ -50,8 +50,8 @@ class Template:
             found = known.count(name.casefold())
             if found != 1:
                 has = ", ".join(map(printable, columns))
-                what = "no column" if not found else f"{found} columns"
-                raise InputError(f"the text names {{{name}}}, and there is {what} of that name; there is: {has}")
+                what = "no column has" if not found else f"{found} columns have"
+                raise InputError(f"the text names {{{printable(name)}}}, and {what} that name; there are: {has}")
         return BoundTemplate(self._pieces, [known.index(name.casefold()) for name in self._pieces[1::2]])
 
 

@@ -53,7 +53,8 @@ class Audience:
         text: What everyone is told who has no text of their own: plain, or with columns in braces. None if everyone
             has one.
         columns: Which columns mean what.
-        normalise: How a phone is read; the library's own strict way if left out.
+        normalise: How a phone is read; the library's own strict way if left out. `webcom_async.phonebook.PhoneBook`
+            knows other countries'.
         stopped: Phones that must not get anything.
 
     Attributes:

@@ -92,7 +92,7 @@ def _reader(region: str | None) -> Callable[[str], Phone]:
     if region is None:
         return normalise_phone
     try:
-        from webcom_async._phonebook import PhoneBook  # noqa: PLC0415 - an extra
+        from webcom_async.phonebook import PhoneBook  # noqa: PLC0415 - an extra
     except ImportError:
         raise InputError("--region needs: pip install 'webcom-async[phones]'") from None
     return PhoneBook(region).normalise

@@ -78,8 +78,8 @@ class PriceOptions:
         max_cost: Refuse a campaign that would cost more. Needs a price.
     """
 
-    price: Annotated[Decimal | None, Parameter(validator=Number(gte=0))] = None
-    max_cost: Annotated[Decimal | None, Parameter(validator=Number(gte=0))] = None
+    price: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**9))] = None
+    max_cost: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**15))] = None
 
 
 @Parameter(name="*")

@@ -36,7 +36,7 @@ def _overview(audience: Audience, audit: Audit, cost: Cost) -> Table:
         if audit.count(kind):
             table.add_row(tr(words), Text(f"{audit.count(kind):,}  {told(audit, kind)}", style=_STYLES[kind]))
     table.add_section()
-    table.add_row(tr("parts"), Text(f"{audit.parts:,}  ({_by_parts(audit)})"))
+    table.add_row(tr("parts"), Text(f"{audit.parts:,}  {_by_parts(audit)}"))
     table.add_row(tr("cost"), Text(str(cost), style="bold" if cost.money is not None else "dim"))
     for words, sample in (("longest text", audit.longest), ("costliest text", audit.costliest)):
         if sample is not None:
@@ -48,7 +48,8 @@ def _overview(audience: Audience, audit: Audit, cost: Cost) -> Table:
 
 
 def _by_parts(audit: Audit) -> str:
-    return ", ".join(f"{count:,} × {_parts(parts)}" for parts, count in sorted(audit.by_parts.items()))
+    told = ", ".join(f"{count:,} × {_parts(parts)}" for parts, count in sorted(audit.by_parts.items()))
+    return f"({told})" if told else ""
 
 
 def _parts(count: int) -> str:

@@ -57,7 +57,7 @@ def hours_of(words: str, zone: tzinfo) -> CallingHours:
     except ValueError:
         raise InputError(f"{words!r} is no span of hours such as 09:00-20:00") from None
     try:
-        from webcom_async._phonebook import zones_of  # noqa: PLC0415 - an extra
+        from webcom_async.phonebook import zones_of  # noqa: PLC0415 - an extra
     except ImportError:
         return CallingHours(opens, closes, zone)
     return CallingHours(opens, closes, zone, zones_of)

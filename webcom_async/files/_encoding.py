@@ -71,8 +71,9 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _checked(path: Path, encoding: str) -> str:
     try:
+        "a".encode(encoding)  # others, such as rot13, are no encodings of text
         decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError:
+    except (LookupError, ValueError):
         raise InputError(f"{encoding!r} is no encoding; try utf-8, cp1251 or utf-16") from None
     read = 0
     try:

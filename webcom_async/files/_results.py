@@ -87,6 +87,7 @@ class ResultsFile:
         self._blank = Row(0, [""] * len(columns))
         self._columns = _named([*RESULT_COLUMNS, *([_LINE] if columns else [])], columns)
         self._format: _Format | None = None
+        self._written = False
         if not (replace and _holds_results(self._path)):
             self._open()
 
@@ -96,13 +97,16 @@ class ResultsFile:
         if form is None:
             _put_aside(self._path)
             form = self._open()
+        self._written = True
         with_rows = len(self._columns) > len(RESULT_COLUMNS)
         form.write([_cells(result, (row or self._blank) if with_rows else None) for result, row in results])
 
     def close(self) -> None:
-        """Close the file; Parquet can be read from then on."""
+        """Close the file, and remove it if no result has come; Parquet can be read from then on."""
         if self._format is not None:
             self._format.close()
+            if not self._written:
+                self._path.unlink(missing_ok=True)
 
     def _open(self) -> _Format:
         try:
