@@ -30,7 +30,7 @@ class ArrowTable:
     """
 
     def __init__(self, path: StrPath) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         with readable(self.path), self.path.open("rb") as file:
             self._is_parquet = file.read(4) == b"PAR1"
         self.columns: tuple[str, ...] = columns_of(self.path, is_parquet=self._is_parquet)

@@ -37,7 +37,8 @@ class CsvTable:
     """
 
     def __init__(self, path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
+        self.columns: tuple[str, ...]
         if delimiter is not None and len(delimiter) != 1:
             raise InputError(f"a delimiter is one character, not {delimiter!r}")
         with readable(self.path):

@@ -25,10 +25,10 @@ class JsonLinesTable:
         InputError: It cannot be read, a line is no object, or holds more than texts and numbers.
     """
 
-    described = "JSON Lines"
+    described: str = "JSON Lines"
 
     def __init__(self, path: StrPath) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         columns: dict[str, None] = {}
         for line, found in self._objects():
             if not columns.keys() >= found.keys():
