@@ -16,6 +16,7 @@ from webcom_async import __version__
 from webcom_async.cli._completion import completion_command
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import show_error
+from webcom_async.cli._doctor import doctor_command
 from webcom_async.cli._emulate import Settings, emulate
 from webcom_async.cli._exit_codes import ExitCode, of_signal
 from webcom_async.cli._export import export_command
@@ -43,6 +44,7 @@ app.command(send_command, name="send")
 app.command(report_command, name="report")
 app.command(retry_command, name="retry")
 app.command(export_command, name="export")
+app.command(doctor_command, name="doctor")
 app.command(completion_command(lambda shell: app.generate_completion(shell=shell)), name="completion")
 
 

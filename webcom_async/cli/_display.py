@@ -34,6 +34,7 @@ __all__ = [
     "say_aside",
     "show_counts",
     "show_error",
+    "show_facts",
     "show_json",
     "show_report",
     "show_tables",
@@ -123,6 +124,13 @@ def show_counts(
     for reason, count in reasons.items():
         table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
     show_tables(table, _facts(facts))
+
+
+def show_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print *facts* as a table on stdout."""
+    table = _facts(facts)
+    table.title, table.title_justify = title, "left"
+    show_tables(table)
 
 
 def show_tables(*tables: Table) -> None:

@@ -95,6 +95,7 @@ class AccountOptions:
         batch_size: Recipients in a request, at most.
         rate: Recipients per second, at most.
         timeout: Seconds for one request.
+        capabilities: What `doctor` has found out about the gateway.
     """
 
     credentials: Path | None = None
@@ -103,6 +104,7 @@ class AccountOptions:
     batch_size: Positive = 500
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0
+    capabilities: Path | None = None
 
 
 @Parameter(name="*")

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from webcom_async._client_ids import IdScheme
+from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
 from webcom_async.cli._report import stored_campaign
-from webcom_async.cli._send import client_maker
 from webcom_async.cli._sending import Reconciliation, run_campaign
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
@@ -50,7 +50,9 @@ def retry_command(
     if not unknown:
         raise InputError("say who is to be asked for again: --unknown")
     stored = stored_campaign(journal, campaign)
-    plan = Reconciliation(client_maker(account), stored.counts[Outcome.UNKNOWN], campaign, journal)
+    plan = Reconciliation(
+        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
+    )
     with results_file(results) as sink:
         joined = Joined(lambda: (), IdScheme(campaign), sink)
         ended = run_campaign(plan, visible=not as_json, results=joined)

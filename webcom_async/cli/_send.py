@@ -1,8 +1,6 @@
 """`webcom-async send`: a file, checked, confirmed, and sent."""
 
-import os
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import msgspec
 from webcom_async._client_ids import IdScheme
 from webcom_async.audience import Audience, Audit, StopList
 from webcom_async.calling_hours import Rounds
+from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._costs import Cost, cost_of
@@ -39,15 +38,12 @@ from webcom_async.cli._sending import Ended, Plan, run_campaign
 from webcom_async.cli._times import hours_of, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language, tr
-from webcom_async.client import WebcomClient
-from webcom_async.credentials import Credentials
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
 from webcom_async.journal import stopped_phones
 from webcom_async.models import Channel, Message
-from webcom_async.options import OptionFields
 
-__all__ = ["client_maker", "send_command"]
+__all__ = ["send_command"]
 
 
 def send_command(
@@ -110,9 +106,10 @@ def send_command(
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
     zone = zone_of(times.zone)
+    settings = settings_of(account)
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
     plan = Plan(
-        client=client_maker(account, dry_run=consent.dry_run),
+        client=client_maker(account, settings, dry_run=consent.dry_run),
         recipients=(),
         total=0,
         message=_message(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
@@ -131,29 +128,9 @@ def send_command(
         return _dry_run(audience, audit, cost, as_json=as_json)
     tell_findings(audit)
     _confirm(audit, cost, consent)
-    ended = _send(audience, plan._replace(total=audit.sendable), results, visible=not as_json)
+    ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
+    ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal))
-
-
-def client_maker(account: AccountOptions, *, dry_run: bool = False) -> Callable[[], WebcomClient]:
-    """
-    Return what makes the client; credentials are read now, unless nothing will be sent.
-
-    Raises:
-        ConfigurationError: They cannot be used.
-    """
-    settings: OptionFields = {
-        "in_flight": account.in_flight,
-        "batch_size": account.batch_size,
-        "rate": account.rate,
-        "timeout": account.timeout,
-    }
-    if account.base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
-        settings["base_url"] = account.base_url or os.environ["WEBCOM_BASE_URL"]
-    if account.credentials is None or dry_run:
-        return lambda: WebcomClient.from_env(**settings)
-    known = Credentials.from_file(account.credentials)
-    return lambda: WebcomClient(credentials=known, **settings)
 
 
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:
@@ -200,11 +177,11 @@ def _confirm(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
         raise InputError(tr("nothing was sent"))
 
 
-def _send(audience: Audience, plan: Plan, results: Path | None, *, visible: bool) -> Ended:
+def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
     with results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None) as sink:
-        joined = Joined(people, IdScheme(plan.campaign), sink)
+        joined = Joined(people, ids, sink)
         ended = run_campaign(plan._replace(recipients=joined), visible=visible, results=joined)
         return ended._replace(report=joined.report(ended.report))
 

@@ -59,6 +59,10 @@ _RUSSIAN = {
     "transliteration": "транслитерацию",
     "To {phone}, line {line}": "На {phone}, строка {line}",
     "Send to {count} recipients ({parts}{cost})?": "Отправить получателям: {count} ({parts}{cost})?",
+    "Check-up": "Проверка шлюза",
+    "Send up to {count} SMS to {phone}, at the account's cost?": (
+        "Отправить на {phone} до {count} SMS за счёт учётной записи?"
+    ),
     "[y/N]": "[д/Н]",
     "reading the file": "чтение файла",
     "{count} rows": "строк: {count}",
