@@ -5,12 +5,11 @@ from pathlib import Path
 from webcom_async.errors import InputError
 from webcom_async.files._csv import CsvTable
 from webcom_async.files._jsonl import JsonLinesTable
-from webcom_async.files._table import StrPath, Table, readable
+from webcom_async.files._table import JSON_LINES, StrPath, Table, readable
 
 __all__ = ["open_table"]
 
 _ARROW_MAGIC = (b"PAR1", b"ARROW1")
-_JSON_LINES = {".jsonl", ".ndjson", ".jsonlines"}
 
 
 def open_table(path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
@@ -32,7 +31,7 @@ def open_table(path: StrPath, *, encoding: str | None = None, delimiter: str | N
         start = file.read(6)
     if start.startswith(_ARROW_MAGIC):
         return _arrow(path)
-    if path.suffix.casefold() in _JSON_LINES:
+    if path.suffix.casefold() in JSON_LINES:
         return JsonLinesTable(path)
     return CsvTable(path, encoding=encoding, delimiter=delimiter)
 

@@ -15,14 +15,13 @@ from typing import Protocol, TextIO
 
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
-from webcom_async.files._table import Row, StrPath
+from webcom_async.files._table import JSON_LINES, Row, StrPath
 from webcom_async.models import SendResult
 
 __all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]
 
 RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")
 _LINE = "line"
-_JSON_LINES = {".jsonl", ".ndjson", ".jsonlines"}
 _PARQUET = ".parquet"
 
 Cells = Sequence[str]
@@ -119,7 +118,7 @@ class ResultsFile:
 
     def _make(self) -> _Format:
         suffix = self._path.suffix.casefold()
-        if suffix in _JSON_LINES:
+        if suffix in JSON_LINES:
             return _JsonLines(self._path, self._columns)
         if suffix != _PARQUET:
             return _Csv(self._path, self._columns, self._delimiter)
@@ -194,7 +193,7 @@ def _first_columns(path: Path) -> Iterable[str]:
         return columns_of(path, is_parquet=True)
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(1 << 16)
-    if suffix in _JSON_LINES:
+    if suffix in JSON_LINES:
         return list(json.loads(first))
     delimiter = ";" if first.count(";") > first.count(",") else ","
     return [cell for record in csv.reader([first], delimiter=delimiter) for cell in record]

@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 
 from webcom_async.errors import InputError
 
-__all__ = ["LONGEST_LINE", "Row", "StrPath", "Table", "as_cell", "readable"]
+__all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "StrPath", "Table", "as_cell", "readable"]
 
 StrPath = str | os.PathLike[str]
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
 LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
 
 
