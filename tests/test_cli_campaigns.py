@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -428,6 +429,23 @@ def test_hours_that_end_under_way_go_on_the_next_morning(tmp_path: Path):
 
     assert [["3", "4"], ["5", "6", "7", "8"]] == told
     assert datetime(2030, 1, 2, 9, 0, 4, tzinfo=UTC) == day.now
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_waiting_for_the_hours_can_be_stopped(gateway: Gateway, excel: str, number: signal.Signals, code: int):
+    """A signal ends the wait at once, with the command that goes on, and nothing is sent."""
+    hours = "22:00-23:00" if datetime.now(UTC).hour < 12 else "01:00-02:00"
+    words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--between", hours, "--zone", "UTC"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "waiting until" not in (line := process.stderr.readline()):
+            assert line, process.poll()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+
+    assert (code, 0) == (process.returncode, gateway.requests)
+    assert f"--between {hours} --zone UTC --campaign cli-" in err
 
 
 @posix
