@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async._untrusted import csv_cell, printable
+from webcom_async._untrusted import csv_cell, listed, printable
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+79612242243", "-1", "@SUM(A1)", "\tx", "\rx"])
@@ -35,3 +35,10 @@ def test_what_is_shown_holds_nothing_hidden(text: str):
     assert len(text) == len(shown)
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     assert all(after in {before, "\ufffd"} for before, after in zip(text, shown, strict=True))
+
+
+def test_a_list_in_a_message_stays_short():
+    """A file with thousands of columns, or a column with a name of thousands of characters, fills no screen."""
+    assert "a, b" == listed(["a", "b"])
+    assert len(listed(["x" * 5_000] * 5_000)) < 600
+    assert listed(["x"] * 20).endswith("and 8 more")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from webcom_async._reasons import Reason
-from webcom_async._untrusted import printable
+from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 
 __all__ = ["Template"]
@@ -49,9 +49,10 @@ class Template:
         for name in self.names:
             found = known.count(name.casefold())
             if found != 1:
-                has = ", ".join(map(printable, columns))
                 what = "no column has" if not found else f"{found} columns have"
-                raise InputError(f"the text names {{{printable(name)}}}, and {what} that name; there are: {has}")
+                raise InputError(
+                    f"the text names {{{printable(name)}}}, and {what} that name; there are: {listed(columns)}"
+                )
         return BoundTemplate(self._pieces, [known.index(name.casefold()) for name in self._pieces[1::2]])
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from webcom_async._untrusted import printable
+from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 from webcom_async.files import Table
 
@@ -94,4 +94,4 @@ def _named(table: Table, known: Sequence[str], name: str) -> int:
 
 
 def _there(table: Table) -> str:
-    return f"its columns are: {printable(', '.join(table.columns))}"
+    return f"its columns are: {listed(table.columns)}"

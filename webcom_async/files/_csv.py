@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from webcom_async._phones import normalise_phone
-from webcom_async._untrusted import printable
+from webcom_async._untrusted import listed
 from webcom_async.errors import InputError
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
 from webcom_async.files._table import Row, StrPath, readable
@@ -16,7 +16,6 @@ __all__ = ["CsvTable"]
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE = 50  # records that decide about the delimiter
 _EXCEL_SAYS = "sep="  # the first line of some of Excel's files
-_SHOWN_COLUMNS = 12
 
 
 class CsvTable:
@@ -116,7 +115,7 @@ class CsvTable:
             return names, True
         if len(names) == 1:
             return ("phone",), False
-        shown = printable(self.delimiter.join(names[:_SHOWN_COLUMNS]))
+        shown = listed(names, self.delimiter)
         raise InputError(f"{self.path}: no header; name its columns in a first line above: {shown}")
 
 
