@@ -73,7 +73,8 @@ def aiohttp(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    needed = PROJECT["project"]["dependencies"] + extras["cli"] + extras["aiohttp"]
+    ours = [requirement for extra in ("cli", "aiohttp", "parquet", "phones") for requirement in extras[extra]]
+    needed = PROJECT["project"]["dependencies"] + ours
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
     session.run("pytest", *WORKERS, *session.posargs)
