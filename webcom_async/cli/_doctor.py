@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from webcom_async._httpx import open_http
+from webcom_async._httpx import Httpx2Transport
 from webcom_async._phones import normalise_phone
 from webcom_async.cli._accounts import settings_of
 from webcom_async.cli._display import ask, show_facts, show_json
@@ -72,7 +72,7 @@ async def _examine(account: AccountOptions, phone: str, sender: str) -> Capabili
     options = Options(**settings)
     file = account.credentials
     known = Credentials.from_env() if file is None else Credentials.from_file(file)
-    transport = open_http(options)
+    transport = Httpx2Transport(options)
     try:
         return await examine(transport, known, options, phone, sender=sender)
     finally:
