@@ -86,6 +86,7 @@ DOORS = {
         "_batching",
         "_policy",
         "_tally",
+        "journal._rows",
         "journal._journal",
         "journal._archive",
         "emulator._faults",

@@ -17,13 +17,14 @@ from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
-from webcom_async.journal._journal import CampaignHeader, counted, result_of
+from webcom_async.journal._journal import CampaignHeader, counted
+from webcom_async.journal._rows import array, result_of
 from webcom_async.models import Outcome, SendResult
 
 __all__ = ["StoredCampaign", "StoredResults", "campaigns", "export", "has_begun", "purge", "reasons", "stopped_phones"]
 
 
-_ALL_STATES = msgspec.json.encode([*(outcome.value for outcome in Outcome), _sql.RESERVED]).decode()
+_ALL_STATES = array([*(outcome.value for outcome in Outcome), _sql.RESERVED])
 
 
 class StoredCampaign(msgspec.Struct, frozen=True):
@@ -123,7 +124,7 @@ class StoredResults:
         Raises:
             JournalError: The file cannot be read.
         """
-        rows = self._file.fetch(_sql.FIND_RECIPIENTS, msgspec.json.encode(list(ids)).decode())
+        rows = self._file.fetch(_sql.FIND_RECIPIENTS, array(ids))
         found = [result_of(columns) for *columns, campaign, _ in rows if campaign == self._number]
         return {result.client_id_sms: result for result in found}
 

@@ -1,15 +1,13 @@
 """
 One campaign's journal: what may leave, and what became of it.
 
-Rows and results, and the rules between them; the SQL is in `_sql`, the file in `_file`.
+The rules between rows and results; rows as values are in `_rows`, the SQL in `_sql`, the file in `_file`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
-from hashlib import blake2b
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -22,13 +20,12 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._rows import array, columns, digest, message_of, number_messages, result_of
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint", "result_of"]
+__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
 
-_DIGEST_BYTES = 16
 _DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
-_CUT_SHORT = "the run ended before an answer was recorded"
 
 
 class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +46,7 @@ class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 def fingerprint(message: Message | None, sender: str | None) -> str:
     """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
-    return _digest(msgspec.json.encode({"message": message, "sender": sender}))
+    return digest(msgspec.json.encode({"message": message, "sender": sender}))
 
 
 class Journal:
@@ -96,7 +93,7 @@ class Journal:
             JournalError: It cannot be written. Nothing of the batch may be sent.
         """
         with self._file.transaction():
-            numbers = _number_messages(self._file, [message for message, _ in addressed])
+            numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
             triage = _Triage(own, others, self._resend_rejected)
             for (message, phones), number in zip(addressed, numbers, strict=True):
@@ -150,7 +147,7 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        states = _array(state for outcome in outcomes or Outcome for state in _states(outcome))
+        states = array(state for outcome in outcomes or Outcome for state in _states(outcome))
         for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._campaign, states):
             yield result_of(row[1:])
 
@@ -164,7 +161,7 @@ class Journal:
             JournalError: The file cannot be read.
         """
         for _, content, phone, client_id, *times in self._file.pages(_sql.PAGE_OF_UNSETTLED, self._campaign):
-            yield _message(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
+            yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     def counts(self) -> dict[Outcome, int]:
         """
@@ -192,13 +189,13 @@ class Journal:
 
     def _write(self, statement: str, rows: Sequence[object]) -> int:
         """Run *statement* for a batch of *rows* and return how many it changed."""
-        return self._file.change(statement, self._campaign, self._stamp(), _array(rows)) if rows else 0
+        return self._file.change(statement, self._campaign, self._stamp(), array(rows)) if rows else 0
 
     def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, list["_Row"]]]:
         """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
         own: dict[str, _Row] = {}
         others: dict[str, list[_Row]] = {}
-        for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, _array(ids)):
+        for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, array(ids)):
             row = _Row(result_of(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
@@ -208,7 +205,7 @@ class Journal:
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         """Write *results* and return them, with what the file knows better."""
-        changed = self._write(_sql.SETTLE, [_columns(result) for result in results if result.reason not in _DUPLICATES])
+        changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in _DUPLICATES])
         return results if changed == len(results) else self.recall(results)
 
 
@@ -315,56 +312,7 @@ class _Triage:
         return result.outcome is Outcome.ACCEPTED
 
 
-def _number_messages(file: JournalFile, messages: list[Message]) -> list[int]:
-    contents = [msgspec.json.encode(message) for message in messages]
-    digests = [_digest(content) for content in contents]
-    # A dict, because a message may come twice in a batch.
-    file.change(_sql.ADD_MESSAGES, _array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))
-    numbers: dict[str, int] = dict(file.fetch(_sql.FIND_MESSAGES, _array(digests)))
-    return [numbers[digest] for digest in digests]
-
-
-def _digest(content: bytes) -> str:
-    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _array(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()
-
-
-# A campaign has few texts and many recipients.
-@lru_cache(maxsize=256)
-def _message(content: str) -> Message:
-    return msgspec.json.decode(content, type=Message)
-
-
 # ---------------------------------------------------------------------------- what became of it
-
-
-def result_of(row: Sequence[Any]) -> SendResult:
-    client_id, phone, state, id_sms, reason, error, attempts = row
-    if state == _sql.RESERVED:
-        state, reason, error = Outcome.UNKNOWN, Reason.CANCELLED, _CUT_SHORT
-    return SendResult(
-        ClientIdSms(str(client_id)), Phone(phone), Outcome(state), id_sms, Reason(reason), error, attempts
-    )
-
-
-def _columns(result: SendResult) -> tuple[object, ...]:
-    return (
-        result.client_id_sms,
-        result.phone,
-        result.outcome.value,
-        None if result.id_sms is None else _storable(result.id_sms),
-        result.reason.value,
-        _storable(result.error),
-        result.attempts,
-    )
-
-
-def _storable(text: str) -> str:
-    """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
-    return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _states(outcome: Outcome) -> list[str]:
@@ -383,6 +331,6 @@ def _shared(file: JournalFile, results: Sequence[SendResult]) -> dict[str, set[s
     for result in results:
         if result.id_sms is not None:
             owners.setdefault(result.id_sms, set()).add(result.client_id_sms)
-    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, _array(owners)):
+    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, array(owners)):
         owners[id_sms].add(str(client_id))
     return {id_sms: ids for id_sms, ids in owners.items() if len(ids) > 1}
