@@ -87,6 +87,8 @@ DOORS = {
         "_policy",
         "_tally",
         "journal._rows",
+        "journal._numbers",
+        "journal._log",
         "journal._journal",
         "journal._archive",
         "emulator._faults",

@@ -29,12 +29,14 @@ class Reserved(msgspec.Struct, frozen=True):
         settled: What is known from before: not sent again.
         refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
         doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
+        entry: The number of the batch in a log; None if it is in none. Of interest to the books only.
     """
 
     addressed: list[Addressed]
     settled: list[SendResult]
     refused: list[SendResult]
     doubtful: set[ClientIdSms] = set()
+    entry: int | None = None
 
 
 class Books(Protocol):
@@ -44,8 +46,8 @@ class Books(Protocol):
         """Say who of a batch may leave now, and that they do."""
         ...
 
-    async def settle(self, results: list[SendResult]) -> list[SendResult]:
-        """Say what became of those who were reserved, and return what is known now, in the same order."""
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
+        """Say what became of those who were *reserved*, and return what is known now, in the same order."""
         ...
 
     async def recall(self, results: list[SendResult]) -> list[SendResult]:
@@ -79,7 +81,7 @@ class Scratchpad:
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
         return Reserved(addressed, [], [], again)
 
-    async def settle(self, results: list[SendResult]) -> list[SendResult]:
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:  # noqa: ARG002
         """
         Remember who is unknown, and what was answered.
 

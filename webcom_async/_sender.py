@@ -92,7 +92,7 @@ class Sender:
                 batch = self._cut()
                 unsent = _unsent(batch, Reason.CANCELLED)
                 try:
-                    unsent = await self._write_down(unsent, reserved=False)
+                    unsent = await self._write_down(unsent, None)
                 finally:
                     self._count(batch.unusable + unsent)
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
@@ -173,7 +173,7 @@ class Sender:
         finally:
             results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
             try:
-                results = await self._write_down(results, reserved=course.reserved is not None)
+                results = await self._write_down(results, course.reserved)
             finally:
                 everyone = self._count(course.known + results if course.known else results)
                 self._line.under_way.difference_update(batch.client_ids)
@@ -205,16 +205,18 @@ class Sender:
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, results: list[SendResult], *, reserved: bool) -> list[SendResult]:
+    async def _write_down(self, results: list[SendResult], reserved: Reserved | None) -> list[SendResult]:
         """
-        Put *results* into the books before anybody sees them, and return what is known now.
+        Put *results* of who was *reserved*, or was not, into the books before anybody sees them; return what is known.
 
         Who was not sent to now may have been before: the books know better then.
         """
         if not results:
             return results
         try:
-            results = await (self._books.settle(results) if reserved else self._books.recall(results))
+            if reserved is None:
+                return await self._books.recall(results)
+            results = await self._books.settle(results, reserved)
         except IdCollision as exc:
             self._halt(exc)
             results = list(exc.results)

@@ -7,7 +7,7 @@ The rules between rows and results; rows as values are in `_rows`, the SQL in `_
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -20,12 +20,11 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
-from webcom_async.journal._rows import array, columns, digest, message_of, number_messages, result_of
+from webcom_async.journal._log import DUPLICATES, Log
+from webcom_async.journal._rows import array, asked, columns, digest, message_of, number_messages, result_of
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
-
-_DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
 
 
 class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +80,9 @@ class Journal:
             self._campaign = _enter(self._file, header, self._stamp())
             self._file.flush()
             self._file.relax()
+            self._log = Log(self._file, self._campaign)
 
-    def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+    def reserve(self, addressed: list[Addressed]) -> Reserved:
         """
         Say what of a batch may leave now, and write down that it does; it is written when this returns.
 
@@ -92,6 +92,10 @@ class Journal:
         Raises:
             JournalError: It cannot be written. Nothing of the batch may be sent.
         """
+        entry = self._log.reserve(addressed, self._stamp())
+        if entry is not None:
+            return Reserved(addressed, [], [], set(), entry)
+        self._log.digest()
         with self._file.transaction():
             numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
@@ -102,12 +106,16 @@ class Journal:
             self._write(_sql.RESERVE_AGAIN, triage.again)
         return triage.reserved
 
-    def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    def settle(self, results: list[SendResult], reserved: Reserved | None = None) -> list[SendResult]:
         """
         Write down what became of recipients that were reserved; it is written when this returns.
 
         An accepted recipient stays accepted, and one of whom nothing was known does not become one that was never
         sent to. Results of recipients that were never reserved, such as duplicates, are left alone.
+
+        Args:
+            results: What became of them.
+            reserved: What `reserve` returned for their batch. Without it, the same is done, and it takes longer.
 
         Returns:
             What is known now, in the same order: mostly what was given.
@@ -117,6 +125,9 @@ class Journal:
                 unknown. The exception has the `results`.
             JournalError: It cannot be written.
         """
+        if reserved is not None and self._log.settle(results, reserved, self._stamp()):
+            return results
+        self._log.digest()
         with self._file.transaction():
             shared = _shared(self._file, results)
             known = self._record([doubted(result) if result.id_sms in shared else result for result in results])
@@ -131,6 +142,8 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
+        if self._log.holds(results):
+            self._log.digest()
         own, _ = self._known(result.client_id_sms for result in results)
         return [_better(result, own.get(result.client_id_sms)) for result in results]
 
@@ -148,7 +161,7 @@ class Journal:
             JournalError: The file cannot be read.
         """
         states = array(state for outcome in outcomes or Outcome for state in _states(outcome))
-        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._campaign, states):
+        for row in self._pages(_sql.PAGE_OF_RESULTS, states):
             yield result_of(row[1:])
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
@@ -160,7 +173,7 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        for _, content, phone, client_id, *times in self._file.pages(_sql.PAGE_OF_UNSETTLED, self._campaign):
+        for _, content, phone, client_id, *times in self._pages(_sql.PAGE_OF_UNSETTLED):
             yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     def counts(self) -> dict[Outcome, int]:
@@ -170,6 +183,7 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
+        self._log.digest()
         return counted(self._file, self._campaign)
 
     def close(self) -> None:
@@ -186,6 +200,13 @@ class Journal:
 
     def _stamp(self) -> int:
         return int(self._now().timestamp() * 1_000)
+
+    def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
+        """Yield the rows of *statement*, a page of this campaign's; what is logged on the way is on later pages."""
+        self._log.digest()
+        for row in self._file.pages(statement, self._campaign, *criteria):
+            yield row
+            self._log.digest()
 
     def _write(self, statement: str, rows: Sequence[object]) -> int:
         """Run *statement* for a batch of *rows* and return how many it changed."""
@@ -205,7 +226,7 @@ class Journal:
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         """Write *results* and return them, with what the file knows better."""
-        changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in _DUPLICATES])
+        changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
         return results if changed == len(results) else self.recall(results)
 
 
@@ -297,11 +318,10 @@ class _Triage:
             self.reserved.settled.append(own.result)
             return False
 
-        columns = (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
         if own is None:
-            self.new.append((*columns, to.phone, number))
+            self.new.append((*asked(to), to.phone, number))
         else:
-            self.again.append(columns)
+            self.again.append(asked(to))
         if any(row.result.outcome is Outcome.UNKNOWN for row in rows):
             self.reserved.doubtful.add(to.client_id_sms)
         return True
@@ -320,7 +340,7 @@ def _states(outcome: Outcome) -> list[str]:
 
 
 def _better(result: SendResult, row: _Row | None) -> SendResult:
-    if row is None or result.reason in _DUPLICATES or row.result.phone != result.phone:
+    if row is None or result.reason in DUPLICATES or row.result.phone != result.phone:
         return result
     return row.result
 

@@ -14,10 +14,11 @@ import msgspec
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
+from webcom_async._wire import WirePhone
 from webcom_async.journal import _sql
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["Statements", "array", "columns", "digest", "message_of", "number_messages", "result_of"]
+__all__ = ["Statements", "array", "asked", "columns", "digest", "message_of", "number_messages", "result_of"]
 
 _DIGEST_BYTES = 16
 _CUT_SHORT = "the run ended before an answer was recorded"
@@ -59,6 +60,11 @@ def number_messages(file: Statements, contents: Sequence[bytes]) -> list[int]:
 def message_of(content: str) -> Message:
     """Return the message that is stored as *content*."""
     return msgspec.json.decode(content, type=Message)
+
+
+def asked(to: WirePhone) -> tuple[object, ...]:
+    """Return *to* as a row of `_sql.RESERVE_AGAIN`."""
+    return (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
 
 
 def result_of(row: Sequence[Any]) -> SendResult:
