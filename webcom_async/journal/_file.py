@@ -168,6 +168,7 @@ class JournalFile:
         self.change("PRAGMA journal_mode = WAL")
         # For the numbers of a run, of which there may be many.
         self.change("PRAGMA temp_store = FILE")
+        self.change("PRAGMA temp.cache_size = -16000")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
         self.change("PRAGMA wal_autocheckpoint = 8000")
         self.change("PRAGMA cache_size = -32000")

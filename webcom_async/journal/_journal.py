@@ -95,8 +95,7 @@ class Journal:
         entry = self._log.reserve(addressed, self._stamp())
         if entry is not None:
             return Reserved(addressed, [], [], set(), entry)
-        self._log.digest()
-        with self._file.transaction():
+        with self._rows.transaction():
             numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
             triage = _Triage(own, others, self._resend_rejected)
@@ -127,8 +126,7 @@ class Journal:
         """
         if reserved is not None and self._log.settle(results, reserved, self._stamp()):
             return results
-        self._log.digest()
-        with self._file.transaction():
+        with self._rows.transaction():
             shared = _shared(self._file, results)
             known = self._record([doubted(result) if result.id_sms in shared else result for result in results])
         if shared:
@@ -183,8 +181,7 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        self._log.digest()
-        return counted(self._file, self._campaign)
+        return counted(self._rows, self._campaign)
 
     def close(self) -> None:
         """Close the file, and let others open it."""
@@ -198,13 +195,18 @@ class Journal:
     ) -> None:
         self.close()
 
+    @property
+    def _rows(self) -> JournalFile:
+        """The file, for who reads or writes rows: what is in the log is among them then."""
+        self._log.digest()
+        return self._file
+
     def _stamp(self) -> int:
         return int(self._now().timestamp() * 1_000)
 
     def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
         """Yield the rows of *statement*, a page of this campaign's; what is logged on the way is on later pages."""
-        self._log.digest()
-        for row in self._file.pages(statement, self._campaign, *criteria):
+        for row in self._rows.pages(statement, self._campaign, *criteria):
             yield row
             self._log.digest()
 
