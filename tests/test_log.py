@@ -184,6 +184,26 @@ def test_results_of_a_batch_may_come_in_parts_and_in_any_order(path: Path):
         assert [one, two, three, four] == list(journal.results())
 
 
+ODD: dict[str, Callable[[list[SendResult]], list[SendResult]]] = {
+    "one twice": lambda results: [*results, results[0]],
+    "a duplicate's": lambda results: [msgspec.structs.replace(results[0], reason=Reason.DUPLICATE), *results[1:]],
+    "another phone's": lambda results: [msgspec.structs.replace(results[0], phone=Phone("79990000000")), *results[1:]],
+    "a stranger's": lambda results: [*results, *answers(numbered(3), Outcome.REJECTED)],
+    "unreadable": lambda results: [*results, msgspec.structs.replace(results[0], client_id_sms=ClientIdSms("7x"))],
+    "unstorable": lambda results: [msgspec.structs.replace(results[0], error="a\ud800b\0c"), *results[1:]],
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_results_that_are_not_one_each_are_weighed_as_rows_are(path: Path, odd: Callable[..., list[SendResult]]):
+    """What is odd about results is noticed, and does to the rows what it would have done at once."""
+    results = odd(answers(numbered(0), Outcome.REJECTED))
+    with opened(path) as journal, opened_rows_only(path.with_name("rows")) as rows:
+        assert rows.settle(results, rows.reserve(numbered(0))) == journal.settle(results, journal.reserve(numbered(0)))
+
+    assert list(export(path.with_name("rows"))) == list(export(path))
+
+
 def test_results_that_come_in_while_others_are_read_are_read_too(path: Path):
     """Reading goes on over what is logged on the way."""
     with opened(path) as journal:
