@@ -569,11 +569,12 @@ def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
             numbers.clear()
 
 
-@pytest.mark.parametrize("text", ["", "0", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "9" * 19, str(2**63)])
+@pytest.mark.parametrize("text", ["", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "7,8", "9" * 19, str(2**63)])
 def test_what_is_not_the_one_way_to_write_a_number_is_none(text: str):
     """Two texts that are one number, or no number of SQLite's, are left to the rows."""
     assert None is as_numbers(["7", text])
-    assert [7, 2**63 - 1] == as_numbers(["7", str(2**63 - 1)])
+    assert None is as_numbers([text])
+    assert [7, 0, 2**63 - 1] == as_numbers(["7", "0", str(2**63 - 1)])
 
 
 # ---------------------------------------------------------------------------- stored files

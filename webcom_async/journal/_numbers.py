@@ -7,6 +7,7 @@ temporary table, which SQLite keeps in a file of its own that nobody else can op
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 
@@ -17,19 +18,24 @@ from webcom_async.journal._rows import Statements, array
 __all__ = ["Numbers", "as_numbers"]
 
 _IN_MEMORY = 65_536  # some 7 MB
-_LARGEST = 2**63 - 1  # of SQLite's integers
-_LONGEST = len(str(_LARGEST))
-
-_decode = msgspec.json.Decoder(list[int]).decode
+_WRITTEN = b"0123456789,"
+_decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]).decode  # SQLite's integers
 
 
 def as_numbers(texts: Sequence[str]) -> list[int] | None:
-    """Return *texts* as numbers; None unless each is the one way to write a number of SQLite's."""
-    written = "".join(texts)
-    if not (written.isascii() and written.isdigit()) or min(texts) < "1" or max(map(len, texts)) > _LONGEST:
+    """
+    Return *texts* as numbers; None unless each is the one way to write a number of SQLite's.
+
+    JSON knows one way only, so that reading them as an array takes a third of the time of looking at each.
+    """
+    written = ",".join(texts).encode("ascii", "replace")
+    if written.translate(None, _WRITTEN):
         return None
-    numbers = _decode(f"[{','.join(texts)}]")
-    return numbers if max(numbers) <= _LARGEST else None
+    try:
+        numbers = _decode(b"[%b]" % written)
+    except msgspec.DecodeError:
+        return None
+    return numbers if len(numbers) == len(texts) else None
 
 
 class Numbers:
