@@ -32,7 +32,7 @@ __all__ = ["DUPLICATES", "Log", "Logged", "digest"]
 
 DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
 
-_ENTRIES = 16  # in memory, and in a transaction, at once
+_ENTRIES = 64  # in memory, and in a transaction, at once
 _NUMBERED_MESSAGES = 256
 
 # A message is its number, or itself; the recipients are as on the wire.
@@ -105,13 +105,12 @@ def _pages(file: Logged) -> Iterator[list[_Entry]]:
 
 
 def _make_rows(file: Logged, entry: _Entry) -> None:
+    new = entry.kind == _sql.RESERVED
     try:
-        if entry.kind == _sql.RESERVED:
-            statement, rows = _sql.RESERVE, _new_rows(file, entry.payload)
-        else:
-            statement, rows = _sql.SETTLE, _settled.decode(entry.payload)
+        rows: Sequence[object] = _new_rows(file, entry.payload) if new else _settled.decode(entry.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise file.damaged(f"entry {entry.number} of its log: {exc}") from None
+    statement = _sql.RESERVE if new else _sql.SETTLE
     if file.change(statement, entry.campaign, entry.stamp, array(rows)) != len(rows):
         raise file.damaged(f"entry {entry.number} of its log does not fit the rows")
 
