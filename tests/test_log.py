@@ -291,7 +291,7 @@ HARMS = {
     "the CRC": "UPDATE log SET crc = crc + 1 WHERE entry = 3",
     "an entry that is gone": "DELETE FROM log WHERE entry = 3",
     "two entries changed places": "UPDATE log SET entry = 1000 - entry WHERE entry IN (3, 5)",
-    "the last page": "UPDATE log SET crc = 0 WHERE entry = 80",
+    "the last entry": "UPDATE log SET crc = 0 WHERE entry = 80",
 }
 
 

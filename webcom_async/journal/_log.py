@@ -13,6 +13,7 @@ their first results, whose `id_sms` are in none either. And nobody reads or writ
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from itertools import chain, islice
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
@@ -32,7 +33,7 @@ __all__ = ["DUPLICATES", "Log", "Logged", "digest"]
 
 DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
 
-_ENTRIES = 64  # in memory, and in a transaction, at once
+_ENTRIES = 64  # in a transaction
 _NUMBERED_MESSAGES = 256
 
 # A message is its number, or itself; the recipients are as on the wire.
@@ -82,26 +83,28 @@ def digest(file: Logged) -> None:
     Raises:
         JournalError: An entry is damaged, and then, as a rule, none is digested; or the file cannot be written.
     """
-    for _ in _pages(file):
+    for _ in _entries(file):
         pass  # all are sound: a damaged file is left as it is
-    for entries in _pages(file):
+    entries = _entries(file)
+    for first in entries:
+        last = first.number
         with file.transaction():
-            for entry in entries:
+            for entry in chain((first,), islice(entries, _ENTRIES - 1)):
                 _make_rows(file, entry)
-            file.change(_sql.FORGET_ENTRIES, entries[-1].number)
+                last = entry.number
+            file.change(_sql.FORGET_ENTRIES, last)
 
 
-def _pages(file: Logged) -> Iterator[list[_Entry]]:
-    """Yield the entries, as far as they are sound."""
+def _entries(file: Logged) -> Iterator[_Entry]:
+    """Yield the entries, as far as they are sound; one at a time is in memory."""
     last: int | None = None
-    while rows := file.fetch(_sql.PAGE_OF_LOG, -1 if last is None else last, _ENTRIES):
-        entries = [_Entry(*row) for row in rows]
-        for entry in entries:
-            due = entry.number if last is None else last + 1
-            if entry.number != due or not isinstance(entry.payload, bytes) or entry.crc != entry.check():
-                raise file.damaged(f"entry {due} of its log")
-            last = entry.number
-        yield entries
+    while rows := file.fetch(_sql.NEXT_ENTRY, -1 if last is None else last):
+        entry = _Entry(*rows[0])
+        due = entry.number if last is None else last + 1
+        if entry.number != due or not isinstance(entry.payload, bytes) or entry.crc != entry.check():
+            raise file.damaged(f"entry {due} of its log")
+        last = entry.number
+        yield entry
 
 
 def _make_rows(file: Logged, entry: _Entry) -> None:

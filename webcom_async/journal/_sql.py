@@ -27,8 +27,8 @@ __all__ = [
     "LIST_CAMPAIGNS",
     "MAKE_NUMBERS",
     "MIGRATIONS",
+    "NEXT_ENTRY",
     "PAGE_OF_EXPORT",
-    "PAGE_OF_LOG",
     "PAGE_OF_RESULTS",
     "PAGE_OF_UNSETTLED",
     "PURGE_CAMPAIGN",
@@ -206,9 +206,9 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 # A batch was reserved, or settled.
 ADD_ENTRY = "INSERT INTO log (entry, campaign_id, kind, written_at, crc, payload) VALUES (:1, :2, :3, :4, :5, :6)"
 
-# The entries after one.
-PAGE_OF_LOG = """
-SELECT entry, campaign_id, kind, written_at, crc, payload FROM log WHERE entry > :1 ORDER BY entry LIMIT :2
+# The entry after one.
+NEXT_ENTRY = """
+SELECT entry, campaign_id, kind, written_at, crc, payload FROM log WHERE entry > :1 ORDER BY entry LIMIT 1
 """
 
 # They are rows now.
