@@ -166,6 +166,7 @@ class JournalFile:
         with self._explained():
             _protect(self._path)
         self.change("PRAGMA journal_mode = WAL")
+        self.change("PRAGMA synchronous = FULL")
         # For the numbers of a run, of which there may be many.
         self.change("PRAGMA temp_store = FILE")
         self.change("PRAGMA temp.cache_size = -16000")
