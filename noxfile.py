@@ -33,8 +33,17 @@ for version in PYTHONS:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, with all extras, on every interpreter."""
-    session.install("-e", ".[cli]", *GROUPS["tests"], *GROUPS["frameworks"])
+    """The suite, with all extras, on every interpreter, against the built wheel: the checkout is out of reach."""
+    session.install("build", *GROUPS["tests"])
+    built = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
+    [file] = built.glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(file))
+    session.install(f"{file}[cli,parquet,phones]", *GROUPS["frameworks"])
+    elsewhere = built / "suite"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
+    session.chdir(elsewhere)
     session.run("pytest", *WORKERS, *session.posargs)
 
 
@@ -64,27 +73,13 @@ def aiohttp(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    needed = PROJECT["project"]["dependencies"] + extras["cli"] + extras["aiohttp"]
+    ours = [requirement for extra in ("cli", "aiohttp", "parquet", "phones") for requirement in extras[extra]]
+    needed = PROJECT["project"]["dependencies"] + ours
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
     session.run("pytest", *WORKERS, *session.posargs)
     sockets = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy")]
     session.run("pytest", *WORKERS, "--http=aiohttp", *sockets, *session.posargs)
-
-
-@nox.session(python=OLDEST)
-def wheel(session: nox.Session) -> None:
-    """The suite against the built wheel: the checkout's own package is out of reach."""
-    session.install("build", *GROUPS["tests"])
-    built = Path(session.create_tmp())
-    session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
-    [file] = built.glob("*.whl")
-    session.install(f"{file}[cli]")
-    elsewhere = built / "suite"
-    shutil.rmtree(elsewhere, ignore_errors=True)
-    shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
-    session.chdir(elsewhere)
-    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -102,7 +97,7 @@ def typing(session: nox.Session) -> None:
     """Two strict type checkers on the package and on its public surface as a caller sees it."""
     extra = [requirement for requirement in GROUPS["typing"] if isinstance(requirement, str)]
     # Not editable: `--verifytypes` looks at an installed package.
-    session.install(".[cli,aiohttp]", *extra, *GROUPS["tests"])
+    session.install(".[cli,aiohttp,parquet,phones]", *extra, *GROUPS["tests"])
     session.run("basedpyright")
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", PACKAGE)
     session.run("mypy")
@@ -113,6 +108,27 @@ def reliability(session: nox.Session) -> None:
     """The proof of the promises, as a table; `-- --long` for the long run."""
     session.install("-e", ".[cli]", *GROUPS["tests"])
     session.run("python", "-m", "tests.reliability", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def screenshots(session: nox.Session) -> None:
+    """The pictures in `docs/`, of real commands on a terminal."""
+    session.install("-e", ".[cli]")
+    session.run("python", "-m", "tests.screenshots", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def million(session: nox.Session) -> None:
+    """A file of a million rows: previewed, sent, killed twice, resumed, exported; `-- --rows N` for fewer."""
+    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.run("python", "-m", "tests.million", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def segments(session: nox.Session) -> None:
+    """Counting parts beside the npm package `sms-segments-calculator`; needs the npm registry."""
+    session.install("-e", ".", *GROUPS["segments"])
+    session.run("python", "-m", "tests.segments_calculator", *session.posargs)
 
 
 @nox.session(python=OLDEST, default=False)

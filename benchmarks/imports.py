@@ -9,18 +9,23 @@ from benchmarks.case import Case, Figures
 __all__ = ["measure"]
 
 _REPEATS = 15
-_TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
-_DEPENDENCIES = "httpx2, anyio, msgspec, tenacity"
+_TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+_STATEMENTS = {
+    "words": "import webcom_async",
+    "client": "from webcom_async import WebcomClient",
+    "dependencies": "import httpx2, anyio, msgspec, tenacity",
+}
 
 
 def measure(_case: Case) -> Figures:
-    """Import both in turns, in fresh processes, and return the medians."""
-    pairs = [(_seconds("webcom_async"), _seconds(_DEPENDENCIES)) for _ in range(_REPEATS)]
-    ours, theirs = (median(column) * 1e3 for column in zip(*pairs[1:], strict=True))
-    return {"ours_ms": ours, "dependencies_ms": theirs, "times": median(one / other for one, other in pairs[1:])}
+    """Import in turns, in fresh processes, and return the medians; the first round warms up."""
+    rounds = [{name: _seconds(statement) for name, statement in _STATEMENTS.items()} for _ in range(_REPEATS)][1:]
+    times = {f"{name}_ms": median(one[name] for one in rounds) * 1e3 for name in _STATEMENTS}
+    ratios = {f"{name}_times": median(one[name] / one["dependencies"] for one in rounds) for name in _STATEMENTS}
+    return times | ratios
 
 
-def _seconds(modules: str) -> float:
-    """Return how long *modules* take to import in a fresh process."""
-    done = subprocess.run([sys.executable, "-c", _TIMED.format(modules)], stdout=subprocess.PIPE, check=True)
+def _seconds(statement: str) -> float:
+    """Return how long *statement* takes in a fresh process."""
+    done = subprocess.run([sys.executable, "-c", _TIMED.format(statement)], stdout=subprocess.PIPE, check=True)
     return float(done.stdout)

@@ -43,7 +43,7 @@ def shares(case: Case) -> list[str]:
 
 def import_shares() -> list[str]:
     """Return lines for people on what an import of ours spends its time with: our modules, others' packages."""
-    command = [sys.executable, "-X", "importtime", "-c", "import webcom_async"]
+    command = [sys.executable, "-X", "importtime", "-c", "from webcom_async import WebcomClient"]
     said = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True).stderr
     spent: Counter[str] = Counter()
     for line in said.splitlines()[1:]:

@@ -352,7 +352,7 @@ def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipi
 )
 def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, str]):
     """An own text keeps the call's sender, an own message is taken whole."""
-    told, _ = address(own, defaults(), IDS)
+    told, _ = address(own, defaults(), IDS.derive)
 
     assert said == (told.sender, told.text)
 
@@ -360,14 +360,14 @@ def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, st
 def test_an_own_text_keeps_the_rest_of_the_message():
     """Only the text is replaced; the channel's fields stay."""
     call = Message(sender="ACME", text="Sale!", text_viber="Big sale!")
-    told, _ = address(Recipient("79612242243", text="Hello"), defaults(message=call), IDS)
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(message=call), IDS.derive)
 
     assert ("Hello", "Big sale!") == (told.text, told.text_viber)
 
 
 def test_a_sender_alone_serves_recipients_with_texts():
     """A call may give the sender only, when every recipient brings a text."""
-    told, _ = address(Recipient("79612242243", text="Hello"), defaults(sender="ACME"), IDS)
+    told, _ = address(Recipient("79612242243", text="Hello"), defaults(sender="ACME"), IDS.derive)
 
     assert ("ACME", "Hello") == (told.sender, told.text)
 
@@ -450,7 +450,7 @@ def test_a_recipients_later_time_rescues_it():
 def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
     """The call's times apply to whoever brings none, to the second or the minute, in the configured zone."""
     call = defaults(zone, message=message(), validity_period=SOON, time_send=SOON)
-    _, phone = address(Recipient("79612242243"), call, IDS)
+    _, phone = address(Recipient("79612242243"), call, IDS.derive)
 
     assert (second, second[:-3]) == (phone.validity_period, phone.time_send)
 
@@ -458,8 +458,8 @@ def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
 def test_a_recipients_own_time_comes_first():
     """An own time replaces the call's; nobody's time leaves the field out."""
     call = defaults(message=message(), validity_period=SOON)
-    _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS)
-    _, none = address(Recipient("79612242243"), defaults(), IDS)
+    _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS.derive)
+    _, none = address(Recipient("79612242243"), defaults(), IDS.derive)
 
     assert ("2030-01-01 17:00:00", None) == (own.validity_period, none.validity_period)
 
@@ -479,7 +479,7 @@ def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
 def test_the_hour_that_comes_twice_keeps_its_two_meanings(fold: int, other: int, second: str):
     """When clocks are set back, one reading means two moments, whichever of them was written before."""
     twice = [datetime(2030, 10, 27, 2, 30, tzinfo=BERLIN, fold=which) for which in (other, fold)]
-    written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS)[1] for it in twice]
+    written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS.derive)[1] for it in twice]
 
     assert second == written[-1].validity_period
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.builders import phones
 from webcom_async import ConfigurationError, InputError, Reason
-from webcom_async._client_ids import IdBits, IdScheme, check_client_id, mint_campaign
+from webcom_async._client_ids import IdBits, IdScheme, check_client_id, mint_campaign, random_ids
 from webcom_async._phones import Phone
 
 PHONE = Phone("79612242243")
@@ -33,7 +33,7 @@ def test_derived_ids_are_frozen(campaign: str, phone: str, key: str, bits: IdBit
 def test_no_two_phones_of_a_campaign_share_an_id(bits: IdBits, numbers: set[int], campaign: str):
     """Within a campaign an id stands for one phone: phones have at most 50 bits, and their ids are a permutation."""
     scheme = IdScheme(campaign, bits)
-    ids = scheme.derive_all(Phone(str(number)) for number in numbers)
+    ids = scheme.derive_all([Phone(str(number)) for number in numbers])
 
     assert len(numbers) == len(set(ids))
 
@@ -174,3 +174,14 @@ def test_the_outcome_is_a_number_of_63_bits_or_an_input_error(given_id: object):
     else:
         assert client_id == str(int(client_id))
         assert 1 <= int(client_id) <= LARGEST
+
+
+@pytest.mark.parametrize("bits", [53, 63])
+def test_ids_of_no_campaign_are_random(bits: IdBits):
+    """Two messages to one phone that belong to no campaign have two ids, of the width that was asked for."""
+    derive = random_ids(bits)
+    ids = {int(derive(PHONE, "")) for _ in range(1_000)}
+
+    assert 1_000 == len(ids)
+    assert 0 < min(ids)
+    assert bits - 9 <= max(ids).bit_length() <= bits

@@ -22,21 +22,12 @@ def test_every_public_module_lists_what_it_exports():
     """`__all__` of each importable module names what is there."""
     needs_extra = {
         "_aiohttp",
-        "cli._app",
-        "cli._balance",
-        "cli._delivery_display",
-        "cli._parameters",
-        "cli._status",
-        "cli._track",
-        "cli._webhook",
-        "cli._display",
-        "cli._demo",
-        "cli._emulate",
-        "cli._sending",
+        "phonebook",
+        "files._arrow",
         "emulator._server",
     }
     for name in modules():
-        if name in needs_extra | {"__main__", "__init__"}:
+        if name in needs_extra | {"__main__", "__init__"} or name.startswith("cli._"):
             continue
         module = importlib.import_module(f"webcom_async.{name}")
         assert all(hasattr(module, export) for export in module.__all__), name
@@ -65,9 +56,27 @@ def test_the_package_is_typed():
     assert Path(webcom_async.__file__).with_name("py.typed").is_file()
 
 
-def test_importing_the_package_needs_no_extra():
-    """The core imports none of the optional libraries, and no event loop but the standard one."""
-    code = "import sys, webcom_async, webcom_async.emulator; print(*sys.modules)"
+def test_the_words_need_no_http_library():
+    """A program that only names outcomes, and a pytest that only knows the plugin, import nothing that sends."""
+    code = "import sys, webcom_async, webcom_async.pytest_plugin; webcom_async.Outcome; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
-    assert set() == {"uvicorn", "cyclopts", "rich", "aiohttp", "trio", "pytest"} & set(loaded)
+    assert set() == {"httpx2", "tenacity", "sqlite3", "webcom_async.client", "webcom_async.emulator"} & set(loaded)
+
+
+def test_what_sends_is_imported_when_it_is_named():
+    """`dir` lists the client before, and a wrong name is refused as any module refuses it."""
+    assert set(webcom_async.__all__) <= set(dir(webcom_async))
+    assert webcom_async.WebcomClient is importlib.import_module("webcom_async.client").WebcomClient
+    with pytest.raises(AttributeError, match="no attribute 'Webcom'"):
+        webcom_async.Webcom  # noqa: B018
+
+
+def test_importing_the_package_needs_no_extra():
+    """The core imports none of the optional libraries, and no event loop but the standard one."""
+    code = "import sys, webcom_async.client, webcom_async.emulator; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set() == {"uvicorn", "cyclopts", "rich", "aiohttp", "pyarrow", "phonenumbers", "trio", "pytest"} & set(
+        loaded
+    )

@@ -21,14 +21,14 @@ import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests.builders import FIRST_PHONE, NOW, message, phones, wire_phones
 from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint, purge
+from webcom_async.journal import CampaignHeader, Journal, Reserved, campaigns, export, fingerprint, purge
 from webcom_async.journal._sql import MIGRATIONS, RESERVED
 
 STORED = Path(__file__).parent / "journals"
@@ -611,9 +611,9 @@ def run_until_killed(path: Path, number: int) -> None:
     """Reserve and settle from batch *number* on, and say what has been done."""
     with opened(path) as journal:
         while True:
-            journal.reserve(numbered(number))
+            reserved = journal.reserve(numbered(number))
             print("reserved", number, flush=True)
-            journal.settle(answers(numbered(number)))
+            journal.settle(answers(numbered(number)), reserved)
             print("settled", number, flush=True)
             number += 1
 
@@ -643,15 +643,16 @@ def test_a_killed_process_loses_nothing_that_it_had_done(path: Path):
     assert len(done) > 25
 
 
-def history(path: Path, steps: int) -> Iterator[list[SendResult]]:
-    """Reserve and settle, and yield what is known after each step."""
+def history(path: Path, steps: int) -> Iterator[None]:
+    """Reserve and settle, step by step."""
     with opened(path) as journal:
-        yield list(journal.results())
+        yield
         for number in range(steps):
-            journal.reserve(numbered(number))
-            yield list(journal.results())
-            journal.settle(answers(numbered(number), Outcome.REJECTED if number % 3 else Outcome.ACCEPTED))
-            yield list(journal.results())
+            reserved = journal.reserve(numbered(number))
+            yield
+            outcome = Outcome.REJECTED if number % 3 else Outcome.ACCEPTED
+            journal.settle(answers(numbered(number), outcome), reserved)
+            yield
 
 
 @pytest.fixture(scope="module")
@@ -659,13 +660,21 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[S
     """Return the files of a journal with an older and a newer half, as a power loss finds them, and its history."""
     running = tmp_path_factory.mktemp("running") / "journal"
     found = tmp_path_factory.mktemp("found") / "journal"
+    read = tmp_path_factory.mktemp("read") / "journal"
     known: list[list[SendResult]] = []
     for steps in (8, 16):
-        for moment in history(running, steps):
-            known.append(moment)
-            for suffix in ("", "-wal"):
-                shutil.copy(f"{running}{suffix}", f"{found}{suffix}")
+        for _ in history(running, steps):
+            for copied in (found, read):
+                copy_open(running, copied)
+            with opened(read) as journal:
+                known.append(list(journal.results()))
     return found, known
+
+
+def copy_open(running: Path, to: Path) -> None:
+    """Copy the files of a journal as they are."""
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{running}{suffix}", f"{to}{suffix}")
 
 
 def cut(file: Path, at: int) -> None:
@@ -688,8 +697,7 @@ def test_a_power_loss_leaves_a_prefix_of_the_history(
 ):
     """Wherever the newest writes break off, the campaign goes on from some earlier moment of it."""
     found, known = crashed
-    for suffix in ("", "-wal"):
-        shutil.copy(f"{found}{suffix}", f"{path}{suffix}")
+    copy_open(found, path)
     newest = Path(f"{path}-wal")
     harm(newest, random.Random(seed).randrange(newest.stat().st_size))
 
@@ -706,8 +714,7 @@ def test_a_broken_disk_is_told_or_harmless(
 ):
     """Where the main file itself is harmed, opening says so, or what is known is a moment of the history."""
     found, known = crashed
-    for suffix in ("", "-wal"):
-        shutil.copy(f"{found}{suffix}", f"{path}{suffix}")
+    copy_open(found, path)
     harm(path, random.Random(seed).randrange(path.stat().st_size))
 
     try:
@@ -742,6 +749,7 @@ class Twin(RuleBasedStateMachine):
         self.path = Path(self.directory.name, "journal")
         self.journal = opened(self.path)
         self.rows: dict[int, tuple[str, str, str]] = {}  # phone, text, state
+        self.reserved: dict[int, Reserved] = {}
 
     @rule(items=st.lists(ITEMS, max_size=5, unique_by=lambda item: item[0]))
     def reserve(self, items: list[tuple[int, str, str]]) -> None:
@@ -752,6 +760,7 @@ class Twin(RuleBasedStateMachine):
         given = [(message(text), [WirePhone(Phone(to), ClientIdSms(str(number)))]) for number, to, text in items]
 
         reserved = self.journal.reserve(given)
+        self.reserved |= {int(to.client_id_sms): reserved for _, tos in reserved.addressed for to in tos}
 
         assert sorted_["leaves"] == [int(to.client_id_sms) for _, tos in reserved.addressed for to in tos]
         assert sorted_["settled"] == [int(result.client_id_sms) for result in reserved.settled]
@@ -773,7 +782,8 @@ class Twin(RuleBasedStateMachine):
         if number not in self.rows:
             return
         phone, text, state = self.rows[number]
-        [known] = self.journal.settle([answer(WirePhone(Phone(phone), ClientIdSms(str(number))), outcome)])
+        to = WirePhone(Phone(phone), ClientIdSms(str(number)))
+        [known] = self.journal.settle([answer(to, outcome)], self.reserved.get(number))
         if state != "accepted" and (state, outcome) != ("unknown", Outcome.NOT_SENT):
             self.rows[number] = (phone, text, outcome.value)
         assert self.rows[number][2] == known.outcome.value
@@ -784,7 +794,7 @@ class Twin(RuleBasedStateMachine):
         self.journal.close()
         self.journal = opened(self.path)
 
-    @invariant()
+    @rule()
     def agree(self) -> None:
         """Both know the same of everyone."""
         expected = {str(number): row[2].replace(RESERVED, "unknown") for number, row in self.rows.items()}
@@ -795,6 +805,7 @@ class Twin(RuleBasedStateMachine):
         assert len(expected) == sum(self.journal.counts().values())
 
     def teardown(self) -> None:
+        self.agree()
         self.journal.close()
         self.directory.cleanup()
 

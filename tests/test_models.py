@@ -7,6 +7,7 @@ from tests.builders import message
 from webcom_async import Channel, InputError, Message, Outcome, Progress, Reason, Recipient, Report, SendResult
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
+from webcom_async.models import AllAccepted, not_accepted
 
 
 def report(**changes: object) -> Report:
@@ -138,3 +139,11 @@ def test_progress_is_a_report_in_the_making():
 
     assert isinstance(progress, Report)
     assert (1000, 1500, 1) == (progress.recipients, progress.taken, progress.in_flight)
+
+
+def test_a_batch_in_which_all_are_accepted_has_no_others():
+    """The usual answer is known as such, and looks like any other list."""
+    everyone = AllAccepted([SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")])
+
+    assert [] == not_accepted(everyone) == not_accepted(list(everyone))
+    assert list(everyone) == everyone

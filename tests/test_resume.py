@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -75,6 +77,36 @@ async def test_a_second_run_sends_to_nobody_and_tells_the_same(
     assert first == second
     assert 39 == len(webcom_gateway.ledger)
     assert before == webcom_gateway.requests
+
+
+async def test_a_first_run_makes_no_rows(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Every batch of it is two entries of the log, whatever the answers; rows are made when somebody looks."""
+    webcom_gateway.accounts[0].stop_list = {"79612242250"}
+    await run(connect, webcom_gateway, journal)
+
+    assert (0, 16) == rows_and_entries(journal)
+    [stored] = campaigns(journal)
+    assert (39, 1) == (stored.counts[Outcome.ACCEPTED], stored.counts[Outcome.REJECTED])
+    assert (40, 0) == rows_and_entries(journal)
+
+
+async def test_a_campaign_that_is_left_makes_no_rows(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """However long its log is, leaving early does not wait for rows; nobody is lost."""
+    async with connect(webcom_gateway, batch_size=5) as client:
+        async with client.stream(phones(400), journal=journal, **SALE) as results:
+            await anext(results)
+        asked = results.report.recipients - results.report.not_sent
+
+    rows, entries = rows_and_entries(journal)
+    assert 0 == rows
+    assert 0 < entries
+    assert asked == sum(campaigns(journal)[0].counts.values())
+
+
+def rows_and_entries(journal: Path) -> tuple[int, ...]:
+    """Return how many recipients a file has as rows, and how many entries its log has."""
+    with closing(sqlite3.connect(journal)) as db:
+        return tuple(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("recipients", "log"))
 
 
 async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gateway: Gateway, journal: Path):

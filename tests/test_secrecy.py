@@ -5,7 +5,8 @@ import logging
 import pickle
 import socket
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -16,7 +17,8 @@ from tests.builders import phones
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
 from webcom_async import Credentials, Options, Outcome, Payload, Transport, WebcomError
-from webcom_async._httpx import HttpTransport, trusted_certificates
+from webcom_async._http_client import HttpTransport
+from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._transport import exchange
 
 try:
@@ -54,21 +56,30 @@ def told_by(error: BaseException) -> str:
 
 async def ask(library: Any, base_url: str, seconds: float = 10.0, messages: bytes = b"[]") -> None:
     """Exchange one request for an answer."""
-    if library.__name__ == "aiohttp":
-        transport: Transport = AiohttpTransport(Options(base_url=base_url), trusted_certificates())
-    else:
-        transport = HttpTransport(library.AsyncClient(trust_env=False), owned=True)
-    try:
+    async with transport_over(library, base_url) as transport:
         payload = Payload(Credentials(token=TOKEN), messages)
         await exchange(transport, base_url, payload, timeout=seconds, max_bytes=1_000)
+
+
+@asynccontextmanager
+async def transport_over(library: Any, base_url: str) -> AsyncGenerator[Transport, None]:
+    """Open a transport over *library*; None for our own choice."""
+    if library is not None and library.__name__.startswith("httpx"):
+        async with library.AsyncClient(trust_env=False) as mine:
+            yield HttpTransport(mine)
+        return
+    options = Options(base_url=base_url)
+    transport = Httpx2Transport(options) if library is None else AiohttpTransport(options, trusted_certificates())
+    try:
+        yield transport
     finally:
         await transport.aclose()
 
 
 @pytest.fixture
 def library(http: str) -> Any:
-    """Return the HTTP library under test."""
-    return pytest.importorskip("httpx2" if http == "own" else http)
+    """Return the HTTP library under test; None for our own choice."""
+    return None if http == "own" else pytest.importorskip(http)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """One message, awaited: `client.send`."""
 
+import asyncio
+
 import anyio
 import pytest
+import sniffio
 
 from tests.builders import NOW, message
 from tests.conftest import Connect
@@ -242,3 +245,33 @@ async def test_bad_input_is_an_error_before_anything_is_sent(
             await client.send(**call)
 
     assert 0 == webcom_gateway.requests
+
+
+async def test_a_loop_over_a_transport_that_never_waits_lets_others_run(connect: Connect):
+    """A time-out around it fires, also where nothing is waited for, as with a mock."""
+    with anyio.move_on_after(0.2) as scope:
+        async with connect(Gateway()) as client:
+            while True:
+                await client.send("79612242243", **CODE)
+
+    assert scope.cancelled_caught
+
+
+async def test_a_cancellation_that_is_pending_stops_a_message_that_has_not_left(connect: Connect):
+    """Also one of asyncio's own, which comes while the task runs: nothing leaves, and the note says so."""
+    if sniffio.current_async_library() != "asyncio":
+        pytest.skip("asyncio's own")
+    gateway = Gateway()
+
+    async def cancels_itself() -> None:
+        async with connect(gateway) as client:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await client.send("79612242243", **CODE)
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await asyncio.create_task(cancels_itself())
+
+    assert [] == gateway.ledger.sent
+    assert "is not_sent" in caught.value.__notes__[0]

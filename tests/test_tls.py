@@ -5,6 +5,7 @@ import inspect
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -259,6 +260,35 @@ async def test_a_proxy_that_refuses_is_not_pressed(
     assert "pr0xy" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("trust")
+@pytest.mark.parametrize("broken", [b"", b"no TLS at all"], ids=["closed", "garbage"])
+async def test_a_handshake_that_breaks_costs_one_request(
+    monkeypatch: pytest.MonkeyPatch, authority: Any, broken: bytes
+):
+    """Behind a proxy whose way is gone once, the next request finds another."""
+
+    def once_broken(_server: RawServer, connection: socket.socket, number: int) -> None:
+        if not connection.recv(65_536):
+            return
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + (broken if number == 1 else b""))
+        if number > 1:
+            with socket.create_connection((HERE, gateway.port)) as onward:
+                back = threading.Thread(target=pump, args=(onward, connection))
+                back.start()
+                pump(connection, onward)
+                back.join()
+
+    with raw_server(over_tls(authority.issue_cert(ELSEWHERE), answers(accepting()))) as gateway:
+        with raw_server(once_broken) as server:
+            monkeypatch.setenv("HTTPS_PROXY", server.url)
+            async with proxied_client(attempts=1) as client:
+                with pytest.raises((GatewayUnavailable, TlsError)):
+                    await client.send("79612242243", **CODE)
+                result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, 2) == (result.outcome, server.connections)
+
+
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_is_refused_where_it_would_read_the_password(monkeypatch: pytest.MonkeyPatch, variable: str):
     """Clear text to another machine is one thing, clear text to a third party another."""
@@ -305,4 +335,22 @@ def test_a_proxy_that_cannot_be_used_is_reported_without_its_password(monkeypatc
         WebcomClient(token="dummy")
 
     assert "pr0xy" not in str(caught.value)
-    assert (None, True) == (caught.value.__cause__, caught.value.__suppress_context__)
+    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+    assert_frames_hide("pr0xy", caught.value)
+
+
+def test_certificates_that_cannot_be_read_show_no_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch):
+    """Whatever is wrong, no variable on the way to the error holds it, for a tool that prints them."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy@proxy.test")
+    monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
+
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE") as caught:
+        WebcomClient(token="dummy")
+
+    assert_frames_hide("pr0xy", caught.value)
+
+
+def assert_frames_hide(secret: str, error: BaseException) -> None:
+    """Check the local variables of every function that *error* came through, but for the test's own."""
+    _, *frames = traceback.walk_tb(error.__traceback__)
+    assert secret not in "".join(repr(frame.f_locals) for frame, _ in frames)

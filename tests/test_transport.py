@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.builders import accepted, phones, still_clock
@@ -23,6 +24,7 @@ from webcom_async import (
     Credentials,
     GatewayUnavailable,
     Knowledge,
+    Options,
     Outcome,
     Payload,
     Reason,
@@ -33,7 +35,8 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._httpx import HttpTransport
+from webcom_async._http_client import HttpTransport
+from webcom_async._httpx import Httpx2Transport
 from webcom_async._transport import exchange
 from webcom_async.emulator import Fault, Gateway, serve
 
@@ -47,7 +50,7 @@ pytestmark = [
 
 CODE = {"text": "Code 1234", "sender": "ACME"}
 BATCH = 500
-LARGE = 256 << 20  # bytes
+LARGE = 64 << 20  # bytes
 SLACK = 8 << 20  # bytes: "a few MiB", the library's and the test server's own together
 
 
@@ -176,7 +179,7 @@ async def test_a_compressed_answer_is_understood(connect_to: Connect, coding: st
 
 
 def large_body(server: RawServer, connection: socket.socket, _number: int) -> None:
-    """Answer with 256 MiB, made as they are sent."""
+    """Answer with 64 MiB, made as they are sent."""
     server.request(connection)
     connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n".encode())
     part = b" " * 65_536
@@ -185,7 +188,7 @@ def large_body(server: RawServer, connection: socket.socket, _number: int) -> No
 
 
 def gzip_bomb(server: RawServer, connection: socket.socket, _number: int) -> None:
-    """Answer with 256 MiB of spaces in 256 KiB of gzip, made as they are sent."""
+    """Answer with 64 MiB of spaces in 64 KiB of gzip, made as they are sent."""
     server.request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n")
     stream = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
@@ -197,7 +200,7 @@ def gzip_bomb(server: RawServer, connection: socket.socket, _number: int) -> Non
 
 @pytest.mark.parametrize("talk", [large_body, gzip_bomb], ids=["identity", "gzip"])
 async def test_a_huge_answer_costs_a_few_mebibytes(connect_to: Connect, talk: Talk):
-    """256 MiB, plain or out of a gzip bomb, are cut at a cap in proportion to the batch."""
+    """64 MiB, plain or out of a gzip bomb, are cut at a cap in proportion to the batch."""
     with raw_server(talk) as server:
         async with connect_to(server.url, attempts=1, batch_size=BATCH) as client:
             campaign = client.stream(phones(BATCH), **CODE)
@@ -331,7 +334,7 @@ async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: An
 
     with raw_server(answers_once) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
             with pytest.raises(ConnectionLost) as caught:
                 await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
@@ -343,7 +346,7 @@ async def test_an_answer_to_a_repetition_says_so(library: Any):
     """A refusal of the second request proves nothing about the first, so whoever judges is told of it."""
     with raw_server(breaks_when_used_again(reset, always=False)) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             replies = [await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000) for _ in range(3)]
 
     assert [False, True, False] == [reply.repeated for reply in replies]
@@ -360,7 +363,7 @@ async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
 
     with raw_server(falls_silent) as server:
         async with library.AsyncClient(trust_env=False) as mine:
-            transport = HttpTransport(mine, owned=False)
+            transport = HttpTransport(mine)
             await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
             with pytest.raises(ReplyTimeout):
                 await exchange(transport, server.url, payload(), timeout=0.2, max_bytes=1_000)
@@ -378,7 +381,7 @@ async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_tw
 
     async with library.AsyncClient(transport=library.MockTransport(lose)) as mine:
         with pytest.raises(ConnectionLost):
-            await exchange(HttpTransport(mine, owned=False), "http://test", payload(), timeout=10, max_bytes=1_000)
+            await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
 
     assert 1 == len(asked)
 
@@ -541,3 +544,66 @@ def test_two_ways_to_post_are_refused():
     """A transport and an HTTP client together are a contradiction."""
     with pytest.raises(ConfigurationError, match="not both"):
         WebcomClient(token="dummy", transport=Slow(), http_client=object())  # type: ignore[arg-type]
+
+
+async def test_a_mock_of_a_callers_client_answers_whole_and_decoded(library: Any):
+    """What httpx's own `MockTransport` answers is read as any answer is, compressed or not."""
+
+    def answer(_request: Any) -> Any:
+        return library.Response(200, headers={"content-encoding": "gzip"}, content=gzip.compress(b'{"information":[]}'))
+
+    async with library.AsyncClient(transport=library.MockTransport(answer)) as mine:
+        reply = await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
+
+    assert (200, b'{"information":[]}') == (reply.status, reply.body)
+
+
+async def test_a_closed_client_sends_nothing_more(connect_to: Connect):
+    """Whoever closes a client ends its campaigns: what waits for a place, or to be sent again, does not leave."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(delay=0.05))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, batch_size=1, in_flight=2) as client:
+            async with client.stream(phones(200), **CODE) as results:
+                with pytest.raises(WebcomError):
+                    async for _ in results:
+                        await client.aclose()
+            left = len(gateway.ledger.sent)
+            with pytest.raises(UsageError):
+                await client.send("79612242243", **CODE)
+
+    assert left == len(gateway.ledger.sent)
+    assert left < 10
+    assert left <= results.report.accepted + results.report.unknown
+
+
+async def test_connections_of_a_burst_are_let_go(http: str):
+    """After a burst, quiet traffic keeps the connections that it needs, and closes the others in some seconds."""
+    if http != "own":
+        pytest.skip("our own choice")
+    closed = threading.Event()
+
+    def answers_until_closed(server: RawServer, connection: socket.socket, _number: int) -> None:
+        while server.request(connection):
+            connection.sendall(accepting())
+        closed.set()
+
+    clock = {"now": 0.0}
+    with raw_server(answers_until_closed) as server:
+        transport = Httpx2Transport(Options(base_url=server.url), now=lambda: clock["now"])
+        try:
+            async with anyio.create_task_group() as burst:
+                for _ in range(2):
+                    burst.start_soon(_post, transport, server.url)
+            opened = server.connections
+            for clock["now"] in (3.0, 6.0):
+                await _post(transport, server.url)
+            await anyio.to_thread.run_sync(closed.wait, 10)
+        finally:
+            await transport.aclose()
+
+    assert (2, 2) == (opened, server.connections)
+
+
+async def _post(transport: Httpx2Transport, url: str) -> None:
+    await exchange(transport, url, payload(), timeout=10, max_bytes=1_000)

@@ -22,7 +22,12 @@ from webcom_async import (
     TrackReport,
     WebcomClient,
 )
+from webcom_async.audience import Audience, Audit, ColumnNames, StopList
 from webcom_async.emulator import Gateway, GatewayTransport
+from webcom_async.files import Row, open_table
+from webcom_async.phonebook import PhoneBook
+from webcom_async.segments import Segments, count_parts, segments, suggestions
+from webcom_async.templates import Template
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, acknowledge, parse
 
 
@@ -81,3 +86,24 @@ async def clients() -> None:
     WebcomClient(token="token", http_client=httpx2.AsyncClient())
     gateway = Gateway()
     WebcomClient(token=gateway.token, transport=GatewayTransport(gateway))
+
+
+async def from_a_file(client: WebcomClient) -> None:
+    """A campaign from a file, checked before it is sent."""
+    names = ColumnNames(phone="mobile", key="order")
+    people = Audience("people.csv", "Hello, {name}!", columns=names, normalise=PhoneBook("DE").normalise)
+    audit = people.check(print)
+    assert_type(audit, Audit)
+    assert_type(audit.bad[0].line, int)
+    assert_type(await client.send_all(people.recipients(), sender="ACME", campaign="spring"), Report)
+    Audience(open_table("people.jsonl"), "Sale!", stopped=StopList.from_file("stopped.txt"))
+    for row in open_table("people.parquet").rows():
+        assert_type(row, Row)
+        assert_type(Template("Hello, {name}!").bind(["name"]).render(row.cells), str)
+
+
+def of_texts() -> None:
+    """What a text costs."""
+    assert_type(segments("Sale!"), Segments)
+    assert_type(count_parts("Sale!"), int)
+    assert_type([offered.text for offered in suggestions("Sale!")], list[str])

@@ -1,14 +1,18 @@
-"""Send SMS and Viber campaigns through the Webcom Mobi A2P gateway, from asyncio or trio."""
+"""
+Send SMS and Viber campaigns through the Webcom Mobi A2P gateway, from asyncio or trio.
+
+The words are here at once. What sends is imported when it is first named: with its HTTP library it takes five times as
+long, and a program that only reads results, or a pytest that only knows the plugin, never needs it.
+"""
 
 import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from webcom_async._clock import Clock
 from webcom_async._reasons import Reason
 from webcom_async._sources import RecipientSource
-from webcom_async._transport import Transport
 from webcom_async._wire import Payload, Reply
-from webcom_async.campaign import Batches, Campaign, Results
-from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials, Secret
 from webcom_async.delivery import Balance, Delivery, DeliveryReport, DeliveryState, Direction, Pace, TrackReport
 from webcom_async.errors import (
@@ -52,13 +56,46 @@ from webcom_async.models import (
     VcardPhone,
 )
 from webcom_async.options import Options
-from webcom_async.statuses import IdSource, Statuses
-from webcom_async.tracking import Track, Tracking
+
+if TYPE_CHECKING:
+    from webcom_async._transport import Transport
+    from webcom_async.campaign import Batches, Campaign, Results
+    from webcom_async.client import WebcomClient
+    from webcom_async.statuses import IdSource, Statuses
+    from webcom_async.tracking import Track, Tracking
 
 __version__ = "0.1.0"
 
 # Silent until the application says where events go.
 logging.getLogger("webcom_async").addHandler(logging.NullHandler())
+
+_SENDS = {
+    "Batches": "campaign",
+    "Campaign": "campaign",
+    "IdSource": "statuses",
+    "Results": "campaign",
+    "Statuses": "statuses",
+    "Track": "tracking",
+    "Tracking": "tracking",
+    "Transport": "_transport",
+    "WebcomClient": "client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what sends, when it is first asked for (PEP 562)."""
+    if name in _SENDS.values():
+        return import_module(f"{__name__}.{name}")
+    if name not in _SENDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_SENDS[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "AccountLocked",

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from webcom_async._client_ids import IdScheme, check_client_id
+from webcom_async._client_ids import Derive, check_client_id
 from webcom_async._phones import normalise_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async._wire import WirePhone, message_size, wire_minute, wire_second
@@ -104,14 +104,14 @@ def call_defaults(
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
-    if text is not None:
+    if message is not None:
+        message_size(_checked(message))
+    elif text is not None:
         if sender is None:
             raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
         message = Message(sender=sender, text=text)
     elif sender is not None:
         Message(sender=sender, text="checks the sender")
-    if message is not None:
-        message_size(_checked(message))
     for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
         if moment is not None:
             _time(field, moment, zone)
@@ -124,9 +124,14 @@ def _checked(message: object) -> Message:
     return message
 
 
-def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme) -> tuple[Message, WirePhone]:
+def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tuple[Message, WirePhone]:
     """
     Return the message for *recipient* and its entry on the wire. Its times may be past.
+
+    Args:
+        recipient: As the caller gave it.
+        defaults: What the call says for everyone.
+        derive: Gives an id to a recipient who brings none.
 
     Raises:
         InputError: Something about it cannot be sent; the message says what.
@@ -136,7 +141,7 @@ def address(recipient: Recipient, defaults: CallDefaults, ids: IdScheme) -> tupl
         raise InputError(f"key {shown(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
     message = defaults.message_for(recipient)
     if recipient.client_id_sms is None:
-        client_id = ids.derive(phone, recipient.key)
+        client_id = derive(phone, recipient.key)
     else:
         client_id = check_client_id(recipient.client_id_sms)
     number = recipient.number_sms

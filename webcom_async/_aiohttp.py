@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from webcom_async._proxies import proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import UsageError
 from webcom_async.options import Options
@@ -48,7 +48,7 @@ class AiohttpTransport:
         """
         session = self._opened()
 
-        async def attempt(course: Course, repeated: bool) -> Reply:
+        async def attempt(course: Course) -> Reply:
             async with session.post(
                 url,
                 data=Content(body),
@@ -59,12 +59,8 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
                 trace_request_ctx=course,
             ) as response:
-                course.answered = True
-                headers = joined(response.headers.items())
                 chunks = response.content.iter_any()
-                said = await read_body(chunks, response.status, headers.get("content-encoding", ""), max_bytes)
-                body.received += len(said)
-                return Reply(response.status, headers, said, repeated)
+                return await course.reply(response.status, response.headers.items(), chunks, max_bytes)
 
         return await once_more(attempt, body)
 

@@ -152,8 +152,7 @@ class Batcher:
             return None
         if whole is None or len(whole.messages) > self._max_bytes or not under_way.isdisjoint(whole.client_ids):
             return None
-        for _ in given:
-            waiting.popleft()
+        _drop(waiting, len(given))
         return Batch(self._number, whole.addressed, whole.client_ids, [], {}, whole.messages)
 
     def _cut_one_by_one(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
@@ -164,7 +163,7 @@ class Batcher:
             given = waiting[0]
             try:
                 recipient = _as_recipient(given)
-                message, phone = address(recipient, self._defaults, self._ids)
+                message, phone = address(recipient, self._defaults, self._ids.derive)
                 bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
                 past = self._defaults.past(now, recipient)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
@@ -184,6 +183,15 @@ class Batcher:
                 batch.late[phone.client_id_sms] = past
             waiting.popleft()
         return batch
+
+
+def _drop(waiting: deque[object], count: int) -> None:
+    """Take *count* items from the left of *waiting*."""
+    if count == len(waiting):
+        waiting.clear()
+    else:
+        for _ in range(count):
+            waiting.popleft()
 
 
 def _as_recipient(given: object) -> Recipient:

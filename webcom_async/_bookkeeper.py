@@ -68,9 +68,9 @@ class Bookkeeper:
         """See `Journal.reserve`."""
         return await self._held.call(lambda journal: journal.reserve(addressed))
 
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
         """See `Journal.settle`. What became of them is written down even if the caller is being cancelled."""
-        return await self._held.call(lambda journal: journal.settle(results), shielded=True)
+        return await self._held.call(lambda journal: journal.settle(results, reserved), shielded=True)
 
     async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
         """See `Journal.recall`. It is looked up even if the caller is being cancelled."""

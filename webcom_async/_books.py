@@ -5,7 +5,6 @@ A campaign without a journal keeps no more than what must not be forgotten while
 `_bookkeeper`'s.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -30,12 +29,14 @@ class Reserved(msgspec.Struct, frozen=True):
         settled: What is known from before: not sent again.
         refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
         doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
+        entry: The number of the batch in a log; None if it is in none. Of interest to the books only.
     """
 
     addressed: list[Addressed]
     settled: list[SendResult]
     refused: list[SendResult]
     doubtful: set[ClientIdSms] = set()
+    entry: int | None = None
 
 
 class Books(Protocol):
@@ -45,11 +46,11 @@ class Books(Protocol):
         """Say who of a batch may leave now, and that they do."""
         ...
 
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """Say what became of those who were reserved, and return what is known now, in the same order."""
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
+        """Say what became of those who were *reserved*, and return what is known now, in the same order."""
         ...
 
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def recall(self, results: list[SendResult]) -> list[SendResult]:
         """Return what is known of those who were not reserved, *results* as far as nothing is."""
         ...
 
@@ -80,7 +81,7 @@ class Scratchpad:
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
         return Reserved(addressed, [], [], again)
 
-    async def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:  # noqa: ARG002
         """
         Remember who is unknown, and what was answered.
 
@@ -104,7 +105,7 @@ class Scratchpad:
             raise collision(shared, known)
         return known
 
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def recall(self, results: list[SendResult]) -> list[SendResult]:
         """Return *results*, in which who is unknown stays so."""
         return in_doubt_among(results, self._unknown)
 
@@ -117,9 +118,13 @@ class Scratchpad:
         twice = [
             (answered[id_sms], before[id_sms])
             for before in (self._latest, self._older)
-            if not answered.keys().isdisjoint(before)
+            if not answered.keys().isdisjoint(before.keys())  # of two views the shorter one is gone through
             for id_sms in answered.keys() & before.keys()
         ]
+        if len(answered) < len(results):
+            # Halves of one batch have an answer each.
+            both = ((answered[each.id_sms], each) for each in results if each.id_sms is not None)
+            twice += [(now, before) for now, before in both if now is not before]
         self._latest |= answered
         if len(self._latest) > _REMEMBERED:
             self._older, self._latest = self._latest, {}

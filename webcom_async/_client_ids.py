@@ -10,15 +10,17 @@ first SMS is answered. The page types it Int and shows it in quotes.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Literal, NewType, cast, get_args
+
+import msgspec
 
 from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
 from webcom_async.errors import ConfigurationError, InputError
 
-__all__ = ["ID_BITS", "ClientIdSms", "IdBits", "IdScheme", "check_client_id", "mint_campaign"]
+__all__ = ["ID_BITS", "ClientIdSms", "Derive", "IdBits", "IdScheme", "check_client_id", "mint_campaign", "random_ids"]
 
 ClientIdSms = NewType("ClientIdSms", str)
 """Decimal digits, 1 to 2**63 - 1: the idempotency key."""
@@ -27,8 +29,13 @@ IdBits = Literal[53, 63]
 """Width of a derived id. 53 is for gateways that keep numbers as floats."""
 ID_BITS: tuple[int, ...] = get_args(IdBits)
 
+Derive = Callable[[Phone, str], ClientIdSms]
+"""From a phone and a key to an id."""
+
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
+_numbers = msgspec.json.Decoder(list[int]).decode
+_json = msgspec.json.Encoder().encode
 _PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
 
@@ -62,11 +69,17 @@ class IdScheme:
         # Zero means "none" to the gateway's language.
         return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or 1))
 
-    def derive_all(self, phones: Iterable[Phone]) -> list[ClientIdSms]:
-        """Return the ids of *phones*, all without a key."""
+    def derive_all(self, phones: Sequence[Phone]) -> list[ClientIdSms]:
+        """
+        Return the ids of *phones*, one or more, all without a key.
+
+        Read and written as one JSON array, which takes two thirds of the time of `int` and `str` for each.
+        """
         factor, offset, mask = self._factor, self._offset, self._mask
-        # A cast, because the call of a NewType would take a quarter of the time.
-        return cast("list[ClientIdSms]", [str((int(phone) * factor + offset & mask) or 1) for phone in phones])
+        ids = [number * factor + offset & mask for number in _numbers(f"[{','.join(phones)}]")]
+        if 0 in ids:
+            return list(map(self.derive, phones))
+        return cast("list[ClientIdSms]", _json(ids)[1:-1].decode().split(","))
 
     def _of_key(self, key: str) -> int:
         digest = blake2b(key.encode(errors="surrogatepass"), digest_size=8, key=self._secret, person=_PERSON)
@@ -80,6 +93,11 @@ def _number(digest: bytes) -> int:
 def mint_campaign() -> str:
     """Return a random campaign name, for calls that give none: safe retries inside the call, no memory after it."""
     return secrets.token_hex(16)
+
+
+def random_ids(bits: IdBits) -> Derive:
+    """Return what gives each phone a random id, for a message that belongs to no campaign."""
+    return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or 1))
 
 
 def check_client_id(given: object) -> ClientIdSms:

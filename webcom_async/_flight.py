@@ -221,6 +221,8 @@ class Flight:
 
     def unfinished(self, reason: Reason) -> list[SendResult]:
         """Return what is known now; what is still open was cut short because of *reason*."""
+        if len(self._parts) == 1:
+            return self._parts[0].unfinished(reason)
         return [result for part in self._parts for result in part.unfinished(reason)]
 
     async def _ask(self, part: Part, attempts: int, before: WebcomError | None = None) -> WebcomError | None:

@@ -1,133 +1,168 @@
 """
-Posting over httpx2, or over a caller's own client of httpx or httpx2; and the only door to httpx2.
+Posting over httpx2, the default; and the only door to it.
 
-Certificates are checked, and no setting of ours turns that off.
+Certificates are checked, and no setting of ours turns that off. Cookies are not kept, and nothing is followed.
 """
 
+import math
 import ssl
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from functools import lru_cache
+from typing import cast
 
+import anyio
 import httpx2
 
+from webcom_async._http_client import Trace
 from webcom_async._proxies import PROXY_VARIABLES, proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, joined, once_more, read_body
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
 from webcom_async._wire import Payload, Reply
-from webcom_async.errors import ConfigurationError
+from webcom_async.errors import ConfigurationError, UsageError
 from webcom_async.options import Options
 
-__all__ = ["AsyncHttpClient", "HttpTransport", "open_http", "trusted_certificates"]
+__all__ = ["Httpx2Transport", "trusted_certificates"]
+
+_IDLE_SECONDS = 5.0  # as httpx2's own pools have it
+_CLOSE_SECONDS = 1.0
+_ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 
 
-class AsyncHttpClient(Protocol):
-    """What is used of an `AsyncClient` of httpx or httpx2."""
-
-    @property
-    def stream(self) -> Callable[..., AbstractAsyncContextManager[Any]]: ...
-
-    async def aclose(self) -> None: ...
-
-
-class HttpTransport:
+class Httpx2Transport:
     """
-    Posts over an `AsyncClient` of httpx2 or httpx.
+    Posts over httpx2, on as many connections as there are requests under way.
 
-    Args:
-        client: The client.
-        owned: Whether closing the transport closes the client.
-    """
-
-    def __init__(self, client: AsyncHttpClient, *, owned: bool) -> None:
-        self._client = client
-        self._owned = owned
-
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """See `Transport.post`."""
-
-        async def attempt(course: Course, repeated: bool) -> Reply:
-            return await self._once(url, body, timeout, max_bytes, course, repeated=repeated)
-
-        return await once_more(attempt, body)
-
-    async def _once(
-        self, url: str, body: Payload, seconds: float, max_bytes: int, course: Course, *, repeated: bool
-    ) -> Reply:
-        async with self._client.stream(
-            "POST",
-            url,
-            content=Content(body),
-            headers=HEADERS | {"content-length": str(len(body))},
-            follow_redirects=False,
-            # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
-            timeout=(min(seconds, CONNECT_SECONDS), None, None, None),
-            extensions={"trace": _Trace(course)},
-        ) as response:
-            course.answered = True
-            headers = joined(response.headers.items())
-            if getattr(response, "is_stream_consumed", False):
-                said = bytes(response.content)  # a mock's answer, which is whole from the start
-            else:
-                coding = headers.get("content-encoding", "")
-                said = await read_body(response.aiter_raw(), response.status_code, coding, max_bytes)
-            body.received += len(said)
-            return Reply(response.status_code, headers, said, repeated)
-
-    async def aclose(self) -> None:
-        """Close the client, if it is ours."""
-        if self._owned:
-            await self._client.aclose()
-
-
-class _Trace:
-    """
-    What httpcore and httpcore2 tell a `trace` extension of a request's course.
-
-    Other transports tell nothing, and nothing is concluded.
-    """
-
-    def __init__(self, course: Course) -> None:
-        self._course = course
-
-    async def __call__(self, event: str, _details: object) -> None:
-        """Take note of *event*. Its details hold the request, and are not looked at."""
-        if event == "connection.connect_tcp.complete":
-            self._course.opened()
-        elif event.startswith("connection.connect_"):
-            self._course.connected = True
-        elif event.endswith(".send_request_headers.started"):
-            self._course.written = True
-
-
-def open_http(options: Options) -> HttpTransport:
-    """
-    Return the default transport: httpx2, as many connections as requests in flight, certificates checked.
+    Each connection is a pool of its own. A pool of many looks at all of them whenever a request begins or ends, and
+    asks the system about each that is idle: with 128 requests under way that is most of the work. One whose request
+    did not end with an answer is not used again, and one that has been idle for some seconds is closed.
 
     The environment is read here and not again: `SSL_CERT_FILE` and `SSL_CERT_DIR` for certificates to trust, and
     `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` for the way. To this machine there is no proxy.
 
+    Args:
+        options: The client's settings.
+        now: The time in seconds; the event loop's, if left out.
+
     Raises:
         ConfigurationError: The environment's settings cannot be used, or a proxy would read the password.
     """
-    limits = httpx2.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
-    clear = urlsplit(options.url).scheme == "http"
-    proxy_of(options)  # refuses one that would read the password
-    try:
-        # httpx2 looks for proxies only where it makes the transport itself.
-        direct = httpx2.AsyncHTTPTransport(limits=limits) if clear or options.loopback else None
-        client = httpx2.AsyncClient(limits=limits, transport=direct)
-    except OSError as exc:
-        raise ConfigurationError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {exc.strerror}") from None
-    except (ValueError, ImportError, httpx2.InvalidURL) as exc:
-        # Without its words, which may quote the proxy's password.
-        raise ConfigurationError(f"the proxy in {PROXY_VARIABLES} cannot be used: {type(exc).__name__}") from None
-    return HttpTransport(client, owned=True)
+
+    def __init__(self, options: Options, now: Callable[[], float] = anyio.current_time) -> None:
+        self._now = now
+        self._certificates = trusted_certificates()
+        self._closed = False
+        self._open: set[httpx2.AsyncHTTPTransport] = set()
+        # The latest at the right, each with the moment since when it has been idle.
+        self._idle: deque[tuple[httpx2.AsyncHTTPTransport, float]] = deque()
+        unusable = ""
+        try:
+            self._proxy = _proxy(options)
+            self._idle.append((self._connection(), math.inf))
+        except (ValueError, ImportError, httpx2.InvalidURL) as exc:
+            unusable = type(exc).__name__
+        if unusable:
+            # Out here, and without its words: they, and the frames that it came through, may show the password.
+            raise ConfigurationError(f"the proxy in {PROXY_VARIABLES} cannot be used: {unusable}")
+
+    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """
+        See `Transport.post`.
+
+        Raises:
+            UsageError: It is closed.
+        """
+
+        async def attempt(course: Course) -> Reply:
+            connection = self._taken(fresh=course.repeated)
+            try:
+                response = await connection.handle_async_request(_request(url, body, timeout, course))
+                async with aclosing(response):
+                    chunks = aiter(cast("httpx2.AsyncByteStream", response.stream))
+                    reply = await course.reply(response.status_code, response.headers.multi_items(), chunks, max_bytes)
+            except BaseException:
+                # httpcore2 may think that it is still in use, or an answer may be left on it.
+                await self._drop(connection)
+                raise
+            await self._give_back(connection)
+            return reply
+
+        return await once_more(attempt, body)
+
+    async def aclose(self) -> None:
+        """Close all connections; nothing can be posted any more."""
+        self._closed = True
+        self._idle.clear()
+        while self._open:
+            await self._open.pop().aclose()
+
+    def _taken(self, *, fresh: bool) -> httpx2.AsyncHTTPTransport:
+        """Return a connection that nobody uses, or a *fresh* one."""
+        if self._closed:
+            raise UsageError("this client is closed: make another one")
+        return self._connection() if fresh or not self._idle else self._idle.pop()[0]
+
+    def _connection(self) -> httpx2.AsyncHTTPTransport:
+        """Return another connection; it connects with its first request."""
+        connection = httpx2.AsyncHTTPTransport(
+            verify=self._certificates, trust_env=False, limits=_ONE, proxy=self._proxy
+        )
+        self._open.add(connection)
+        return connection
+
+    async def _give_back(self, connection: httpx2.AsyncHTTPTransport) -> None:
+        """Let others use *connection*, and close those that nobody has used for some time."""
+        if self._closed:
+            await self._drop(connection)
+            return
+        now = self._now()
+        self._idle.append((connection, now))
+        while self._idle[0][1] < now - _IDLE_SECONDS:
+            await self._drop(self._idle.popleft()[0])
+
+    async def _drop(self, connection: httpx2.AsyncHTTPTransport) -> None:
+        """Close *connection* for good."""
+        self._open.discard(connection)
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _CLOSE_SECONDS):
+            await connection.aclose()
+
+
+def _proxy(options: Options) -> httpx2.Proxy | None:
+    """Return the proxy in an object whose repr shows no password."""
+    url = proxy_of(options)
+    return None if url is None else httpx2.Proxy(url)
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A request's body as httpx2 wants it."""
+
+    def __init__(self, body: Payload) -> None:
+        self._content = Content(body)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._content)
+
+
+def _request(url: str, body: Payload, seconds: float, course: Course) -> httpx2.Request:
+    """Return the request that posts *body*. The deadline is `exchange`'s, but for connecting."""
+    parsed = _parsed(url)
+    host = {"host": parsed.netloc.decode("ascii")}
+    timeouts = {"connect": min(seconds, CONNECT_SECONDS), "read": None, "write": None, "pool": None}
+    return httpx2.Request(
+        "POST",
+        parsed,
+        headers=host | HEADERS | {"content-length": str(len(body))},
+        stream=_Body(body),
+        extensions={"timeout": timeouts, "trace": Trace(course)},
+    )
+
+
+_parsed = lru_cache(maxsize=16)(httpx2.URL)
 
 
 def trusted_certificates() -> ssl.SSLContext:
     """
-    Return what httpx2 trusts, for another library.
+    Return what httpx2 trusts, for another library too.
 
     Raises:
         ConfigurationError: `SSL_CERT_FILE` or `SSL_CERT_DIR` cannot be used.

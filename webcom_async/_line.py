@@ -14,8 +14,8 @@ from webcom_async._transport import Transport, exchange
 from webcom_async._wire import Payload, Reply, WirePhone
 from webcom_async._wire_delivery import Question
 from webcom_async.credentials import Credentials
-from webcom_async.errors import GatewayError, WebcomError
-from webcom_async.models import SendResult
+from webcom_async.errors import GatewayError, UsageError, WebcomError
+from webcom_async.models import AllAccepted, SendResult
 from webcom_async.options import Options
 
 __all__ = ["Line"]
@@ -42,6 +42,7 @@ class Line:
         limiter: Who may have a request under way now.
         limit: How many they may be.
         throttle: How fast recipients may leave; None for as fast as it goes.
+        closed: Whether nothing may leave any more.
     """
 
     def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
@@ -52,6 +53,7 @@ class Line:
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(self.limit.limit)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
+        self.closed: bool = False
         self._turns = anyio.Lock()
         self._credentials = credentials
 
@@ -87,8 +89,11 @@ class Line:
             recipients: How many are in it, which bounds the answer.
 
         Raises:
+            UsageError: The client was closed.
             WebcomError: There is no answer; see `exchange`.
         """
+        if self.closed:
+            raise UsageError("this client is closed: make another one")
         return await exchange(
             self.transport,
             self.options.url,
@@ -108,7 +113,7 @@ class Line:
         judged = _judged(lambda: judge(reply, phones, attempts, self.options, self.clock.now()))
         if isinstance(judged, WebcomError):
             raise self._redacted(judged)
-        if b"error" not in reply.body:
+        if isinstance(judged, AllAccepted):
             return judged  # no sentence that could repeat anything
         return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
 

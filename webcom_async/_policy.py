@@ -32,7 +32,7 @@ from webcom_async.errors import (
     Split,
     WebcomError,
 )
-from webcom_async.models import Outcome, SendResult, not_accepted
+from webcom_async.models import AllAccepted, Outcome, SendResult, not_accepted
 from webcom_async.options import Options
 
 __all__ = [
@@ -131,10 +131,10 @@ def in_doubt(result: SendResult) -> SendResult:
     return result
 
 
-def in_doubt_among(results: Sequence[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
+def in_doubt_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
     """Return *results*, with those of *ids* `in_doubt`."""
     if not ids:
-        return list(results)
+        return results
     return [in_doubt(result) if result.client_id_sms in ids else result for result in results]
 
 
@@ -214,6 +214,8 @@ def conclude(
 
 def _told_apart(results: list[SendResult]) -> list[SendResult]:
     """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
+    if isinstance(results, AllAccepted):
+        return results
     given = [result.id_sms for result in results if result.id_sms is not None]
     if len(set(given)) < len(given):
         raise IdCollision

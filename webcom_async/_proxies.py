@@ -37,4 +37,4 @@ def proxy_of(options: Options) -> str | None:
             "HTTP_PROXY or ALL_PROXY would read your password, which http:// sends in clear text: "
             f"use https, or name {host!r} in NO_PROXY"
         )
-    return proxy
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

@@ -63,7 +63,7 @@ class Sender:
         self._books = books
         self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
-        self._pulling = anyio.Lock()
+        self._pulling = anyio.Lock(fast_acquire=True)
         self._waits: set[CancelScope] = set()
         self._grace = Grace()
         self._quota = RetryQuota(line.options.retry_quota)
@@ -92,7 +92,7 @@ class Sender:
                 batch = self._cut()
                 unsent = _unsent(batch, Reason.CANCELLED)
                 try:
-                    unsent = await self._write_down(unsent, reserved=False)
+                    unsent = await self._write_down(unsent, None)
                 finally:
                     self._count(batch.unusable + unsent)
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
@@ -143,8 +143,10 @@ class Sender:
     async def _pull(self) -> None:
         held = len(self._waiting)
         try:
-            with self._interruptible():
-                await self._source.fill(self._waiting, self._line.options.largest_batch)
+            wanted = self._line.options.largest_batch
+            if not self._source.fill_now(self._waiting, wanted):
+                with self._interruptible():
+                    await self._source.fill(self._waiting, wanted)
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self._halt(exc)
         finally:
@@ -171,12 +173,12 @@ class Sender:
         finally:
             results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
             try:
-                results = await self._write_down(results, reserved=course.reserved is not None)
+                results = await self._write_down(results, course.reserved)
             finally:
-                everyone = self._count(course.known + results)
+                everyone = self._count(course.known + results if course.known else results)
                 self._line.under_way.difference_update(batch.client_ids)
         if course.flight is not None:
-            self._learn(course.flight, batch, results[len(course.held_back) :])
+            self._learn(course.flight, batch, results[len(course.held_back) :] if course.held_back else results)
         return everyone
 
     async def _reserve(self, course: "_Course") -> None:
@@ -203,16 +205,18 @@ class Sender:
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, results: list[SendResult], *, reserved: bool) -> list[SendResult]:
+    async def _write_down(self, results: list[SendResult], reserved: Reserved | None) -> list[SendResult]:
         """
-        Put *results* into the books before anybody sees them, and return what is known now.
+        Put *results* of who was *reserved*, or was not, into the books before anybody sees them; return what is known.
 
         Who was not sent to now may have been before: the books know better then.
         """
         if not results:
             return results
         try:
-            results = await (self._books.settle(results) if reserved else self._books.recall(results))
+            if reserved is None:
+                return await self._books.recall(results)
+            results = await self._books.settle(results, reserved)
         except IdCollision as exc:
             self._halt(exc)
             results = list(exc.results)
@@ -295,7 +299,7 @@ class _Course:
     def results(self, reason: Reason) -> list[SendResult]:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
         fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
-        return in_doubt_among(self.held_back + fresh, self.doubtful)
+        return in_doubt_among(self.held_back + fresh if self.held_back else fresh, self.doubtful)
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:

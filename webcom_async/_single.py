@@ -44,7 +44,7 @@ class Single:
         met: What the shared request met, if that settled nobody.
         shared: Whether a shared request with it may have left.
         left: Whether its caller does not wait for it any more.
-        arrived: Set when the shared request has ended.
+        ended: Whether the shared request has ended.
     """
 
     def __init__(self, line: Line, said: Message, to: WirePhone) -> None:
@@ -54,7 +54,7 @@ class Single:
         self.met: WebcomError | None = None
         self.shared: bool = False
         self.left: bool = False
-        self.arrived: anyio.Event = anyio.Event()
+        self.ended: bool = False
         self._line = line
         self._flight: Flight | None = None
 
@@ -78,12 +78,14 @@ class Single:
             raise
         finally:
             # An id is in one request at a time: the shared one goes on without this caller.
-            if not (self.left and self.shared and not self.arrived.is_set()):
+            if not (self.left and self.shared and not self.ended):
                 self._line.under_way.discard(self.to.client_id_sms)
         return self._told(self.settled)
 
     def _told(self, result: SendResult) -> SendResult:
         """Return *result*, or raise what keeps the gateway from serving anybody."""
+        if result.outcome is Outcome.ACCEPTED:
+            return result
         halt = _policy.halting([result]) if self._flight is None else self._flight.halt
         if halt is None:
             return result
@@ -136,7 +138,7 @@ class Coalescer:
             self._boarding = company = _Company(self._line, self._largest)
             self._tasks.start_soon(self._carry, company)
         company.join(single, size)
-        await single.arrived.wait()
+        await company.arrived.wait()
 
     async def _carry(self, company: "_Company") -> None:
         try:
@@ -163,10 +165,12 @@ class _Company:
 
     Attributes:
         largest: How many may share one; less than it was once the gateway has found that too large.
+        arrived: Set when their request has ended.
     """
 
     def __init__(self, line: Line, largest: int) -> None:
         self.largest = largest
+        self.arrived: anyio.Event = anyio.Event()
         self._line = line
         self._singles: list[Single] = []
         self._bytes_left = line.options.batch_bytes
@@ -223,9 +227,10 @@ class _Company:
         for number, single in enumerate(self._singles):
             if self._flight is not None and single.settled is None and single.met is None:
                 single.settled = self._flight.unfinished(Reason.CANCELLED)[number]
-            single.arrived.set()
+            single.ended = True
             if single.left:
                 self._line.under_way.discard(single.to.client_id_sms)
+        self.arrived.set()
 
 
 def _flight(line: Line, singles: list[Single], after: WebcomError | None = None) -> Flight:

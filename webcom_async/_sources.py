@@ -50,19 +50,26 @@ class Source:
                 Reason.BAD_RECIPIENT,
             )
 
-    async def fill(self, waiting: deque[object], size: int) -> None:
-        """Append items to *waiting* until it holds *size*, or the source ends."""
+    def fill_now(self, waiting: deque[object], size: int) -> bool:
+        """Append items to *waiting* until it holds *size*, or the source ends; False if that is to be awaited."""
         wanted = size - len(waiting)
         if self.exhausted or wanted <= 0:
+            return True
+        if self._sync is None:
+            return False
+        waiting.extend(islice(self._sync, wanted))
+        self.exhausted = len(waiting) < size
+        return True
+
+    async def fill(self, waiting: deque[object], size: int) -> None:
+        """Do the same, and await each item."""
+        if self.fill_now(waiting, size) or self._async is None:
             return
-        if self._sync is not None:
-            waiting.extend(islice(self._sync, wanted))
-        elif self._async is not None:
-            while len(waiting) < size:
-                try:
-                    waiting.append(await anext(self._async))
-                except StopAsyncIteration:
-                    break
+        while len(waiting) < size:
+            try:
+                waiting.append(await anext(self._async))
+            except StopAsyncIteration:
+                break
         self.exhausted = len(waiting) < size
 
     async def aclose(self) -> None:

@@ -33,9 +33,7 @@ __all__ = [
     "Course",
     "Transport",
     "exchange",
-    "joined",
     "once_more",
-    "read_body",
 ]
 
 HEADERS = {
@@ -150,18 +148,21 @@ class Course:
     How far a request has come, as far as the HTTP library tells.
 
     Args:
-        body: The request's body, on which connections are counted.
+        body: The request's body, on which connections and received bytes are counted.
+        repeated: Whether the request has gone out before; see `Reply`.
 
     Attributes:
+        repeated: The same.
         connected: Whether a connection was opened for it.
         written: Whether it went out on a connection.
         answered: Whether the head of an answer has come.
     """
 
-    def __init__(self, body: Payload) -> None:
+    def __init__(self, body: Payload, *, repeated: bool = False) -> None:
         self.connected: bool = False
         self.written: bool = False
         self.answered: bool = False
+        self.repeated: bool = repeated
         self._body = body
 
     @property
@@ -174,8 +175,23 @@ class Course:
         self.connected = True
         self._body.connections += 1
 
+    async def reply(
+        self, status: int, headers: Iterable[tuple[str, str]], chunks: AsyncIterator[bytes], max_bytes: int
+    ) -> Reply:
+        """
+        Read the answer, whose head has come.
 
-async def once_more(attempt: Callable[[Course, bool], Awaitable[Reply]], body: Payload) -> Reply:
+        Raises:
+            ReplyError: Its body is over *max_bytes*, or its coding is unknown or broken.
+        """
+        self.answered = True
+        named = _joined(headers)
+        said = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)
+        self._body.received += len(said)
+        return Reply(status, named, said, self.repeated)
+
+
+async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload) -> Reply:
     """
     Make *attempt*, and make it once more if it broke on a kept connection before an answer.
 
@@ -183,17 +199,17 @@ async def once_more(attempt: Callable[[Course, bool], Awaitable[Reply]], body: P
     for this request is no such, and its failure is the caller's to judge.
 
     Args:
-        attempt: Posts once; is told whether the request has gone out before.
+        attempt: Posts once.
         body: The request's body.
     """
     course = Course(body)
     try:
-        return await attempt(course, False)
+        return await attempt(course)
     except Exception as exc:
         if not (course.kept and broke(exc)):
             raise
     try:
-        return await attempt(Course(body), True)
+        return await attempt(Course(body, repeated=True))
     except Exception as exc:
         if translated(exc).knowledge is Knowledge.IN_QUESTION:
             raise
@@ -201,7 +217,7 @@ async def once_more(attempt: Callable[[Course, bool], Awaitable[Reply]], body: P
     raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")
 
 
-def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return *headers* by their names in lower case, several of one name with commas between (RFC 9110, 5.3)."""
     by_name: dict[str, str] = {}
     for name, value in headers:
@@ -210,13 +226,8 @@ def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return by_name
 
 
-async def read_body(chunks: AsyncIterator[bytes], status: int, coding: str, max_bytes: int) -> bytes:
-    """
-    Return the decoded body of an answer; nothing if it cannot be read, but the status says enough.
-
-    Raises:
-        ReplyError: It is over *max_bytes*, or its coding is unknown or broken.
-    """
+async def _read(chunks: AsyncIterator[bytes], status: int, coding: str, max_bytes: int) -> bytes:
+    """Return the decoded body of an answer; nothing if it cannot be read, but the status says enough."""
     try:
         return decoded(await _whole(chunks, max_bytes), coding, max_bytes)
     except ReplyError:
@@ -227,13 +238,17 @@ async def read_body(chunks: AsyncIterator[bytes], status: int, coding: str, max_
 
 async def _whole(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
     body = bytearray()
-    with anyio.CancelScope() as scope:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > max_bytes:
-                # Ends the innermost read, and with it every generator around it; leaving the loop would end only one.
-                scope.cancel()
-                body.clear()
-    if scope.cancel_called:
-        raise ReplyError(f"the answer is over {max_bytes} bytes")
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            await _end(chunks)
+            raise ReplyError(f"the answer is over {max_bytes} bytes")
     return bytes(body)
+
+
+async def _end(chunks: AsyncIterator[bytes]) -> None:
+    """End the innermost read of *chunks*, and with it every generator around it; closing it would end only one."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async for _ in chunks:
+            pass

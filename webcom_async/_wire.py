@@ -20,7 +20,7 @@ from webcom_async._phones import Phone
 from webcom_async._reasons import Reason, Scope, classify, scope_of
 from webcom_async.credentials import Credentials
 from webcom_async.errors import InputError, PairingError, ReplyError
-from webcom_async.models import Channel, Message, Outcome, SendResult
+from webcom_async.models import AllAccepted, Channel, Message, Outcome, SendResult
 
 __all__ = [
     "BOM",
@@ -234,7 +234,7 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         client_ids = [phone.client_id_sms for phone in recipients]
         phones = [phone.phone for phone in recipients]
         clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
-        return list(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean))
+        return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean))
     try:
         reply = _send_reply.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -366,7 +366,7 @@ def _wire_message(message: Message, phones: list[WirePhone]) -> WireText | WireM
 
 def _all_taken(body: bytes, count: int) -> list[str] | None:
     """
-    Return the ids of an answer that says a plain yes to each of *count* recipients; None for any other answer.
+    Return the ids of an answer that says a plain yes to each of *count* recipients, no two alike; None for any other.
 
     Most answers are so, and msgspec finds it out on the way: a third of the time of looking at each entry.
     """
@@ -375,8 +375,8 @@ def _all_taken(body: bytes, count: int) -> list[str] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     written = "".join(ids)
-    plain = written.isascii() and written.isdigit() and len(ids) == count and min(ids) >= "1"
-    return ids if plain else None
+    plain = written.encode("ascii", "replace").isdigit() and min(ids) >= "1"
+    return ids if plain and len(ids) == len(set(ids)) == count else None
 
 
 def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Entry]:

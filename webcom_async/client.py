@@ -16,9 +16,10 @@ from anyio.lowlevel import current_token
 from webcom_async._addressing import CallDefaults, address, call_defaults
 from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
 from webcom_async._books import Scratchpad
-from webcom_async._client_ids import IdScheme, mint_campaign
+from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
-from webcom_async._httpx import AsyncHttpClient, HttpTransport, open_http, trusted_certificates
+from webcom_async._http_client import AsyncHttpClient, HttpTransport
+from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._inquiry import StatusInquiry, ask_balance
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
@@ -82,7 +83,6 @@ class WebcomClient:
         settings = Options(**options)
         self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
         self._loop: object = None
-        self._closed = False
         self._coalescer: Coalescer | None = None
 
     @classmethod
@@ -158,7 +158,8 @@ class WebcomClient:
         _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         recipient = Recipient(phone, client_id_sms, key)
-        said, to = address(recipient, defaults, self._ids(campaign))
+        derive = random_ids(self.options.id_bits) if campaign is None else self._ids(_checked_name(campaign)).derive
+        said, to = address(recipient, defaults, derive)
         past = defaults.past(self._line.clock.now())
         if past is not None:
             raise past
@@ -361,7 +362,7 @@ class WebcomClient:
 
     async def aclose(self) -> None:
         """Close the connections. The client cannot be used again."""
-        self._closed = True
+        self._line.closed = True
         await self._line.transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -373,7 +374,7 @@ class WebcomClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._closed = True
+        self._line.closed = True
         try:
             if self._coalescer is not None:
                 await self._coalescer.__aexit__()
@@ -382,7 +383,7 @@ class WebcomClient:
                 await self.aclose()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._line.closed:
             raise UsageError("this client is closed: make another one")
 
     def _check_usable(self) -> None:
@@ -393,8 +394,8 @@ class WebcomClient:
         elif self._loop != here:
             raise UsageError("this client belongs to another event loop: make one client per loop")
 
-    def _ids(self, campaign: str | None) -> IdScheme:
-        return IdScheme(_checked_name(campaign), self._line.options.id_bits)
+    def _ids(self, campaign: str) -> IdScheme:
+        return IdScheme(campaign, self._line.options.id_bits)
 
     def _defaults(
         self,
@@ -434,13 +435,13 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if http_client is not None:
         if not (hasattr(http_client, "stream") and hasattr(http_client, "aclose")):
             raise ConfigurationError(f"http_client must be an AsyncClient of httpx2 or httpx, not {http_client!r}")
-        return HttpTransport(http_client, owned=False)
+        return HttpTransport(http_client)
     if transport == "aiohttp":
         return _aiohttp(options)
     if isinstance(transport, str):
         if transport != "httpx2":
             raise ConfigurationError(f"transport is {transport!r}; it is 'httpx2', 'aiohttp', or a Transport")
-        return open_http(options)
+        return Httpx2Transport(options)
     return transport
 
 

@@ -236,11 +236,24 @@ class SendResult(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
 
 
+class AllAccepted(list[SendResult]):
+    """
+    The results of a batch in which everybody is accepted, each with an id_sms of their own.
+
+    Nearly every batch is so, and nobody who looks for others has to look at its results one by one: a tenth of a
+    campaign's work. Not to be changed.
+    """
+
+    __slots__ = ()
+
+
 _ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an Enum
 
 
 def not_accepted(results: Iterable[SendResult]) -> list[SendResult]:
     """Return those of *results* that are anything but accepted: few, as a rule, and all that needs a second look."""
+    if isinstance(results, AllAccepted):
+        return []
     accepted = _ACCEPTED
     return [result for result in results if result.outcome is not accepted]
 

@@ -16,7 +16,7 @@ import msgspec
 from webcom_async._client_ids import ID_BITS, IdBits
 from webcom_async.errors import ConfigurationError
 
-__all__ = ["OptionFields", "Options"]
+__all__ = ["DEFAULT_ZONE", "OptionFields", "Options"]
 
 DEFAULT_ZONE = "Europe/Moscow"
 # For machines without a time zone database, such as Windows; Moscow has kept UTC+3 since 2014.

@@ -1,11 +1,10 @@
 """
-Commands and their options, and the only door to cyclopts.
+The commands by their names.
 
 Credentials come from the environment or a file, never from an argument: those can be read by every user of a machine.
 """
 
-import shlex
-import uuid
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,24 +12,26 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from webcom_async import __version__
-from webcom_async._reasons import Reason
-from webcom_async.cli._account import client_maker
 from webcom_async.cli._balance import balance_command
+from webcom_async.cli._completion import completion_command
 from webcom_async.cli._demo import Demo, run_demo
-from webcom_async.cli._display import report_json, show_error, show_json, show_report
+from webcom_async.cli._display import show_error
+from webcom_async.cli._doctor import doctor_command
 from webcom_async.cli._emulate import Settings, emulate
-from webcom_async.cli._exit_codes import ExitCode, of_report, of_signal
-from webcom_async.cli._parameters import AsJson, Port, Positive, Seconds, Share
-from webcom_async.cli._recipients_file import RecipientsFile, results_file
-from webcom_async.cli._sending import Ended, Plan, early_end, run_campaign
+from webcom_async.cli._exit_codes import ExitCode, of_signal
+from webcom_async.cli._export import export_command
+from webcom_async.cli._options import AsJson, Port, Positive, Seconds, Share
+from webcom_async.cli._preview import preview_command
+from webcom_async.cli._report import report_command
+from webcom_async.cli._retry import retry_command
+from webcom_async.cli._send import send_command
 from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.cli._status import status_command
 from webcom_async.cli._track import track_command
+from webcom_async.cli._way_on import remember_command
 from webcom_async.cli._webhook import webhook_command
 from webcom_async.emulator import Language
 from webcom_async.errors import ConfigurationError, InputError, JournalError, WebcomError
-from webcom_async.models import Channel, Message
-from webcom_async.options import OptionFields
 
 __all__ = ["run"]
 
@@ -41,14 +42,22 @@ app = App(
     suppress_keyboard_interrupt=False,  # it would end without a word
 )
 
+app.command(preview_command, name="preview")
+app.command(send_command, name="send")
+app.command(report_command, name="report")
+app.command(retry_command, name="retry")
+app.command(export_command, name="export")
 app.command(status_command, name="status")
 app.command(balance_command, name="balance")
 app.command(webhook_command, name="webhook")
 app.command(track_command, name="track")
+app.command(doctor_command, name="doctor")
+app.command(completion_command(lambda shell: app.generate_completion(shell=shell)), name="completion")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name and return its exit code."""
+    remember_command(sys.argv[1:] if arguments is None else arguments)
     try:
         with terminable():
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -92,78 +101,6 @@ def demo_command(
     return run_demo(Demo(recipients, in_flight, batch_size, as_json))
 
 
-@app.command(name="send")
-def send_command(
-    file: Path,
-    /,
-    *,
-    sender: str,
-    text: str | None = None,
-    campaign: str | None = None,
-    channel: Channel = Channel.SMS,
-    phone_column: str = "phone",
-    journal: Path | None = None,
-    resend_rejected: Annotated[tuple[Reason, ...], Parameter(negative=())] = (),
-    results: Path | None = None,
-    credentials: Path | None = None,
-    base_url: str | None = None,
-    in_flight: Positive = 4,
-    batch_size: Positive = 500,
-    as_json: AsJson = False,
-) -> int:
-    """
-    Send to everyone in a CSV file.
-
-    The file is UTF-8 with a column `phone`, or a plain list of phones. Columns `client_id_sms`, `key` and `text` are
-    used if they are there. Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
-
-    Exit codes: 0 everyone was accepted; 1 somebody was not; 2 bad input, nothing was sent; 3 the gateway or the
-    network ended the campaign; 130 Ctrl-C; 143 SIGTERM.
-
-    Ctrl-C and SIGTERM let requests under way finish, for five seconds at most; a second one ends at once.
-
-    Args:
-        file: The recipients.
-        sender: Who it is from: at most 11 characters, or 15 digits.
-        text: The text for everyone whose row has none.
-        campaign: A name. Running the same campaign again sends nobody a second SMS. Without one, a random name is
-            made and printed.
-        channel: Where it goes.
-        phone_column: The name of the phones' column.
-        journal: A file that remembers the campaign: running the same command again sends to the rest only.
-        resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
-            it no longer holds. Can be repeated.
-        results: Write what became of each recipient into this new CSV file. With a journal, everybody's result
-            comes again, and an earlier run's file is put aside as `NAME.1`.
-        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
-        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
-        in_flight: Requests under way at once.
-        batch_size: Recipients in a request, at most.
-        as_json: Print one line of JSON instead of a table.
-    """
-    recipients = RecipientsFile(file, phone_column)
-    if text is None and not recipients.has_text:
-        raise InputError(f"no text: give --text, or a column 'text' in {file}")
-    if journal is not None and campaign is None:
-        raise InputError("--journal remembers a campaign by its name: give --campaign too")
-    if resend_rejected and journal is None:
-        raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
-    options: OptionFields = {"in_flight": in_flight, "batch_size": batch_size}
-    plan = Plan(
-        client=client_maker(credentials, base_url, options),
-        recipients=recipients.recipients(Message(type_send_1=channel, sender=sender, text="checks the sender")),
-        total=recipients.count,
-        message=None if text is None else Message(type_send_1=channel, sender=sender, text=text),
-        sender=sender,
-        campaign=campaign or f"cli-{uuid.uuid4()}",
-        journal=journal,
-        resend_rejected=resend_rejected,
-    )
-    with results_file(results, replace=journal is not None) as sink:
-        ended = run_campaign(plan, visible=not as_json, results=sink)
-    return _conclude(ended, as_json=as_json, way_on=_way_on(plan, results))
-
-
 @app.command(name="emulate")
 def emulate_command(
     *,
@@ -203,18 +140,3 @@ def emulate_command(
         port,
         until_eof=until_eof,
     )
-
-
-def _way_on(plan: Plan, results: Path | None) -> str:
-    """Return what to do after a campaign was stopped."""
-    further = "" if results is None or plan.journal is not None else ", and another file for --results"
-    return f"to send to the rest, run the same command with --campaign {shlex.quote(plan.campaign)}{further}"
-
-
-def _conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
-    if as_json:
-        show_json(report_json(ended.report))
-    else:
-        show_report(ended.report, "Report")
-    early = early_end(ended, way_on)
-    return of_report(ended.report) if early is None else early

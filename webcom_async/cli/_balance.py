@@ -1,31 +1,28 @@
 """`webcom-async balance`: what is left on the account."""
 
-from pathlib import Path
-
 import anyio
 
-from webcom_async.cli._account import client_maker
+from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import show_rows
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._parameters import AsJson
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson
 from webcom_async.delivery import Balance, Direction
 
 __all__ = ["balance_command"]
 
 
-def balance_command(*, credentials: Path | None = None, base_url: str | None = None, as_json: AsJson = False) -> int:
+def balance_command(*, account: AccountOptions = FROM_ENVIRONMENT, as_json: AsJson = False) -> int:
     """
     Ask the gateway what is left on the account.
 
     Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
 
     Args:
-        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
-        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        account: Which gateway, and how it is asked.
         as_json: Print one line of JSON instead of a table; money is text.
     """
-    make = client_maker(credentials, base_url, {})
+    make = client_maker(account, settings_of(account))
 
     async def ask() -> Balance:
         async with make() as client:

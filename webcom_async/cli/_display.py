@@ -6,32 +6,42 @@ Progress and errors go to stderr, results to stdout, so that both can be redirec
 
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from webcom_async._reasons import Reason
 from webcom_async._untrusted import printable
+from webcom_async.cli._words import tr
 from webcom_async.models import Outcome, Report
 from webcom_async.models import Progress as CampaignProgress
 
 __all__ = [
     "ProgressLine",
+    "ask",
+    "checking",
+    "counts_json",
     "progress_line",
     "report_json",
     "say",
+    "say_aside",
+    "show_counts",
     "show_error",
+    "show_facts",
     "show_json",
     "show_report",
+    "show_tables",
     "stdout",
 ]
 
+_YES = {"y", "yes", "д", "да"}
 _STYLES = {
     Outcome.ACCEPTED: "green",
     Outcome.REJECTED: "red",
@@ -60,11 +70,15 @@ class ProgressLine:
 def _counts(progress: CampaignProgress) -> str:
     """Return outcomes and retries in colour; those that are zero are left out, but for the two that matter most."""
     told = [
-        f"[{_STYLES[outcome]}]{count:,} {outcome.value}[/]"
+        f"[{_STYLES[outcome]}]{count:,} {tr(outcome.value)}[/]"
         for outcome, count in progress.outcomes.items()
         if count or outcome in (Outcome.ACCEPTED, Outcome.REJECTED)
     ]
-    return " ".join([*told, f"[dim]{progress.retries:,} retried[/]"])
+    limits = [tr("{under_way}/{limit} requests under way", under_way=progress.in_flight, limit=progress.limit)]
+    if progress.rate is not None:
+        limits.append(tr("at most {rate}/s", rate=f"{progress.rate:,.0f}"))
+    retried = tr("{count} retried", count=f"{progress.retries:,}")
+    return " ".join([*told, f"[dim]{', '.join([retried, *limits])}[/]"])
 
 
 @contextmanager
@@ -83,46 +97,74 @@ def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None,
 
 def show_report(report: Report, title: str, further: Mapping[str, str] | None = None) -> None:
     """Print a campaign's report as a table on stdout, and *further* facts below it."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
-    table.add_column("outcome")
-    table.add_column("recipients", justify="right")
-    table.add_column("share", justify="right")
-    for outcome, count in report.outcomes.items():
-        share = f"{count / report.recipients:.2%}" if report.recipients else "–"
-        table.add_row(outcome.value, f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
-    table.add_section()
-    for reason, count in report.reasons.items():
-        table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
+    requests, retries = f"{report.requests:,}", f"{report.retries:,}"
+    seconds, rate = f"{report.seconds:.2f}", f"{report.recipients_per_second:,.0f}"
     facts = {
-        "requests": f"{report.requests:,}, {report.retries:,} of them repeated",
-        "time": f"{report.seconds:.2f} s, {report.recipients_per_second:,.0f} recipients/s",
-        "campaign": printable(report.campaign),
+        tr("requests"): tr("{requests}, {retries} of them repeated", requests=requests, retries=retries),
+        tr("time"): tr("{seconds} s, {rate} recipients/s", seconds=seconds, rate=rate),
+        tr("campaign"): printable(report.campaign),
     }
     if not report.complete:
-        facts["incomplete"] = "the campaign ended before its last recipient"
+        facts[tr("incomplete")] = tr("the campaign ended before its last recipient")
+    show_counts(report.outcomes, report.reasons, title, facts | dict(further or {}))
+
+
+def show_counts(
+    outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int], title: str, facts: Mapping[str, str]
+) -> None:
+    """Print recipients per outcome and reason as a table on stdout, and *facts* below it."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column(tr("outcome"))
+    table.add_column(tr("recipients"), justify="right")
+    table.add_column(tr("share"), justify="right")
+    everyone = sum(outcomes.values())
+    for outcome, count in outcomes.items():
+        share = f"{count / everyone:.2%}" if everyone else "–"
+        table.add_row(tr(outcome.value), f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
+    table.add_section()
+    for reason, count in reasons.items():
+        table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
+    show_tables(table, _facts(facts))
+
+
+def show_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print *facts* as a table on stdout."""
+    table = _facts(facts)
+    table.title, table.title_justify = title, "left"
+    show_tables(table)
+
+
+def show_tables(*tables: Table) -> None:
+    """Print *tables* on stdout."""
     with stdout():
         console = Console()
-        console.print(table)
-        console.print(_facts(facts | dict(further or {})))
+        for table in tables:
+            console.print(table)
 
 
-def _facts(facts: dict[str, str]) -> Table:
+def _facts(facts: Mapping[str, str]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     return table
+
+
+def counts_json(campaign: str, outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int]) -> dict[str, Any]:
+    """Return recipients per outcome and reason for machines."""
+    return {
+        "campaign": campaign,
+        "recipients": sum(outcomes.values()),
+        "outcomes": {outcome.value: count for outcome, count in outcomes.items()},
+        "reasons": {reason.value: count for reason, count in reasons.items()},
+    }
 
 
 def report_json(report: Report) -> dict[str, Any]:
     """Return *report* for machines."""
-    return {
-        "campaign": report.campaign,
+    return counts_json(report.campaign, report.outcomes, report.reasons) | {
         "complete": report.complete,
-        "recipients": report.recipients,
-        "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
-        "reasons": {reason.value: count for reason, count in report.reasons.items()},
         "requests": report.requests,
         "retries": report.retries,
         "seconds": round(report.seconds, 3),
@@ -143,7 +185,31 @@ def say(line: str) -> None:
 
 def show_error(message: str) -> None:
     """Print one line on stderr."""
-    sys.stderr.write(f"webcom-async: {printable(' '.join(message.split()))}\n")
+    say_aside(f"webcom-async: {' '.join(message.split())}")
+
+
+def say_aside(line: str) -> None:
+    """Print one line on stderr, with nothing in it that could steer a terminal."""
+    sys.stderr.write(f"{printable(line)}\n")
+
+
+def ask(question: str) -> bool | None:
+    """Ask on stderr, and return whether the answer was yes; None if nobody can be asked."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(f"{printable(question)} {tr('[y/N]')} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in _YES
+
+
+@contextmanager
+def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
+    """Show on stderr how many rows have been read, where that is a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]}"))
+    console = _stderr()
+    with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as bar:
+        task = bar.add_task(tr("reading the file"), total=None, rows="")
+        yield lambda rows: bar.update(task, rows=tr("{count} rows", count=f"{rows:,}"))
 
 
 @contextmanager

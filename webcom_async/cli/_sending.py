@@ -1,25 +1,33 @@
 """One campaign with a live line and a report: what `send` and `demo` share."""
 
 from asyncio import CancelledError
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from signal import Signals
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import anyio
+import msgspec
 
+from webcom_async._clock import Clock
 from webcom_async._reasons import Reason
+from webcom_async.calling_hours import Rounds
 from webcom_async.campaign import Campaign, Results
-from webcom_async.cli._display import ProgressLine, progress_line, show_error
+from webcom_async.cli._display import ProgressLine, progress_line, say_aside, show_error
 from webcom_async.cli._exit_codes import ExitCode, of_signal
-from webcom_async.cli._recipients_file import ResultsFile
 from webcom_async.cli._signals import cut_short, listening, signal_of
+from webcom_async.cli._words import tr
 from webcom_async.client import WebcomClient
 from webcom_async.errors import WebcomError
-from webcom_async.models import Message, Recipient, Report, SendResult
+from webcom_async.models import Message, Outcome, Recipient, Report, SendResult, Traffic
 
-__all__ = ["Ended", "Plan", "early_end", "run_campaign"]
+__all__ = ["Ended", "Plan", "Reconciliation", "Sink", "added", "early_end", "run_campaign"]
+
+
+_NAP = 60.0  # seconds
 
 
 class Plan(NamedTuple):
@@ -35,6 +43,9 @@ class Plan(NamedTuple):
         campaign: The campaign's name.
         journal: The file that remembers it; None for none.
         resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
+        validity_period: No attempt is made after it.
+        rounds: When which of the recipients, who are then iterated once a round, may be sent to; None for now.
+        clock: Time, for tests.
     """
 
     client: Callable[[], WebcomClient]
@@ -45,6 +56,9 @@ class Plan(NamedTuple):
     campaign: str
     journal: Path | None = None
     resend_rejected: Collection[Reason] = ()
+    validity_period: datetime | None = None
+    rounds: Rounds | None = None
+    clock: Clock = Clock()
 
     def stream(self, client: WebcomClient) -> Campaign:
         """Return the campaign, not yet begun."""
@@ -56,7 +70,39 @@ class Plan(NamedTuple):
             campaign=self.campaign,
             journal=self.journal,
             resend_rejected=self.resend_rejected,
+            validity_period=self.validity_period,
         )
+
+
+class Reconciliation(NamedTuple):
+    """
+    Asking again for everyone of whom a journal does not know whether they were sent to.
+
+    Attributes:
+        client: Makes the client.
+        total: How many they are.
+        campaign: The campaign's name.
+        journal: The file that remembers it.
+    """
+
+    client: Callable[[], WebcomClient]
+    total: int
+    campaign: str
+    journal: Path
+    rounds: None = None
+    clock: Clock = Clock()
+
+    def stream(self, client: WebcomClient) -> Campaign:
+        """Return the campaign, not yet begun."""
+        return client.reconcile(self.journal, campaign=self.campaign)
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def write(self, results: list[SendResult]) -> None:
+        """Take *results*."""
+        ...
 
 
 class Ended(NamedTuple):
@@ -81,12 +127,12 @@ def early_end(ended: Ended, way_on: str) -> ExitCode | None:
         return ExitCode.ENDED_EARLY
     if ended.stopped is not None:
         stopped = of_signal(ended.stopped)
-        show_error(f"{stopped.name.lower()}; {way_on}")
+        show_error(f"{tr(stopped.name.lower())}; {way_on}")
         return stopped
     return None
 
 
-def run_campaign(plan: Plan, *, visible: bool, results: ResultsFile | None = None) -> Ended:
+def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | None = None) -> Ended:
     """
     Send, and come back with the counts, whatever happens.
 
@@ -104,51 +150,84 @@ def run_campaign(plan: Plan, *, visible: bool, results: ResultsFile | None = Non
     """
     course = _Course(plan, results, visible=visible)
     try:
-        stream = anyio.run(course.run)
+        anyio.run(course.run)
     except WebcomError as exc:
         if exc.report is None:
             raise
-        return Ended(exc.report, error=exc)
+        return Ended(course.report, error=exc)
     except OSError as exc:
         if course.stream is None:
             raise
-        return Ended(course.stream.report, error=WebcomError(f"the results could not be written: {exc.strerror}"))
+        return Ended(course.report, error=WebcomError(f"the results could not be written: {exc.strerror}"))
     except (KeyboardInterrupt, CancelledError) as exc:
         if course.stream is None:
             raise
-        return Ended(course.stream.report, stopped=course.stopped or signal_of(exc))
-    return Ended(stream.report, stopped=course.stopped)
+        return Ended(course.report, stopped=course.stopped or signal_of(exc))
+    return Ended(course.report, stopped=course.stopped)
 
 
 class _Course:
     """
-    A campaign under way, and what a signal does to it.
+    A campaign under way, in one round or more, and what a signal does to it.
 
     Attributes:
-        stream: Its results; None before it began.
+        stream: The results of the latest round; None before the first began.
         stopped: The first signal that came.
     """
 
-    def __init__(self, plan: Plan, results: ResultsFile | None, *, visible: bool) -> None:
+    def __init__(self, plan: Plan | Reconciliation, results: Sink | None, *, visible: bool) -> None:
         self.stream: Results | None = None
         self.stopped: Signals | None = None
         self._plan = plan
         self._results = results
         self._visible = visible
+        self._ended: list[Report] = []
+        self._scope: anyio.CancelScope | None = None
 
-    async def run(self) -> Results:
+    @property
+    def report(self) -> Report:
+        """What all rounds have achieved."""
+        latest = [] if self.stream is None else [self.stream.report]
+        report = added([*self._ended, *latest], self._plan.campaign)
+        waiting = self._plan.rounds is not None and self._plan.rounds.opening is not None
+        return msgspec.structs.replace(report, complete=False) if waiting else report
+
+    async def run(self) -> None:
         """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
-        self._reading = anyio.CancelScope()
+        rounds = self._plan.rounds
         async with listening(self._stop), self._plan.client() as client:
-            return await self._send(self._plan.stream(client))
+            if rounds is None:
+                await self._send(self._plan.stream(client))
+                return
+            while not self.stopped and rounds.opening is not None:
+                if await self._wait_until(rounds.opening):
+                    await self._send(self._plan.stream(client))
 
-    async def _send(self, campaign: Campaign) -> Results:
+    async def _wait_until(self, moment: datetime) -> bool:
+        """Wait for a round to begin; return whether it has, and not a signal come."""
+        clock, told = self._plan.clock, False
+        with anyio.CancelScope() as self._scope:
+            while (seconds := (moment - clock.now()).total_seconds()) > 0:
+                if self._visible and not told:
+                    say_aside(tr("waiting until {moment}", moment=f"{moment:%Y-%m-%d %H:%M %Z}"))
+                    told = True
+                # Little by little: a machine that was asleep wakes up late.
+                await clock.sleep(min(seconds, _NAP))
+        return not self.stopped
+
+    async def _send(self, campaign: Campaign) -> None:
+        if self.stream is not None:
+            self._ended.append(self.stream.report)
+        done = sum(report.recipients for report in self._ended)
+        reading = self._scope = anyio.CancelScope()
+        if self.stopped:
+            reading.cancel()
         async with AsyncExitStack() as opened:
             stream = self.stream = await opened.enter_async_context(campaign)
             # The line comes last and ends first, but for what is kept when all is over.
-            with progress_line(self._plan.total, visible=self._visible) as line:
+            with progress_line(self._plan.total - done, visible=self._visible) as line:
                 try:
-                    with self._reading:
+                    with reading:
                         async for batch in stream.batches():
                             self._keep(batch, stream, line)
                 finally:
@@ -156,7 +235,6 @@ class _Course:
                         await opened.aclose()
                     finally:
                         self._keep(stream.unread, stream, line)
-        return stream
 
     def _keep(self, batch: list[SendResult], stream: Results, line: ProgressLine) -> None:
         if self._results is not None:
@@ -166,6 +244,26 @@ class _Course:
     def _stop(self, number: Signals) -> None:
         if self.stopped is None:
             self.stopped = number
-            self._reading.cancel()  # leaving the stream is what lets it drain
+            if self._scope is not None:
+                self._scope.cancel()  # leaving the stream is what lets it drain
         else:
             cut_short()
+
+
+def added(reports: Sequence[Report], campaign: str) -> Report:
+    """Return the sum of *reports*; the rounds of one campaign."""
+    if len(reports) == 1:
+        return reports[0]
+    numbers = {
+        field: sum(getattr(report, field) for report in reports) for field in (*Traffic.__struct_fields__, "seconds")
+    }
+    reasons = Counter[Reason]()
+    for report in reports:
+        reasons.update(report.reasons)
+    return Report(
+        campaign=campaign,
+        outcomes={outcome: sum(report.outcomes[outcome] for report in reports) for outcome in Outcome},
+        reasons=dict(reasons.most_common()),
+        complete=bool(reports) and all(report.complete for report in reports),
+        **numbers,
+    )

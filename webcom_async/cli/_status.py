@@ -6,11 +6,11 @@ from pathlib import Path
 
 import anyio
 
-from webcom_async.cli._account import client_maker
+from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import report_fields, show_rows
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._parameters import AsJson
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson
 from webcom_async.delivery import DeliveryReport
 from webcom_async.errors import InputError
 
@@ -22,8 +22,7 @@ _COLUMNS = ("id_sms", "state", "changed (UTC)", "parts", "price", "said")
 def status_command(
     *ids: str,
     file: Path | None = None,
-    credentials: Path | None = None,
-    base_url: str | None = None,
+    account: AccountOptions = FROM_ENVIRONMENT,
     as_json: AsJson = False,
 ) -> int:
     """
@@ -34,14 +33,13 @@ def status_command(
     Args:
         ids: The `id_sms` of each, as the results of a campaign have them.
         file: A file of further ones, one a line.
-        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
-        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        account: Which gateway, and how it is asked.
         as_json: Print a line of JSON for each, as they come, instead of a table.
     """
     wanted = [*chain(ids, () if file is None else _lines(file))]
     if not wanted:
         raise InputError("no ids: give some, or a --file of them")
-    make = client_maker(credentials, base_url, {})
+    make = client_maker(account, settings_of(account))
 
     async def ask() -> list[DeliveryReport]:
         reports: list[DeliveryReport] = []

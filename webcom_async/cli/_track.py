@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from webcom_async._untrusted import csv_cell
-from webcom_async.cli._account import client_maker
+from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import live_table, report_fields, show_track, track_fields
 from webcom_async.cli._display import show_error, show_json
 from webcom_async.cli._exit_codes import ExitCode, of_signal
-from webcom_async.cli._parameters import AsJson, Flag, Positive, Seconds
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Seconds, Switch
 from webcom_async.cli._signals import cut_short, listening, signal_of
 from webcom_async.client import WebcomClient
 from webcom_async.delivery import Delivery, Pace, TrackReport
@@ -40,11 +40,9 @@ def track_command(
     first: Seconds | None = None,
     longest: Seconds = _PACE.longest,
     deadline: Seconds = _PACE.deadline,
-    prices: Flag = False,
+    prices: Switch = False,
     changes: Path | None = None,
-    credentials: Path | None = None,
-    base_url: str | None = None,
-    in_flight: Positive = 4,
+    account: AccountOptions = FROM_ENVIRONMENT,
     as_json: AsJson = False,
 ) -> int:
     """
@@ -64,16 +62,14 @@ def track_command(
         deadline: Seconds from its acceptance for which an SMS is followed.
         prices: Ask for the price of an SMS whose end a webhook has told.
         changes: Write every change into this new CSV file. Those of earlier runs that were the last come again.
-        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
-        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
-        in_flight: Questions under way at once.
+        account: Which gateway, and how it is asked.
         as_json: Print one line of JSON instead of tables.
     """
     if not journal.exists():
         raise InputError(f"journal {journal}: there is no such file")
     begin = first if first is not None else 30.0 if reports is None else 1_800.0
     pace = Pace(first=begin, longest=longest, deadline=deadline)
-    make = client_maker(credentials, base_url, {"in_flight": in_flight})
+    make = client_maker(account, settings_of(account))
     with _changes_file(changes) as keep:
         course = _Course(
             make,

@@ -9,7 +9,7 @@ import uvicorn
 
 from webcom_async._report_file import ReportFile
 from webcom_async.cli._display import say
-from webcom_async.cli._parameters import Port, Positive, Repeated, Seconds
+from webcom_async.cli._options import Port, Positive, Repeated, Seconds
 from webcom_async.emulator._server import listen, url_of
 from webcom_async.errors import ConfigurationError, InputError
 from webcom_async.options import DEFAULT_ZONE

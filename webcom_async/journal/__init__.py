@@ -4,8 +4,12 @@ The journal: a file that remembers, from one run of a campaign to the next, who 
 It has no event loop: calls are made one at a time, from whichever thread. It may not know how anything is sent, nor
 see credentials.
 
-A recipient's row is *reserved* before its request leaves and *settled* when its fate is known. Whatever stands
-reserved when a file is opened was in a request whose answer nobody recorded, so it counts as unknown.
+A recipient is *reserved* before its request leaves and *settled* when its fate is known. Whoever stands reserved when a
+file is opened was in a request whose answer nobody recorded, and counts as unknown.
+
+A run writes both down in a log, batch by batch. The log becomes a row per recipient when a row is wanted: by the next
+who opens the file, or by the run itself, for an id that it has met before. That takes longer than the log, by some
+seconds for a million recipients; what ends it loses nothing.
 
 Durability: the campaign's header is on the disk (fsync) before `Journal` returns. Reservations and results are
 written before a call returns and survive the death of the process; a power loss may take the last of them back. That
@@ -17,7 +21,16 @@ any handle of the file drops the lock of the process that closes it.
 """
 
 from webcom_async._books import Reserved
-from webcom_async.journal._archive import StoredCampaign, campaigns, export, has_begun, purge
+from webcom_async.journal._archive import (
+    StoredCampaign,
+    StoredResults,
+    campaigns,
+    export,
+    has_begun,
+    purge,
+    reasons,
+    stopped_phones,
+)
 from webcom_async.journal._journal import CampaignHeader, Journal, fingerprint
 
 __all__ = [
@@ -25,9 +38,12 @@ __all__ = [
     "Journal",
     "Reserved",
     "StoredCampaign",
+    "StoredResults",
     "campaigns",
     "export",
     "fingerprint",
     "has_begun",
     "purge",
+    "reasons",
+    "stopped_phones",
 ]

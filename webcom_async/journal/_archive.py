@@ -4,22 +4,38 @@ A journal's file between runs: what is in it, all of it as data, and how a campa
 It opens the file for as long as a call takes, and may not change what a campaign has recorded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
+from webcom_async.journal._rows import array, result_of
 from webcom_async.journal._sql_delivery import PURGE_DELIVERIES
-from webcom_async.models import Outcome
+from webcom_async.models import Outcome, SendResult
 
-__all__ = ["StoredCampaign", "campaigns", "export", "has_begun", "number_of", "purge"]
+__all__ = [
+    "StoredCampaign",
+    "StoredResults",
+    "campaigns",
+    "export",
+    "has_begun",
+    "number_of",
+    "purge",
+    "reasons",
+    "stopped_phones",
+]
 
 _TIMES = ("reserved_at", "settled_at", "changed_at")
+_ALL_STATES = array([*(outcome.value for outcome in Outcome), _sql.RESERVED])
 
 
 class StoredCampaign(msgspec.Struct, frozen=True):
@@ -60,6 +76,90 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     if not Path(path).exists():
         return False
     return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
+
+
+def reasons(path: StrPath, campaign: str) -> dict[Reason, int]:
+    """
+    Return a campaign's recipients per reason, of those who were not accepted; the most frequent first.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign.
+    """
+    with JournalFile(path) as file:
+        return {Reason(why): count for why, count in file.fetch(_sql.COUNT_REASONS, number_of(file, campaign))}
+
+
+def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
+    """
+    Return the phones of which the gateway has said that they are on its stop list.
+
+    Args:
+        path: The file; none are known if it is not there.
+        but: A campaign that is not looked at, because its own results are to come as they are.
+
+    Raises:
+        JournalError: It is there, and cannot be opened, or is in use.
+    """
+    if not Path(path).exists():
+        return []
+    with JournalFile(path) as file:
+        return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
+
+
+class StoredResults:
+    """
+    The results of a campaign by their ids, as they stand in a file; close it, or use `with`.
+
+    Args:
+        path: The file.
+        campaign: The campaign's name.
+
+    Attributes:
+        header: The campaign's.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign.
+    """
+
+    def __init__(self, path: StrPath, campaign: str) -> None:
+        self._file = JournalFile(path)
+        with self._file.closing_on_error():
+            self._number = number_of(self._file, campaign)
+            [row] = [row for row in self._file.fetch(_sql.LIST_CAMPAIGNS) if row[0] == self._number]
+            self.header: CampaignHeader = _stored(self._file, *row).header
+
+    def of(self, ids: Iterable[ClientIdSms]) -> dict[ClientIdSms, SendResult]:
+        """
+        Return the results of those *ids* that the campaign knows; a few hundred at a time.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        rows = self._file.fetch(_sql.FIND_RECIPIENTS, array(ids))
+        found = [result_of(columns) for *columns, campaign, _ in rows if campaign == self._number]
+        return {result.client_id_sms: result for result in found}
+
+    def __iter__(self) -> Iterator[SendResult]:
+        """
+        Yield all results, in the order in which their recipients were first sent to; lazily.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._number, _ALL_STATES):
+            yield result_of(row[1:])
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:

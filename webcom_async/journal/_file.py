@@ -1,7 +1,8 @@
 """
 A journal's file: opening, locking, checking and migrating it, and putting SQLite's failures into words.
 
-The only import of sqlite3. It may not know what the rows mean.
+The only import of sqlite3. It may not know what the rows mean; that they are all there when a file is open is `_log`'s
+work.
 """
 
 import os
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
+from webcom_async.journal._log import digest
 
 __all__ = ["JournalFile", "StrPath"]
 
@@ -45,7 +47,9 @@ _ADVICE = {
 
 class JournalFile:
     """
-    An open journal: locked, sound, and of today's version. What is committed is on the disk, until `relax`.
+    An open journal: locked, sound, of today's version, and with everything that earlier runs have logged in its rows.
+
+    What is committed is on the disk, until `relax`.
 
     Args:
         path: The file.
@@ -162,6 +166,10 @@ class JournalFile:
         """Return an error that names the file."""
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
+    def damaged(self, found: str) -> JournalError:
+        """Return an error that says that the file is damaged."""
+        return self.unusable(f"{_DAMAGED} ({found})")
+
     def _page(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
         with self._explained():
             cursor = self._db.cursor()
@@ -176,12 +184,23 @@ class JournalFile:
             _protect(self._path)
         self.change("PRAGMA journal_mode = WAL")
         self.change("PRAGMA synchronous = FULL")
+        # For the numbers of a run, of which there may be many.
+        self.change("PRAGMA temp_store = FILE")
+        self.change("PRAGMA temp.cache_size = -16000")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
         self.change("PRAGMA wal_autocheckpoint = 8000")
         self.change(f"PRAGMA cache_size = -{self.cache_kib}")
         self._check_sound()
         if version < len(self.migrations):
             self._migrate(version)
+        # What a power loss takes back of this is still in the log, and done again.
+        self.relax()
+        self._complete()
+        self.change("PRAGMA synchronous = FULL")
+
+    def _complete(self) -> None:
+        """Make rows of what earlier runs have logged."""
+        digest(self)
 
     def _checked_version(self) -> int:
         """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
@@ -197,7 +216,7 @@ class JournalFile:
     def _check_sound(self) -> None:
         [(found,)] = self.fetch("PRAGMA quick_check(1)")
         if found != "ok":
-            raise self.unusable(f"{_DAMAGED} ({found})")
+            raise self.damaged(found)
 
     def _migrate(self, version: int) -> None:
         with self.transaction():

@@ -16,7 +16,7 @@ from webcom_async._progress import advanced
 from webcom_async.delivery import DeliveryReport, DeliveryState
 from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._file import JournalFile, StrPath
-from webcom_async.journal._journal import storable
+from webcom_async.journal._rows import storable
 
 __all__ = ["Inbox", "InboxFile", "milliseconds", "report_columns", "report_of"]
 
@@ -34,6 +34,9 @@ class InboxFile(JournalFile):
     locking = "NORMAL"
     patience = 10.0
     cache_kib = 4_000
+
+    def _complete(self) -> None:
+        """Do nothing: it has no log."""
 
 
 class Inbox:

@@ -1,13 +1,11 @@
 """
 One campaign's journal: what may leave, and what became of it.
 
-Rows and results, and the rules between them; the SQL is in `_sql`, the file in `_file`.
+The rules between rows and results; rows as values are in `_rows`, the SQL in `_sql`, the file in `_file`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -22,13 +20,11 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._log import DUPLICATES, Log
+from webcom_async.journal._rows import array, asked, columns, digest, message_of, number_messages, result_of
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint", "storable"]
-
-_DIGEST_BYTES = 16
-_DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
-_CUT_SHORT = "the run ended before an answer was recorded"
+__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
 
 
 class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +45,7 @@ class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 def fingerprint(message: Message | None, sender: str | None) -> str:
     """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
-    return _digest(msgspec.json.encode({"message": message, "sender": sender}))
+    return digest(msgspec.json.encode({"message": message, "sender": sender}))
 
 
 class Journal:
@@ -84,8 +80,9 @@ class Journal:
             self._campaign = _enter(self._file, header, self._stamp())
             self._file.flush()
             self._file.relax()
+            self._log = Log(self._file, self._campaign)
 
-    def reserve(self, addressed: Sequence[Addressed]) -> Reserved:
+    def reserve(self, addressed: list[Addressed]) -> Reserved:
         """
         Say what of a batch may leave now, and write down that it does; it is written when this returns.
 
@@ -95,8 +92,11 @@ class Journal:
         Raises:
             JournalError: It cannot be written. Nothing of the batch may be sent.
         """
-        with self._file.transaction():
-            numbers = _number_messages(self._file, [message for message, _ in addressed])
+        entry = self._log.reserve(addressed, self._stamp())
+        if entry is not None:
+            return Reserved(addressed, [], [], set(), entry)
+        with self._rows.transaction():
+            numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
             triage = _Triage(own, others, self._resend_rejected)
             for (message, phones), number in zip(addressed, numbers, strict=True):
@@ -105,12 +105,16 @@ class Journal:
             self._write(_sql.RESERVE_AGAIN, triage.again)
         return triage.reserved
 
-    def settle(self, results: Sequence[SendResult]) -> list[SendResult]:
+    def settle(self, results: list[SendResult], reserved: Reserved | None = None) -> list[SendResult]:
         """
         Write down what became of recipients that were reserved; it is written when this returns.
 
         An accepted recipient stays accepted, and one of whom nothing was known does not become one that was never
         sent to. Results of recipients that were never reserved, such as duplicates, are left alone.
+
+        Args:
+            results: What became of them.
+            reserved: What `reserve` returned for their batch. Without it, the same is done, and it takes longer.
 
         Returns:
             What is known now, in the same order: mostly what was given.
@@ -120,7 +124,9 @@ class Journal:
                 unknown. The exception has the `results`.
             JournalError: It cannot be written.
         """
-        with self._file.transaction():
+        if reserved is not None and self._log.settle(results, reserved, self._stamp()):
+            return results
+        with self._rows.transaction():
             shared = _shared(self._file, results)
             known = self._record([doubted(result) if result.id_sms in shared else result for result in results])
         if shared:
@@ -134,6 +140,8 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
+        if self._log.holds(results):
+            self._log.digest()
         own, _ = self._known(result.client_id_sms for result in results)
         return [_better(result, own.get(result.client_id_sms)) for result in results]
 
@@ -150,9 +158,9 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        states = _array(state for outcome in outcomes or Outcome for state in _states(outcome))
-        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._campaign, states):
-            yield _result(row[1:])
+        states = array(state for outcome in outcomes or Outcome for state in _states(outcome))
+        for row in self._pages(_sql.PAGE_OF_RESULTS, states):
+            yield result_of(row[1:])
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
         """
@@ -163,8 +171,8 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        for _, content, phone, client_id, *times in self._file.pages(_sql.PAGE_OF_UNSETTLED, self._campaign):
-            yield _message(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
+        for _, content, phone, client_id, *times in self._pages(_sql.PAGE_OF_UNSETTLED):
+            yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     def counts(self) -> dict[Outcome, int]:
         """
@@ -173,7 +181,7 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        return counted(self._file, self._campaign)
+        return counted(self._rows, self._campaign)
 
     def close(self) -> None:
         """Close the file, and let others open it."""
@@ -187,19 +195,31 @@ class Journal:
     ) -> None:
         self.close()
 
+    @property
+    def _rows(self) -> JournalFile:
+        """The file, for who reads or writes rows: what is in the log is among them then."""
+        self._log.digest()
+        return self._file
+
     def _stamp(self) -> int:
         return int(self._now().timestamp() * 1_000)
 
+    def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
+        """Yield the rows of *statement*, a page of this campaign's; what is logged on the way is on later pages."""
+        for row in self._rows.pages(statement, self._campaign, *criteria):
+            yield row
+            self._log.digest()
+
     def _write(self, statement: str, rows: Sequence[object]) -> int:
         """Run *statement* for a batch of *rows* and return how many it changed."""
-        return self._file.change(statement, self._campaign, self._stamp(), _array(rows)) if rows else 0
+        return self._file.change(statement, self._campaign, self._stamp(), array(rows)) if rows else 0
 
     def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, list["_Row"]]]:
         """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
         own: dict[str, _Row] = {}
         others: dict[str, list[_Row]] = {}
-        for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, _array(ids)):
-            row = _Row(_result(result), message)
+        for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, array(ids)):
+            row = _Row(result_of(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
             elif row.result.outcome is not Outcome.NOT_SENT:
@@ -208,7 +228,7 @@ class Journal:
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         """Write *results* and return them, with what the file knows better."""
-        changed = self._write(_sql.SETTLE, [_columns(result) for result in results if result.reason not in _DUPLICATES])
+        changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
         return results if changed == len(results) else self.recall(results)
 
 
@@ -300,11 +320,10 @@ class _Triage:
             self.reserved.settled.append(own.result)
             return False
 
-        columns = (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
         if own is None:
-            self.new.append((*columns, to.phone, number))
+            self.new.append((*asked(to), to.phone, number))
         else:
-            self.again.append(columns)
+            self.again.append(asked(to))
         if any(row.result.outcome is Outcome.UNKNOWN for row in rows):
             self.reserved.doubtful.add(to.client_id_sms)
         return True
@@ -315,56 +334,7 @@ class _Triage:
         return result.outcome is Outcome.ACCEPTED
 
 
-def _number_messages(file: JournalFile, messages: list[Message]) -> list[int]:
-    contents = [msgspec.json.encode(message) for message in messages]
-    digests = [_digest(content) for content in contents]
-    # A dict, because a message may come twice in a batch.
-    file.change(_sql.ADD_MESSAGES, _array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))
-    numbers: dict[str, int] = dict(file.fetch(_sql.FIND_MESSAGES, _array(digests)))
-    return [numbers[digest] for digest in digests]
-
-
-def _digest(content: bytes) -> str:
-    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _array(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()
-
-
-# A campaign has few texts and many recipients.
-@lru_cache(maxsize=256)
-def _message(content: str) -> Message:
-    return msgspec.json.decode(content, type=Message)
-
-
 # ---------------------------------------------------------------------------- what became of it
-
-
-def _result(row: Sequence[Any]) -> SendResult:
-    client_id, phone, state, id_sms, reason, error, attempts = row
-    if state == _sql.RESERVED:
-        state, reason, error = Outcome.UNKNOWN, Reason.CANCELLED, _CUT_SHORT
-    return SendResult(
-        ClientIdSms(str(client_id)), Phone(phone), Outcome(state), id_sms, Reason(reason), error, attempts
-    )
-
-
-def _columns(result: SendResult) -> tuple[object, ...]:
-    return (
-        result.client_id_sms,
-        result.phone,
-        result.outcome.value,
-        None if result.id_sms is None else storable(result.id_sms),
-        result.reason.value,
-        storable(result.error),
-        result.attempts,
-    )
-
-
-def storable(text: str) -> str:
-    """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
-    return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _states(outcome: Outcome) -> list[str]:
@@ -372,7 +342,7 @@ def _states(outcome: Outcome) -> list[str]:
 
 
 def _better(result: SendResult, row: _Row | None) -> SendResult:
-    if row is None or result.reason in _DUPLICATES or row.result.phone != result.phone:
+    if row is None or result.reason in DUPLICATES or row.result.phone != result.phone:
         return result
     return row.result
 
@@ -383,6 +353,6 @@ def _shared(file: JournalFile, results: Sequence[SendResult]) -> dict[str, set[s
     for result in results:
         if result.id_sms is not None:
             owners.setdefault(result.id_sms, set()).add(result.client_id_sms)
-    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, _array(owners)):
+    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, array(owners)):
         owners[id_sms].add(str(client_id))
     return {id_sms: ids for id_sms, ids in owners.items() if len(ids) > 1}

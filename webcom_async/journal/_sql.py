@@ -9,16 +9,27 @@ from webcom_async.journal._sql_delivery import DELIVERIES
 
 __all__ = [
     "ADD_CAMPAIGN",
+    "ADD_ENTRY",
     "ADD_MESSAGES",
+    "ADD_NUMBERS",
     "APPLICATION_ID",
+    "CLEAR_NUMBERS",
     "COUNT",
+    "COUNT_REASONS",
+    "FIND_ANYBODY",
     "FIND_CAMPAIGN",
+    "FIND_KNOWN_IDS",
     "FIND_MESSAGES",
+    "FIND_NUMBERS",
     "FIND_OWNERS",
     "FIND_RECIPIENTS",
+    "FIND_STOPPED",
+    "FORGET_ENTRIES",
     "IDENTIFY",
     "LIST_CAMPAIGNS",
+    "MAKE_NUMBERS",
     "MIGRATIONS",
+    "NEXT_ENTRY",
     "PAGE_OF_EXPORT",
     "PAGE_OF_RESULTS",
     "PAGE_OF_UNSETTLED",
@@ -78,6 +89,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
         "CREATE INDEX recipients_id_sms ON recipients (id_sms) WHERE id_sms IS NOT NULL",
     ),
+    (
+        """
+        CREATE TABLE log (
+            entry INTEGER PRIMARY KEY,      -- without a gap
+            campaign_id INTEGER NOT NULL REFERENCES campaigns,
+            kind TEXT NOT NULL CHECK (kind IN ('reserved', 'settled')),
+            written_at INTEGER NOT NULL,
+            crc INTEGER NOT NULL,           -- CRC-32 of everything else
+            payload BLOB NOT NULL           -- JSON, see `_log`
+        )
+        """,
+    ),
     DELIVERIES,
 )
 
@@ -105,6 +128,18 @@ LIST_CAMPAIGNS = (
 
 # Recipients per state.
 COUNT = "SELECT state, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state"
+
+# Recipients of one campaign per reason, of those who were not accepted.
+COUNT_REASONS = """
+SELECT CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END AS why, count(*) FROM recipients
+WHERE campaign_id = :1 AND state <> 'accepted' GROUP BY why ORDER BY count(*) DESC, why
+"""
+
+# Phones that the gateway has refused because they are on its stop list, in other campaigns than this one.
+FIND_STOPPED = """
+SELECT DISTINCT phone FROM recipients JOIN campaigns USING (campaign_id)
+WHERE state = 'rejected' AND reason = 'stop_list' AND name <> :1
+"""
 
 # ---------------------------------------------------------------------------- a batch leaves
 
@@ -168,6 +203,31 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
     AND phone = json_extract(value, '$[1]') AND state <> 'accepted'
     AND (state <> 'unknown' OR json_extract(value, '$[2]') <> 'not_sent')
 """
+
+# ---------------------------------------------------------------------------- the log
+
+# A batch was reserved, or settled.
+ADD_ENTRY = "INSERT INTO log (entry, campaign_id, kind, written_at, crc, payload) VALUES (:1, :2, :3, :4, :5, :6)"
+
+# The entry after one.
+NEXT_ENTRY = """
+SELECT entry, campaign_id, kind, written_at, crc, payload FROM log WHERE entry > :1 ORDER BY entry LIMIT 1
+"""
+
+# They are rows now.
+FORGET_ENTRIES = "DELETE FROM log WHERE entry <= :1"
+
+# A row, if there is any recipient.
+FIND_ANYBODY = "SELECT 1 FROM recipients LIMIT 1"
+
+# A row, if any of these ids is known, in whichever campaign.
+FIND_KNOWN_IDS = "SELECT 1 FROM recipients WHERE client_id_sms IN (SELECT value FROM json_each(:1)) LIMIT 1"
+
+# Numbers of a run, apart from the journal; the name is filled in.
+MAKE_NUMBERS = "CREATE TEMP TABLE IF NOT EXISTS {} (number INTEGER PRIMARY KEY)"
+ADD_NUMBERS = "INSERT OR IGNORE INTO temp.{} SELECT value FROM json_each(:1)"
+FIND_NUMBERS = "SELECT 1 FROM json_each(:1) CROSS JOIN temp.{} ON number = value LIMIT 1"
+CLEAR_NUMBERS = "DELETE FROM temp.{}"
 
 # ---------------------------------------------------------------------------- page by page
 

@@ -1,0 +1,1 @@
+"""`webcom_async.segments` beside an independent calculator: `nox -s segments`."""

@@ -1,0 +1,163 @@
+"""People in a file: who is sent what, and what is wrong before anything is sent."""
+
+from pathlib import Path
+
+import pytest
+
+from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
+from webcom_async.errors import InputError
+from webcom_async.models import Outcome, Recipient
+
+
+def audience(folder: Path, content: str, text: str | None = "Sale!", **options: object) -> Audience:
+    """Write *content* to a file and return its audience."""
+    path = folder / "people.csv"
+    path.write_text(content, encoding="utf-8")
+    return Audience(path, text, **options)  # type: ignore[arg-type]
+
+
+def test_personal_texts_come_from_columns(tmp_path: Path):
+    """Each recipient gets the text with their own cells, and their phone in international form."""
+    people = audience(tmp_path, "Телефон;Имя\n8 (961) 224-22-43;Анна\n+7 961 224-22-44;Пётр\n", "Привет, {имя}!")
+
+    assert [
+        Recipient("79612242243", text="Привет, Анна!"),
+        Recipient("79612242244", text="Привет, Пётр!"),
+    ] == list(people.recipients())
+
+
+def test_own_texts_keys_and_ids_come_from_columns(tmp_path: Path):
+    """A text of one's own goes before the common one; key and id are handed on."""
+    people = audience(tmp_path, "phone,text,key,client_id_sms\n79612242243,Hi,a,\n79612242244,,,101\n")
+
+    assert [
+        Recipient("79612242243", None, "a", "Hi"),
+        Recipient("79612242244", "101", "", None),
+    ] == list(people.recipients())
+
+
+def test_bad_and_duplicate_rows_are_named_with_their_lines(tmp_path: Path):
+    """Before anything is sent: which line, and what is wrong there; everyone else is sent to."""
+    content = "phone,key\n79612242243,\nabc,\n8 961 224-22-43,\n79612242243,b\n7.96E+10,\n79612242244,\n"
+    audit = (people := audience(tmp_path, content)).check()
+
+    assert (6, 3) == (audit.rows, audit.sendable)
+    assert [3, 6] == [finding.line for finding in audit.bad]
+    assert "a spreadsheet has rounded it" in audit.bad[1].words
+    assert [Finding(4, "79612242243 stands in line 2 already")] == audit.duplicates
+    assert [2, 5, 7] == [person.row.line for person in people.people() if person.recipient]
+
+
+def test_a_guess_about_a_phone_is_reported(tmp_path: Path):
+    """`8 9xx` of a Russian mobile's length becomes `7 9xx`, and each such line is named; nothing else does."""
+    content = "phone\n8 (961) 224-22-43\n+7 961 224 22 44\n84951234567\n896122422\n"
+    audit = audience(tmp_path, content).check()
+
+    assert [Finding(2, "'8 (961) 224-22-43' was taken for 79612242243")] == audit.guessed
+    assert (4, 0) == (audit.sendable, audit.count("bad"))
+
+
+def test_a_number_that_became_a_decimal_is_read_as_it_was_and_reported(tmp_path: Path):
+    """`79612242243.0`, as a data frame with gaps writes it, is that phone, and not one with a zero at its end."""
+    people = audience(tmp_path, "phone;x\n79612242243.0;1\n79612242244,00;2\n79612242245.5;3\n")
+    audit = people.check()
+
+    assert ["79612242243", "79612242244"] == [recipient.phone for recipient in people.recipients()]
+    assert ([2, 3], [4]) == ([found.line for found in audit.guessed], [found.line for found in audit.bad])
+
+
+@pytest.mark.parametrize("cell", ["", "   "])
+def test_an_empty_cell_that_a_text_needs_is_named_with_its_line(tmp_path: Path, cell: str):
+    """`Hello, !` is found before anything is sent."""
+    people = audience(tmp_path, f"phone,name\n79612242243,Ann\n79612242244,{cell}\n", "Hello, {name}!")
+
+    assert [Finding(3, "column 'name' is empty, and the text needs it")] == people.check().unsayable
+    assert bytes([Verdict.SEND, Verdict.UNSAYABLE]) == people.verdicts
+
+
+def test_everyone_is_accounted_for(tmp_path: Path):
+    """Whoever is not sent to comes as a result with a reason, in their place."""
+    rows = ["79612242243,,A", "abc,,A", "79612242243,,A", "79612242244,,A", "79612242245,x,A", "79612242246,,"]
+    content = "\n".join(["phone,client_id_sms,name", *rows])
+    people = audience(tmp_path, content, "Hi {name}", stopped=StopList(["8 961 224-22-44"]))
+    skipped = [(p.row.line, p.skipped.outcome, p.skipped.reason.value) for p in people.people() if p.skipped]
+
+    assert [
+        (3, Outcome.NOT_SENT, "bad_phone"),
+        (4, Outcome.NOT_SENT, "duplicate"),
+        (5, Outcome.NOT_SENT, "stop_list"),
+        (6, Outcome.NOT_SENT, "bad_client_id"),
+        (7, Outcome.NOT_SENT, "no_text"),
+    ] == skipped
+
+
+def test_what_it_costs_is_counted_in_parts(tmp_path: Path):
+    """Parts of everyone who is sent to, the longest and the costliest text, and samples for three."""
+    names = ["Ann", "Анна" * 20, "x" * 120, "Bob", "Eve"]
+    rows = "".join(f"7961224224{number},{name}\n" for number, name in enumerate(names))
+    audit = audience(tmp_path, f"phone,name\n{rows}", "Hello, {name}!").check()
+
+    assert (6, {1: 4, 2: 1}, {"GSM-7": 4, "UCS-2": 1}) == (audit.parts, audit.by_parts, audit.by_encoding)
+    assert audit.longest is not None
+    assert audit.costliest is not None
+    assert (4, 3) == (audit.longest.line, audit.costliest.line)
+    assert ["Hello, Ann!", "79612242240"] == [audit.samples[0].text, audit.samples[0].phone]
+    assert 3 == len(audit.samples)
+
+
+def test_a_file_that_changes_under_way_is_noticed(tmp_path: Path):
+    """Nobody is sent a text that was not checked."""
+    people = audience(tmp_path, "phone,name\n79612242243,A\n79612242244,B\n", "Hi {name}")
+    people.check()
+    path = people.table.path
+    for content in ("phone,name\n79612242243,A\n", "phone,name\n1,\n2,\n", path.read_text() + "79612242245,C\n"):
+        path.write_text(content)
+        with pytest.raises(InputError, match="was changed"):
+            list(people.people())
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("name,mobile no\nA,79612242243\n", {}, "no column 'phone'; its columns are: name, mobile no"),
+        ("phone,Phone\n1,2\n", {}, "2 columns 'phone'"),
+        ("phone\n1\n", {"columns": ColumnNames(phone="tel")}, "no column 'tel'"),
+        ("phone\n1\n", {"text": "Hi {name}"}, r"names \{name\}, and no column has"),
+        ("phone\n1\n", {"text": None}, "no text"),
+    ],
+)
+def test_columns_that_are_not_there_are_named(tmp_path: Path, content: str, options: dict, words: str):
+    """What is missing is said beside what is there."""
+    with pytest.raises(InputError, match=words):
+        audience(tmp_path, content, **({"text": "Sale!"} | options))
+
+
+def test_columns_may_be_named(tmp_path: Path):
+    """Any column may be the one of phones, texts, keys or ids."""
+    names = ColumnNames(phone="B", text="c", key="D")
+    people = audience(tmp_path, "phone,b,c,d\nx,79612242243,Hi,k\n", None, columns=names)
+
+    assert [Recipient("79612242243", None, "k", "Hi")] == list(people.recipients())
+
+
+def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
+    """A line that was left out would be sent to."""
+    path = tmp_path / "stop.txt"
+    path.write_text("79612242243\nnobody\n")
+
+    with pytest.raises(InputError, match="line 2: 'nobody' is no phone"):
+        StopList.from_file(path)
+    path.write_text("79612242243\n8 961 224 22 44\n")
+    assert ("79612242244" in StopList.from_file(path), 2) == (True, len(StopList.from_file(path)))
+
+
+def test_another_countrys_phones_can_be_read(tmp_path: Path):
+    """With a region, local forms are understood and numbers that no plan has are refused."""
+    pytest.importorskip("phonenumbers", reason="an extra")
+    from webcom_async.phonebook import PhoneBook  # noqa: PLC0415
+
+    content = "phone\n030 901820\n+7 961 224-22-43\n030 1\n"
+    people = audience(tmp_path, content, normalise=PhoneBook("DE").normalise)
+
+    assert ["4930901820", "79612242243"] == [recipient.phone for recipient in people.recipients()]
+    assert [4] == [finding.line for finding in people.check().bad]

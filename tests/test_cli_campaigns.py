@@ -1,0 +1,476 @@
+"""A campaign from a file, by the command line: previewed, confirmed, sent, reported, exported."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta, timezone
+from pathlib import Path
+
+import anyio
+import pytest
+
+from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
+
+pytest.importorskip("cyclopts", reason="the command line is an extra")
+pytest.importorskip("rich", reason="the command line is an extra")
+pytest.importorskip("uvicorn", reason="the command line is an extra")
+
+from tests.builders import message, phones
+from webcom_async import Clock, WebcomClient
+from webcom_async._client_ids import IdScheme
+from webcom_async.audience import Audience
+from webcom_async.calling_hours import CallingHours, Rounds
+from webcom_async.cli import main
+from webcom_async.cli._joining import Joined
+from webcom_async.cli._sending import Plan, run_campaign
+from webcom_async.cli._words import _RUSSIAN, language_of
+
+pytestmark = pytest.mark.socket
+posix = pytest.mark.skipif(os.name != "posix", reason="these terminals are POSIX")
+
+EXCEL = "Телефон;Имя\r\n8 (961) 224-22-43;Анна\r\n8 (961) 224-22-44;=Пётр()\r\nabc;Ян\r\n8 961 2242243;Анна\r\n"
+HELLO = "Привет, {имя}!"
+SEND = ("--sender", "ACME", "--text", HELLO)
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """Return a gateway on a socket that the command line will send to."""
+    gateway = Gateway()
+    with serve(gateway) as url:
+        monkeypatch.setenv("WEBCOM_BASE_URL", url)
+        monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
+        monkeypatch.setenv("WEBCOM_LANG", "en")
+        monkeypatch.setenv("COLUMNS", "200")
+        yield gateway
+
+
+@pytest.fixture
+def excel(tmp_path: Path) -> str:
+    """Return the path of a file as a Russian Excel writes it."""
+    path = tmp_path / "клиенты.csv"
+    path.write_bytes(EXCEL.encode("cp1251"))
+    return str(path)
+
+
+def write(tmp_path: Path, content: str, name: str = "people.csv") -> str:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return str(path)
+
+
+def told(path: Path, delimiter: str, *names: str) -> set[tuple[str, ...]]:
+    return {tuple(row[name] for name in names) for row in rows(path, delimiter)}
+
+
+def rows(path: Path, delimiter: str) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+def test_excels_own_file_works_without_an_option(gateway: Gateway, excel: str, tmp_path: Path):
+    """Windows-1251, semicolons, Russian headers, `8 (9xx)` phones: sent, with every row accounted for."""
+    results = tmp_path / "results.csv"
+
+    assert 1 == main(["send", excel, *SEND, "--campaign", "spring", "--results", str(results)])
+    assert [("79612242243", "Привет, Анна!"), ("79612242244", "Привет, =Пётр()!")] == [
+        (sms.phone, sms.text) for sms in gateway.ledger.sent
+    ]
+    assert {
+        ("2", "accepted", "none", "79612242243", "8 (961) 224-22-43", "Анна"),
+        ("3", "accepted", "none", "79612242244", "8 (961) 224-22-44", "'=Пётр()"),
+        ("4", "not_sent", "bad_phone", "abc", "abc", "Ян"),
+        ("5", "not_sent", "duplicate", "79612242243", "8 961 2242243", "Анна"),
+    } == {
+        tuple(row[name] for name in ("line", "outcome", "reason", "phone", "Телефон", "Имя"))
+        for row in rows(results, ";")
+    }
+
+
+def test_a_preview_counts_parts_and_cost_and_sends_nothing(
+    gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]
+):
+    """How many, how dear, what is wrong in which line, and how it reads; nothing leaves."""
+    code = main(["preview", excel, "--text", f"{HELLO} {'Скидки! ' * 10}", "--price", "2.40"])
+    shown = capsys.readouterr().out
+
+    assert (1, 0) == (code, gateway.requests)
+    for words in (
+        "CSV, Windows-1251, semicolons",
+        "4  (2 × 2 parts)",
+        "9.60",
+        "line 4: 'abc' is no phone",
+        "line 5: 79612242243 stands in line 2 already",
+        "'8 (961) 224-22-43' was taken for 79612242243",
+        "Привет, Анна! Скидки!",
+        "1 instead of 2 parts",
+    ):
+        assert words in shown
+
+
+def test_a_preview_for_machines_is_one_line_of_json(gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]):
+    """Counts, findings with their lines, parts and money as decimal text."""
+    assert 1 == main(["preview", excel, "--text", HELLO, "--price", "0.1", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+
+    assert (4, 2, 2, "0.2") == (shown["rows"], shown["sendable"], shown["parts"], shown["cost"])
+    assert {"bad": 1, "duplicates": 1, "guessed": 2, "stopped": 0, "unsayable": 0} == shown["counts"]
+    assert 4 == shown["findings"]["bad"][0]["line"]
+    assert 0 == gateway.requests
+
+
+def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.CaptureFixture[str]):
+    """By option, by `WEBCOM_LANG` or by locale; JSON is for machines and stays as it is."""
+    main(["preview", excel, "--text", HELLO, "--lang", "ru"])
+
+    assert "Предпросмотр" in capsys.readouterr().out
+    assert "ru" == language_of({"LANG": "ru_RU.UTF-8"})
+    assert "en" == language_of({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"})
+    assert "ru" == language_of({"LC_ALL": "C", "WEBCOM_LANG": "ru"})
+    assert "en" == language_of({})
+
+
+def test_the_russian_words_have_the_english_ones_values():
+    """Each translation fills in what its original does, but for those that need no number."""
+    for english, russian in _RUSSIAN.items():
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", russian)), english
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--max-cost", "4.7", "--price", "2.40"), "it would cost 4.80, over --max-cost 4.70"),
+        (("--max-cost", "5"), "give --price too"),
+        (("--confirm-above", "1"), "nobody to ask: give --yes"),
+        (("--text", "{имя} {город}"), "and no column has that name"),
+        (("--text", "{имя"), "at character 1"),
+        (("--between", "9-20"), "no span of hours"),
+        (("--between", "20:00-09:00"), "open before they close"),
+        (("--validity-period", "soon"), "neither a span"),
+        (("--zone", "Moscow"), "no time zone"),
+        (("--rate", "0"), "rate"),
+        (("--encoding", "utf-8"), "not UTF-8 at byte"),
+        (("--stop-list", "nowhere.txt"), "nowhere.txt: No such file"),
+        (("--phone-column", "mobile"), "no column 'mobile'; its columns are: Телефон, Имя"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_before_anything_is(
+    gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+):
+    """Exit code 2, a sentence, and not one request."""
+    text = () if "--text" in words else ("--text", HELLO)
+    assert 2 == main(["send", excel, "--sender", "ACME", *text, *words])
+    assert (True, 0) == (said in capsys.readouterr().err, gateway.requests)
+
+
+def test_a_missing_cell_stops_everything_until_it_is_waived(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A text that cannot be made is named with its line; `--skip-incomplete` sends to the others."""
+    file = write(tmp_path, "phone,name\n79612242243,Ann\n79612242244,\n")
+    words = ["send", file, "--sender", "ACME", "--text", "Hello, {name}!", "--json"]
+
+    assert 2 == main(words)
+    assert "line 3: column 'name' is empty" in capsys.readouterr().err
+    assert 0 == gateway.requests
+    assert 1 == main([*words, "--skip-incomplete"])
+    assert {"no_text": 1} == json.loads(capsys.readouterr().out)["reasons"]
+    assert ["Hello, Ann!"] == [sms.text for sms in gateway.ledger.sent]
+
+
+def test_a_dry_run_needs_no_credentials_and_sends_nothing(
+    gateway: Gateway, excel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The whole check, and nothing else."""
+    monkeypatch.delenv("WEBCOM_TOKEN")
+
+    assert 1 == main(["send", excel, *SEND, "--dry-run"])
+    assert "dry run: nothing was sent" in capsys.readouterr().err
+    assert 0 == gateway.requests
+
+
+@posix
+@pytest.mark.parametrize(("answer", "sent", "code"), [("y\n", 2, 1), ("n\n", 0, 2), ("\n", 0, 2)])
+def test_many_recipients_are_asked_for_first(gateway: Gateway, excel: str, answer: str, sent: int, code: int):
+    """On a terminal: how many, how many parts, what it costs; anything but yes sends nothing."""
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--confirm-above", "1", "--price", "2"]
+    with subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        os.write(ours, answer.encode())
+        _, err = process.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+
+    assert (code, sent) == (process.returncode, len(gateway.ledger))
+    assert "Send to 2 recipients (2 parts, 4.00)? [y/N]" in err
+
+
+def test_stop_lists_are_obeyed_and_the_gateways_own_remembered(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Who stands in a file of stopped phones, or was refused as stopped before, is not asked for again."""
+    gateway.accounts[0].stop_list = {"79612242244"}
+    file, stop = write(tmp_path, "\n".join(phones(4))), write(tmp_path, "8 961 224 22 46\n", "stop.txt")
+    words = ["send", file, "--sender", "ACME", "--text", "Sale!", "--journal", str(tmp_path / "j"), "--json"]
+    reasons = []
+    for name, further in (("a", ["--stop-list", stop]), ("b", []), ("c", ["--ignore-remembered-stops"]), ("a", [])):
+        main([*words, "--campaign", name, *further])
+        reasons.append(json.loads(capsys.readouterr().out)["reasons"])
+
+    assert [{"stop_list": 2}, {"stop_list": 1}, {"stop_list": 1}, {"stop_list": 1}] == reasons
+    assert [4, 4] == [sum(b"79612242244" in r.body for r in gateway.received) + 2, len(gateway.received)]
+    assert 3 + 3 + 2 + 1 == len(gateway.ledger)
+
+
+def test_rate_timeout_and_validity_reach_the_gateway(gateway: Gateway, tmp_path: Path):
+    """A span becomes a moment in the gateway's own zone; a moment is one in `--zone`."""
+    file = write(tmp_path, "79612242243\n")
+    words = ["send", file, "--sender", "ACME", "--text", "Sale!", "--rate", "50", "--timeout", "5"]
+
+    assert 0 == main([*words, "--validity-period", "2040-01-31 18:00", "--zone", "UTC"])
+    assert 0 == main([*words, "--validity-period", "2d"])
+    first, second = (datetime.fromisoformat(sms.validity_period) for sms in gateway.ledger.sent)
+    moscow = timezone(timedelta(hours=3))
+    assert datetime(2040, 1, 31, 21, 0) == first  # noqa: DTZ001 - as it stands on the wire
+    assert abs(second.replace(tzinfo=moscow) - datetime.now(UTC) - timedelta(days=2)) < timedelta(minutes=1)
+
+
+def test_report_retry_and_export_tell_of_a_campaign(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """After a lost answer: the report says unknown, the retry learns the truth, the export has every row in order."""
+    file = write(tmp_path, "phone,name\n79612242243,Ann\nnobody,Bob\n79612242243,Ann again\n79612242245,Eve\n")
+    journal, out = str(tmp_path / "j"), tmp_path / "out.csv"
+    gateway.faults.sometimes(1.0, Fault(processed=True, close=True))
+
+    async def send_once() -> None:
+        transport = GatewayTransport(gateway)
+        async with WebcomClient(token=gateway.token, transport=transport, attempts=1, wait_max=0.01) as client:
+            people = Audience(file, "Hi {name}").recipients()
+            await client.send_all(people, sender="ACME", campaign="spring", journal=journal)
+
+    anyio.run(send_once)
+    main(["report", journal, "--json"])
+    before = json.loads(capsys.readouterr().out)
+    gateway.faults = Faults()
+
+    assert 2 == main(["retry", journal, "--campaign", "spring"])
+    assert "--unknown" in capsys.readouterr().err
+    assert 0 == main(["retry", journal, "--campaign", "spring", "--unknown", "--json"])
+    capsys.readouterr()
+    assert 0 == main(["report", journal, "--campaign", "spring"])
+    assert "spring" in capsys.readouterr().out
+    assert 1 == main(["export", str(out), "--journal", journal, "--campaign", "spring", "--file", file])
+
+    assert 2 == before["outcomes"]["unknown"]
+    assert (2, {}) == (len(gateway.ledger), gateway.ledger.billed_twice())
+    assert [
+        ("2", "accepted", "none", "Ann"),
+        ("3", "not_sent", "bad_phone", "Bob"),
+        ("4", "not_sent", "duplicate", "Ann again"),
+        ("5", "accepted", "none", "Eve"),
+    ] == [tuple(row[name] for name in ("line", "outcome", "reason", "name")) for row in rows(out, ",")]
+    assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows(out, ",") if row["id_sms"]}
+
+
+def test_an_export_accounts_for_rows_that_no_run_has_come_to(gateway: Gateway, tmp_path: Path):
+    """A campaign that was halted: the rest is there, as not sent."""
+    file, journal, out = write(tmp_path, "\n".join(phones(9))), str(tmp_path / "j"), tmp_path / "out.jsonl"
+    gateway.accounts[0].balance = 4
+    words = ["--campaign", "spring", "--journal", journal]
+    main(["send", file, "--sender", "ACME", "--text", "Sale!", "--batch-size", "2", "--in-flight", "1", *words])
+
+    assert 1 == main(["export", str(out), *words, "--file", file])
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert list(phones(9)) == [row["input_phone"] for row in found]
+    assert ["accepted"] * 4 == [row["outcome"] for row in found][:4]
+    assert {"not_sent"} == {row["outcome"] for row in found[6:]}
+    assert 2 == main(["export", str(out), *words]), "it exists already"
+    assert 1 == main(["export", str(tmp_path / "all.csv"), *words])
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_results_are_safe_in_every_format(tmp_path: Path, suffix: str):
+    """A formula or an escape sequence in a cell runs nowhere, and JSON Lines and Parquet keep it as it was."""
+    evil = "=cmd|' /C calc'!A0\x1b[31m\u202e\x9b"
+    path = tmp_path / "people.jsonl"
+    path.write_text(json.dumps({"phone": "79612242243", "@evil": evil}))
+    out = tmp_path / f"out{suffix}"
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="an extra")
+
+    assert 0 == main(["send", str(path), "--sender", "ACME", "--text", "Sale!", "--results", str(out)])
+    if suffix == ".csv":
+        [row] = rows(out, ",")
+        assert (row["'@evil"][:2], False) == ("'=", bool({"\x1b", "\u202e", "\x9b"} & set(out.read_text())))
+    elif suffix == ".jsonl":
+        assert (evil, True) == (json.loads(out.read_text())["@evil"], out.read_text().isascii())
+    else:
+        from webcom_async.files import open_table  # noqa: PLC0415
+
+        table = open_table(out)
+        assert [evil] == [dict(zip(table.columns, row.cells, strict=True))["@evil"] for row in table.rows()]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_results_are_put_aside_in_every_format(tmp_path: Path):
+    """With a journal, the same command again tells everything anew, and keeps what it told before."""
+    pytest.importorskip("pyarrow", reason="an extra")
+    file = write(tmp_path, "79612242243\n")
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        out = tmp_path / f"out{suffix}"
+        words = [
+            "send",
+            file,
+            "--sender",
+            "ACME",
+            "--text",
+            "Sale!",
+            "--campaign",
+            "a",
+            "--journal",
+            str(tmp_path / "j"),
+        ]
+        assert [0, 0] == [main([*words, "--results", str(out)]) for _ in range(2)]
+        assert out.with_name(f"{out.name}.1").exists(), suffix
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_command_that_could_not_begin_leaves_no_results_behind(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+):
+    """Without credentials nothing is sent, and the same command works once they are there."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="an extra")
+    results = tmp_path / f"out{suffix}"
+    words = ["send", write(tmp_path, "79612242243\n"), "--sender", "ACME", "--text", "Sale!", "--results", str(results)]
+    monkeypatch.delenv("WEBCOM_TOKEN")
+    assert (2, False) == (main(words), results.exists())
+
+    monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
+    assert (0, True) == (main(words), results.exists())
+
+
+class Day:
+    """A clock that stands still until it is told to sleep."""
+
+    def __init__(self, start: datetime) -> None:
+        self.now = start
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @contextmanager
+    def clock(self) -> Iterator[Clock]:
+        yield Clock(now=lambda: self.now, sleep=self.sleep)
+
+
+def test_each_is_sent_to_in_the_hours_of_their_own_zone(tmp_path: Path):
+    """Whose hours are over waits for their next morning; nobody is forgotten, and nobody is sent to twice."""
+    zones = {"7": "Europe/Moscow", "1": "America/New_York", "8": "Asia/Tokyo"}
+    file = write(tmp_path, "phone\n79612242243\n12125550100\n81312345678\nbad\n12125550101")
+    gateway, day = Gateway(), Day(datetime(2030, 1, 1, 10, 0, tzinfo=UTC))
+    sent_at: dict[str, datetime] = {}
+    people = Audience(file, "Sale!")
+    hours = CallingHours(time(9), time(20), UTC, lambda phone: (zones[phone[0]],))
+    rounds = Rounds(people.people, hours, lambda: day.now)
+
+    class Watched(GatewayTransport):
+        async def post(self, *given: object, **named: object) -> object:
+            answer = await super().post(*given, **named)  # type: ignore[arg-type]
+            sent_at.update({sms.phone: day.now for sms in gateway.ledger.sent if sms.phone not in sent_at})
+            return answer
+
+    with day.clock() as clock:
+        joined = Joined(rounds.people, IdScheme("spring"), None)
+        plan = Plan(
+            client=lambda: WebcomClient(token=gateway.token, transport=Watched(gateway)),  # type: ignore[arg-type]
+            recipients=joined,
+            total=4,
+            message=message(),
+            sender=None,
+            campaign="spring",
+            rounds=rounds,
+            clock=clock,
+        )
+        report = joined.report(run_campaign(plan, visible=False, results=joined).report)
+
+    assert (True, 4, 1) == (report.complete, report.accepted, report.not_sent)
+    # 10:00 UTC is 13:00 in Moscow, 19:00 in Tokyo and 5:00 in New York, where 9:00 is 14:00 UTC.
+    assert {
+        "79612242243": datetime(2030, 1, 1, 10, tzinfo=UTC),
+        "81312345678": datetime(2030, 1, 1, 10, tzinfo=UTC),
+        "12125550100": datetime(2030, 1, 1, 14, tzinfo=UTC),
+        "12125550101": datetime(2030, 1, 1, 14, tzinfo=UTC),
+    } == sent_at
+
+
+def test_hours_that_end_under_way_go_on_the_next_morning(tmp_path: Path):
+    """Who was not reached before closing comes first when the hours begin again."""
+    file = write(tmp_path, "\n".join(phones(6)))
+    day = Day(datetime(2030, 1, 1, 19, 59, 58, tzinfo=UTC))
+    rounds = Rounds(Audience(file, "Sale!").people, CallingHours(time(9), time(20), UTC), lambda: day.now)
+    told: list[list[str]] = []
+    while (opening := rounds.opening) is not None:
+        day.now = opening
+        told.append([])
+        for person in rounds.people():
+            assert person.recipient is not None
+            told[-1].append(str(person.recipient.phone)[-1])
+            day.now += timedelta(seconds=1)
+
+    assert [["3", "4"], ["5", "6", "7", "8"]] == told
+    assert datetime(2030, 1, 2, 9, 0, 4, tzinfo=UTC) == day.now
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_waiting_for_the_hours_can_be_stopped(gateway: Gateway, excel: str, number: signal.Signals, code: int):
+    """A signal ends the wait at once, with the command that goes on, and nothing is sent."""
+    hours = "22:00-23:00" if datetime.now(UTC).hour < 12 else "01:00-02:00"
+    words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--between", hours, "--zone", "UTC"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "waiting until" not in (line := process.stderr.readline()):
+            assert line, process.poll()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+
+    assert (code, 0) == (process.returncode, gateway.requests)
+    assert f"--between {hours} --zone UTC --campaign cli-" in err
+
+
+@posix
+def test_colours_are_for_terminals_only(excel: str):
+    """Neither a pipe nor `NO_COLOR` gets an escape sequence."""
+    words = [sys.executable, "-m", "webcom_async", "preview", excel, "--text", HELLO]
+    piped = subprocess.run(words, capture_output=True, check=False)
+    ours, theirs = os.openpty()
+    environ = os.environ | {"NO_COLOR": "1", "TERM": "xterm"}
+    plain = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, env=environ, check=False)
+    shown = os.read(ours, 65_536)
+    os.close(ours)
+    os.close(theirs)
+
+    assert (1, 1) == (piped.returncode, plain.returncode)
+    assert b"\x1b" not in piped.stdout + piped.stderr
+    assert not re.search(rb"\x1b\[[0-9;]*[39][0-7]m", shown)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete_commands(capsys: pytest.CaptureFixture[str], shell: str):
+    """The script names the commands and their options, and the shell can read it."""
+    assert 0 == main(["completion", shell])
+    script = capsys.readouterr().out
+
+    assert all(word in script for word in ("preview", "export", "validity-period"))
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True, check=True)

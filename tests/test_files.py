@@ -1,0 +1,188 @@
+"""Tables of recipients, as people have them."""
+
+import codecs
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webcom_async.errors import InputError
+from webcom_async.files import CsvTable, open_table
+
+CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
+
+
+def table(folder: Path, content: bytes, name: str = "file.csv", **options: str) -> tuple[object, ...]:
+    """Write *content* to a file and return its columns, its rows and what it was taken for."""
+    path = folder / name
+    path.write_bytes(content)
+    opened = open_table(path, **options)
+    return opened.columns, [tuple(row) for row in opened.rows()], opened.described
+
+
+EXCEL = "Телефон;Имя;Город\r\n8 (961) 224-22-43;Анна;Москва\r\n8 (961) 224-22-44;Пётр;«Тверь»\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "described"),
+    [
+        (EXCEL.encode("cp1251"), "CSV, Windows-1251, semicolons"),
+        (EXCEL.encode("utf-8-sig"), "CSV, UTF-8 with a mark, semicolons"),
+        (EXCEL.encode(), "CSV, UTF-8, semicolons"),
+        (EXCEL.replace(";", "\t").encode("utf-16"), "CSV, UTF-16, tabs"),
+        (codecs.BOM_UTF16_BE + EXCEL.encode("utf-16-be"), "CSV, UTF-16, semicolons"),
+        (EXCEL.replace(";", ",").encode(), "CSV, UTF-8, commas"),
+        (EXCEL.replace(";", "|").encode(), "CSV, UTF-8, bars"),
+        (EXCEL.replace("\r\n", "\r").encode("cp1251"), "CSV, Windows-1251, semicolons"),
+    ],
+)
+def test_what_excel_writes_is_understood_without_an_option(tmp_path: Path, content: bytes, described: str):
+    """Encoding, delimiter and line ends are found; names and phones come out as they were typed."""
+    rows = [(2, ["8 (961) 224-22-43", "Анна", "Москва"]), (3, ["8 (961) 224-22-44", "Пётр", "«Тверь»"])]
+
+    assert (("Телефон", "Имя", "Город"), rows, described) == table(tmp_path, content)
+
+
+def test_excel_may_name_its_delimiter(tmp_path: Path):
+    """A first line `sep=;` is a word about the file, not its header; lines are counted all the same."""
+    assert (("phone", "a,b"), [(3, ["1", "2,3"])]) == table(tmp_path, b"sep=;\r\nphone;a,b\r\n1;2,3\r\n")[:2]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"79612242243\n79612242244", b"\xef\xbb\xbf79612242243\r\n\r\n79612242244\r\n", b"79612242243\n,\n79612242244\n"],
+)
+def test_a_plain_list_of_phones_has_a_column_phone(tmp_path: Path, content: bytes):
+    """A file without a header is a list of phones if its first line is one."""
+    columns, rows, _ = table(tmp_path, content)
+
+    assert (("phone",), [["79612242243"], ["79612242244"]]) == (columns, [cells for _, cells in rows])  # type: ignore[union-attr]
+
+
+def test_a_cell_may_span_lines_and_hold_delimiters(tmp_path: Path):
+    """Quoted cells keep their line breaks, quotes and delimiters; a row's line is the one it begins in."""
+    content = b'phone,text\n1,"a\nb, ""c"""\n\n2,d\n'
+
+    assert [(2, ["1", 'a\nb, "c"']), (5, ["2", "d"])] == table(tmp_path, content)[1]
+
+
+def test_short_rows_are_filled_up_and_empty_cells_beyond_the_header_dropped(tmp_path: Path):
+    """Trailing delimiters, which spreadsheets write, change nothing."""
+    assert [(2, ["1", ""]), (3, ["2", "b"])] == table(tmp_path, b"phone,text\n1\n2,b,,\n")[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n ,\n", "it is empty"),
+        (b"phone,text\n1,a,b\n", "line 2: 3 cells under 2 columns"),
+        (b'phone,text\n1,"a\n2,b\n', "line 2: not CSV"),
+        (b'phone,text\n1,a\n2,"b"c\n', "line 3: not CSV"),
+        (b"79612242243,Anna\n79612242244,Pete\n", "no header"),
+        (b"phone\n7961\x0002242243\n", "NUL"),
+        ("phone,text\n1,Привет".encode("utf-16-le"), "NUL"),
+        (b"PK\x03\x04whatever", "an Excel workbook"),
+        (b"\x1f\x8bwhatever", "compressed"),
+        ("phone\nПривет, мир\n".encode() + b"\xff", "mostly UTF-8"),
+        (b"phone\n\x98\x98\n", "not Windows-1251"),
+        (b"phone," + b"x" * 2_200_000, "a line of more than"),
+        (b'phone,text\n1,"' + b"x\n" * 100_000 + b'"\n', "line 2: not CSV: field larger"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, content: bytes, words: str):
+    """A file that cannot be read to its end is refused in a sentence, and never read as something else."""
+    with pytest.raises(InputError, match=words):
+        table(tmp_path, content)
+
+
+def test_encoding_and_delimiter_may_be_given(tmp_path: Path):
+    """What was found wrongly can be said."""
+    content = "phone:имя\n1:Ян\n".encode("koi8-r")
+
+    assert [(2, ["1", "Ян"])] == table(tmp_path, content, encoding="koi8-r", delimiter=":")[1]
+    for name in ("klingon", "rot13", "\0"):
+        with pytest.raises(InputError, match="no encoding"):
+            table(tmp_path, content, encoding=name)
+    with pytest.raises(InputError, match="one character"):
+        table(tmp_path, content, delimiter="::")
+
+
+def test_what_cannot_be_opened_is_an_input_error(tmp_path: Path):
+    """A missing file and a folder are said in one sentence."""
+    with pytest.raises(InputError, match="No such file"):
+        open_table(tmp_path / "missing.csv")
+    with pytest.raises(InputError, match="not a regular file"):
+        open_table(tmp_path)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=20), st.sampled_from(",;\t|"))
+def test_any_table_that_python_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str]], delimiter: str
+):
+    """Whatever stands in the cells, a CSV file with a header is read as it was written."""
+    path = tmp_path_factory.mktemp("csv") / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([("phone", "имя", "x"), *rows])
+    read = [row.cells for row in CsvTable(path, encoding="utf-8", delimiter=delimiter).rows()]
+
+    assert [list(row) for row in rows if any(map(str.strip, row))] == read
+
+
+def test_json_lines_may_have_keys_of_their_own(tmp_path: Path):
+    """Columns are the keys of all objects; numbers become text, and what is missing is empty."""
+    lines = [{"phone": 79612242243, "name": "Анна"}, {"phone": "79612242244", "age": 7, "x": None}, {"phone": 7.9e10}]
+    content = "\ufeff" + "\n\n".join(map(json.dumps, lines))
+
+    assert (
+        ("phone", "name", "age", "x"),
+        [
+            (1, ["79612242243", "Анна", "", ""]),
+            (3, ["79612242244", "", "7", ""]),
+            (5, ["79000000000", "", "", ""]),
+        ],
+        "JSON Lines",
+    ) == table(tmp_path, content.encode(), "file.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b'{"phone": 1}\n[1]\n', "line 2: not a JSON object"),
+        (b'{"phone": 1}\n{"phone": \n', "line 2: not a JSON object"),
+        (b'{"phone": {"a": 1}}\n', "line 1: 'phone' is neither"),
+        (b'{"phone": "\xff"}\n', "line 1: not a JSON object"),
+        (b"[" * 200_000, "line 1: not a JSON object"),
+        (b'{"phone": "' + b"1" * 1_100_000 + b'"}', "line 1: longer than"),
+    ],
+)
+def test_what_is_wrong_with_json_lines_is_said_with_its_line(tmp_path: Path, content: bytes, words: str):
+    """A line that is no flat object is named."""
+    with pytest.raises(InputError, match=words):
+        table(tmp_path, content, "file.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_parquet_and_arrow_are_read_as_rows(tmp_path: Path, kind: str):
+    """Typed columns become text: integers, floats that hold integers, nulls; rows are numbered from 1."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    feather, parquet = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow.parquet")
+    data = pa.table({"phone": [79612242243, None, 79612242245], "x": [1.0, None, 2.5], "имя": ["Анна", " ", "Ян"]})
+    path = tmp_path / "people"
+    parquet.write_table(data, path) if kind == "parquet" else feather.write_feather(data, path)
+    opened = open_table(path)
+
+    assert (kind.capitalize(), ("phone", "x", "имя")) == (opened.described, opened.columns)
+    assert [(1, ["79612242243", "1", "Анна"]), (3, ["79612242245", "2.5", "Ян"])] == list(opened.rows())
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"ARROW1", b"PAR1" * 100, b"ARROW1\0\0" * 100])
+def test_a_broken_parquet_file_is_an_input_error(tmp_path: Path, content: bytes):
+    """A file that begins as Parquet or Arrow and does not go on is refused in a sentence."""
+    pytest.importorskip("pyarrow", reason="an extra")
+    with pytest.raises(InputError, match="Parquet nor Arrow"):
+        table(tmp_path, content, "people.parquet")

@@ -1,0 +1,619 @@
+"""
+The journal's log: that it is what a run writes, and that nobody can tell it from rows.
+
+`python -m tests.test_log` writes the stored file of today's format; see `test_stored_logs_become_todays_rows`.
+"""
+
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from tests.builders import NOW, message, wire_phones
+from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
+from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._wire import Addressed, WirePhone
+from webcom_async.journal import Journal, Reserved, campaigns, export, has_begun, purge
+from webcom_async.journal._file import JournalFile
+from webcom_async.journal._log import Log, digest
+from webcom_async.journal._numbers import Numbers, as_numbers
+from webcom_async.journal._sql import MIGRATIONS
+from webcom_async.models import AllAccepted
+
+STORED = Path(__file__).parent / "logs"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a journal may be made."""
+    return tmp_path / "journal"
+
+
+def counted(journal: Journal) -> tuple[int, int]:
+    """Return how many rows and entries are in a journal's file, without making any."""
+    return tuple(journal._file.fetch(f"SELECT count(*) FROM {table}")[0][0] for table in ("recipients", "log"))
+
+
+def run(journal: Journal, batches: int) -> None:
+    """Reserve and settle batches, as a campaign does."""
+    for number in range(batches):
+        reserved = journal.reserve(numbered(number))
+        journal.settle(AllAccepted(answers(numbered(number))), reserved)
+
+
+class RowsOnly(Log):
+    """A log that takes nothing."""
+
+    def reserve(self, addressed: list[Addressed], stamp: int) -> None:
+        return None
+
+    def settle(self, results: list[SendResult], reserved: Reserved, stamp: int) -> bool:
+        return False
+
+
+def opened_rows_only(path: Path, campaign: str = "spring") -> Journal:
+    """Open a campaign's journal that makes rows at once."""
+    journal = opened(path, campaign)
+    journal._log = RowsOnly(journal._file, journal._campaign)
+    return journal
+
+
+# ---------------------------------------------------------------------------- what is logged
+
+
+def test_a_first_run_writes_no_row(path: Path):
+    """Two entries a batch are all that a run writes; whoever looks finds rows, and an empty log."""
+    with opened(path) as journal:
+        run(journal, 5)
+        assert (0, 10) == counted(journal)
+        assert 150 == journal.counts()[Outcome.ACCEPTED]
+        assert (150, 0) == counted(journal)
+
+
+@pytest.mark.parametrize("look", [lambda path: list(export(path)), campaigns, lambda path: has_begun(path, "spring")])
+def test_whoever_opens_a_file_finds_rows(path: Path, look: Callable[[Path], object]):
+    """Between runs, nobody has to know of the log."""
+    with opened(path) as journal:
+        run(journal, 5)
+    with opened_rows_only(path.with_name("rows")) as rows:
+        run(rows, 5)
+
+    assert look(path) == look(path.with_name("rows"))
+    with JournalFile(path) as file:
+        assert [(150,)] == file.fetch("SELECT count(*) FROM recipients WHERE id_sms IS NOT NULL")
+        assert [] == file.fetch("SELECT * FROM log")
+
+
+def test_a_purge_takes_what_is_in_the_log(path: Path):
+    """Whoever was only logged is counted, and gone with all traces."""
+    with opened(path) as journal:
+        run(journal, 5)
+    assert b"79612242243" in path.read_bytes()
+
+    assert 150 == purge(path, "spring")
+    assert b"79612242243" not in path.read_bytes()
+
+
+def test_a_resumed_campaign_logs_who_is_new(path: Path):
+    """Rows answer for those they know, and what they do not know is logged again."""
+    with opened(path) as journal:
+        run(journal, 2)
+    with opened(path) as journal:
+        run(journal, 4)
+        assert (60, 4) == counted(journal)
+
+
+def test_leaving_a_campaign_makes_no_rows(path: Path):
+    """Those who were never reserved are looked up, however long the log, without a word about the others."""
+    with opened(path) as journal:
+        run(journal, 5)
+        unsent = [answer(to, Outcome.NOT_SENT) for _, tos in numbered(7) for to in tos]
+        odd = [answer(wire_phones(1)[0], Outcome.NOT_SENT, client_id_sms=odd) for odd in ("", "7x", "0", "9" * 30)]
+        assert unsent + odd == journal.recall(unsent + odd)
+        assert (0, 10) == counted(journal)
+
+
+def test_who_is_in_the_log_is_recalled(path: Path):
+    """What the log knows is known."""
+    with opened(path) as journal:
+        run(journal, 1)
+        said = answers(numbered(0))
+        assert said == journal.recall([msgspec.structs.replace(each, outcome=Outcome.NOT_SENT) for each in said])
+
+
+def test_nobody_leaves_twice_in_a_run(path: Path):
+    """An id that is in the log already has been settled, or belongs to another; the rows say which."""
+    with opened(path) as journal:
+        journal.settle(answers(batch(2)), journal.reserve(batch(2)))
+        other = WirePhone(Phone("79990000000"), ClientIdSms("102"))
+        reserved = journal.reserve([(SAID, [wire_phones(1)[0], other, wire_phones(3)[2]])])
+
+    assert answers(batch(1)) == reserved.settled
+    assert ["102"] == [result.client_id_sms for result in reserved.refused]
+    assert [(SAID, wire_phones(3)[2:])] == reserved.addressed
+
+
+def test_a_batch_is_settled_after_its_entry_became_rows(path: Path):
+    """A reservation outlives the log it was in, and is mistaken for no later one."""
+    with opened(path) as journal:
+        early = journal.reserve(batch(2))
+        journal.counts()
+        late = journal.reserve(numbered(9))
+        assert answers(batch(2)) == journal.settle(answers(batch(2)), early)
+        assert answers(numbered(9)) == journal.settle(answers(numbered(9)), late)
+        assert {Outcome.ACCEPTED} == set(states(journal).values())
+
+
+def test_an_old_reservation_denies_no_later_one(path: Path):
+    """Who was asked for again in the meantime may have been sent to, whatever the first request says now."""
+    with opened(path) as journal:
+        early = journal.reserve(batch(1))
+        assert {"101"} == journal.reserve(batch(1)).doubtful
+        [known] = journal.settle(answers(batch(1), Outcome.NOT_SENT), early)
+        assert Outcome.UNKNOWN is known.outcome
+
+
+def test_a_batch_is_settled_once_in_the_log(path: Path):
+    """What is said of it again is weighed against what was said first."""
+    with opened(path) as journal:
+        reserved = journal.reserve(batch(1))
+        journal.settle(answers(batch(1), Outcome.UNKNOWN), reserved)
+        [known] = journal.settle(answers(batch(1), Outcome.NOT_SENT), reserved)
+        assert Outcome.UNKNOWN is known.outcome
+
+
+def test_results_of_a_batch_may_come_in_parts_and_in_any_order(path: Path):
+    """What is left out stays open, and may be settled later."""
+    with opened(path) as journal:
+        reserved = journal.reserve(batch(4))
+        one, two, three, four = answers(batch(4))
+        assert [three, one] == journal.settle([three, one], reserved)
+        assert [four, two] == journal.settle([four, two], reserved)
+        assert [one, two, three, four] == list(journal.results())
+
+
+ODD: dict[str, Callable[[list[SendResult]], list[SendResult]]] = {
+    "one twice": lambda results: [*results, results[0]],
+    "a duplicate's": lambda results: [msgspec.structs.replace(results[0], reason=Reason.DUPLICATE), *results[1:]],
+    "another phone's": lambda results: [msgspec.structs.replace(results[0], phone=Phone("79990000000")), *results[1:]],
+    "a stranger's": lambda results: [*results, *answers(numbered(3), Outcome.REJECTED)],
+    "unreadable": lambda results: [*results, msgspec.structs.replace(results[0], client_id_sms=ClientIdSms("7x"))],
+    "unstorable": lambda results: [msgspec.structs.replace(results[0], error="a\ud800b\0c"), *results[1:]],
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_results_that_are_not_one_each_are_weighed_as_rows_are(path: Path, odd: Callable[..., list[SendResult]]):
+    """What is odd about results is noticed, and does to the rows what it would have done at once."""
+    results = odd(answers(numbered(0), Outcome.REJECTED))
+    with opened(path) as journal, opened_rows_only(path.with_name("rows")) as rows:
+        assert rows.settle(results, rows.reserve(numbered(0))) == journal.settle(results, journal.reserve(numbered(0)))
+
+    assert list(export(path.with_name("rows"))) == list(export(path))
+
+
+def test_results_that_come_in_while_others_are_read_are_read_too(path: Path):
+    """Reading goes on over what is logged on the way."""
+    with opened(path) as journal:
+        run(journal, 40)
+        found = []
+        for number, result in enumerate(journal.results()):
+            found.append(result)
+            if number == 0:
+                journal.reserve(numbered(40))
+        assert 41 * 30 == len(found)
+
+
+@pytest.mark.parametrize("id_sms", ["9", "09", "a9", "9" * 64])
+@pytest.mark.parametrize("when", ["in one batch", "in one run", "in two runs"])
+def test_a_shared_id_sms_is_noticed(path: Path, id_sms: str, when: str):
+    """However an `id_sms` is written, and wherever its first owner stands."""
+    one, two = wire_phones(2)
+    journal = opened(path)
+    if when == "in one batch":
+        reserved = journal.reserve(batch(2))
+        with pytest.raises(IdCollision, match="101 and 102"):
+            journal.settle([answer(one, id_sms=id_sms), answer(two, id_sms=id_sms)], reserved)
+    else:
+        journal.settle([answer(one, id_sms=id_sms)], journal.reserve([(SAID, [one])]))
+        if when == "in two runs":
+            journal.close()
+            journal = opened(path)
+        reserved = journal.reserve([(SAID, [two])])
+        with pytest.raises(IdCollision, match="101 and 102"):
+            journal.settle([answer(two, id_sms=id_sms)], reserved)
+
+    assert Outcome.UNKNOWN is states(journal)["102"]
+    journal.close()
+
+
+# ---------------------------------------------------------------------------- what it survives
+
+
+class Broken(Exception):
+    """A digest is broken off."""
+
+
+class Breaking:
+    """A file that breaks off at some change."""
+
+    def __init__(self, file: JournalFile, left: int) -> None:
+        self._file = file
+        self._left = left
+
+    def fetch(self, statement: str, *parameters: object) -> list[object]:
+        return self._file.fetch(statement, *parameters)
+
+    def change(self, statement: str, *parameters: object) -> int:
+        if self._left == 0:
+            raise Broken
+        self._left -= 1
+        return self._file.change(statement, *parameters)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._file.transaction()
+
+    def damaged(self, found: str) -> JournalError:
+        return self._file.damaged(found)
+
+
+@pytest.mark.parametrize("left", range(0, 165, 13))
+def test_a_digest_that_breaks_off_anywhere_loses_and_doubles_nothing(path: Path, left: int):
+    """Wherever it ends, the next one goes on to the same rows."""
+    with opened(path) as journal, opened_rows_only(path.with_name("rows")) as rows:
+        run(journal, 80)
+        run(rows, 80)
+        with pytest.raises(Broken):
+            digest(Breaking(journal._file, left))
+
+    assert list(export(path.with_name("rows"))) == list(export(path))
+
+
+ENTRIES = "SELECT entry, campaign_id, kind, written_at, crc, payload FROM log"
+HARMS = {
+    "a bit of the payload": "UPDATE log SET payload = cast(replace(payload, '7961', '7960') AS BLOB) WHERE entry = 3",
+    "a payload of another type": "UPDATE log SET payload = cast(payload AS TEXT) WHERE entry = 3",
+    "the campaign": "UPDATE log SET campaign_id = campaign_id + 1 WHERE entry = 3",
+    "the time": "UPDATE log SET written_at = written_at + 1 WHERE entry = 3",
+    "the kind": "UPDATE log SET kind = 'settled' WHERE entry = 3",
+    "the CRC": "UPDATE log SET crc = crc + 1 WHERE entry = 3",
+    "an entry that is gone": "DELETE FROM log WHERE entry = 3",
+    "two entries changed places": "UPDATE log SET entry = 1000 - entry WHERE entry IN (3, 5)",
+    "the last entry": "UPDATE log SET crc = 0 WHERE entry = 80",
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_a_damaged_log_is_told_and_the_file_left_alone(path: Path, harm: str):
+    """Nobody guesses at what an entry may have said, and nothing is done with the others."""
+    with opened(path) as journal:
+        run(journal, 40)
+    with sqlite3.connect(path) as db:
+        assert db.execute(harm).rowcount
+    db.close()
+    before = path.read_bytes()
+    for attempt in (opened, campaigns, lambda path: next(export(path)), lambda path: purge(path, "spring")):
+        with pytest.raises(JournalError, match=r"it is damaged; put a copy of it back.*log"):
+            attempt(path)
+
+    assert before == path.read_bytes()
+
+
+SETTLED = '["{}","79612242243","accepted","9","none","",1]'
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("reserved", "[[1"),
+        ("reserved", '[["one",[{"phone":7}]]]'),
+        ("reserved", "\ud800"),
+        ("settled", "{}"),
+        ("settled", '[["101"]]'),
+        ("settled", f"[{SETTLED.format(102)}]"),
+        ("settled", f"[{SETTLED.format(101)},{SETTLED.format(102)}]"),
+    ],
+)
+def test_an_entry_that_says_nothing_is_damage(path: Path, kind: str, payload: str):
+    """What cannot be read, and results of nobody, are told even if the CRC is right."""
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        log = journal._log
+        log._append(kind, payload.encode(errors="surrogatepass"), 0)
+    with pytest.raises(JournalError, match="damaged"):
+        opened(path)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_scrambled_file_is_told_or_harmless(path: Path, seed: int):
+    """Whatever a disk makes of some bytes, what is read is what was written, or an error says that it is not."""
+    with opened(path) as journal:
+        run(journal, 40)
+    shutil.copy(path, path.with_name("whole"))
+    expected = list(export(path.with_name("whole")))
+    chance = random.Random(seed)
+    content = bytearray(path.read_bytes())
+    place = chance.randrange(4096, len(content) - 64)
+    content[place : place + 64] = chance.randbytes(64)
+    path.write_bytes(content)
+    try:
+        found = list(export(path))
+    except JournalError as exc:
+        assert str(path) in str(exc)  # noqa: PT017 - either is right
+    else:
+        assert expected == found
+
+
+def test_the_crc_is_of_the_whole_entry(path: Path):
+    """As the stored format has it: number, campaign, kind and time, then the payload."""
+    with opened(path) as journal:
+        journal.reserve(batch(1))
+        [(*_, crc, payload)] = journal._file.fetch(ENTRIES)
+
+    assert crc == crc32(payload, crc32(b"1 1 reserved 1893499200000"))
+
+
+# ---------------------------------------------------------------------------- against rows
+
+# How far from the first id that nobody has had yet: mostly new ones, as in a campaign.
+PEOPLE = st.lists(st.integers(0, 5), max_size=4, unique=True) | st.lists(st.integers(-8, 3), max_size=4, unique=True)
+SPOKEN = st.sampled_from("AAAB")
+ANSWERS = st.sampled_from(Outcome).map(lambda outcome: [outcome] * 12) | st.lists(
+    st.sampled_from([Outcome.ACCEPTED, *Outcome]), min_size=12, max_size=12
+)
+ID_SMS = st.sampled_from(["own"] * 6 + ["7", "8", "08", "x8", "9" * 64])
+
+
+class Twins(RuleBasedStateMachine):
+    """A journal, and one that makes rows at once: the world must not see a difference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.folder = Path(self.directory.name)
+        self.files = 0
+        self.paths = (self.folder / "logged", self.folder / "rows")
+        self.reading: tuple[Iterator[object], Iterator[object]] | None = None
+        self.reserved: list[tuple[Reserved, Reserved]] = []
+        self.new = 101
+        self.open("spring")
+
+    def open(self, campaign: str, resend: frozenset[Reason] = frozenset()) -> None:
+        """Begin a run."""
+        self.journals = [
+            Journal(path, header(campaign), now=lambda: NOW, resend_rejected=resend) for path in self.paths
+        ]
+        rows = self.journals[1]
+        rows._log = RowsOnly(rows._file, rows._campaign)
+        self.reading = None
+
+    def both(self, act: Callable[[Journal], object]) -> object:
+        """Do the same to both, and compare what comes of it."""
+        logged, rows = (attempted(act, journal) for journal in self.journals)
+        assert rows == logged
+        return logged
+
+    @rule(
+        people=PEOPLE,
+        said=st.lists(SPOKEN, min_size=5, max_size=5),
+        phone=st.sampled_from([None] * 6 + ["79990000000"]),
+        validity=st.sampled_from([None, "2030-02-01 00:00:00"]),
+        twice=st.sampled_from([False] * 9 + [True]),
+    )
+    def reserve(self, people: list[int], said: list[str], phone: str | None, validity: str | None, twice: bool) -> None:
+        """Ask whether a batch may leave."""
+        numbers = [self.new + far for far in people + people[:1] * twice]
+        self.new = max([self.new, *(number + 1 for number in numbers)])
+        tos = [self.person(number, phone, validity) for number in numbers]
+        addressed: list[Addressed] = []
+        for text, to in zip(said, tos, strict=False):
+            if addressed and addressed[-1][0].text == text:
+                addressed[-1][1].append(to)
+            else:
+                addressed.append((message(text), [to]))
+        logged, rows = (attempted(lambda each: each.reserve(addressed), journal) for journal in self.journals)
+        assert parts(rows) == parts(logged)
+        if isinstance(logged, Reserved) and logged.addressed:
+            self.reserved.append((logged, rows))
+
+    def person(self, number: int, phone: str | None = None, validity: str | None = None) -> WirePhone:
+        """Return a recipient; the one who mostly has an id."""
+        return WirePhone(
+            Phone(phone or f"7961{number:07}"), ClientIdSms(str(number)), validity, None, number % 3 or None
+        )
+
+    @precondition(lambda self: self.reserved)
+    @rule(
+        which=st.sampled_from([0, 0, 0, 1, 1, 2, 3]),
+        outcomes=ANSWERS,
+        ids=st.just(["own"] * 12) | st.lists(ID_SMS, min_size=12, max_size=12),
+        part=st.sampled_from([slice(None)] * 5 + [slice(1, None), slice(None, None, -1)]),
+        odd=st.sampled_from([None] * 6 + ["duplicate", "reused", "twice", "stranger", "unreadable"]),
+    )
+    def settle(self, which: int, outcomes: list[Outcome], ids: list[str], part: slice, odd: str | None) -> None:
+        """Say what became of a batch: for the first time or again, of all of it or of some."""
+        logged, rows = self.reserved[-1 - which % len(self.reserved)]
+        tos = [to for _, some in logged.addressed for to in some]
+        results = [
+            answer(to, outcome, **({} if id_sms == "own" or outcome is not Outcome.ACCEPTED else {"id_sms": id_sms}))
+            for to, outcome, id_sms in zip(tos, outcomes, ids, strict=False)
+        ][part]
+        if odd == "duplicate":
+            results[:1] = [answer(tos[0], Outcome.NOT_SENT, reason=Reason.DUPLICATE)]
+        elif odd == "reused":
+            results.append(answer(self.person(self.new - 2), Outcome.NOT_SENT, reason=Reason.ID_REUSED))
+        elif odd == "twice":
+            results += results[:1]
+        elif odd == "stranger":
+            results.append(answer(self.person(self.new - 1 - which), outcomes[5]))
+        elif odd == "unreadable":
+            results.append(answer(self.person(self.new), Outcome.NOT_SENT, client_id_sms="7x"))
+        elif {Outcome.ACCEPTED} == set(outcomes[: len(tos)]) and {"own"} == set(ids[: len(tos)]):
+            results = AllAccepted(results)
+        one, other = self.journals
+        assert attempted(lambda each: each.settle(results, rows), other) == attempted(
+            lambda each: each.settle(results, logged), one
+        )
+
+    @rule(people=PEOPLE)
+    def recall(self, people: list[int]) -> None:
+        """Ask for some who were not reserved, or were."""
+        results = [answer(self.person(self.new + far), Outcome.NOT_SENT) for far in people]
+        self.both(lambda journal: journal.recall(results))
+
+    @rule()
+    def look(self) -> None:
+        """Compare everything that is known."""
+        self.both(lambda journal: (list(journal.results()), list(journal.unsettled()), journal.counts()))
+
+    @rule()
+    def read_on(self) -> None:
+        """Read some results, and more of them later."""
+        if self.reading is None:
+            self.reading = (self.journals[0].results(), self.journals[1].results())
+        logged, rows = (next(reading, None) for reading in self.reading)
+        assert rows == logged
+        if rows is None:
+            self.reading = None
+
+    @rule(
+        campaign=st.sampled_from(["spring", "spring", "summer"]),
+        resend=st.sampled_from([frozenset(), frozenset({Reason.STOP_LIST})]),
+        killed=st.booleans(),
+    )
+    def reopen(self, campaign: str, resend: frozenset[Reason], killed: bool) -> None:
+        """Begin another run, after the end of this one, or after the death of its process."""
+        if killed:
+            self.files += 1
+            copies = (self.folder / f"logged {self.files}", self.folder / f"rows {self.files}")
+            for path, copied in zip(self.paths, copies, strict=True):
+                copy_open(path, copied)
+            self.paths = copies
+        for journal in self.journals:
+            journal.close()
+        self.reserved.clear()
+        self.open(campaign, resend)
+
+    @rule(left=st.integers(0, 40))
+    def break_off(self, left: int) -> None:
+        """Fail in the midst of a digest, and go on."""
+        log = self.journals[0]._log
+        file, log._file = log._file, Breaking(log._file, left)
+        try:
+            log.digest()
+        except Broken:
+            pass
+        finally:
+            log._file = file
+
+    def teardown(self) -> None:
+        self.look()
+        for journal in self.journals:
+            journal.close()
+        logged, rows = (list(export(path)) for path in self.paths)
+        assert rows == logged
+        self.directory.cleanup()
+
+
+def attempted(act: Callable[[Journal], object], journal: Journal) -> object:
+    """Return what comes of an act, whatever it is."""
+    try:
+        return act(journal)
+    except IdCollision as exc:
+        return (str(exc), list(exc.results))
+    except JournalError as exc:
+        return type(exc)
+
+
+def parts(reserved: object) -> object:
+    """Return what the world sees of a reservation."""
+    if not isinstance(reserved, Reserved):
+        return reserved
+    return (reserved.addressed, reserved.settled, reserved.refused, reserved.doubtful)
+
+
+def test_nobody_can_tell_a_log_from_rows():
+    """Whatever is reserved, settled, looked up, left, killed or broken off, the log's journal is the rows' journal."""
+    run_state_machine_as_test(Twins, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+
+
+# ---------------------------------------------------------------------------- numbers
+
+
+@given(batches=st.lists(st.lists(st.integers(1, 60) | st.just(2**63 - 1), max_size=6), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
+    """In memory and in the temporary table, as a set would, until they are forgotten."""
+    with tempfile.TemporaryDirectory() as folder, JournalFile(Path(folder, "journal"), create=True) as file:
+        numbers = Numbers(file, "ids", in_memory=10)
+        for _ in range(2):
+            seen: set[int] = set()
+            for some in batches:
+                assert numbers.meet(some) is not seen.isdisjoint(some)
+                new = len(set(some) - seen) == len(some)
+                assert numbers.add(some) is new
+                seen.update(some)
+                assert len(numbers._latest) <= 10
+            numbers.clear()
+
+
+@pytest.mark.parametrize("text", ["", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "7,8", "9" * 19, str(2**63)])
+def test_what_is_not_the_one_way_to_write_a_number_is_none(text: str):
+    """Two texts that are one number, or no number of SQLite's, are left to the rows."""
+    assert None is as_numbers(["7", text])
+    assert None is as_numbers([text])
+    assert [7, 0, 2**63 - 1] == as_numbers(["7", "0", str(2**63 - 1)])
+
+
+# ---------------------------------------------------------------------------- stored files
+
+
+def logged_history(path: Path) -> None:
+    """Write what a stored file holds: an older half as rows, and entries of every kind."""
+    one, two, three, four, five = wire_phones(5)
+    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", time_send="2030-01-01 18:00")
+    with opened(path) as journal:
+        journal.settle([answer(one)], journal.reserve(batch(1)))
+        journal.counts()
+        reserved = journal.reserve([(SAID, [two, three]), (message("Its own text"), [four])])
+        tos = (two, three, four)
+        journal.settle(
+            [answer(to, outcome, error="Нет\n") for to, outcome in zip(tos, Outcome, strict=False)], reserved
+        )
+        journal.settle(AllAccepted(answers(numbered(9))), journal.reserve(numbered(9)))
+        journal.reserve([(SAID, [five])])
+        assert (1, 5) == counted(journal)
+
+
+def test_every_version_with_a_log_has_a_stored_one():
+    """A new version of the format comes with a log that it wrote."""
+    expected = [f"version-{number}.db" for number in range(2, len(MIGRATIONS) + 1)]
+
+    assert expected == sorted(file.name for file in STORED.iterdir())
+
+
+@pytest.mark.parametrize("stored", sorted(STORED.iterdir()), ids=lambda file: file.stem)
+def test_stored_logs_become_todays_rows(stored: Path, path: Path):
+    """The log of every released version says, to today's code, what today's rows would."""
+    shutil.copy(stored, path)
+    rows = path.with_name("rows")
+    logged_history(rows)
+
+    assert list(export(rows)) == list(export(path))
+    assert 35 == len(list(export(path)))
+
+
+if __name__ == "__main__":
+    logged_history(STORED / f"version-{len(MIGRATIONS)}.db")

@@ -1,0 +1,273 @@
+"""The people in a table, checked, then yielded."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import NamedTuple
+
+from webcom_async._client_ids import ClientIdSms, IdScheme, check_client_id
+from webcom_async._number_set import NumberMap
+from webcom_async._phones import Phone, normalise_phone, shown
+from webcom_async._reasons import Reason
+from webcom_async._untrusted import printable
+from webcom_async.audience._audit import Audit, Scale, Verdict
+from webcom_async.audience._columns import ColumnNames, find_places
+from webcom_async.audience._stop_list import StopList
+from webcom_async.errors import InputError
+from webcom_async.files import Row, Table, open_table
+from webcom_async.models import Outcome, Recipient, SendResult
+from webcom_async.templates import Template
+
+__all__ = ["Audience", "Person"]
+
+_TOLD_EVERY = 10_000  # rows
+_CHOSEN_ID = 1 << 63  # tells a caller's own ids from phones
+_NO_ID = ClientIdSms("")
+_ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill in the phones anew"
+_decimal = re.compile(r"(\d{8,15})[.,](\d+)").fullmatch  # as data frames and spreadsheets write a whole number
+_scientific = re.compile(r"\d[.,]\d+e\+\d+", re.IGNORECASE).fullmatch
+
+
+class Person(NamedTuple):
+    """
+    A row, and what is to become of it.
+
+    Attributes:
+        row: The row.
+        recipient: To whom; None if nothing is sent.
+        skipped: What becomes of it instead; None if it is sent to.
+    """
+
+    row: Row
+    recipient: Recipient | None
+    skipped: SendResult | None
+
+
+class Audience:
+    """
+    The people in a table, and their texts.
+
+    Args:
+        table: The table, or its path.
+        text: What everyone is told who has no text of their own: plain, or with columns in braces. None if everyone
+            has one.
+        columns: Which columns mean what.
+        normalise: How a phone is read; the library's own strict way if left out. `webcom_async.phonebook.PhoneBook`
+            knows other countries'.
+        stopped: Phones that must not get anything.
+
+    Attributes:
+        table: The table.
+        verdicts: A byte for each row, after `check`: its `Verdict`.
+        common_text: The text of everyone who has none of their own; None if that is not one and the same.
+
+    Raises:
+        InputError: There is no column of phones, a column that is named is not there, or nobody has a text.
+    """
+
+    def __init__(
+        self,
+        table: Table | str | Path,
+        text: str | None = None,
+        *,
+        columns: ColumnNames | None = None,
+        normalise: Callable[[str], Phone] = normalise_phone,
+        stopped: StopList | None = None,
+    ) -> None:
+        self.table: Table = open_table(table) if isinstance(table, str | Path) else table
+        self.verdicts: bytearray = bytearray()
+        self._normalise = normalise
+        self._stopped = stopped or StopList()
+        self._places = find_places(self.table, columns or ColumnNames())
+        self._template = None if text is None else Template(text).bind(self.table.columns)
+        constant = self._template is not None and self._template.is_constant
+        self.common_text: str | None = self._template.render(()) if self._template and constant else None
+        self._ids = IdScheme("an audience's keys")
+        if self._template is None and self._places.text is None:
+            raise InputError(f"no text: give one for everyone, or a column 'text' in {self.table.path}")
+
+    def check(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
+        """
+        Read the table to its end, and return what is in it.
+
+        Memory: a compact map of the phones while this runs, 34 MB for a million of them, and a byte a row afterwards.
+
+        Args:
+            progress: Told the number of rows now and then.
+
+        Raises:
+            InputError: The table cannot be read to its end.
+        """
+        inspection = _Inspection(self)
+        verdicts = bytearray()
+        for row in self.table.rows():
+            verdicts.append(inspection.judge(row))
+            if not len(verdicts) % _TOLD_EVERY:
+                progress(len(verdicts))
+        self.verdicts = verdicts
+        inspection.audit.rows = len(verdicts)
+        inspection.audit.sendable = verdicts.count(Verdict.SEND)
+        return inspection.audit
+
+    def people(self) -> Iterator[Person]:
+        """
+        Yield everyone, in the table's order, as `check` has judged them; it is called first, if it was not.
+
+        Raises:
+            InputError: The table is not what it was when it was checked.
+        """
+        if not self.verdicts:
+            self.check()
+        number = 0
+        for row, verdict in zip(self.table.rows(), chain(self.verdicts, repeat(None)), strict=False):
+            number += 1
+            try:
+                if verdict is None:
+                    raise self._changed()
+                yield Person(row, None, self._skipped(row)) if verdict else Person(row, self.recipient(row), None)
+            except InputError:
+                raise self._changed() from None
+        if number != len(self.verdicts):
+            raise self._changed()
+
+    def recipients(self) -> Iterator[Recipient]:
+        """Yield whoever can be sent to, in the table's order; see `people`."""
+        return (person.recipient for person in self.people() if person.recipient is not None)
+
+    def recipient(self, row: Row) -> Recipient:
+        """
+        Return a row's recipient.
+
+        Raises:
+            InputError: Its phone or id cannot be used, or its text cannot be made.
+        """
+        text = None if self.common_text is not None and not _cell(row, self._places.text) else self.text_of(row)
+        places = self._places
+        return Recipient(self.phone_of(row), _cell(row, places.client_id_sms) or None, _cell(row, places.key), text)
+
+    def phone_of(self, row: Row) -> Phone:
+        """
+        Return a row's phone.
+
+        Raises:
+            InputError: It has none that can be used.
+        """
+        raw = row.cells[self._places.phone].strip()
+        try:
+            return self._normalise(_without_zeros(raw))
+        except InputError:
+            if _scientific(raw):
+                raise InputError(f"{shown(raw)} is no phone: {_ROUNDED}", Reason.BAD_PHONE) from None
+            raise
+
+    def text_of(self, row: Row) -> str:
+        """
+        Return a row's text: its own, or the common one with its cells in it.
+
+        Raises:
+            InputError: It has none, or a cell that it needs is empty.
+        """
+        own = _cell(row, self._places.text)
+        if own:
+            return own
+        if self._template is None:
+            raise InputError("its text is empty, and there is none for everyone", Reason.NO_TEXT)
+        return self._template.render(row.cells)
+
+    def identity(self, row: Row, phone: Phone) -> int:
+        """
+        Return a number that two rows share if one is the other's duplicate.
+
+        Raises:
+            InputError: Its id cannot be used.
+        """
+        given = _cell(row, self._places.client_id_sms)
+        if given:
+            return int(check_client_id(given)) | _CHOSEN_ID
+        key = _cell(row, self._places.key)
+        return int(self._ids.derive(phone, key)) if key else int(phone)
+
+    def is_stopped(self, phone: Phone) -> bool:
+        """Whether *phone* is on the stop list."""
+        return phone in self._stopped
+
+    def raw_phone(self, row: Row) -> str:
+        """Return a row's phone as it is written."""
+        return row.cells[self._places.phone].strip()
+
+    def _skipped(self, row: Row) -> SendResult:
+        """Return the result of a row that is not sent to."""
+        phone = Phone(printable(self.raw_phone(row)))
+        try:
+            phone = self.phone_of(row)
+            self.identity(row, phone)
+            self.text_of(row)
+        except InputError as exc:
+            return _not_sent(phone, exc.reason, str(exc))
+        if self.is_stopped(phone):
+            return _not_sent(phone, Reason.STOP_LIST, "it is on the stop list")
+        return _not_sent(phone, Reason.DUPLICATE, "it stands in the file already")
+
+    def _changed(self) -> InputError:
+        return InputError(f"{self.table.path}: it was changed since it was checked; run the same command again")
+
+
+class _Inspection:
+    """One reading of a table: what was seen, and what there is to say."""
+
+    def __init__(self, audience: Audience) -> None:
+        self.audit = Audit()
+        self._audience = audience
+        self._seen = NumberMap()
+        self._scale = Scale(self.audit)
+
+    def judge(self, row: Row) -> Verdict:
+        """Note what there is to say about *row*, and return what becomes of it."""
+        audience, note = self._audience, self.audit.note
+        try:
+            phone = audience.phone_of(row)
+            identity = audience.identity(row, phone)
+        except InputError as exc:
+            note("bad", row.line, printable(str(exc)))
+            return Verdict.BAD
+        if audience.is_stopped(phone):
+            note("stopped", row.line, f"{phone} is on the stop list")
+            return Verdict.STOPPED
+        first = self._seen.setdefault(identity, row.line)
+        if first != row.line:
+            note("duplicates", row.line, f"{phone} stands in line {first} already")
+            return Verdict.DUPLICATE
+        try:
+            self._scale.weigh(row.line, phone, audience.text_of(row))
+        except InputError as exc:
+            note("unsayable", row.line, printable(str(exc)))
+            return Verdict.UNSAYABLE
+        raw = audience.raw_phone(row)
+        if raw != phone and _is_guess(raw, phone):
+            note("guessed", row.line, f"{printable(shown(raw))} was taken for {phone}")
+        return Verdict.SEND
+
+
+def _not_sent(phone: Phone, reason: Reason, error: str) -> SendResult:
+    return SendResult(_NO_ID, phone, Outcome.NOT_SENT, None, reason, error)
+
+
+def _cell(row: Row, place: int | None) -> str:
+    """Return a cell without the blanks around it; empty if it is not there."""
+    return "" if place is None else row.cells[place].strip()
+
+
+def _without_zeros(raw: str) -> str:
+    """Return *raw* as it was before it became a decimal; without its point it would be another phone."""
+    decimal = _decimal(raw)
+    if decimal is None:
+        return raw
+    if decimal[2].strip("0"):
+        raise InputError(f"{shown(raw)} is no phone: it is a fraction", Reason.BAD_PHONE)
+    return decimal[1]
+
+
+def _is_guess(raw: str, phone: Phone) -> bool:
+    """Whether a rule, and not just the writing, was applied."""
+    return "".join(filter(str.isdigit, raw)) != phone

@@ -1,0 +1,131 @@
+"""What a table holds: counts, findings with their lines, and what the texts take in parts."""
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+
+from webcom_async._phones import Phone
+from webcom_async.models import Message
+from webcom_async.segments import count_parts, encoding_of
+
+__all__ = ["Audit", "Finding", "Sample", "Scale", "Verdict"]
+
+_KEPT_FINDINGS = 1_000
+_SAMPLES = 3
+
+
+class Verdict(enum.IntEnum):
+    """What becomes of a row."""
+
+    SEND = 0  #: it is sent to
+    BAD = 1  #: its phone or id cannot be used
+    DUPLICATE = 2  #: it names someone who came before
+    STOPPED = 3  #: its phone is on the stop list
+    UNSAYABLE = 4  #: its text cannot be made
+
+
+class Finding(NamedTuple):
+    """
+    A row with something to say about it.
+
+    Attributes:
+        line: Where it begins.
+        words: What is the matter; printable, and without a text.
+    """
+
+    line: int
+    words: str
+
+
+class Sample(NamedTuple):
+    """A text as a recipient would get it."""
+
+    line: int
+    phone: Phone
+    text: str
+
+
+class Audit(msgspec.Struct):
+    """
+    What a table holds.
+
+    Attributes:
+        rows: All rows.
+        sendable: Rows that would be sent to.
+        bad: Rows without a usable phone or id; the first thousand of them.
+        duplicates: Rows that name someone who came before; likewise.
+        stopped: Rows on a stop list; likewise.
+        unsayable: Rows whose text cannot be made; likewise. While there is one, nothing should be sent.
+        guessed: Rows whose phone was changed by a rule, `8 9xx` to `7 9xx`; likewise. They are sent to.
+        counts: How many of each of these there are, by their names.
+        parts: SMS that all texts take together.
+        by_parts: Recipients by the parts of their text.
+        by_encoding: Recipients by the encoding of their text.
+        longest: The text with the most characters.
+        costliest: The text with the most parts.
+        samples: The first three texts.
+    """
+
+    rows: int = 0
+    sendable: int = 0
+    bad: list[Finding] = []
+    duplicates: list[Finding] = []
+    stopped: list[Finding] = []
+    guessed: list[Finding] = []
+    unsayable: list[Finding] = []
+    counts: dict[str, int] = {}
+    parts: int = 0
+    by_parts: dict[int, int] = {}
+    by_encoding: dict[str, int] = {}
+    longest: Sample | None = None
+    costliest: Sample | None = None
+    samples: list[Sample] = []
+
+    def note(self, kind: str, line: int, words: str) -> None:
+        """Count a finding, and keep it if there is room."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        kept: list[Finding] = getattr(self, kind)
+        if len(kept) < _KEPT_FINDINGS:
+            kept.append(Finding(line, words))
+
+    def count(self, kind: str) -> int:
+        """Return how many findings of a *kind* there are: `bad`, `duplicates`, `stopped`, `guessed`, `unsayable`."""
+        return self.counts.get(kind, 0)
+
+
+class Scale:
+    """Weighs texts into an audit; equal texts that follow each other are counted once."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._last = ""
+        self._parts = 0
+        self._encoding = ""
+        self._longest = 0
+        self._most = 0
+
+    def weigh(self, line: int, phone: Phone, text: str) -> None:
+        """
+        Count *text*.
+
+        Raises:
+            InputError: It cannot be sent.
+        """
+        audit = self._audit
+        if text != self._last or not self._parts:
+            Message(sender="ACME", text=text)  # says what is wrong with it
+            self._last = text
+            self._parts = count_parts(text)
+            self._encoding = encoding_of(text).label
+        audit.parts += self._parts
+        audit.by_parts[self._parts] = audit.by_parts.get(self._parts, 0) + 1
+        audit.by_encoding[self._encoding] = audit.by_encoding.get(self._encoding, 0) + 1
+        if len(text) > self._longest:
+            self._longest = len(text)
+            audit.longest = Sample(line, phone, text)
+        if self._parts > self._most:
+            self._most = self._parts
+            audit.costliest = Sample(line, phone, text)
+        if len(audit.samples) < _SAMPLES:
+            audit.samples.append(Sample(line, phone, text))

@@ -1,0 +1,57 @@
+"""From options to the client that sends."""
+
+import os
+from collections.abc import Callable
+
+from webcom_async.cli._options import AccountOptions
+from webcom_async.client import WebcomClient
+from webcom_async.credentials import Credentials
+from webcom_async.doctor import Capabilities
+from webcom_async.errors import ConfigurationError
+from webcom_async.options import OptionFields, Options
+
+__all__ = ["client_maker", "settings_of"]
+
+
+def settings_of(account: AccountOptions) -> OptionFields:
+    """
+    Return a client's settings.
+
+    Raises:
+        ConfigurationError: The file of capabilities cannot be used for this gateway.
+    """
+    settings: OptionFields = {
+        "in_flight": account.in_flight,
+        "batch_size": account.batch_size,
+        "rate": account.rate,
+        "timeout": account.timeout,
+    }
+    if account.base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
+        settings["base_url"] = account.base_url or os.environ["WEBCOM_BASE_URL"]
+    if account.capabilities is not None:
+        _suit(settings, Capabilities.from_file(account.capabilities))
+    return settings
+
+
+def client_maker(
+    account: AccountOptions, settings: OptionFields, *, dry_run: bool = False
+) -> Callable[[], WebcomClient]:
+    """
+    Return what makes the client; credentials are read now, unless nothing will be sent.
+
+    Raises:
+        ConfigurationError: They cannot be used.
+    """
+    if account.credentials is None or dry_run:
+        return lambda: WebcomClient.from_env(**settings)
+    known = Credentials.from_file(account.credentials)
+    return lambda: WebcomClient(credentials=known, **settings)
+
+
+def _suit(settings: OptionFields, found: Capabilities) -> None:
+    here = settings.get("base_url", Options().base_url)
+    if found.base_url != here:
+        raise ConfigurationError(f"the capabilities are those of {found.base_url}, and messages would go to {here}")
+    batch_size = settings.get("batch_size", found.largest_batch)
+    settings.update(found.options())
+    settings["batch_size"] = min(batch_size, settings.get("batch_size", batch_size))

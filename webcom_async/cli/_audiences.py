@@ -1,0 +1,98 @@
+"""From options to an audience that has been checked: what `preview`, `send` and `export` begin with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from webcom_async._phones import Phone, normalise_phone
+from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList
+from webcom_async.cli._display import checking, say_aside
+from webcom_async.cli._options import FileOptions
+from webcom_async.cli._words import tr
+from webcom_async.errors import InputError
+from webcom_async.files import open_table
+
+__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "tell_findings"]
+
+_TOLD = 3  # findings of a kind
+
+KINDS = {
+    "bad": "cannot be used",
+    "duplicates": "duplicates",
+    "stopped": "on the stop list",
+    "unsayable": "without a text",
+    "guessed": "phones changed by rule",
+}
+
+
+def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
+    """
+    Return the audience of a file.
+
+    Args:
+        file: The recipients.
+        text: For everyone without a text of their own.
+        options: How it is read.
+        stopped: Phones that must not get anything, beside the stop lists that the options name.
+
+    Raises:
+        InputError: The file or a stop list cannot be read, or an extra is missing.
+    """
+    stopped = stopped or StopList()
+    for path in options.stop_list:
+        stopped.update_from(path)
+    names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
+    table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
+    return Audience(table, text, columns=names, normalise=_reader(options.region), stopped=stopped)
+
+
+def check_audience(audience: Audience, *, visible: bool) -> Audit:
+    """
+    Read all of it, with a live line.
+
+    Raises:
+        InputError: It cannot be read to its end, or nobody is in it.
+    """
+    with checking(visible=visible) as progress:
+        audit = audience.check(progress)
+    if not audit.rows:
+        raise InputError(f"{audience.table.path}: no recipients in it")
+    return audit
+
+
+def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
+    """
+    Let nothing be sent while there is a row whose text cannot be made.
+
+    Raises:
+        InputError: There is one; it names the first lines.
+    """
+    if audit.unsayable and not options.skip_incomplete:
+        raise InputError(
+            f"{told(audit, 'unsayable')}. Mend the file, or leave such rows out with --skip-incomplete; "
+            "nothing was sent"
+        )
+
+
+def tell_findings(audit: Audit) -> None:
+    """Say on stderr which rows are left out, and which phones were changed."""
+    for kind, words in KINDS.items():
+        if audit.count(kind):
+            say_aside(f"{tr(words)}: {audit.count(kind):,}: {told(audit, kind)}")
+
+
+def told(audit: Audit, kind: str) -> str:
+    """Return the first findings of a kind in one line."""
+    found: list[Finding] = getattr(audit, kind)
+    more = audit.count(kind) - _TOLD
+    words = [f"{tr('line {line}', line=finding.line)}: {finding.words}" for finding in found[:_TOLD]]
+    return "; ".join([*words, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
+
+
+def _reader(region: str | None) -> Callable[[str], Phone]:
+    if region is None:
+        return normalise_phone
+    try:
+        from webcom_async.phonebook import PhoneBook  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise InputError("--region needs: pip install 'webcom-async[phones]'") from None
+    return PhoneBook(region).normalise

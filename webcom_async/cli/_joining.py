@@ -1,0 +1,89 @@
+"""
+Results beside the rows that they belong to.
+
+Rows are remembered from when their recipient is handed out until its result comes: as many as are under way.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from webcom_async._client_ids import ClientIdSms, IdScheme
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason
+from webcom_async.audience import Person
+from webcom_async.files import ResultsFile, Row
+from webcom_async.models import Outcome, Recipient, Report, SendResult
+
+__all__ = ["Joined", "id_of"]
+
+_KEPT = 500  # rows that were left out wait for so many to be written at once
+
+
+class Joined:
+    """
+    The people of a campaign on their way out, and their results on the way back.
+
+    Args:
+        people: Yields everyone, and who of them is left out; called for every round.
+        ids: How the campaign's ids are derived.
+        file: Where results go; None for nowhere.
+    """
+
+    def __init__(self, people: Callable[[], Iterable[Person]], ids: IdScheme, file: ResultsFile | None) -> None:
+        self._people = people
+        self._ids = ids
+        self._file = file
+        self._rows: dict[ClientIdSms, Row] = {}
+        self._left_out: list[tuple[SendResult, Row]] = []
+        self._counts: Counter[Reason] = Counter()
+
+    def __iter__(self) -> Iterator[Recipient]:
+        """Yield whoever is sent to in this round."""
+        for person in self._people():
+            if person.recipient is None:
+                self._leave_out(person)
+            else:
+                if self._file is not None:
+                    self._rows[id_of(person.recipient, self._ids)] = person.row
+                yield person.recipient
+
+    def write(self, results: list[SendResult]) -> None:
+        """Write *results* beside their rows, and before them the rows that were left out on the way."""
+        if self._file is not None:
+            self._write_left_out()
+            if results:
+                self._file.write((result, self._rows.pop(result.client_id_sms, None)) for result in results)
+
+    def report(self, report: Report) -> Report:
+        """Return *report* with those who were left out."""
+        self.write([])
+        outcomes = Counter(report.outcomes)
+        outcomes[Outcome.NOT_SENT] += self._counts.total()
+        reasons = Counter(report.reasons) + self._counts
+        return msgspec.structs.replace(
+            report,
+            outcomes={outcome: outcomes[outcome] for outcome in Outcome},
+            reasons=dict(reasons.most_common()),
+        )
+
+    def _leave_out(self, person: Person) -> None:
+        if person.skipped is not None:
+            self._counts[person.skipped.reason] += 1
+            if self._file is not None:
+                self._left_out.append((person.skipped, person.row))
+                if len(self._left_out) >= _KEPT:
+                    self._write_left_out()
+
+    def _write_left_out(self) -> None:
+        if self._file is not None and self._left_out:
+            self._file.write(self._left_out)
+            self._left_out.clear()
+
+
+def id_of(recipient: Recipient, ids: IdScheme) -> ClientIdSms:
+    """Return the id that *recipient*, whose phone is normalised, gets."""
+    if recipient.client_id_sms is not None:
+        return ClientIdSms(str(recipient.client_id_sms))
+    return ids.derive(Phone(str(recipient.phone)), recipient.key)

@@ -1,0 +1,153 @@
+"""Options that several commands share, and with `_app` the only doors to cyclopts."""
+
+import dataclasses
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from webcom_async._reasons import Reason
+from webcom_async.options import DEFAULT_ZONE
+
+__all__ = [
+    "ANY_TIME",
+    "ASKS_ABOVE_1000",
+    "FROM_ENVIRONMENT",
+    "NO_FILE_OPTIONS",
+    "NO_PRICE",
+    "AccountOptions",
+    "AsJson",
+    "ConsentOptions",
+    "FileOptions",
+    "Lang",
+    "Port",
+    "Positive",
+    "PriceOptions",
+    "Reasons",
+    "Repeated",
+    "Seconds",
+    "Share",
+    "Switch",
+    "TimeOptions",
+]
+
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
+Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
+Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+Reasons = Annotated[tuple[Reason, ...], Parameter(negative=())]
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+Switch = Annotated[bool, Parameter(negative=())]
+Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
+Repeated = Annotated[tuple[str, ...], Parameter(negative=())]
+Lang = Literal["en", "ru"]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """
+    How a file of recipients is read.
+
+    Attributes:
+        phone_column: The column of phones; `phone`, `телефон` and the like are found without.
+        text_column: The column of texts of their own; `text` and `текст` are found without.
+        key_column: The column that tells several messages to one phone apart; `key` is found without.
+        encoding: Of a CSV file, such as cp1251; found, if left out.
+        delimiter: Of a CSV file; found, if left out.
+        region: The country of phones without a country code, such as RU or KZ (extra `phones`).
+        stop_list: A file of phones that must not get anything. Can be repeated.
+        skip_incomplete: Leave out rows whose text cannot be made, instead of refusing the file.
+    """
+
+    phone_column: str | None = None
+    text_column: str | None = None
+    key_column: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    region: str | None = None
+    stop_list: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
+    skip_incomplete: Switch = False
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriceOptions:
+    """
+    What a part costs.
+
+    Attributes:
+        price: The price of one part, such as 2.40.
+        max_cost: Refuse a campaign that would cost more. Needs a price.
+    """
+
+    price: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**9))] = None
+    max_cost: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**15))] = None
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccountOptions:
+    """
+    Which gateway, and how it is asked.
+
+    Attributes:
+        credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
+        base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
+        in_flight: Requests under way at once.
+        batch_size: Recipients in a request, at most.
+        rate: Recipients per second, at most.
+        timeout: Seconds for one request.
+        capabilities: What `doctor` has found out about the gateway.
+    """
+
+    credentials: Path | None = None
+    base_url: str | None = None
+    in_flight: Positive = 4
+    batch_size: Positive = 500
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None
+    timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0
+    capabilities: Path | None = None
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimeOptions:
+    """
+    When messages go, and until when.
+
+    Attributes:
+        validity_period: No attempt is made after it: a span such as 4h or 2d, or a moment such as "2030-01-31 18:00".
+        between: Send in these hours only, such as 09:00-20:00, by the recipients' own clocks where their phones tell
+            (extra `phones`), and else by --zone; wait for them, and go on.
+        zone: The time zone of --between and --validity-period.
+    """
+
+    validity_period: str | None = None
+    between: str | None = None
+    zone: str = DEFAULT_ZONE
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConsentOptions:
+    """
+    What has to be said before anything is sent.
+
+    Attributes:
+        yes: Do not ask.
+        confirm_above: Ask before sending to more recipients than these.
+        dry_run: Show the preview, and send nothing.
+    """
+
+    yes: Switch = False
+    confirm_above: Annotated[int, Parameter(validator=Number(gte=0))] = 1_000
+    dry_run: Switch = False
+
+
+NO_FILE_OPTIONS = FileOptions()
+NO_PRICE = PriceOptions()
+FROM_ENVIRONMENT = AccountOptions()
+ANY_TIME = TimeOptions()
+ASKS_ABOVE_1000 = ConsentOptions()

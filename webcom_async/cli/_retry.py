@@ -1,0 +1,59 @@
+"""`webcom-async retry`: ask again for those of whom nothing is known."""
+
+from pathlib import Path
+
+from webcom_async._client_ids import IdScheme
+from webcom_async.cli._accounts import client_maker, settings_of
+from webcom_async.cli._concluding import conclude
+from webcom_async.cli._joining import Joined
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
+from webcom_async.cli._report import stored_campaign
+from webcom_async.cli._sending import Reconciliation, run_campaign
+from webcom_async.cli._way_on import way_on
+from webcom_async.cli._words import choose_language
+from webcom_async.errors import InputError
+from webcom_async.files import results_file
+from webcom_async.models import Outcome
+
+__all__ = ["retry_command"]
+
+
+def retry_command(
+    journal: Path,
+    /,
+    *,
+    campaign: str,
+    unknown: Switch = False,
+    results: Path | None = None,
+    account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Ask again for everyone of whom a journal does not know whether they were sent to.
+
+    Each is asked for alone, under the same id: who has an SMS gets no second one, who has none gets it now. Those who
+    were rejected are `send --resend-rejected`'s; those who were not sent to are sent to by running `send` again.
+
+    Exit codes: as for `send`.
+
+    Args:
+        journal: The file that remembers the campaign.
+        campaign: Its name.
+        unknown: Says that it is the unknown ones that are meant; needed.
+        results: Write what became of each into this new file: CSV, .jsonl or .parquet.
+        account: Which gateway, and how it is asked.
+        lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    if not unknown:
+        raise InputError("say who is to be asked for again: --unknown")
+    stored = stored_campaign(journal, campaign)
+    plan = Reconciliation(
+        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
+    )
+    with results_file(results) as sink:
+        joined = Joined(lambda: (), IdScheme(campaign), sink)
+        ended = run_campaign(plan, visible=not as_json, results=joined)
+    return conclude(ended, as_json=as_json, way_on=way_on(campaign, results))

@@ -1,0 +1,190 @@
+"""`webcom-async send`: a file, checked, confirmed, and sent."""
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from webcom_async._client_ids import IdScheme
+from webcom_async.audience import Audience, Audit, StopList
+from webcom_async.calling_hours import Rounds
+from webcom_async.cli._accounts import client_maker, settings_of
+from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._concluding import conclude
+from webcom_async.cli._costs import Cost, cost_of
+from webcom_async.cli._display import ask, say_aside, show_json
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._joining import Joined
+from webcom_async.cli._options import (
+    ANY_TIME,
+    ASKS_ABOVE_1000,
+    FROM_ENVIRONMENT,
+    NO_FILE_OPTIONS,
+    NO_PRICE,
+    AccountOptions,
+    AsJson,
+    ConsentOptions,
+    FileOptions,
+    Lang,
+    PriceOptions,
+    Reasons,
+    Switch,
+    TimeOptions,
+)
+from webcom_async.cli._preview import preview_json
+from webcom_async.cli._preview_table import show_preview
+from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.cli._times import hours_of, moment_of, zone_of
+from webcom_async.cli._way_on import way_on
+from webcom_async.cli._words import choose_language, tr
+from webcom_async.errors import InputError
+from webcom_async.files import CsvTable, results_file
+from webcom_async.journal import stopped_phones
+from webcom_async.models import Channel, Message
+
+__all__ = ["send_command"]
+
+
+def send_command(
+    file: Path,
+    /,
+    *,
+    sender: str,
+    text: str | None = None,
+    campaign: str | None = None,
+    channel: Channel = Channel.SMS,
+    journal: Path | None = None,
+    resend_rejected: Reasons = (),
+    ignore_remembered_stops: Switch = False,
+    results: Path | None = None,
+    options: FileOptions = NO_FILE_OPTIONS,
+    prices: PriceOptions = NO_PRICE,
+    consent: ConsentOptions = ASKS_ABOVE_1000,
+    times: TimeOptions = ANY_TIME,
+    account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Send to everyone in a file.
+
+    The file is CSV as spreadsheets write it, JSON Lines, Parquet or Arrow, with a column of phones; or a plain list of
+    phones. It is read to its end before anything is sent. Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or
+    name a file of credentials.
+
+    Exit codes: 0 everyone was accepted; 1 somebody was not; 2 bad input, nothing was sent; 3 the gateway or the
+    network ended the campaign; 130 Ctrl-C; 143 SIGTERM.
+
+    Ctrl-C and SIGTERM let requests under way finish, for five seconds at most; a second one ends at once.
+
+    Args:
+        file: The recipients.
+        sender: Who it is from: at most 11 characters, or 15 digits.
+        text: The text for everyone whose row has none; columns stand in braces, as in "Hello, {name}!".
+        campaign: A name. Running the same campaign again sends nobody a second SMS. Without one, a random name is
+            made and printed.
+        channel: Where it goes.
+        journal: A file that remembers the campaign: running the same command again sends to the rest only. It
+            remembers those on the gateway's stop list for other campaigns too.
+        resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
+            it no longer holds. Can be repeated.
+        ignore_remembered_stops: Send to those too who were on the gateway's stop list in other campaigns.
+        results: Write what became of each row into this new file: CSV, .jsonl or .parquet. With a journal,
+            everybody's result comes again, and an earlier run's file is put aside as `NAME.1`.
+        options: How the file is read.
+        prices: What a part costs.
+        consent: What has to be said first.
+        times: When messages go.
+        account: Which gateway, and how it is asked.
+        lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of tables.
+    """
+    choose_language(lang)
+    if journal is not None and campaign is None:
+        raise InputError("--journal remembers a campaign by its name: give --campaign too")
+    if resend_rejected and journal is None:
+        raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
+    zone = zone_of(times.zone)
+    settings = settings_of(account)
+    audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
+    plan = Plan(
+        client=client_maker(account, settings, dry_run=consent.dry_run),
+        recipients=(),
+        total=0,
+        message=_message(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
+        sender=sender,
+        campaign=campaign or f"cli-{uuid.uuid4()}",
+        journal=journal,
+        resend_rejected=resend_rejected,
+        validity_period=moment_of(times.validity_period, zone, _now()),
+        rounds=None if times.between is None else Rounds(audience.people, hours_of(times.between, zone), _now),
+    )
+
+    audit = check_audience(audience, visible=not as_json)
+    refuse_unsayable(audit, options)
+    cost = cost_of(audit.parts, prices)
+    if consent.dry_run:
+        return _dry_run(audience, audit, cost, as_json=as_json)
+    tell_findings(audit)
+    _confirm(audit, cost, consent)
+    ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
+    ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
+    return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal))
+
+
+def _remembered(journal: Path | None, campaign: str | None) -> StopList:
+    """Return the phones that a journal knows to be on the gateway's stop list, from other campaigns."""
+    return StopList(stopped_phones(journal, but=campaign or "") if journal is not None else ())
+
+
+def _message(audience: Audience, like: Message, text: str | None) -> Message | None:
+    """Return what the call says for everyone; a journal compares it, so it is the template and not its fillings."""
+    if text is None and like.type_send_1 is Channel.SMS:
+        return None  # the sender is all there is to say
+    said = audience.common_text or text or "a recipient's own"
+    return msgspec.structs.replace(like, text=said)
+
+
+def _dry_run(audience: Audience, audit: Audit, cost: Cost, *, as_json: bool) -> ExitCode:
+    if as_json:
+        show_json(preview_json(audience, audit, cost))
+    else:
+        show_preview(audience, audit, cost)
+        say_aside(tr("dry run: nothing was sent"))
+    return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
+
+
+def _confirm(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
+    """
+    Ask before many are sent to.
+
+    Raises:
+        InputError: The answer is no, or nobody is there to ask.
+    """
+    if consent.yes or audit.sendable <= consent.confirm_above:
+        return
+    money = "" if cost.money is None else f", {cost}"
+    parts = tr("{count} parts", count=f"{audit.parts:,}")
+    answer = ask(
+        tr("Send to {count} recipients ({parts}{cost})?", count=f"{audit.sendable:,}", parts=parts, cost=money)
+    )
+    if answer is None:
+        raise InputError(
+            f"{audit.sendable:,} recipients, and nobody to ask: give --yes, or --confirm-above; nothing was sent"
+        )
+    if not answer:
+        raise InputError(tr("nothing was sent"))
+
+
+def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
+    delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
+    people = audience.people if plan.rounds is None else plan.rounds.people
+    with results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None) as sink:
+        joined = Joined(people, ids, sink)
+        ended = run_campaign(plan._replace(recipients=joined), visible=visible, results=joined)
+        return ended._replace(report=joined.report(ended.report))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

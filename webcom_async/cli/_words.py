@@ -1,0 +1,99 @@
+"""
+The command line's own words, in English and Russian.
+
+English is written where it is said; this holds the Russian for it. Errors of the library, help and JSON stay English:
+the first two are looked up in its documentation, and the last is for machines.
+"""
+
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+__all__ = ["choose_language", "language_of", "tr"]
+
+_language: ContextVar[str] = ContextVar("language", default="en")
+
+_RUSSIAN = {
+    "Preview": "Предпросмотр",
+    "Report": "Отчёт",
+    "Campaigns": "Рассылки",
+    "outcome": "исход",
+    "recipients": "получатели",
+    "share": "доля",
+    "accepted": "принято",
+    "rejected": "отклонено",
+    "unknown": "неизвестно",
+    "not_sent": "не отправлено",
+    "requests": "запросы",
+    "time": "время",
+    "campaign": "рассылка",
+    "incomplete": "не окончена",
+    "the campaign ended before its last recipient": "рассылка прервана до последнего получателя",
+    "{requests}, {retries} of them repeated": "{requests}, из них повторных {retries}",
+    "{seconds} s, {rate} recipients/s": "{seconds} с, {rate} получателей/с",
+    "{count} retried": "{count} повторов",
+    "file": "файл",
+    "rows": "строки",
+    "to be sent": "к отправке",
+    "cannot be used": "негодные",
+    "duplicates": "повторы",
+    "on the stop list": "в стоп-листе",
+    "without a text": "без текста",
+    "phones changed by rule": "номера изменены по правилу",
+    "parts": "части",
+    "cost": "стоимость",
+    "longest text": "самый длинный текст",
+    "costliest text": "самый дорогой текст",
+    "cheaper": "дешевле",
+    "forces UCS-2": "требует UCS-2",
+    "line {line}": "строка {line}",
+    "{count} more": "ещё {count}",
+    "{characters} characters, {parts}": "символов: {characters}, {parts}",
+    "{count} × {parts}": "{count} × {parts}",
+    "1 part": "1 часть",
+    "{count} parts": "частей: {count}",
+    "unknown: give --price": "неизвестна: задайте --price",
+    "{before} instead of {after} parts": "частей: {before} вместо {after}",
+    "with {remedy}": "если взять {remedy}",
+    "plain punctuation": "простую пунктуацию",
+    "transliteration": "транслитерацию",
+    "To {phone}, line {line}": "На {phone}, строка {line}",
+    "Send to {count} recipients ({parts}{cost})?": "Отправить получателям: {count} ({parts}{cost})?",
+    "Check-up": "Проверка шлюза",
+    "Send up to {count} SMS to {phone}, at the account's cost?": (
+        "Отправить на {phone} до {count} SMS за счёт учётной записи?"
+    ),
+    "[y/N]": "[д/Н]",
+    "reading the file": "чтение файла",
+    "{count} rows": "строк: {count}",
+    "waiting until {moment}": "ожидание до {moment}",
+    "{under_way}/{limit} requests under way": "запросов в пути: {under_way}/{limit}",
+    "at most {rate}/s": "не больше {rate}/с",
+    "nothing was sent": "ничего не отправлено",
+    "dry run: nothing was sent": "пробный запуск: ничего не отправлено",
+    "to send to the rest: {command}": "отправить остальным: {command}",
+    "with another file for --results": "с другим файлом для --results",
+    "interrupted": "прервано",
+    "terminated": "остановлено",
+    "first run": "первый запуск",
+    "last run": "последний запуск",
+}
+
+
+def tr(words: str, **values: object) -> str:
+    """Return *words* in the chosen language, with *values* in their braces."""
+    said = _RUSSIAN.get(words, words) if _language.get() == "ru" else words
+    return said.format(**values) if values else said
+
+
+def choose_language(given: str | None, environ: Mapping[str, str] = os.environ) -> None:
+    """Speak *given*, or else the language of the environment; see `language_of`."""
+    _language.set(given or language_of(environ))
+
+
+def language_of(environ: Mapping[str, str]) -> str:
+    """Return `ru` or `en`, after `WEBCOM_LANG`, or else the locale, as POSIX ranks its variables."""
+    for name in ("WEBCOM_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if environ.get(name):
+            return "ru" if environ[name].casefold().startswith("ru") else "en"
+    return "en"

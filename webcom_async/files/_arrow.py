@@ -1,0 +1,118 @@
+"""Parquet and Arrow files, and the only door to pyarrow, an extra."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+# pyarrow has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from webcom_async.errors import InputError
+from webcom_async.files._table import Row, StrPath, as_cell, readable
+
+__all__ = ["ArrowTable", "ParquetResults", "columns_of"]
+
+_BATCH = 4_096  # rows
+
+
+class ArrowTable:
+    """
+    A Parquet file, or an Arrow (Feather) one.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path: Path = Path(path)
+        with readable(self.path), self.path.open("rb") as file:
+            self._is_parquet = file.read(4) == b"PAR1"
+        self.columns: tuple[str, ...] = columns_of(self.path, is_parquet=self._is_parquet)
+
+    @property
+    def described(self) -> str:
+        """What it was taken for."""
+        return "Parquet" if self._is_parquet else "Arrow"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows; see `Table`."""
+        number = 0
+        for batch in self._batches():
+            columns = [[as_cell(value) for value in column.to_pylist()] for column in batch.columns]
+            for cells in zip(*columns, strict=True):
+                number += 1
+                if None in cells:
+                    name = self.columns[cells.index(None)]
+                    raise InputError(f"{self.path}, row {number}: {name!r} is neither a text nor a number")
+                if any(map(str.strip, cells)):
+                    yield Row(number, list(cells))
+
+    def _batches(self) -> Iterator[Any]:
+        with readable(self.path):
+            try:
+                if self._is_parquet:
+                    # Without these, it would keep what it has read until the end.
+                    with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as opened:
+                        yield from opened.iter_batches(_BATCH, use_threads=False)
+                else:
+                    with pa.memory_map(str(self.path)) as source, ipc.open_file(source) as arrow:
+                        for number in range(arrow.num_record_batches):
+                            whole = arrow.get_batch(number)
+                            yield from (whole.slice(start, _BATCH) for start in range(0, whole.num_rows, _BATCH))
+            except pa.ArrowException as exc:
+                raise InputError(f"{self.path}: not to be read as {self.described}: {exc}") from None
+
+
+def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
+    """
+    Return the names of a file's columns.
+
+    Raises:
+        InputError: It is no such file.
+    """
+    with readable(path):
+        try:
+            if is_parquet:
+                return tuple(parquet.read_schema(path).names)
+            with pa.memory_map(str(path)) as source, ipc.open_file(source) as arrow:
+                return tuple(arrow.schema.names)
+        except pa.ArrowException as exc:
+            raise InputError(f"{path}: neither Parquet nor Arrow: {exc}") from None
+
+
+class ParquetResults:
+    """
+    Rows of text, written as Parquet. The file can be read once it is closed.
+
+    Args:
+        path: Where.
+        columns: Their names.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._schema = pa.schema([(column, pa.string()) for column in columns])
+        self._writer = parquet.ParquetWriter(path, self._schema)
+        self._waiting: list[Sequence[str]] = []
+
+    def write(self, rows: Sequence[Sequence[str]]) -> None:
+        """Append *rows*."""
+        self._waiting.extend(rows)
+        if len(self._waiting) >= _BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left, and the file's end."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            arrays = [pa.array(column, pa.string()) for column in zip(*self._waiting, strict=True)]
+            self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+            self._waiting.clear()

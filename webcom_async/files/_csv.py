@@ -1,0 +1,127 @@
+"""CSV as people have it: commas or semicolons, UTF-8 or Windows-1251, with a header, or a plain list of phones."""
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from webcom_async._phones import normalise_phone
+from webcom_async._untrusted import listed
+from webcom_async.errors import InputError
+from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
+from webcom_async.files._table import Row, StrPath, readable
+
+__all__ = ["CsvTable"]
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SAMPLE = 50  # records that decide about the delimiter
+_EXCEL_SAYS = "sep="  # the first line of some of Excel's files
+
+
+class CsvTable:
+    """
+    A CSV file.
+
+    Args:
+        path: The file; a regular one, because it is read more than once.
+        encoding: As Python names it; found, if left out: UTF-8, UTF-8 or UTF-16 with a mark, or Windows-1251.
+        delimiter: One character; found, if left out: comma, semicolon, tab or bar.
+
+    Attributes:
+        encoding: As Python names it.
+        delimiter: One character.
+
+    Raises:
+        InputError: It cannot be read, or has no header and is no list of phones.
+    """
+
+    def __init__(self, path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> None:
+        self.path: Path = Path(path)
+        self.columns: tuple[str, ...]
+        if delimiter is not None and len(delimiter) != 1:
+            raise InputError(f"a delimiter is one character, not {delimiter!r}")
+        with readable(self.path):
+            self.encoding: str = find_encoding(self.path, encoding)
+            self._skipped, said = self._first_line()
+            self.delimiter: str = delimiter or said or self._find_delimiter()
+            self.columns, self._has_header = self._find_columns()
+
+    @property
+    def described(self) -> str:
+        """What it was taken for."""
+        name = ENCODING_NAMES.get(self.encoding, self.encoding)
+        return f"CSV, {name}, {_DELIMITERS.get(self.delimiter, repr(self.delimiter))}"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows; see `Table`."""
+        width = len(self.columns)
+        records = self._records()
+        if self._has_header:
+            next(records, None)
+        for line, cells in records:
+            if len(cells) < width:
+                cells.extend([""] * (width - len(cells)))
+            elif len(cells) > width:
+                if any(map(str.strip, cells[width:])):
+                    raise InputError(
+                        f"{self.path}, line {line}: {len(cells)} cells under {width} columns; "
+                        f"put a cell that holds {self.delimiter!r} in double quotes"
+                    )
+                del cells[width:]
+            yield Row(line, cells)
+
+    def _records(self, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
+        """Yield lines and cells, blank records left out."""
+        with readable(self.path), self.path.open(encoding=self.encoding, newline="") as file:
+            for _ in range(self._skipped):
+                file.readline()
+            records = csv.reader(file, delimiter=delimiter or self.delimiter, strict=True)
+            line = before = self._skipped
+            try:
+                for cells in records:
+                    line, before = before + 1, self._skipped + records.line_num
+                    if any(map(str.strip, cells)):
+                        yield line, cells
+            except csv.Error as exc:
+                raise InputError(f"{self.path}, line {before + 1}: not CSV: {exc}") from None
+
+    def _first_line(self) -> tuple[int, str | None]:
+        """Return how many lines come before the header, and the delimiter that they name."""
+        with self.path.open(encoding=self.encoding, newline="") as file:
+            first = file.readline().rstrip("\r\n")
+        said = first[len(_EXCEL_SAYS) :]
+        return (1, said) if first.casefold().startswith(_EXCEL_SAYS) and len(said) == 1 else (0, None)
+
+    def _find_delimiter(self) -> str:
+        """Return the delimiter under which most of the first records have as many cells as the header."""
+
+        def fits(delimiter: str) -> tuple[int, int]:
+            try:
+                widths = [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
+            except InputError:
+                return 0, 0
+            if not widths or widths[0] == 1:
+                return 0, 0
+            return sum(width == widths[0] for width in widths), widths[0]
+
+        best = max(_DELIMITERS, key=fits)
+        return best if fits(best) > (0, 0) else ","
+
+    def _find_columns(self) -> tuple[tuple[str, ...], bool]:
+        names = tuple(name.strip() for _, first in islice(self._records(), 1) for name in first)
+        if not names:
+            raise InputError(f"{self.path}: it is empty")
+        if not any(map(_is_phone, names)):
+            return names, True
+        if len(names) == 1:
+            return ("phone",), False
+        shown = listed(names, self.delimiter)
+        raise InputError(f"{self.path}: no header; name its columns in a first line above: {shown}")
+
+
+def _is_phone(text: str) -> bool:
+    try:
+        normalise_phone(text)
+    except InputError:
+        return False
+    return True

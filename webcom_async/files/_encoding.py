@@ -1,0 +1,119 @@
+"""
+Which encoding a text file has, by its bytes.
+
+The whole file is looked at, in bounded memory, so that nothing turns out to be unreadable half-way through a campaign.
+"""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from webcom_async.errors import InputError
+from webcom_async.files._table import LONGEST_LINE
+
+__all__ = ["ENCODING_NAMES", "find_encoding"]
+
+_CHUNK = LONGEST_LINE
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LEGACY = "cp1251"  # what Excel writes on a Russian Windows
+ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark", "utf-16": "UTF-16", "cp1251": "Windows-1251"}
+
+# What people hand over instead of a text file, and what to do about it.
+_OTHERS = (
+    (b"PK\x03\x04", "an Excel workbook or another archive; save it as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as CSV"),
+    (b"\x1f\x8b", "compressed; unpack it first"),
+    (b"%PDF", "a PDF; save the table as CSV"),
+)
+
+
+def find_encoding(path: Path, given: str | None = None) -> str:
+    """
+    Return the name of the encoding of all of *path*: *given*, or found.
+
+    UTF-8, with a byte order mark or without; UTF-16 with one; Windows-1251, if the bytes are none of these.
+
+    Raises:
+        InputError: It is none of them, or no text, or has a line that is longer than any message could be.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    for magic, what in _OTHERS:
+        if start.startswith(magic):
+            raise InputError(f"{path}: it is {what}")
+    if given is not None:
+        return _checked(path, given)
+    marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+    if marked is not None:
+        return _checked(path, marked)
+    wrong, right = _faults(path)
+    if not wrong:
+        return "utf-8"
+    if right >= wrong:
+        raise InputError(
+            f"{path}: mostly UTF-8, with bytes that are not, such as at byte {_first_fault(path)}; "
+            "save it as UTF-8, or name its encoding"
+        )
+    return _checked(path, _LEGACY)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
+                raise InputError(f"{path}: it has a line of more than {_CHUNK:,} bytes")
+            yield chunk
+
+
+def _checked(path: Path, encoding: str) -> str:
+    try:
+        "a".encode(encoding)  # others, such as rot13, are no encodings of text
+        decoder = codecs.getincrementaldecoder(encoding)()
+    except (LookupError, ValueError):
+        raise InputError(f"{encoding!r} is no encoding; try utf-8, cp1251 or utf-16") from None
+    read = 0
+    try:
+        for chunk in _chunks(path):
+            _refuse_nul(path, decoder.decode(chunk))
+            read += len(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeError as exc:
+        place = read + getattr(exc, "start", 0)
+        raise InputError(f"{path}: not {ENCODING_NAMES.get(encoding, encoding)} at byte {place}") from None
+    return encoding
+
+
+def _refuse_nul(path: Path, text: str) -> None:
+    if "\0" in text:
+        raise InputError(f"{path}: it holds NUL characters, as UTF-16 without a mark and binary files do")
+
+
+def _faults(path: Path) -> tuple[int, int]:
+    """Return how many bytes are not UTF-8, and how many characters beyond ASCII are."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    wrong = right = 0
+    for chunk in _chunks(path):
+        text = decoder.decode(chunk)
+        _refuse_nul(path, text)
+        if not text.isascii():
+            replaced = text.count("\ufffd")
+            wrong += replaced
+            right += len(text) - replaced - len(text.encode("ascii", errors="ignore"))
+    wrong += decoder.decode(b"", final=True).count("\ufffd")
+    return wrong, right
+
+
+def _first_fault(path: Path) -> int:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    read = 0
+    for chunk in _chunks(path):
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError as exc:
+            return read + exc.start
+        read += len(chunk)
+    return read

@@ -1,0 +1,67 @@
+"""JSON Lines: an object a line, in UTF-8."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from webcom_async.errors import InputError
+from webcom_async.files._table import LONGEST_LINE, Row, StrPath, as_cell, readable
+
+__all__ = ["JsonLinesTable"]
+
+_MOST_COLUMNS = 1_000
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class JsonLinesTable:
+    """
+    A file of JSON objects, one a line; its columns are the keys of all of them.
+
+    Args:
+        path: The file; it is read through once here, because any line may have a key of its own.
+
+    Raises:
+        InputError: It cannot be read, a line is no object, or holds more than texts and numbers.
+    """
+
+    described: str = "JSON Lines"
+
+    def __init__(self, path: StrPath) -> None:
+        self.path: Path = Path(path)
+        columns: dict[str, None] = {}
+        for line, found in self._objects():
+            if not columns.keys() >= found.keys():
+                columns |= dict.fromkeys(found)
+                if len(columns) > _MOST_COLUMNS:
+                    raise InputError(f"{self.path}, line {line}: more than {_MOST_COLUMNS:,} different keys")
+        self.columns: tuple[str, ...] = tuple(columns)
+        if not columns:
+            raise InputError(f"{self.path}: it is empty")
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows; see `Table`."""
+        columns = self.columns
+        for line, found in self._objects():
+            cells = [as_cell(found.get(column)) for column in columns]
+            if None in cells:
+                raise InputError(
+                    f"{self.path}, line {line}: {columns[cells.index(None)]!r} is neither a text nor a number"
+                )
+            yield Row(line, [cell or "" for cell in cells])
+
+    def _objects(self) -> Iterator[tuple[int, dict[str, object]]]:
+        with readable(self.path), self.path.open("rb") as file:
+            line = 0
+            while text := file.readline(LONGEST_LINE):
+                line += 1
+                if line == 1:
+                    text = text.removeprefix(b"\xef\xbb\xbf")
+                if len(text) == LONGEST_LINE:
+                    raise InputError(f"{self.path}, line {line}: longer than {LONGEST_LINE:,} bytes")
+                if text.isspace() or not text:
+                    continue
+                try:
+                    yield line, _decode(text)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+                    raise InputError(f"{self.path}, line {line}: not a JSON object: {exc}") from None

@@ -1,0 +1,199 @@
+"""
+Results into a file, as they come: CSV, JSON Lines or Parquet, by the file's name.
+
+The results' own columns come first, under names that never change; then the line of the input, and its columns. What a
+spreadsheet would run as a formula, or a terminal obey, is written so that neither does.
+"""
+
+import csv
+import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from webcom_async._untrusted import csv_cell
+from webcom_async.errors import InputError
+from webcom_async.files._table import JSON_LINES, Row, StrPath
+from webcom_async.models import SendResult
+
+__all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]
+
+RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")
+_LINE = "line"
+_PARQUET = ".parquet"
+
+Cells = Sequence[str]
+
+
+class _Format(Protocol):
+    """How rows are written."""
+
+    def write(self, rows: Sequence[Cells]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Csv:
+    """Rows with a header. With semicolons, as Excel reads it by a double click: with a byte order mark."""
+
+    def __init__(self, path: Path, columns: Cells, delimiter: str) -> None:
+        self._file = _new(path, "utf-8-sig" if delimiter == ";" else "utf-8")
+        self._writer = csv.writer(self._file, delimiter=delimiter)
+        self._writer.writerow(map(csv_cell, columns))
+
+    def write(self, rows: Sequence[Cells]) -> None:
+        self._writer.writerows(list(map(csv_cell, row)) for row in rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _JsonLines:
+    """Objects; all but ASCII is escaped, so that nothing in them can steer a terminal."""
+
+    def __init__(self, path: Path, columns: Cells) -> None:
+        self._file = _new(path, "utf-8")
+        self._columns = columns
+
+    def write(self, rows: Sequence[Cells]) -> None:
+        self._file.writelines(f"{json.dumps(dict(zip(self._columns, row, strict=True)))}\n" for row in rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class ResultsFile:
+    """
+    A new file of results.
+
+    Args:
+        path: Where.
+        columns: The input's columns, of which each result gets its row's cells; one that is named as one of ours is
+            called `input_` and its name.
+        delimiter: Of CSV.
+        replace: Put a file of results that is there aside, as `NAME.1`, `NAME.2`, …, once the first results come.
+
+    Raises:
+        InputError: It exists already and is not to be replaced, or cannot be made.
+    """
+
+    def __init__(self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False) -> None:
+        self._path = Path(path)
+        self._delimiter = delimiter
+        self._blank = Row(0, [""] * len(columns))
+        self._columns = _named([*RESULT_COLUMNS, *([_LINE] if columns else [])], columns)
+        self._format: _Format | None = None
+        self._written = False
+        if not (replace and _holds_results(self._path)):
+            self._open()
+
+    def write(self, results: Iterable[tuple[SendResult, Row | None]]) -> None:
+        """Append results, each with its row of the input; but for Parquet, they are in the file when this returns."""
+        form = self._format
+        if form is None:
+            _put_aside(self._path)
+            form = self._open()
+        self._written = True
+        with_rows = len(self._columns) > len(RESULT_COLUMNS)
+        form.write([_cells(result, (row or self._blank) if with_rows else None) for result, row in results])
+
+    def close(self) -> None:
+        """Close the file, and remove it if no result has come; Parquet can be read from then on."""
+        if self._format is not None:
+            self._format.close()
+            if not self._written:
+                self._path.unlink(missing_ok=True)
+
+    def _open(self) -> _Format:
+        try:
+            self._format = self._make()
+        except FileExistsError:
+            raise InputError(f"{self._path}: exists already, and is not overwritten; name a new file") from None
+        except OSError as exc:
+            raise InputError(f"{self._path}: {exc.strerror}") from None
+        return self._format
+
+    def _make(self) -> _Format:
+        suffix = self._path.suffix.casefold()
+        if suffix in JSON_LINES:
+            return _JsonLines(self._path, self._columns)
+        if suffix != _PARQUET:
+            return _Csv(self._path, self._columns, self._delimiter)
+        try:
+            from webcom_async.files._arrow import ParquetResults  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise InputError(f"{self._path}: Parquet needs: pip install 'webcom-async[parquet]'") from None
+        self._path.open("xb").close()  # pyarrow would overwrite what is there
+        return ParquetResults(self._path, self._columns)
+
+
+@contextmanager
+def results_file(
+    path: StrPath | None, columns: Cells = (), *, delimiter: str = ",", replace: bool = False
+) -> Generator[ResultsFile | None, None, None]:
+    """Open a `ResultsFile` and close it; None for no path."""
+    if path is None:
+        yield None
+        return
+    with ExitStack() as opened:
+        file = ResultsFile(path, columns, delimiter=delimiter, replace=replace)
+        opened.callback(file.close)
+        yield file
+
+
+def _new(path: Path, encoding: str) -> TextIO:
+    return path.open("x", encoding=encoding, newline="")
+
+
+def _named(ours: Sequence[str], theirs: Cells) -> list[str]:
+    """Return the names of all columns, no two alike."""
+    names = list(ours)
+    for name in theirs:
+        taken = name
+        while taken in names:
+            taken = f"input_{taken}"
+        names.append(taken)
+    return names
+
+
+def _cells(result: SendResult, row: Row | None) -> list[str]:
+    cells = [
+        result.phone,
+        result.client_id_sms,
+        result.outcome.value,
+        result.id_sms or "",
+        result.reason.value,
+        result.error,
+        str(result.attempts),
+    ]
+    return cells if row is None else [*cells, str(row.line or ""), *row.cells]
+
+
+def _put_aside(path: Path) -> None:
+    """Give the file another name, one that is free."""
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    path.rename(next(name for name in names if not name.exists()))
+
+
+def _holds_results(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0 or tuple(_first_columns(path))[: len(RESULT_COLUMNS)] == RESULT_COLUMNS
+    except (OSError, ValueError, InputError, ImportError, csv.Error):
+        return False
+
+
+def _first_columns(path: Path) -> Iterable[str]:
+    suffix = path.suffix.casefold()
+    if suffix == _PARQUET:
+        from webcom_async.files._arrow import columns_of  # noqa: PLC0415 - an extra
+
+        return columns_of(path, is_parquet=True)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline(1 << 16)
+    if suffix in JSON_LINES:
+        return list(json.loads(first))
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    return [cell for record in csv.reader([first], delimiter=delimiter) for cell in record]

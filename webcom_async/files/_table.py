@@ -1,0 +1,79 @@
+"""What all tables have in common: columns, and rows with the line they stand in."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from webcom_async.errors import InputError
+
+__all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "StrPath", "Table", "as_cell", "readable"]
+
+StrPath = str | os.PathLike[str]
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
+LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
+
+
+class Row(NamedTuple):
+    """
+    One row of a table.
+
+    Attributes:
+        line: The line it begins in, from 1; for Parquet and Arrow the number of the row.
+        cells: As the file has them, one for each column.
+    """
+
+    line: int
+    cells: list[str]
+
+
+class Table(Protocol):
+    """
+    A file of rows.
+
+    Attributes:
+        path: The file.
+        columns: Their names, as the file has them.
+        described: What it was taken for, in a few words, such as `CSV, Windows-1251, semicolons`.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def described(self) -> str: ...
+
+    def rows(self) -> Iterator[Row]:
+        """
+        Yield the rows from the first on, without blank ones; lazily, at every call anew.
+
+        Raises:
+            InputError: The file cannot be read, or a line is not what the others are.
+        """
+        ...
+
+
+@contextmanager
+def readable(path: Path) -> Generator[None, None, None]:
+    """Turn what goes wrong with a file into an `InputError` that names it."""
+    try:
+        yield
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror or exc}") from None
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{path}: not {exc.encoding} at byte {exc.start}; name its encoding") from None
+
+
+def as_cell(value: object) -> str | None:
+    """Return a value of a typed table as text; None if it is a list or another thing that is none."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # phones that went through a spreadsheet or a data frame with gaps
+    if isinstance(value, bytes | list | dict | tuple | set):
+        return None
+    return str(value)

@@ -1,0 +1,59 @@
+"""
+Phones as a numbering plan knows them: local forms, validity, time zones; the only door to phonenumbers, an extra.
+
+Source: libphonenumber's metadata, as the package carries it.
+"""
+
+import phonenumbers
+from phonenumbers import timezone
+
+from webcom_async._phones import Phone, shown
+from webcom_async._reasons import Reason
+from webcom_async.errors import ConfigurationError, InputError
+
+__all__ = ["PhoneBook", "zones_of"]
+
+_NO_ZONE = timezone.UNKNOWN_TIMEZONE
+
+
+class PhoneBook:
+    """
+    Reads phones as a country writes them, and refuses those that no plan has.
+
+    Args:
+        region: The country of numbers without a country code: two letters, such as `RU` or `KZ`.
+
+    Raises:
+        ConfigurationError: There is no such region.
+    """
+
+    def __init__(self, region: str) -> None:
+        self.region: str = region.upper()
+        if self.region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ConfigurationError(f"{region!r} is no region: give two letters, such as RU")
+
+    def normalise(self, raw: str) -> Phone:
+        """
+        Return *raw* as digits with the country code first.
+
+        Raises:
+            InputError: It cannot be a phone, or its country has no such number.
+        """
+        try:
+            number = phonenumbers.parse(raw, self.region)
+        except phonenumbers.NumberParseException as exc:
+            raise InputError(f"{shown(raw)} is no phone: {str(exc).lower()}", Reason.BAD_PHONE) from None
+        if not phonenumbers.is_valid_number(number):
+            raise InputError(
+                f"{shown(raw)} is no phone: country code {number.country_code} has no such number", Reason.BAD_PHONE
+            )
+        return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
+
+
+def zones_of(phone: Phone) -> tuple[str, ...]:
+    """Return the time zones in which *phone* may be, as tz database names; none if the plan does not tell."""
+    try:
+        zones = timezone.time_zones_for_number(phonenumbers.parse(f"+{phone}"))
+    except phonenumbers.NumberParseException:
+        return ()
+    return tuple(zone for zone in zones if zone != _NO_ZONE)

@@ -1,0 +1,260 @@
+"""
+Segments: how many SMS a text is billed as, and which characters make it dear.
+
+Pure functions on text. Sources:
+
+* 3GPP TS 23.038, 6.2.1: the GSM 7 bit default alphabet, and its extension table (6.2.1.1), whose characters take two
+  septets because an escape goes before them. National language shift tables are not used: gateways rarely do.
+* 3GPP TS 23.038, 6.2.3: UCS-2, sixteen bits a unit. Characters outside the basic plane, such as emoji, go as two units
+  (a UTF-16 surrogate pair), as phones have it.
+* 3GPP TS 23.040, 9.2.3.24.1: 140 octets a message, six of them a header if there are several: 160 septets or 153 a
+  part, 70 units or 67. An escape is never parted from its character, nor one half of a pair from the other.
+
+How the gateway itself cuts texts is not on the vendor's pages: a delivery report's count of parts has the last word.
+"""
+
+import enum
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+__all__ = [
+    "Encoding",
+    "Forcing",
+    "Remedy",
+    "Segments",
+    "Suggestion",
+    "count_parts",
+    "encoding_of",
+    "segments",
+    "split",
+    "suggestions",
+]
+
+_BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_EXTENSION = "\f^{}\\[~]|€"
+_GSM = frozenset(_BASIC + _EXTENSION)
+
+_all_basic = re.compile(f"[{re.escape(_BASIC)}]*").fullmatch
+_all_gsm = re.compile(f"[{re.escape(_BASIC + _EXTENSION)}]*").fullmatch
+_two_septets = re.compile(f"[{re.escape(_EXTENSION)}]")
+_two_units = re.compile("[\U00010000-\U0010ffff]")
+
+
+class Encoding(enum.Enum):
+    """What a text goes over the air as: units of a single SMS, and of each of several parts."""
+
+    GSM_7 = ("GSM-7", 160, 153)
+    UCS_2 = ("UCS-2", 70, 67)
+
+    def __init__(self, label: str, single: int, part: int) -> None:
+        self.label = label  #: as people call it
+        self.single = single  #: units that one SMS holds
+        self.part = part  #: units that each part of several holds
+
+    @property
+    def wide(self) -> re.Pattern[str]:
+        """Finds the characters that take two units."""
+        return _two_septets if self is Encoding.GSM_7 else _two_units
+
+
+class Forcing(msgspec.Struct, frozen=True):
+    """
+    A character that GSM-7 does not have, so that the whole text goes as UCS-2.
+
+    Attributes:
+        character: The character.
+        count: How often it stands in the text.
+        plain: What may stand for it in GSM-7; None if there is nothing like it.
+    """
+
+    character: str
+    count: int
+    plain: str | None
+
+    @property
+    def name(self) -> str:
+        """The character's name in Unicode, such as `EN DASH`."""
+        return unicodedata.name(self.character, f"U+{ord(self.character):04X}")
+
+
+class Segments(msgspec.Struct, frozen=True):
+    """
+    What a text is billed as.
+
+    Attributes:
+        encoding: What it goes over the air as.
+        units: Septets (GSM-7) or 16-bit units (UCS-2) of its characters; escapes included, headers not.
+        parts: SMS that it takes; 0 for an empty text.
+        units_left: Units that may be added without another part.
+        forcing: Which characters force UCS-2, in the order of their first appearance; none for GSM-7.
+        parts_without_forcing: Parts that it would take if one GSM-7 character stood for each of those.
+    """
+
+    encoding: Encoding
+    units: int
+    parts: int
+    units_left: int
+    forcing: tuple[Forcing, ...]
+    parts_without_forcing: int
+
+
+class Remedy(enum.Enum):
+    """What was changed in a text to make it cheaper."""
+
+    PUNCTUATION = "plain punctuation"  #: quotes, dashes, spaces and accents as GSM-7 has them
+    TRANSLITERATION = "transliteration"  #: that, and Cyrillic in Latin letters
+
+
+class Suggestion(msgspec.Struct, frozen=True):
+    """
+    Another text that says the same in fewer parts. It is for its author to take or leave.
+
+    Attributes:
+        remedy: What was changed.
+        text: The text.
+        parts: SMS that it takes.
+    """
+
+    remedy: Remedy
+    text: str
+    parts: int
+
+
+def segments(text: str) -> Segments:
+    """Return what *text* is billed as."""
+    encoding = encoding_of(text)
+    parts, left = _measure(text, encoding)
+    forcing = () if encoding is Encoding.GSM_7 else tuple(_forcing(text))
+    without = parts if not forcing else count_parts("".join(c if c in _GSM else "?" for c in text))
+    return Segments(encoding, _units(text, encoding), parts, left, forcing, without)
+
+
+def count_parts(text: str) -> int:
+    """Return the SMS that *text* takes, and nothing else: for many texts."""
+    if _all_basic(text):
+        length = len(text)
+        return 1 if 0 < length <= Encoding.GSM_7.single else -(-length // Encoding.GSM_7.part)
+    return _measure(text, encoding_of(text))[0]
+
+
+def split(text: str) -> list[str]:
+    """Return the parts of *text* as phones receive them; joined they are *text*."""
+    encoding = encoding_of(text)
+    if not text or _units(text, encoding) <= encoding.single:
+        return [text] if text else []
+    starts = [start for start, _ in _parts(text, encoding)]
+    return [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def suggestions(text: str) -> list[Suggestion]:
+    """Return cheaper texts, the mildest change first; each takes fewer parts than the one before it. Often none."""
+    found: list[Suggestion] = []
+    fewest = count_parts(text)
+    for remedy, table in ((Remedy.PUNCTUATION, _PUNCTUATION), (Remedy.TRANSLITERATION, _PUNCTUATION | _LATIN)):
+        changed = _changed(text, table)
+        parts = count_parts(changed)
+        if 0 < parts < fewest:
+            found.append(Suggestion(remedy, changed, parts))
+            fewest = parts
+    return found
+
+
+def encoding_of(text: str) -> Encoding:
+    """Return what *text* goes over the air as."""
+    return Encoding.GSM_7 if _all_gsm(text) else Encoding.UCS_2
+
+
+def _units(text: str, encoding: Encoding) -> int:
+    return len(text) + len(encoding.wide.findall(text))
+
+
+def _measure(text: str, encoding: Encoding) -> tuple[int, int]:
+    """Return parts, and units left in the last one."""
+    units = _units(text, encoding)
+    if not units:
+        return 0, encoding.single
+    if units <= encoding.single:
+        return 1, encoding.single - units
+    if units == len(text):
+        parts = -(-units // encoding.part)
+        return parts, parts * encoding.part - units
+    used = [units for _, units in _parts(text, encoding)]
+    return len(used), encoding.part - used[-1]
+
+
+def _parts(text: str, encoding: Encoding) -> Iterator[tuple[int, int]]:
+    """Yield where each of several parts starts, and the units in it."""
+    wide = encoding.wide.fullmatch
+    start = used = 0
+    for place, character in enumerate(text):
+        width = 2 if wide(character) else 1
+        if used + width > encoding.part:
+            yield start, used
+            start, used = place, 0
+        used += width
+    yield start, used
+
+
+def _forcing(text: str) -> Iterator[Forcing]:
+    for character, count in Counter(character for character in text if character not in _GSM).items():
+        plain = _changed(character, _PUNCTUATION | _LATIN)
+        yield Forcing(character, count, plain if _all_gsm(plain) else None)
+
+
+# ---------------------------------------------------------------------------- plainer words
+
+
+def _changed(text: str, table: dict[str, str]) -> str:
+    return "".join(character if character in _GSM else _plain(character, table) for character in text)
+
+
+def _plain(character: str, table: dict[str, str]) -> str:
+    """Return what GSM-7 has for *character*, by table or without its accents; itself, if there is nothing."""
+    known = table.get(character)
+    if known is not None:
+        return known
+    bare = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+    return bare if _all_gsm(bare) and (bare or unicodedata.combining(character)) else character
+
+
+def _pairs(groups: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {character: plain for characters, plain in groups for character in characters}
+
+
+_PUNCTUATION = _pairs(
+    (
+        ("«»“”„‟″〝〞", '"'),
+        ("‘’‚‛′`´ʹʼ", "'"),
+        ("‹", "<"),
+        ("›", ">"),
+        ("‐‑‒–—―−⁃", "-"),
+        ("…", "..."),
+        ("•·∙●▪", "*"),
+        ("№", "No."),
+        ("×", "x"),
+        ("\t\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
+        ("\u2028\u2029", "\n"),
+        ("\u00ad\u200b\u200c\u2060\ufeff", ""),
+        ("₽", "RUB"),
+        ("©", "(c)"),
+        ("®", "(R)"),
+        ("™", "(TM)"),
+    )
+)
+
+# After BGN/PCGN 1947, without its signs for the soft and the hard sign.
+_LOWER = dict(
+    zip(
+        "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+        "a b v g d e e zh z i y k l m n o p r s t u f kh ts ch sh shch - y - e yu ya".replace("-", "").split(" "),
+        strict=True,
+    )
+)
+_LATIN = _LOWER | {cyrillic.upper(): latin.capitalize() for cyrillic, latin in _LOWER.items()}
