@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import pytest
 
-from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
+from webcom_async.emulator import Fate, Fault, Faults, Gateway, GatewayTransport, Step, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -101,7 +102,7 @@ def test_a_preview_counts_parts_and_cost_and_sends_nothing(
     code = main(["preview", excel, "--text", f"{HELLO} {'Скидки! ' * 10}", "--price", "2.40"])
     shown = capsys.readouterr().out
 
-    assert (1, 0) == (code, gateway.requests)
+    assert (1, []) == (code, gateway.ledger.sent)
     for words in (
         "CSV, Windows-1251, semicolons",
         "4  (2 × 2 parts)",
@@ -123,7 +124,68 @@ def test_a_preview_for_machines_is_one_line_of_json(gateway: Gateway, excel: str
     assert (4, 2, 2, "0.2") == (shown["rows"], shown["sendable"], shown["parts"], shown["cost"])
     assert {"bad": 1, "duplicates": 1, "guessed": 2, "stopped": 0, "unsayable": 0} == shown["counts"]
     assert 4 == shown["findings"]["bad"][0]["line"]
-    assert 0 == gateway.requests
+    assert [] == gateway.ledger.sent
+
+
+def test_a_preview_shows_the_balance_and_whether_it_is_enough(
+    gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]
+):
+    """With credentials it is asked for; an account that is too poor for the campaign is told so before."""
+    gateway.accounts[0].money = Decimal("4.79")
+    words = ["preview", excel, "--text", HELLO, "--price", "2.40"]
+    main(words)
+    poor = capsys.readouterr().out
+    gateway.accounts[0].money = Decimal("4.80")
+    main(words)
+    main([*words, "--json"])
+    *enough, line = capsys.readouterr().out.splitlines()
+
+    assert "4.79 RUR  not enough" in poor
+    assert "4.80 RUR" in "".join(enough)
+    assert "not enough" not in "".join(enough)
+    assert {"money": "4.80", "currency": "RUR"} == json.loads(line)["balance"]
+
+
+def test_a_preview_needs_no_credentials_and_no_gateway(
+    excel: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, unused_port: int
+):
+    """Without credentials nobody is asked; a gateway that does not answer is a word, and the preview is shown."""
+    for name in ("WEBCOM_TOKEN", "WEBCOM_LOGIN", "WEBCOM_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WEBCOM_LANG", "en")
+    monkeypatch.setenv("WEBCOM_BASE_URL", f"http://127.0.0.1:{unused_port}")
+
+    assert 1 == main(["preview", excel, "--text", HELLO])
+    alone = capsys.readouterr()
+    monkeypatch.setenv("WEBCOM_TOKEN", "dummy")
+    assert 1 == main(["preview", excel, "--text", HELLO])
+    unanswered = capsys.readouterr()
+
+    assert "Preview" in alone.out
+    assert "balance" not in alone.out + alone.err
+    assert "Preview" in unanswered.out
+    assert "the balance is unknown" in unanswered.err
+
+
+def test_a_price_is_learned_from_what_earlier_campaigns_cost(
+    gateway: Gateway, excel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Delivery reports in the journal tell what a part costs; a price that is given goes before."""
+    journal = str(tmp_path / "journal")
+    gateway.fates.usual = Fate((Step(0.0, "deliver"),))
+    main(["send", excel, *SEND, "--campaign", "spring", "--journal", journal])
+    main(["track", journal, "--campaign", "spring", "--first", "0"])
+    capsys.readouterr()
+    main(["preview", excel, "--text", HELLO, "--journal", journal])
+    learned = capsys.readouterr().out
+    main(["preview", excel, "--text", HELLO, "--journal", journal, "--price", "1", "--json"])
+    given = json.loads(capsys.readouterr().out)
+
+    over = main(["send", excel, *SEND, "--campaign", "autumn", "--journal", journal, "--max-cost", "21"])
+
+    assert "21.20 at 10.6 a part" in learned
+    assert ("2", False) == (given["cost"], given["price_learned"])
+    assert (2, 2) == (over, len(gateway.ledger.sent))
 
 
 def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.CaptureFixture[str]):

@@ -75,7 +75,7 @@ DOORS = {
         "emulator._conversation",
         "cli._doctor",
         "emulator._pushing",
-        "cli._balance",
+        "cli._accounts",
         "cli._sending",
         "cli._signals",
         "cli._status",

@@ -3,14 +3,17 @@
 import os
 from collections.abc import Callable
 
+import anyio
+
 from webcom_async.cli._options import AccountOptions
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials
+from webcom_async.delivery import Balance
 from webcom_async.doctor import Capabilities
 from webcom_async.errors import ConfigurationError
 from webcom_async.options import OptionFields, Options
 
-__all__ = ["client_maker", "settings_of"]
+__all__ = ["ask_balance", "client_maker", "has_credentials", "settings_of"]
 
 
 def settings_of(account: AccountOptions) -> OptionFields:
@@ -46,6 +49,27 @@ def client_maker(
         return lambda: WebcomClient.from_env(**settings)
     known = Credentials.from_file(account.credentials)
     return lambda: WebcomClient(credentials=known, **settings)
+
+
+def has_credentials(account: AccountOptions) -> bool:
+    """Whether the gateway can be asked: a file or the environment names an account."""
+    return account.credentials is not None or any(map(os.environ.get, ("WEBCOM_TOKEN", "WEBCOM_LOGIN")))
+
+
+def ask_balance(account: AccountOptions) -> Balance:
+    """
+    Return what is left on the account.
+
+    Raises:
+        WebcomError: The gateway cannot be asked.
+    """
+    make = client_maker(account, settings_of(account))
+
+    async def ask() -> Balance:
+        async with make() as client:
+            return await client.balance()
+
+    return anyio.run(ask)
 
 
 def _suit(settings: OptionFields, found: Capabilities) -> None:

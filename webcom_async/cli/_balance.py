@@ -1,13 +1,11 @@
 """`webcom-async balance`: what is left on the account."""
 
-import anyio
-
-from webcom_async.cli._accounts import client_maker, settings_of
+from webcom_async.cli._accounts import ask_balance
 from webcom_async.cli._delivery_display import show_rows
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson
-from webcom_async.delivery import Balance, Direction
+from webcom_async.delivery import Direction
 
 __all__ = ["balance_command"]
 
@@ -22,13 +20,7 @@ def balance_command(*, account: AccountOptions = FROM_ENVIRONMENT, as_json: AsJs
         account: Which gateway, and how it is asked.
         as_json: Print one line of JSON instead of a table; money is text.
     """
-    make = client_maker(account, settings_of(account))
-
-    async def ask() -> Balance:
-        async with make() as client:
-            return await client.balance()
-
-    balance = anyio.run(ask)
+    balance = ask_balance(account)
     if as_json:
         directions = [
             {"type_sms": each.type_sms, "area": each.area, "num_sms": each.num_sms, "unlimited": each.unlimited}

@@ -1,13 +1,18 @@
-"""What a campaign costs, as far as a price is known."""
+"""What a campaign costs, as far as a price is known, and what there is to pay it with."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import NamedTuple
 
-from webcom_async.cli._options import PriceOptions
+from webcom_async.cli._accounts import ask_balance, has_credentials
+from webcom_async.cli._display import say_aside
+from webcom_async.cli._options import AccountOptions, PriceOptions
 from webcom_async.cli._words import tr
-from webcom_async.errors import InputError
+from webcom_async.delivery import Balance
+from webcom_async.errors import InputError, WebcomError
+from webcom_async.journal import highest_price
 
-__all__ = ["Cost", "cost_of"]
+__all__ = ["Cost", "balance_of", "cost_of"]
 
 
 class Cost(NamedTuple):
@@ -17,10 +22,12 @@ class Cost(NamedTuple):
     Attributes:
         parts: SMS.
         price: Of one part; None if it is not known.
+        learned: Whether delivery reports have told it, of earlier campaigns.
     """
 
     parts: int
     price: Decimal | None
+    learned: bool = False
 
     @property
     def money(self) -> Decimal | None:
@@ -29,22 +36,38 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         money = self.money
-        return tr("unknown: give --price") if money is None else f"{money:,.2f}"
+        if money is None:
+            return tr("unknown: give --price")
+        if self.learned:
+            return tr(
+                "{money} at {price} a part, the most that reports have told", money=f"{money:,.2f}", price=self.price
+            )
+        return f"{money:,.2f}"
 
 
-def cost_of(parts: int, options: PriceOptions) -> Cost:
+def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:
     """
-    Return what *parts* cost.
-
-    A price that delivery reports have told comes in here, for those who give none.
+    Return what *parts* cost, at the price given, or else at the highest that delivery reports in *journal* have told.
 
     Raises:
         InputError: It is more than allowed, or there is a limit and no price.
     """
-    cost = Cost(parts, options.price)
+    learned = None if journal is None or options.price is not None else highest_price(journal)
+    cost = Cost(parts, options.price if learned is None else learned, learned is not None)
     if options.max_cost is not None:
         if cost.money is None:
             raise InputError("--max-cost needs to know what a part costs: give --price too")
         if cost.money > options.max_cost:
             raise InputError(f"it would cost {cost.money:,.2f}, over --max-cost {options.max_cost:,.2f}")
     return cost
+
+
+def balance_of(account: AccountOptions) -> Balance | None:
+    """Return what is left on the account; None, and a word on stderr, if the gateway does not say; None without one."""
+    if not has_credentials(account):
+        return None
+    try:
+        return ask_balance(account)
+    except WebcomError as exc:
+        say_aside(tr("the balance is unknown: {error}", error=exc))
+        return None

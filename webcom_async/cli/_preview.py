@@ -5,12 +5,22 @@ from typing import Any
 
 from webcom_async.audience import Audience, Audit
 from webcom_async.cli._audiences import KINDS, audience_of, check_audience
-from webcom_async.cli._costs import Cost, cost_of
+from webcom_async.cli._costs import Cost, balance_of, cost_of
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._options import NO_FILE_OPTIONS, NO_PRICE, AsJson, FileOptions, Lang, PriceOptions
+from webcom_async.cli._options import (
+    FROM_ENVIRONMENT,
+    NO_FILE_OPTIONS,
+    NO_PRICE,
+    AccountOptions,
+    AsJson,
+    FileOptions,
+    Lang,
+    PriceOptions,
+)
 from webcom_async.cli._preview_table import show_preview
 from webcom_async.cli._words import choose_language
+from webcom_async.delivery import Balance
 from webcom_async.segments import segments, suggestions
 
 __all__ = ["preview_command", "preview_json"]
@@ -23,13 +33,16 @@ def preview_command(
     text: str | None = None,
     options: FileOptions = NO_FILE_OPTIONS,
     prices: PriceOptions = NO_PRICE,
+    journal: Path | None = None,
+    account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
 ) -> int:
     """
     Show what sending to a file would be: messages, parts, bad rows, duplicates, samples, cost. Nothing is sent.
 
-    The file is CSV as spreadsheets write it, JSON Lines, Parquet or Arrow; see `send`.
+    The file is CSV as spreadsheets write it, JSON Lines, Parquet or Arrow; see `send`. The balance is shown if there
+    are credentials; they are not needed.
 
     Exit codes: 0 everyone would be sent to; 1 somebody would be left out; 2 it could not be sent.
 
@@ -38,22 +51,26 @@ def preview_command(
         text: The text for everyone whose row has none; columns stand in braces, as in "Hello, {name}!".
         options: How the file is read.
         prices: What a part costs.
+        journal: Where delivery reports of earlier campaigns may have told what a part costs.
+        account: Which gateway, and how it is asked.
         lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
     """
     choose_language(lang)
     audience = audience_of(file, text, options)
     audit = check_audience(audience, visible=not as_json)
+    cost = cost_of(audit.parts, prices, journal)
+    balance = balance_of(account)
     if as_json:
-        show_json(preview_json(audience, audit, cost_of(audit.parts, prices)))
+        show_json(preview_json(audience, audit, cost, balance))
     else:
-        show_preview(audience, audit, cost_of(audit.parts, prices))
+        show_preview(audience, audit, cost, balance)
     if audit.unsayable and not options.skip_incomplete:
         return ExitCode.BAD_INPUT
     return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
 
 
-def preview_json(audience: Audience, audit: Audit, cost: Cost) -> dict[str, Any]:
+def preview_json(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> dict[str, Any]:
     """Return a preview for machines; money as decimal text."""
     costliest = "" if audit.costliest is None else audit.costliest.text
     return {
@@ -71,6 +88,8 @@ def preview_json(audience: Audience, audit: Audit, cost: Cost) -> dict[str, Any]
         "recipients_by_encoding": audit.by_encoding,
         "price": None if cost.price is None else str(cost.price),
         "cost": None if cost.money is None else str(cost.money),
+        "price_learned": cost.learned,
+        "balance": None if balance is None else {"money": str(balance.money), "currency": balance.currency},
         "longest": None if audit.longest is None else audit.longest._asdict(),
         "costliest": None if audit.costliest is None else audit.costliest._asdict(),
         "samples": [sample._asdict() for sample in audit.samples],

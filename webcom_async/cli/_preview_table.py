@@ -12,6 +12,7 @@ from webcom_async.cli._audiences import KINDS, told
 from webcom_async.cli._costs import Cost
 from webcom_async.cli._display import show_tables
 from webcom_async.cli._words import tr
+from webcom_async.delivery import Balance
 from webcom_async.segments import Forcing, Segments, segments, suggestions
 
 __all__ = ["show_preview"]
@@ -20,12 +21,12 @@ _SHOWN_FORCING = 5
 _STYLES = {"bad": "red", "unsayable": "red", "duplicates": "yellow", "stopped": "yellow", "guessed": "cyan"}
 
 
-def show_preview(audience: Audience, audit: Audit, cost: Cost) -> None:
+def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:
     """Print it on stdout."""
-    show_tables(_overview(audience, audit, cost), _samples(audit.samples))
+    show_tables(_overview(audience, audit, cost, balance), _samples(audit.samples))
 
 
-def _overview(audience: Audience, audit: Audit, cost: Cost) -> Table:
+def _overview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> Table:
     table = Table(title=tr("Preview"), box=SIMPLE_HEAD, title_justify="left", show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -38,6 +39,12 @@ def _overview(audience: Audience, audit: Audit, cost: Cost) -> Table:
     table.add_section()
     table.add_row(tr("parts"), Text(f"{audit.parts:,}  {_by_parts(audit)}"))
     table.add_row(tr("cost"), Text(str(cost), style="bold" if cost.money is not None else "dim"))
+    if balance is not None:
+        enough = cost.money is None or cost.money <= balance.money
+        left = printable(f"{balance.money:,} {balance.currency}")
+        table.add_row(
+            tr("balance"), Text(left if enough else f"{left}  {tr('not enough')}", style="" if enough else "red")
+        )
     for words, sample in (("longest text", audit.longest), ("costliest text", audit.costliest)):
         if sample is not None:
             table.add_row(tr(words), Text(_measured(sample)))

@@ -12,7 +12,7 @@ from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
 from webcom_async.cli._concluding import conclude
-from webcom_async.cli._costs import Cost, cost_of
+from webcom_async.cli._costs import Cost, balance_of, cost_of
 from webcom_async.cli._display import ask, say_aside, show_json
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import Joined
@@ -38,6 +38,7 @@ from webcom_async.cli._sending import Ended, Plan, run_campaign
 from webcom_async.cli._times import hours_of, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language, tr
+from webcom_async.delivery import Balance
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
 from webcom_async.journal import stopped_phones
@@ -123,9 +124,9 @@ def send_command(
 
     audit = check_audience(audience, visible=not as_json)
     refuse_unsayable(audit, options)
-    cost = cost_of(audit.parts, prices)
+    cost = cost_of(audit.parts, prices, journal)
     if consent.dry_run:
-        return _dry_run(audience, audit, cost, as_json=as_json)
+        return _dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
     tell_findings(audit)
     _confirm(audit, cost, consent)
     ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
@@ -146,11 +147,11 @@ def _message(audience: Audience, like: Message, text: str | None) -> Message | N
     return msgspec.structs.replace(like, text=said)
 
 
-def _dry_run(audience: Audience, audit: Audit, cost: Cost, *, as_json: bool) -> ExitCode:
+def _dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> ExitCode:
     if as_json:
-        show_json(preview_json(audience, audit, cost))
+        show_json(preview_json(audience, audit, cost, balance))
     else:
-        show_preview(audience, audit, cost)
+        show_preview(audience, audit, cost, balance)
         say_aside(tr("dry run: nothing was sent"))
     return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
 

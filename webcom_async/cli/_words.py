@@ -53,6 +53,12 @@ _RUSSIAN = {
     "1 part": "1 часть",
     "{count} parts": "частей: {count}",
     "unknown: give --price": "неизвестна: задайте --price",
+    "{money} at {price} a part, the most that reports have told": (
+        "{money} по {price} за часть, по наибольшей цене из отчётов о доставке"
+    ),
+    "balance": "баланс",
+    "not enough": "не хватит",
+    "the balance is unknown: {error}": "баланс неизвестен: {error}",
     "{before} instead of {after} parts": "частей: {before} вместо {after}",
     "with {remedy}": "если взять {remedy}",
     "plain punctuation": "простую пунктуацию",

@@ -6,6 +6,7 @@ It opens the file for as long as a call takes, and may not change what a campaig
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ from webcom_async.journal import _sql
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
 from webcom_async.journal._rows import array, result_of
-from webcom_async.journal._sql_delivery import PURGE_DELIVERIES
+from webcom_async.journal._sql_delivery import FIND_PRICES, PURGE_DELIVERIES
 from webcom_async.models import Outcome, SendResult
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "campaigns",
     "export",
     "has_begun",
+    "highest_price",
     "number_of",
     "purge",
     "reasons",
@@ -87,6 +89,22 @@ def reasons(path: StrPath, campaign: str) -> dict[Reason, int]:
     """
     with JournalFile(path) as file:
         return {Reason(why): count for why, count in file.fetch(_sql.COUNT_REASONS, number_of(file, campaign))}
+
+
+def highest_price(path: StrPath) -> Decimal | None:
+    """
+    Return the highest price of a part that delivery reports of the campaigns in a file have told.
+
+    Args:
+        path: The file; None is told if it is not there.
+
+    Raises:
+        JournalError: It is there, and cannot be opened, or is in use.
+    """
+    if not Path(path).exists():
+        return None
+    with JournalFile(path) as file:
+        return max((Decimal(price).normalize() for (price,) in file.fetch(FIND_PRICES)), default=None)
 
 
 def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:

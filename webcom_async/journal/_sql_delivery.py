@@ -10,6 +10,7 @@ __all__ = [
     "COUNT_DELIVERIES",
     "DELIVERIES",
     "FIND_DELIVERIES",
+    "FIND_PRICES",
     "FIND_REPORTS",
     "LAST_RECIPIENT",
     "LATEST",
@@ -115,6 +116,9 @@ SELECT recipient_id, client_id_sms, phone, id_sms, deliveries.state, said, chang
 FROM deliveries JOIN recipients USING (recipient_id)
 WHERE recipient_id > :1 AND deliveries.campaign_id = :2 ORDER BY recipient_id LIMIT :3
 """
+
+# What parts have cost, in any campaign.
+FIND_PRICES = "SELECT DISTINCT price FROM deliveries WHERE price IS NOT NULL"
 
 # SMS per state, parts and price; and how many of them are not followed any more.
 COUNT_DELIVERIES = """
