@@ -1,5 +1,6 @@
 """What every test may use. Async tests run on asyncio and on trio."""
 
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,6 +14,12 @@ from webcom_async import WebcomClient
 from webcom_async.emulator import Gateway, GatewayApp, GatewayTransport, serve
 
 Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: a script's job in the background is started with it ignored, and hands that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
