@@ -26,11 +26,13 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 from tests.builders import message, phones
 from webcom_async import Clock, WebcomClient
 from webcom_async._client_ids import IdScheme
+from webcom_async._untrusted import printable
 from webcom_async.audience import Audience
 from webcom_async.calling_hours import CallingHours, Rounds
 from webcom_async.cli import main
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._sending import Plan, run_campaign
+from webcom_async.cli._way_on import remember_command, way_on
 from webcom_async.cli._words import _RUSSIAN, language_of
 
 pytestmark = pytest.mark.socket
@@ -122,7 +124,7 @@ def test_a_preview_for_machines_is_one_line_of_json(gateway: Gateway, excel: str
     shown = json.loads(capsys.readouterr().out)
 
     assert (4, 2, 2, "0.2") == (shown["rows"], shown["sendable"], shown["parts"], shown["cost"])
-    assert {"bad": 1, "duplicates": 1, "guessed": 2, "stopped": 0, "unsayable": 0} == shown["counts"]
+    assert {"bad": 1, "duplicates": 1, "guessed": 2, "stopped": 0, "unlike": 0, "unsayable": 0} == shown["counts"]
     assert 4 == shown["findings"]["bad"][0]["line"]
     assert [] == gateway.ledger.sent
 
@@ -536,3 +538,39 @@ def test_shells_can_complete_commands(capsys: pytest.CaptureFixture[str], shell:
     assert all(word in script for word in ("preview", "export", "validity-period"))
     if shutil.which(shell):
         subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True, check=True)
+
+
+@posix
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["send", "a.csv", "--text", "Hello  {name},\nsee you \U0001f468\u200d\U0001f469 it's \\ $HOME"],
+        ["send", "--text", "--campaign=x", "--", "-big.csv"],
+    ],
+)
+def test_the_command_that_goes_on_is_the_one_that_was_given(words: list[str]):
+    """Whatever its words hold: pasted into bash, it has them all, and the campaign's name."""
+    remember_command(words)
+    line = printable(" ".join(way_on("spring 1", made_up=True).split()))
+    command = line.partition("webcom-async ")[2]
+    shown = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True).stdout
+    given = shown.decode().split("\0")[:-1]
+
+    place = given.index("--campaign")
+    assert "spring 1" == given[place + 1]
+    assert words == given[:place] + given[place + 2 :]
+    assert "--" not in given[:place]
+
+
+def test_hours_and_a_span_of_validity_do_not_go_together(gateway: Gateway, excel: str):
+    """A span would be over before the hours begin: said before anything is sent."""
+    assert 2 == main(["send", excel, *SEND, "--between", "09:00-20:00", "--validity-period", "4h"])
+    assert [] == gateway.ledger.sent
+
+
+def test_a_price_may_be_written_with_a_comma(excel: str, capsys: pytest.CaptureFixture[str]):
+    """As people write it in Russia; what is no sum is said in words."""
+    main(["preview", excel, "--text", HELLO, "--price", "2,40", "--json"])
+    assert "4.80" == json.loads(capsys.readouterr().out)["cost"]
+    assert 2 == main(["preview", excel, "--text", HELLO, "--price", "dear"])
+    assert "is no sum of money" in capsys.readouterr().err

@@ -456,7 +456,7 @@ def test_a_campaign_name_that_cannot_be_written_is_a_journal_error(path: Path):
 def test_what_is_only_looked_at_is_not_made(path: Path):
     """Listing, export and purge do not make a file."""
     for attempt in (campaigns, lambda path: next(export(path)), lambda path: purge(path, "spring")):
-        with pytest.raises(JournalError, match="check that its directory exists"):
+        with pytest.raises(JournalError, match="there is no such file"):
             attempt(path)
 
     assert not path.exists()

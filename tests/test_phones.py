@@ -34,7 +34,6 @@ def test_what_people_write_becomes_digits(written: object):
 @pytest.mark.parametrize(
     ("written", "phone"),
     [
-        ("+8 961 224 22 43", "89612242243"),  # the plus says that 8 is no trunk prefix
         ("8 800 555 35 35", "88005553535"),  # not a mobile
         ("8961224224", "8961224224"),  # a digit short of a Russian number
         ("+44 20 7946 0958", "442079460958"),
@@ -158,3 +157,20 @@ def test_clean_phones_are_taken_as_a_whole(written: str):
 def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str):
     """Nothing is guessed on the short way."""
     assert normal_phones(["79612242243", written]) is None
+
+
+def test_a_plus_before_a_russian_trunk_prefix_is_refused():
+    """`+8 9xx` is nobody's country code: taken as it is, it would be another phone when it is read again."""
+    with pytest.raises(InputError, match=r"written \+7 9"):
+        normalise_phone("+8 961 224 22 43")
+
+
+@given(st.text("0123456789 +-()", max_size=20))
+def test_a_phone_that_is_read_again_stays_what_it_is(written: str):
+    """Whoever compares phones may read them as often as they like."""
+    try:
+        once = normalise_phone(written)
+    except InputError:
+        return
+
+    assert once == normalise_phone(once)

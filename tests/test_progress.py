@@ -115,3 +115,10 @@ def test_a_pace_that_cannot_be_kept_is_refused(wrong: dict[str, object]):
     """The message names the number that is out of range."""
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Pace(**wrong)  # type: ignore[arg-type]
+
+
+def test_nobody_is_asked_without_a_pause():
+    """A first question may come at once, a second one not."""
+    waits = [wait_before_asking(asked, Pace(first=0.0)) for asked in range(4)]
+
+    assert [0.0, 2.0, 4.0, 8.0] == waits

@@ -79,7 +79,7 @@ def test_the_backend_sends_codes_and_receives_reports(tmp_path: Path, monkeypatc
             after = user.get(f"{backend}/codes/{sent['id_sms']}").json()
             wrong = user.post(f"{backend}/codes", params={"phone": "none"})
 
-    assert ("accepted", {"state": "send"}, {"state": "deliver"}) == (sent["outcome"], before, after)
+    assert ("accepted", {"state": "nothing is known yet"}, {"state": "deliver"}) == (sent["outcome"], before, after)
     assert 422 == wrong.status_code
     assert 0 == len(gateway.webhooks)
 

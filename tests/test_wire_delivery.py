@@ -1,6 +1,7 @@
 """The gateway's JSON about delivery and balance: what it says is understood, and nothing that it says can break us."""
 
 import json
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -298,3 +299,21 @@ def test_a_refused_balance_is_the_gateways_refusal():
     """Its words reach whoever judges them."""
     with pytest.raises(RefusedRequest, match="locked"):
         decode_balance(b'{"error":"Your account is locked"}')
+
+
+def test_a_later_entry_takes_no_final_state_back():
+    """An answer that names an SMS twice says of it what goes furthest."""
+    answer = b'[{"id_sms":1,"state":"deliver","num_parts":1,"price":2},{"id_sms":1,"state":"send"}]'
+    [report] = decode_statuses(answer, ["1"], UTC).values()
+
+    assert (DeliveryState.DELIVER, 1) == (report.state, report.num_parts)
+
+
+def test_a_string_that_is_never_closed_is_looked_for_once():
+    """A body of escaped quotes is refused in a moment, not in minutes."""
+    body = b"{" * 2_001 + b'"' + b'\\"' * 100_000
+    begin = time.perf_counter()
+    with pytest.raises(WebhookRefused):
+        decode_reports(body, UTC, 2_000)
+
+    assert time.perf_counter() - begin < 5

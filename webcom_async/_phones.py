@@ -59,7 +59,9 @@ def normalise_phone(raw: object) -> Phone:
     digits = digits.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         raise _bad(written, "it is empty" if not digits else "it holds characters that are no digits")
-    if not international and len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
+    if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
+        if international:
+            raise _bad(written, "no country code starts with 89; a Russian mobile is written +7 9…")
         digits = "7" + digits[1:]
     if digits.startswith("0"):
         raise _bad(written, "it starts with 0; write the country code first, as in 79612242243")

@@ -14,6 +14,7 @@ from webcom_async.delivery import DeliveryReport, DeliveryState, Pace
 __all__ = ["ENDED", "advanced", "wait_before_asking"]
 
 _DOUBLINGS = 64  # beyond any wait
+_SHORTEST = 1.0  # seconds
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 # What may still follow a final state. `partly_deliver` says that no status came: one that comes after all says more.
@@ -38,9 +39,14 @@ def advanced(known: DeliveryReport | None, news: DeliveryReport) -> DeliveryRepo
 
 
 def wait_before_asking(asked: int, pace: Pace) -> float:
-    """Return the seconds to wait after the gateway was asked so often for an SMS that has no final state."""
+    """
+    Return the seconds to wait after the gateway was asked so often for an SMS that has no final state.
+
+    A first question may come at once; further ones begin at a second, or the gateway would be asked without a pause.
+    """
+    first = max(pace.first, _SHORTEST) if asked else pace.first
     try:
-        return min(pace.first * float(pace.factor) ** min(asked, _DOUBLINGS), pace.longest)
+        return min(first * float(pace.factor) ** min(asked, _DOUBLINGS), pace.longest)
     except OverflowError:
         return pace.longest
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import msgspec
 
+from webcom_async._progress import advanced
 from webcom_async._wire import BOM, Payload, RefusedRequest, known_id
 from webcom_async.credentials import Credentials
 from webcom_async.delivery import Balance, DeliveryReport, DeliveryState, Direction
@@ -110,7 +111,11 @@ def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str
     except _BROKEN as exc:
         raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
     alone = asked[0] if len(asked) == 1 else None
-    found = {report.id_sms: report for entry in entries if (report := _report(entry, zone, default=alone)) is not None}
+    found: dict[str, DeliveryReport] = {}
+    for entry in entries:
+        report = _report(entry, zone, default=alone)
+        if report is not None:
+            found[report.id_sms] = advanced(found.get(report.id_sms), report)
     if not found:
         refusal = next((entry.error for entry in entries if entry.error and entry.id_sms is None), None)
         if refusal is not None:
@@ -273,7 +278,8 @@ _acknowledgement = msgspec.json.Decoder(list[_Acknowledged])
 _status_questions = msgspec.json.Decoder(list[StatusQuestion])
 _status_question = msgspec.json.Decoder(StatusQuestion)
 _account_question = msgspec.json.Decoder(AccountQuestion)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# One that is not closed goes to the end: it is looked for once, and not from each of its quotes.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def _entries(body: bytes) -> list[StatusEntry]:

@@ -1,6 +1,7 @@
 """What a table holds: counts, findings with their lines, and what the texts take in parts."""
 
 import enum
+from collections import Counter
 from typing import NamedTuple
 
 import msgspec
@@ -9,10 +10,12 @@ from webcom_async._phones import Phone
 from webcom_async.models import Message
 from webcom_async.segments import count_parts, encoding_of
 
-__all__ = ["Audit", "Finding", "Sample", "Scale", "Verdict"]
+__all__ = ["Audit", "Finding", "Sample", "Scale", "Shapes", "Verdict"]
 
 _KEPT_FINDINGS = 1_000
+_KEPT_SHAPES = 100  # of a length and first digit
 _SAMPLES = 3
+_ALIKE = 0.9
 
 
 class Verdict(enum.IntEnum):
@@ -58,6 +61,8 @@ class Audit(msgspec.Struct):
         stopped: Rows on a stop list; likewise.
         unsayable: Rows whose text cannot be made; likewise. While there is one, nothing should be sent.
         guessed: Rows whose phone was changed by a rule, `8 9xx` to `7 9xx`; likewise. They are sent to.
+        unlike: Rows whose phone has another length or first digit than nine in ten of the table have, as one with a
+            digit too few has; likewise. They are sent to.
         counts: How many of each of these there are, by their names.
         parts: SMS that all texts take together.
         by_parts: Recipients by the parts of their text.
@@ -73,6 +78,7 @@ class Audit(msgspec.Struct):
     duplicates: list[Finding] = []
     stopped: list[Finding] = []
     guessed: list[Finding] = []
+    unlike: list[Finding] = []
     unsayable: list[Finding] = []
     counts: dict[str, int] = {}
     parts: int = 0
@@ -90,8 +96,33 @@ class Audit(msgspec.Struct):
             kept.append(Finding(line, words))
 
     def count(self, kind: str) -> int:
-        """Return how many findings of a *kind* there are: `bad`, `duplicates`, `stopped`, `guessed`, `unsayable`."""
+        """Return how many findings of a *kind* there are, such as `bad` or `duplicates`."""
         return self.counts.get(kind, 0)
+
+
+class Shapes:
+    """Notices phones that are unlike nearly all others of a table: a digit is missing, or the country code."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[int, str]] = Counter()
+        self._kept: dict[tuple[int, str], list[Finding]] = {}
+
+    def see(self, line: int, phone: Phone) -> None:
+        """Count *phone*."""
+        shape = (len(phone), phone[0])
+        self._counts[shape] += 1
+        kept = self._kept.setdefault(shape, [])
+        if len(kept) < _KEPT_SHAPES:
+            kept.append(Finding(line, f"{phone} is unlike the others: is a digit or the country code missing?"))
+
+    def tell(self, audit: Audit) -> None:
+        """Note those that are unlike nine in ten, if so many are alike."""
+        [(usual, count)] = self._counts.most_common(1) or [((0, ""), 0)]
+        others = self._counts.total() - count
+        if others and count >= _ALIKE * self._counts.total():
+            found = (finding for shape, kept in self._kept.items() if shape != usual for finding in kept)
+            audit.unlike = sorted(found)[:_KEPT_FINDINGS]
+            audit.counts["unlike"] = others
 
 
 class Scale:

@@ -1,6 +1,6 @@
 """Phones that must not get anything."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from webcom_async._number_set import NumberMap
@@ -34,9 +34,13 @@ class StopList:
         stopped.update_from(path)
         return stopped
 
-    def update_from(self, path: str | Path) -> None:
+    def update_from(self, path: str | Path, normalise: Callable[[str], Phone] = normalise_phone) -> None:
         """
         Add the phones in a table's column of phones, or in a plain list.
+
+        Args:
+            path: The file.
+            normalise: How its phones are read; as those of the audience are, so that one spelling is one phone.
 
         Raises:
             InputError: It cannot be read, or a line holds no phone: one that is left out would be sent to.
@@ -45,14 +49,14 @@ class StopList:
         place = find_places(table, ColumnNames()).phone
         for row in table.rows():
             try:
-                self.update((row.cells[place],))
+                self.update((row.cells[place],), normalise)
             except InputError as exc:
                 raise InputError(f"{table.path}, line {row.line}: {exc}") from None
 
-    def update(self, phones: Iterable[str]) -> None:
-        """Add *phones*."""
+    def update(self, phones: Iterable[str], normalise: Callable[[str], Phone] = normalise_phone) -> None:
+        """Add *phones*, read by *normalise*."""
         for phone in phones:
-            self._phones.setdefault(int(normalise_phone(phone)), 1)
+            self._phones.setdefault(int(normalise(phone)), 1)
 
     def __contains__(self, phone: Phone) -> bool:
         return int(phone) in self._phones

@@ -20,6 +20,7 @@ KINDS = {
     "duplicates": "duplicates",
     "stopped": "on the stop list",
     "unsayable": "without a text",
+    "unlike": "phones unlike the others",
     "guessed": "phones changed by rule",
 }
 
@@ -38,11 +39,12 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
         InputError: The file or a stop list cannot be read, or an extra is missing.
     """
     stopped = stopped or StopList()
+    normalise = _reader(options.region)
     for path in options.stop_list:
-        stopped.update_from(path)
+        stopped.update_from(path, normalise)
     names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
     table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
-    return Audience(table, text, columns=names, normalise=_reader(options.region), stopped=stopped)
+    return Audience(table, text, columns=names, normalise=normalise, stopped=stopped)
 
 
 def check_audience(audience: Audience, *, visible: bool) -> Audit:

@@ -4,13 +4,16 @@ from webcom_async.cli._accounts import ask_balance
 from webcom_async.cli._delivery_display import show_rows
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang
+from webcom_async.cli._words import choose_language, tr
 from webcom_async.delivery import Direction
 
 __all__ = ["balance_command"]
 
 
-def balance_command(*, account: AccountOptions = FROM_ENVIRONMENT, as_json: AsJson = False) -> int:
+def balance_command(
+    *, account: AccountOptions = FROM_ENVIRONMENT, lang: Lang | None = None, as_json: AsJson = False
+) -> int:
     """
     Ask the gateway what is left on the account.
 
@@ -18,8 +21,10 @@ def balance_command(*, account: AccountOptions = FROM_ENVIRONMENT, as_json: AsJs
 
     Args:
         account: Which gateway, and how it is asked.
+        lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table; money is text.
     """
+    choose_language(lang)
     balance = ask_balance(account)
     if as_json:
         directions = [
@@ -29,11 +34,12 @@ def balance_command(*, account: AccountOptions = FROM_ENVIRONMENT, as_json: AsJs
         show_json({"money": str(balance.money), "currency": balance.currency, "directions": directions})
     else:
         rows = [(each.type_sms, each.area, _count(each)) for each in balance.directions]
-        show_rows(f"{balance.money} {balance.currency}", ("kind", "direction", "messages"), rows)
+        names = (tr("kind"), tr("direction"), tr("messages"))
+        show_rows(f"{balance.money:f} {balance.currency}", names, rows)
     return ExitCode.ALL_ACCEPTED
 
 
 def _count(direction: Direction) -> str:
     if direction.num_sms is not None:
         return f"{direction.num_sms:,}"
-    return "unlimited" if direction.unlimited else direction.said
+    return tr("unlimited") if direction.unlimited else direction.said

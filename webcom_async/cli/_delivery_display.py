@@ -12,6 +12,7 @@ from rich.text import Text
 
 from webcom_async._untrusted import printable
 from webcom_async.cli._display import stdout
+from webcom_async.cli._words import tr
 from webcom_async.delivery import DeliveryReport, DeliveryState, TrackReport
 
 __all__ = ["live_table", "report_fields", "show_rows", "show_track", "track_fields"]
@@ -60,18 +61,18 @@ def show_track(report: TrackReport) -> None:
 
 def _table(report: TrackReport) -> Table:
     table = Table(title=Text(printable(report.campaign)), box=SIMPLE_HEAD, title_justify="left", show_footer=True)
-    table.add_column("state", footer="in all")
+    table.add_column(tr("state"), footer=tr("in all"))
     table.add_column("SMS", footer=f"{report.accepted:,}", justify="right")
-    table.add_column("share", footer=f"{report.delivery_rate:.2%} delivered", justify="right")
+    table.add_column(tr("share"), footer=tr("{share} delivered", share=f"{report.delivery_rate:.2%}"), justify="right")
     for state, count in report.states.items():
         share = f"{count / report.accepted:.2%}" if count else ""
         table.add_row(state.value, f"{count:,}", share, style=_STYLES.get(state, "") if count else "dim")
     table.add_section()
-    table.add_row("open", f"{report.open:,}", "")
-    table.add_row("overdue", f"{report.overdue:,}", "")
-    table.add_row("parts", f"{report.parts:,}", "")
-    table.add_row("spent", f"{report.spent:,}", f"on {report.priced:,} SMS")
-    table.add_row("questions", f"{report.requests:,}", f"{report.seconds:,.0f} s")
+    table.add_row(tr("open"), f"{report.open:,}", "")
+    table.add_row(tr("overdue"), f"{report.overdue:,}", "")
+    table.add_row(tr("parts"), f"{report.parts:,}", "")
+    table.add_row(tr("spent"), f"{report.spent.normalize():,f}", tr("on {count} SMS", count=f"{report.priced:,}"))
+    table.add_row(tr("questions"), f"{report.requests:,}", tr("{seconds} s", seconds=f"{report.seconds:,.0f}"))
     return table
 
 

@@ -4,6 +4,7 @@ What a person sees, and the only door to rich.
 Progress and errors go to stderr, results to stdout, so that both can be redirected apart.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -173,8 +174,8 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def show_json(value: object) -> None:
-    """Print *value* as one line of JSON on stdout."""
-    say(msgspec.json.encode(value).decode())
+    """Print *value* as one line of JSON on stdout, in ASCII: nothing in it can steer a terminal."""
+    say(json.dumps(msgspec.to_builtins(value), separators=(",", ":")).replace("\x7f", "\\u007f"))
 
 
 def say(line: str) -> None:

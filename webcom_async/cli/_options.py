@@ -1,11 +1,12 @@
 """Options that several commands share, and with `_app` the only doors to cyclopts."""
 
 import dataclasses
-from decimal import Decimal
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
 from webcom_async._reasons import Reason
@@ -32,6 +33,16 @@ __all__ = [
     "Switch",
     "TimeOptions",
 ]
+
+
+def _money(_kind: object, tokens: Sequence[Token]) -> Decimal:
+    """Return a sum as people write it: 2.40 or 2,40."""
+    [token] = tokens
+    try:
+        return Decimal(token.value.replace(",", "."))
+    except InvalidOperation:
+        raise ValueError(f'"{token.value}" is no sum of money: write it as in 2.40') from None
+
 
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
@@ -82,8 +93,8 @@ class PriceOptions:
         max_cost: Refuse a campaign that would cost more. Needs a price.
     """
 
-    price: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**9))] = None
-    max_cost: Annotated[Decimal | None, Parameter(validator=Number(gte=0, lt=10**15))] = None
+    price: Annotated[Decimal | None, Parameter(converter=_money, validator=Number(gte=0, lt=10**9))] = None
+    max_cost: Annotated[Decimal | None, Parameter(converter=_money, validator=Number(gte=0, lt=10**15))] = None
 
 
 @Parameter(name="*")

@@ -18,7 +18,14 @@ from webcom_async.segments import Forcing, Segments, segments, suggestions
 __all__ = ["show_preview"]
 
 _SHOWN_FORCING = 5
-_STYLES = {"bad": "red", "unsayable": "red", "duplicates": "yellow", "stopped": "yellow", "guessed": "cyan"}
+_STYLES: dict[str, str] = {
+    "bad": "red",
+    "unsayable": "red",
+    "unlike": "red",
+    "duplicates": "yellow",
+    "stopped": "yellow",
+    "guessed": "cyan",
+}
 
 
 def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:

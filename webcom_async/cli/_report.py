@@ -21,7 +21,9 @@ def report_command(
     """
     Show what a journal knows of its campaigns. Nothing is asked of the gateway.
 
-    Exit codes: 0 everyone was accepted; 1 somebody was not; 2 the journal cannot be read.
+    A journal knows those whom a run has come to; `export --file` has the others of a file too.
+
+    Exit codes: 0 everyone of these was accepted; 1 somebody was not; 2 the journal cannot be read.
 
     Args:
         journal: The file.
@@ -63,6 +65,7 @@ def _show(journal: Path, stored: StoredCampaign) -> None:
         tr("campaign"): stored.header.campaign,
         tr("first run"): f"{stored.created:%Y-%m-%d %H:%M} UTC",
         tr("last run"): f"{stored.opened:%Y-%m-%d %H:%M} UTC",
+        tr("recipients"): tr("of those a run has come to"),
     }
     show_counts(stored.counts, reasons(journal, stored.header.campaign), tr("Report"), facts)
 

@@ -35,7 +35,7 @@ from webcom_async.cli._options import (
 from webcom_async.cli._preview import preview_json
 from webcom_async.cli._preview_table import show_preview
 from webcom_async.cli._sending import Ended, Plan, run_campaign
-from webcom_async.cli._times import hours_of, moment_of, zone_of
+from webcom_async.cli._times import hours_of, is_span, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language, tr
 from webcom_async.delivery import Balance
@@ -106,6 +106,8 @@ def send_command(
         raise InputError("--journal remembers a campaign by its name: give --campaign too")
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
+    if times.between is not None and is_span(times.validity_period):
+        raise InputError("--between waits for its hours, so give --validity-period as a moment, not as a span")
     zone = zone_of(times.zone)
     settings = settings_of(account)
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
@@ -123,15 +125,17 @@ def send_command(
     )
 
     audit = check_audience(audience, visible=not as_json)
-    refuse_unsayable(audit, options)
     cost = cost_of(audit.parts, prices, journal)
     if consent.dry_run:
-        return _dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
+        _show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
+    refuse_unsayable(audit, options)
+    if consent.dry_run:
+        return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
     tell_findings(audit)
     _confirm(audit, cost, consent)
     ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
-    return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal))
+    return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))
 
 
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:
@@ -147,13 +151,12 @@ def _message(audience: Audience, like: Message, text: str | None) -> Message | N
     return msgspec.structs.replace(like, text=said)
 
 
-def _dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> ExitCode:
+def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
     if as_json:
         show_json(preview_json(audience, audit, cost, balance))
     else:
         show_preview(audience, audit, cost, balance)
         say_aside(tr("dry run: nothing was sent"))
-    return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
 
 
 def _confirm(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:

@@ -10,7 +10,8 @@ from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import report_fields, show_rows
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang
+from webcom_async.cli._words import choose_language, tr
 from webcom_async.delivery import DeliveryReport
 from webcom_async.errors import InputError
 
@@ -23,6 +24,7 @@ def status_command(
     *ids: str,
     file: Path | None = None,
     account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
     as_json: AsJson = False,
 ) -> int:
     """
@@ -30,12 +32,16 @@ def status_command(
 
     Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
 
+    Exit codes: 0 the gateway answered; 2 bad input; 3 it could not be asked.
+
     Args:
         ids: The `id_sms` of each, as the results of a campaign have them.
         file: A file of further ones, one a line.
         account: Which gateway, and how it is asked.
+        lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print a line of JSON for each, as they come, instead of a table.
     """
+    choose_language(lang)
     wanted = [*chain(ids, () if file is None else _lines(file))]
     if not wanted:
         raise InputError("no ids: give some, or a --file of them")
@@ -53,7 +59,7 @@ def status_command(
 
     reports = anyio.run(ask)
     if not as_json:
-        show_rows("Status", _COLUMNS, map(_row, reports))
+        show_rows(tr("Status"), [tr(name) for name in _COLUMNS], map(_row, reports))
     return ExitCode.ALL_ACCEPTED
 
 
@@ -69,5 +75,5 @@ def _lines(file: Path) -> Sequence[str]:
 def _row(report: DeliveryReport) -> Sequence[str]:
     moment = "" if report.changed_at is None else f"{report.changed_at:%Y-%m-%d %H:%M:%S}"
     parts = "" if report.num_parts is None else str(report.num_parts)
-    price = "" if report.price is None else str(report.price)
+    price = "" if report.price is None else f"{report.price.normalize():f}"
     return (report.id_sms, report.state.value, moment, parts, price, report.said)

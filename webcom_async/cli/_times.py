@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from webcom_async.calling_hours import CallingHours
 from webcom_async.errors import InputError
 
-__all__ = ["hours_of", "moment_of", "zone_of"]
+__all__ = ["hours_of", "is_span", "moment_of", "zone_of"]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _duration = re.compile(r"(\d{1,6})([mhd])").fullmatch
@@ -24,6 +24,11 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InputError(f"{name!r} is no time zone: try Europe/Moscow or UTC") from None
+
+
+def is_span(words: str | None) -> bool:
+    """Whether *words* are a span such as `4h`."""
+    return words is not None and _duration(words.strip()) is not None
 
 
 def moment_of(words: str | None, zone: tzinfo, now: datetime) -> datetime | None:

@@ -15,8 +15,9 @@ from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import live_table, report_fields, show_track, track_fields
 from webcom_async.cli._display import show_error, show_json
 from webcom_async.cli._exit_codes import ExitCode, of_signal
-from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Seconds, Switch
+from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async.cli._signals import cut_short, listening, signal_of
+from webcom_async.cli._words import choose_language
 from webcom_async.client import WebcomClient
 from webcom_async.delivery import Delivery, Pace, TrackReport
 from webcom_async.errors import InputError
@@ -43,6 +44,7 @@ def track_command(
     prices: Switch = False,
     changes: Path | None = None,
     account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
     as_json: AsJson = False,
 ) -> int:
     """
@@ -63,8 +65,10 @@ def track_command(
         prices: Ask for the price of an SMS whose end a webhook has told.
         changes: Write every change into this new CSV file. Those of earlier runs that were the last come again.
         account: Which gateway, and how it is asked.
+        lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
     """
+    choose_language(lang)
     if not journal.exists():
         raise InputError(f"journal {journal}: there is no such file")
     begin = first if first is not None else 30.0 if reports is None else 1_800.0

@@ -68,7 +68,7 @@ def readable(path: Path) -> Generator[None, None, None]:
 
 def as_cell(value: object) -> str | None:
     """Return a value of a typed table as text; None if it is a list or another thing that is none."""
-    if value is None:
+    if value is None or value != value:  # noqa: PLR0124 - NaN, which a data frame with gaps has in place of None
         return ""
     if isinstance(value, str):
         return value

@@ -81,6 +81,8 @@ class JournalFile:
                 raise self.unusable(f"Python's SQLite is {sqlite3.sqlite_version}, and 3.33 is needed; upgrade it")
             if create:
                 _create(path)
+            elif not Path(path).exists():
+                raise self.unusable("there is no such file")
             # `mode=rw`, so that SQLite makes no file with permissions of its own.
             uri = f"{Path(path).absolute().as_uri()}?mode=rw"
             self._db = sqlite3.connect(

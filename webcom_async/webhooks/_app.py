@@ -86,8 +86,10 @@ def parse(
         time_zone: The gateway's zone. Not documented; Moscow is likely.
         max_reports: How many there may be.
 
+    One report without its array is read too, and a state that is no documented word is `DeliveryState.UNKNOWN`.
+
     Raises:
-        WebhookRefused: It is not a list of reports; its `status` is the HTTP status to answer.
+        WebhookRefused: It holds no reports, or too many; its `status` is the HTTP status to answer.
     """
     return decode_reports(body, Options(time_zone=time_zone).zone, max_reports)
 
@@ -105,8 +107,8 @@ class WebhookApp:
     """
     Receives delivery reports: an ASGI application, to mount or to run alone.
 
-    It answers `POST …/SECRET`, and 404 to everything else. A report is committed before it is acknowledged; when that
-    fails the answer is 503, and the gateway offers it again.
+    It answers `POST …/SECRET`; another path gets 404, and another method 405. A report is committed before it is
+    acknowledged; when that fails the answer is 503, and the gateway offers it again.
 
     Args:
         store: Where reports are kept, such as a `ReportFile`.
