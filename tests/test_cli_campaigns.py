@@ -24,7 +24,7 @@ pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import message, phones
-from webcom_async import Clock, WebcomClient
+from webcom_async import Clock, Reason, WebcomClient
 from webcom_async._client_ids import IdScheme
 from webcom_async._untrusted import printable
 from webcom_async.audience import Audience
@@ -574,3 +574,24 @@ def test_a_price_may_be_written_with_a_comma(excel: str, capsys: pytest.CaptureF
     assert "4.80" == json.loads(capsys.readouterr().out)["cost"]
     assert 2 == main(["preview", excel, "--text", HELLO, "--price", "dear"])
     assert "is no sum of money" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_russian_preview_is_russian_to_its_last_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What is wrong with a row, and why somebody was left out, is said in the language of the table."""
+    people = ["79612242243;Анна", "abc;Ян", "79612242243;Анна", "8 961 224-22-44;", "+8 961 224 22 45;Пётр", "123;Оля"]
+    path = write(tmp_path, "\n".join(["Телефон;Имя", *people]))
+    main(["preview", path, "--text", HELLO, "--lang", "ru"])
+    shown = capsys.readouterr()
+    main(["send", path, "--sender", "ACME", "--text", HELLO, "--skip-incomplete", "--lang", "ru"])
+    sent = capsys.readouterr()
+
+    rows = [line for line in shown.out.splitlines() if "строка" in line]
+    assert not re.findall(r"\b(?:stands|line|is|the|was|empty)\b", "".join(rows))
+    for words in ("негодный телефон", "повтор", "нет текста"):
+        assert words in sent.out
+
+
+def test_every_reason_has_a_russian_word():
+    """Tables name them all."""
+    assert {reason.value for reason in Reason} - {"none"} <= _RUSSIAN.keys()

@@ -7,6 +7,7 @@ from webcom_async._phones import Phone, normalise_phone
 from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList
 from webcom_async.cli._display import checking, say_aside
 from webcom_async.cli._options import FileOptions
+from webcom_async.cli._sentences import sentence
 from webcom_async.cli._words import tr
 from webcom_async.errors import InputError
 from webcom_async.files import open_table
@@ -86,7 +87,7 @@ def told(audit: Audit, kind: str) -> str:
     """Return the first findings of a kind in one line."""
     found: list[Finding] = getattr(audit, kind)
     more = audit.count(kind) - _TOLD
-    words = [f"{tr('line {line}', line=finding.line)}: {finding.words}" for finding in found[:_TOLD]]
+    words = [f"{tr('line {line}', line=finding.line)}: {sentence(finding.words)}" for finding in found[:_TOLD]]
     return "; ".join([*words, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
 
 

@@ -124,7 +124,7 @@ def show_counts(
         table.add_row(tr(outcome.value), f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
     table.add_section()
     for reason, count in reasons.items():
-        table.add_row(f"  {reason.value}", f"{count:,}", "", style="dim")
+        table.add_row(f"  {tr(reason.value)}", f"{count:,}", "", style="dim")
     show_tables(table, _facts(facts))
 
 

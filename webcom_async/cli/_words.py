@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 
-__all__ = ["choose_language", "language_of", "tr"]
+__all__ = ["choose_language", "language", "language_of", "tr"]
 
 _language: ContextVar[str] = ContextVar("language", default="en")
 
@@ -98,11 +98,55 @@ _RUSSIAN = {
     "dry run: nothing was sent": "пробный запуск: ничего не отправлено",
     "to send to the rest: {command}": "отправить остальным: {command}",
     "with another file for --results": "с другим файлом для --results",
+    "bad_document": "запрос не прочитан",
+    "account_locked": "учётная запись закрыта",
+    "bad_login": "неверный логин или пароль",
+    "no_post_data": "запрос не дошёл",
+    "provider_out_of_sms": "у оператора кончились SMS",
+    "out_of_sms": "на счёте кончились SMS",
+    "account_blocked": "учётная запись заблокирована",
+    "no_phone": "нет телефона",
+    "stop_list": "в стоп-листе",
+    "destination_closed_for_you": "направление закрыто для вас",
+    "destination_closed": "направление закрыто",
+    "text_rejected": "текст отклонён модератором",
+    "no_sender": "нет отправителя",
+    "sender_too_long": "имя отправителя слишком длинное",
+    "phone_too_long": "телефон слишком длинный",
+    "no_text": "нет текста",
+    "no_link": "нет ссылки",
+    "no_contact": "нет контакта",
+    "unknown_sender": "неизвестный отправитель",
+    "sender_not_moderated": "отправитель на модерации",
+    "held_for_funds": "ждёт пополнения счёта",
+    "already_sent": "уже отправлено",
+    "too_large": "запрос слишком велик",
+    "other": "другая причина",
+    "bad_recipient": "негодный получатель",
+    "bad_phone": "негодный телефон",
+    "bad_client_id": "негодный номер сообщения",
+    "bad_sender": "негодный отправитель",
+    "bad_text": "негодный текст",
+    "bad_time": "негодное время",
+    "duplicate": "повтор",
+    "id_reused": "номер сообщения занят",
+    "halted": "рассылка остановлена",
+    "cancelled": "отправка прервана",
+    "not_reached": "шлюз недоступен",
+    "connection_lost": "связь прервалась",
+    "timeout": "нет ответа вовремя",
+    "busy": "шлюз занят",
+    "bad_reply": "ответ шлюза непонятен",
     "interrupted": "прервано",
     "terminated": "остановлено",
     "first run": "первый запуск",
     "last run": "последний запуск",
 }
+
+
+def language() -> str:
+    """Return the chosen language: `en` or `ru`."""
+    return _language.get()
 
 
 def tr(words: str, **values: object) -> str:
