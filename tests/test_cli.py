@@ -415,7 +415,8 @@ def test_a_signal_before_the_campaign_sends_nothing(tmp_path: Path, number: sign
     with serve(gateway) as url, started(*words, gateway_url=url) as process:
         with secrets.open("w"):  # returns when the command has opened it too
             process.send_signal(number)
-            out, err = process.communicate(timeout=30)
+        # Its end frees a command that was signalled in the moment before it began to read.
+        out, err = process.communicate(timeout=30)
 
     assert (code, "", 1) == (process.returncode, out, len(err.splitlines())), err
     assert 0 == gateway.requests
