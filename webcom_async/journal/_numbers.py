@@ -17,7 +17,7 @@ from webcom_async.journal._rows import Statements, array
 
 __all__ = ["Numbers", "as_numbers"]
 
-_IN_MEMORY = 65_536  # some 7 MB
+_IN_MEMORY = 32_768  # some 3 MB
 _WRITTEN = b"0123456789,"
 _decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]).decode  # SQLite's integers
 
