@@ -40,6 +40,7 @@ _BALANCE_PATH = f"/json/{BALANCE_PAGE}"
 _LEDGER_PATH = "/emulator/ledger"
 _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
+_PLENTY = Decimal(1_000_000)  # of money, where there is no limit
 _LONGEST_NUMBER = 100  # digits; Python refuses to read thousands
 _JSON = {"content-type": CONTENT_TYPE}
 
@@ -57,7 +58,7 @@ class Account(msgspec.Struct, kw_only=True):
         login: Its login.
         password: Its password.
         balance: Parts of messages it may still send; None for no limit.
-        money: What it may still spend; None for no limit, which is answered as 0.
+        money: What it may still spend; None for no limit, which is answered as a million.
         price: What a part costs.
         locked: Refuse every request.
         blocked: Refuse every recipient.
@@ -227,7 +228,9 @@ class Gateway:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused(Reason.BAD_DOCUMENT) from None
         account = self._open_account(asked.token, asked.login, asked.password)
-        return self.behaviour.inquiries.balance(account.money or Decimal(0), _parts_left(account))
+        return self.behaviour.inquiries.balance(
+            _PLENTY if account.money is None else account.money, _parts_left(account)
+        )
 
     def _open_account(self, token: str | None, login: str | None, password: str | None) -> Account:
         account = self._account(token, login, password)
