@@ -595,3 +595,18 @@ def test_a_russian_preview_is_russian_to_its_last_finding(tmp_path: Path, capsys
 def test_every_reason_has_a_russian_word():
     """Tables name them all."""
     assert {reason.value for reason in Reason} - {"none"} <= _RUSSIAN.keys()
+
+
+def test_a_stop_list_is_read_for_the_region_of_the_file(gateway: Gateway, tmp_path: Path):
+    """One spelling is one phone, in the file and in the stop list, when it is sent and when it is exported."""
+    pytest.importorskip("phonenumbers", reason="it is the extra `phones`")
+    people = write(tmp_path, "phone\n8 701 123 45 67\n701 123 45 68\n+7 701 123 45 69\n")
+    stopped = write(tmp_path, "8 701 123 45 67\n701 123 45 68\n", "stop.txt")
+    journal, out = str(tmp_path / "journal"), tmp_path / "out.csv"
+    words = ["--text", "Sale!", "--region", "KZ"]
+    kept = ["--campaign", "spring", "--journal", journal]
+
+    assert 1 == main(["send", people, "--sender", "ACME", *words, "--stop-list", stopped, *kept])
+    assert ["77011234569"] == [sms.phone for sms in gateway.ledger.sent]
+    assert 1 == main(["export", str(out), "--file", people, *words, "--stop-list", stopped, *kept])
+    assert ["stop_list", "stop_list", "none"] == [row["reason"] for row in rows(out, ",")]

@@ -12,7 +12,7 @@ from webcom_async.cli._words import tr
 from webcom_async.errors import InputError
 from webcom_async.files import open_table
 
-__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "tell_findings"]
+__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "stop_list", "tell_findings"]
 
 _TOLD = 3  # findings of a kind
 
@@ -39,13 +39,24 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
     Raises:
         InputError: The file or a stop list cannot be read, or an extra is missing.
     """
+    stopped = stop_list(options, stopped)
+    names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
+    table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
+    return Audience(table, text, columns=names, normalise=_reader(options.region), stopped=stopped)
+
+
+def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:
+    """
+    Return *stopped* with the phones of the stop lists that *options* name, read as those of the file are.
+
+    Raises:
+        InputError: A stop list cannot be read, or an extra is missing.
+    """
     stopped = stopped or StopList()
     normalise = _reader(options.region)
     for path in options.stop_list:
         stopped.update_from(path, normalise)
-    names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
-    table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
-    return Audience(table, text, columns=names, normalise=normalise, stopped=stopped)
+    return stopped
 
 
 def check_audience(audience: Audience, *, visible: bool) -> Audit:

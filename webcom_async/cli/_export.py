@@ -12,7 +12,7 @@ from webcom_async._client_ids import ClientIdSms, IdBits, IdScheme
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async.audience import Audience, Person, StopList
-from webcom_async.cli._audiences import audience_of, check_audience
+from webcom_async.cli._audiences import audience_of, check_audience, stop_list
 from webcom_async.cli._display import counts_json, show_counts, show_json
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import id_of
@@ -64,9 +64,7 @@ def export_command(
     """
     choose_language(lang)
     audience = None if file is None else _audience(file, text, options, visible=not as_json)
-    stopped = StopList(stopped_phones(journal, but=campaign))
-    for path in options.stop_list:
-        stopped.update_from(path)
+    stopped = stop_list(options, StopList(stopped_phones(journal, but=campaign)))
     with StoredResults(journal, campaign) as stored:
         found = ((result, None) for result in stored) if audience is None else _beside(audience, stored, stopped)
         outcomes, reasons = _write(results, audience, found)
