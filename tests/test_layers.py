@@ -108,7 +108,6 @@ DOORS = {
         "journal._journal",
         "journal._archive",
         "journal._deliveries",
-        "journal._inbox",
         "tracking",
         "webhooks._app",
         "emulator._fates",

@@ -16,8 +16,7 @@ from webcom_async._books import Reserved
 from webcom_async._held import Held
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import JournalError
-from webcom_async.journal import CampaignHeader, Journal, campaigns, fingerprint, has_begun
+from webcom_async.journal import CampaignHeader, Journal, fingerprint, has_begun, stored_campaign
 from webcom_async.models import Message, SendResult
 
 __all__ = ["Bookkeeper", "header_of", "stored_header"]
@@ -100,9 +99,4 @@ async def stored_header(path: StrPath, campaign: str) -> CampaignHeader:
     Raises:
         JournalError: The file cannot be used, or holds no such campaign.
     """
-    found = await run_sync(lambda: campaigns(path))
-    for stored in found:
-        if stored.header.campaign == campaign:
-            return stored.header
-    names = ", ".join(repr(stored.header.campaign) for stored in found) or "none"
-    raise JournalError(f"{os.fspath(path)} holds no campaign {campaign!r}; it holds {names}")
+    return (await run_sync(stored_campaign, path, campaign)).header

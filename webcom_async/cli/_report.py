@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from webcom_async._untrusted import printable
 from webcom_async.cli._display import counts_json, show_counts, show_json
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._options import AsJson, Lang
 from webcom_async.cli._words import choose_language, tr
 from webcom_async.errors import InputError
-from webcom_async.journal import StoredCampaign, campaigns, reasons
+from webcom_async.journal import StoredCampaign, campaigns, stored_campaign
 from webcom_async.models import Outcome
 
-__all__ = ["report_command", "stored_campaign"]
+__all__ = ["report_command"]
 
 
 def report_command(
@@ -37,40 +36,23 @@ def report_command(
         raise InputError(f"{journal}: it holds no campaign yet")
     for stored in found:
         if as_json:
-            show_json(_json(journal, stored))
+            show_json(_json(stored))
         else:
-            _show(journal, stored)
+            _show(stored)
     accepted = all(sum(stored.counts.values()) == stored.counts[Outcome.ACCEPTED] for stored in found)
     return ExitCode.ALL_ACCEPTED if accepted else ExitCode.NOT_ALL_ACCEPTED
 
 
-def stored_campaign(journal: Path, campaign: str) -> StoredCampaign:
-    """
-    Return a campaign as a journal has it.
-
-    Raises:
-        InputError: It holds no such campaign.
-        JournalError: It cannot be read.
-    """
-    found = campaigns(journal)
-    for stored in found:
-        if stored.header.campaign == campaign:
-            return stored
-    names = ", ".join(repr(stored.header.campaign) for stored in found)
-    raise InputError(f"{journal}: it holds no campaign {campaign!r}; it holds {printable(names) or 'none'}")
-
-
-def _show(journal: Path, stored: StoredCampaign) -> None:
+def _show(stored: StoredCampaign) -> None:
     facts = {
         tr("campaign"): stored.header.campaign,
         tr("first run"): f"{stored.created:%Y-%m-%d %H:%M} UTC",
         tr("last run"): f"{stored.opened:%Y-%m-%d %H:%M} UTC",
         tr("recipients"): tr("of those a run has come to"),
     }
-    show_counts(stored.counts, reasons(journal, stored.header.campaign), tr("Report"), facts)
+    show_counts(stored.counts, stored.reasons, tr("Report"), facts)
 
 
-def _json(journal: Path, stored: StoredCampaign) -> dict[str, Any]:
-    name = stored.header.campaign
+def _json(stored: StoredCampaign) -> dict[str, Any]:
     times = {"created": stored.created, "opened": stored.opened}
-    return counts_json(name, stored.counts, reasons(journal, name)) | times
+    return counts_json(stored.header.campaign, stored.counts, stored.reasons) | times

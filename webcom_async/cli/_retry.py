@@ -7,12 +7,12 @@ from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
-from webcom_async.cli._report import stored_campaign
 from webcom_async.cli._sending import Reconciliation, run_campaign
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
 from webcom_async.files import results_file
+from webcom_async.journal import stored_campaign
 from webcom_async.models import Outcome
 
 __all__ = ["retry_command"]

@@ -29,8 +29,8 @@ from webcom_async.journal._archive import (
     has_begun,
     highest_price,
     purge,
-    reasons,
     stopped_phones,
+    stored_campaign,
 )
 from webcom_async.journal._journal import CampaignHeader, Journal, fingerprint
 
@@ -46,6 +46,6 @@ __all__ = [
     "has_begun",
     "highest_price",
     "purge",
-    "reasons",
     "stopped_phones",
+    "stored_campaign",
 ]

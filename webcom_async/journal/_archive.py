@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -17,7 +16,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async.journal import _sql
-from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._file import Closing, JournalFile, StrPath
 from webcom_async.journal._journal import CampaignHeader, counted
 from webcom_async.journal._rows import array, result_of
 from webcom_async.journal._sql_delivery import FIND_PRICES, PURGE_DELIVERIES
@@ -32,8 +31,8 @@ __all__ = [
     "highest_price",
     "number_of",
     "purge",
-    "reasons",
     "stopped_phones",
+    "stored_campaign",
 ]
 
 _TIMES = ("reserved_at", "settled_at", "changed_at")
@@ -49,12 +48,14 @@ class StoredCampaign(msgspec.Struct, frozen=True):
         created: When it was first run.
         opened: When it was last run.
         counts: Recipients per outcome; all outcomes are there.
+        reasons: Recipients per reason, of those who were not accepted; the most frequent first.
     """
 
     header: CampaignHeader
     created: datetime
     opened: datetime
     counts: dict[Outcome, int]
+    reasons: dict[Reason, int]
 
 
 def campaigns(path: StrPath) -> list[StoredCampaign]:
@@ -65,7 +66,18 @@ def campaigns(path: StrPath) -> list[StoredCampaign]:
         JournalError: It cannot be opened, or is in use.
     """
     with JournalFile(path) as file:
-        return [_stored(file, *row) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
+        return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
+
+
+def stored_campaign(path: StrPath, campaign: str) -> StoredCampaign:
+    """
+    Return one campaign of a file.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign.
+    """
+    with JournalFile(path) as file:
+        return _stored(file, number_of(file, campaign))
 
 
 def has_begun(path: StrPath, campaign: str) -> bool:
@@ -78,17 +90,6 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     if not Path(path).exists():
         return False
     return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
-
-
-def reasons(path: StrPath, campaign: str) -> dict[Reason, int]:
-    """
-    Return a campaign's recipients per reason, of those who were not accepted; the most frequent first.
-
-    Raises:
-        JournalError: It cannot be opened, is in use, or holds no such campaign.
-    """
-    with JournalFile(path) as file:
-        return {Reason(why): count for why, count in file.fetch(_sql.COUNT_REASONS, number_of(file, campaign))}
 
 
 def highest_price(path: StrPath) -> Decimal | None:
@@ -124,7 +125,7 @@ def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
         return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
 
 
-class StoredResults:
+class StoredResults(Closing):
     """
     The results of a campaign by their ids, as they stand in a file; close it, or use `with`.
 
@@ -143,8 +144,7 @@ class StoredResults:
         self._file = JournalFile(path)
         with self._file.closing_on_error():
             self._number = number_of(self._file, campaign)
-            [row] = [row for row in self._file.fetch(_sql.LIST_CAMPAIGNS) if row[0] == self._number]
-            self.header: CampaignHeader = _stored(self._file, *row).header
+            self.header: CampaignHeader = _header(self._file, self._number)
 
     def of(self, ids: Iterable[ClientIdSms]) -> dict[ClientIdSms, SendResult]:
         """
@@ -170,14 +170,6 @@ class StoredResults:
     def close(self) -> None:
         """Close the file, and let others open it."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:
@@ -221,11 +213,14 @@ def purge(path: StrPath, campaign: str) -> int:
         return removed
 
 
-def _stored(  # noqa: PLR0917 - the columns of a row
-    file: JournalFile, number: int, name: str, id_bits: int, fingerprint: str, created: int, opened: int
-) -> StoredCampaign:
-    header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
-    return StoredCampaign(header, _moment(created), _moment(opened), counted(file, number))
+def _stored(file: JournalFile, number: int) -> StoredCampaign:
+    [(created, opened)] = file.fetch(_sql.FIND_TIMES, number)
+    return StoredCampaign(_header(file, number), _moment(created), _moment(opened), *counted(file, number))
+
+
+def _header(file: JournalFile, number: int) -> CampaignHeader:
+    [(name, id_bits, fingerprint)] = file.fetch(_sql.FIND_HEADER, number)
+    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
 
 
 def number_of(file: JournalFile, campaign: str) -> int:
@@ -239,9 +234,7 @@ def number_of(file: JournalFile, campaign: str) -> int:
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
     del row["recipient_id"]
-    times = {
-        field: row[field] and _moment(row[field]).isoformat() for field in ("reserved_at", "settled_at", "changed_at")
-    }
+    times = {field: row[field] and _moment(row[field]).isoformat() for field in _TIMES}
     return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}
 
 

@@ -22,6 +22,7 @@ from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._archive import number_of
 from webcom_async.journal._file import JournalFile, StrPath
 from webcom_async.journal._inbox import milliseconds, report_columns, report_of
+from webcom_async.journal._rows import array
 
 __all__ = ["Counts", "Deliveries"]
 
@@ -182,8 +183,7 @@ class Deliveries:
         return counts
 
     def _rows(self, ids: Iterable[str]) -> dict[str, _Row]:
-        wanted = msgspec.json.encode(list(ids)).decode()
-        return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, wanted)}
+        return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, array(ids))}
 
     def _moved(self, row: _Row, news: DeliveryReport, *, asked: bool) -> _Row:
         """Return *row* after *news*: itself, if they change nothing."""
@@ -211,11 +211,11 @@ class Deliveries:
     def _write(self, rows: Sequence[_Row]) -> None:
         if rows:
             columns = [(row.number, *report_columns(row.report)[1:], row.asked, row.due_at) for row in rows]
-            self._file.change(_sql.WRITE_DELIVERIES, msgspec.json.encode(columns).decode())
+            self._file.change(_sql.WRITE_DELIVERIES, array(columns))
 
 
 def _states(states: Iterable[DeliveryState]) -> str:
-    return msgspec.json.encode([state.value for state in states]).decode()
+    return array(state.value for state in states)
 
 
 def _row(columns: Sequence[Any]) -> _Row:

@@ -17,7 +17,7 @@ from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._log import digest
 
-__all__ = ["JournalFile", "StrPath"]
+__all__ = ["Closing", "JournalFile", "StoredFile", "StrPath"]
 
 StrPath = str | os.PathLike[str]
 
@@ -45,11 +45,25 @@ _ADVICE = {
 }
 
 
-class JournalFile:
-    """
-    An open journal: locked, sound, of today's version, and with everything that earlier runs have logged in its rows.
+class Closing:
+    """What `with` closes."""
 
-    What is committed is on the disk, until `relax`.
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StoredFile(Closing):
+    """
+    An open file: locked, sound, and of today's version. What is committed is on the disk, until `relax`.
 
     Args:
         path: The file.
@@ -67,12 +81,12 @@ class JournalFile:
         cache_kib: KiB of pages that are kept in memory.
     """
 
-    kind: ClassVar[str] = "journal"
-    application_id: ClassVar[int] = _sql.APPLICATION_ID
-    migrations: ClassVar[tuple[tuple[str, ...], ...]] = _sql.MIGRATIONS
-    locking: ClassVar[str] = "EXCLUSIVE"
-    patience: ClassVar[float] = 0.0
-    cache_kib: ClassVar[int] = 32_000
+    kind: ClassVar[str]
+    application_id: ClassVar[int]
+    migrations: ClassVar[tuple[tuple[str, ...], ...]]
+    locking: ClassVar[str]
+    patience: ClassVar[float]
+    cache_kib: ClassVar[int]
 
     def __init__(self, path: StrPath, *, create: bool = False) -> None:
         self._path = path
@@ -156,14 +170,6 @@ class JournalFile:
         with self._explained():
             self._db.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def unusable(self, why: str) -> JournalError:
         """Return an error that names the file."""
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
@@ -201,8 +207,7 @@ class JournalFile:
         self.change("PRAGMA synchronous = FULL")
 
     def _complete(self) -> None:
-        """Make rows of what earlier runs have logged."""
-        digest(self)
+        """Do what is left of earlier runs."""
 
     def _checked_version(self) -> int:
         """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
@@ -238,6 +243,21 @@ class JournalFile:
             raise self.unusable(f"{advice} ({exc})") from exc
         except (OSError, ValueError) as exc:
             raise self.unusable(f"it cannot be used: {exc}") from exc
+
+
+class JournalFile(StoredFile):
+    """An open journal, with everything that earlier runs have logged in its rows."""
+
+    kind = "journal"
+    application_id = _sql.APPLICATION_ID
+    migrations = _sql.MIGRATIONS
+    locking = "EXCLUSIVE"
+    patience = 0.0
+    cache_kib = 32_000
+
+    def _complete(self) -> None:
+        """Make rows of what earlier runs have logged."""
+        digest(self)
 
 
 def _numbered(parameters: Sequence[object]) -> dict[str, object]:

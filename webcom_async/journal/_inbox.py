@@ -10,13 +10,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from webcom_async._progress import advanced
 from webcom_async.delivery import DeliveryReport, DeliveryState
 from webcom_async.journal import _sql_delivery as _sql
-from webcom_async.journal._file import JournalFile, StrPath
-from webcom_async.journal._rows import storable
+from webcom_async.journal._file import StoredFile, StrPath
+from webcom_async.journal._rows import array, storable
 
 __all__ = ["Inbox", "InboxFile", "milliseconds", "report_columns", "report_of"]
 
@@ -25,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class InboxFile(JournalFile):
+class InboxFile(StoredFile):
     """An open file of reports, which others may have open too."""
 
     kind = "file of reports"
@@ -34,9 +32,6 @@ class InboxFile(JournalFile):
     locking = "NORMAL"
     patience = 10.0
     cache_kib = 4_000
-
-    def _complete(self) -> None:
-        """Do nothing: it has no log."""
 
 
 class Inbox:
@@ -66,14 +61,14 @@ class Inbox:
                     changed[report.id_sms] = after
             if changed:
                 [(latest,)] = self._file.fetch(_sql.LATEST)
-                rows = _array([report_columns(report) for report in changed.values()])
+                rows = array(map(report_columns, changed.values()))
                 self._file.change(_sql.STORE_REPORTS, rows, latest, milliseconds(now))
                 self._file.change(_sql.NEXT_NUMBERS, len(changed))
         return len(changed)
 
     def find(self, ids: Iterable[str]) -> dict[str, DeliveryReport]:
         """Return what is known of *ids*, as far as anything is."""
-        rows = self._file.fetch(_sql.FIND_REPORTS, _array(list(ids)))
+        rows = self._file.fetch(_sql.FIND_REPORTS, array(ids))
         return {row[0]: report_of(row) for row in rows}
 
     def latest(self) -> int:
@@ -119,7 +114,3 @@ def report_of(row: Sequence[Any]) -> DeliveryReport:
 def milliseconds(moment: datetime) -> int:
     """Return *moment* as the files keep it."""
     return (moment - _EPOCH) // _MILLISECOND
-
-
-def _array(values: Sequence[object]) -> str:
-    return msgspec.json.encode(values).decode()

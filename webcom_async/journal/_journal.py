@@ -6,8 +6,7 @@ The rules between rows and results; rows as values are in `_rows`, the SQL in `_
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,9 +18,9 @@ from webcom_async._policy import collision, doubted
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
-from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._file import Closing, JournalFile, StrPath
 from webcom_async.journal._log import DUPLICATES, Log
-from webcom_async.journal._rows import array, asked, columns, digest, message_of, number_messages, result_of
+from webcom_async.journal._rows import array, asked, columns, digest, message_of, number_messages, outcome_of, result_of
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
@@ -48,7 +47,7 @@ def fingerprint(message: Message | None, sender: str | None) -> str:
     return digest(msgspec.json.encode({"message": message, "sender": sender}))
 
 
-class Journal:
+class Journal(Closing):
     """
     The memory of one campaign, in a file that may hold several.
 
@@ -181,19 +180,11 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        return counted(self._rows, self._campaign)
+        return counted(self._rows, self._campaign)[0]
 
     def close(self) -> None:
         """Close the file, and let others open it."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _rows(self) -> JournalFile:
@@ -232,10 +223,15 @@ class Journal:
         return results if changed == len(results) else self.recall(results)
 
 
-def counted(file: JournalFile, campaign: int) -> dict[Outcome, int]:
-    """Return recipients per outcome."""
-    states: dict[str, int] = dict(file.fetch(_sql.COUNT, campaign))
-    return {outcome: sum(states.get(state, 0) for state in _states(outcome)) for outcome in Outcome}
+def counted(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+    """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
+    outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
+    for state, reason, count in file.fetch(_sql.COUNT, campaign):
+        outcome, why = outcome_of(state, reason)
+        outcomes[outcome] += count
+        if outcome is not Outcome.ACCEPTED:
+            reasons[why] = reasons.get(why, 0) + count
+    return outcomes, dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0].value)))
 
 
 # ---------------------------------------------------------------------------- the header

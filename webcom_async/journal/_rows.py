@@ -26,6 +26,7 @@ __all__ = [
     "digest",
     "message_of",
     "number_messages",
+    "outcome_of",
     "result_of",
     "storable",
 ]
@@ -80,11 +81,14 @@ def asked(to: WirePhone) -> tuple[object, ...]:
 def result_of(row: Sequence[Any]) -> SendResult:
     """Return what a row says: client_id_sms, phone, state, id_sms, reason, error, attempts."""
     client_id, phone, state, id_sms, reason, error, attempts = row
-    if state == _sql.RESERVED:
-        state, reason, error = Outcome.UNKNOWN, Reason.CANCELLED, _CUT_SHORT
-    return SendResult(
-        ClientIdSms(str(client_id)), Phone(phone), Outcome(state), id_sms, Reason(reason), error, attempts
-    )
+    outcome, why = outcome_of(state, reason)
+    words = _CUT_SHORT if state == _sql.RESERVED else error
+    return SendResult(ClientIdSms(str(client_id)), Phone(phone), outcome, id_sms, why, words, attempts)
+
+
+def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
+    """Return what a row's state says, and why: who was reserved and never settled is unknown."""
+    return (Outcome.UNKNOWN, Reason.CANCELLED) if state == _sql.RESERVED else (Outcome(state), Reason(reason))
 
 
 def columns(result: SendResult) -> tuple[object, ...]:

@@ -15,15 +15,16 @@ __all__ = [
     "APPLICATION_ID",
     "CLEAR_NUMBERS",
     "COUNT",
-    "COUNT_REASONS",
     "FIND_ANYBODY",
     "FIND_CAMPAIGN",
+    "FIND_HEADER",
     "FIND_KNOWN_IDS",
     "FIND_MESSAGES",
     "FIND_NUMBERS",
     "FIND_OWNERS",
     "FIND_RECIPIENTS",
     "FIND_STOPPED",
+    "FIND_TIMES",
     "FORGET_ENTRIES",
     "IDENTIFY",
     "LIST_CAMPAIGNS",
@@ -122,18 +123,14 @@ ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, o
 REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = :1 WHERE campaign_id = :2"
 
 # All campaigns of a file, in the order of their first runs.
-LIST_CAMPAIGNS = (
-    "SELECT campaign_id, name, id_bits, fingerprint, created_at, opened_at FROM campaigns ORDER BY campaign_id"
-)
+LIST_CAMPAIGNS = "SELECT campaign_id, name FROM campaigns ORDER BY campaign_id"
 
-# Recipients per state.
-COUNT = "SELECT state, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state"
+# One of them: its header, and when it was run first and last.
+FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = :1"
+FIND_TIMES = "SELECT created_at, opened_at FROM campaigns WHERE campaign_id = :1"
 
-# Recipients of one campaign per reason, of those who were not accepted.
-COUNT_REASONS = """
-SELECT CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END AS why, count(*) FROM recipients
-WHERE campaign_id = :1 AND state <> 'accepted' GROUP BY why ORDER BY count(*) DESC, why
-"""
+# Recipients per state and reason.
+COUNT = "SELECT state, reason, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state, reason"
 
 # Phones that the gateway has refused because they are on its stop list, in other campaigns than this one.
 FIND_STOPPED = """
