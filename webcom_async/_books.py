@@ -1,10 +1,13 @@
 """
 The books of a campaign: what is written down before a batch leaves, and when its answer has come.
 
-A campaign without a journal keeps no more than what must not be forgotten while it runs. The other kind of books is
-`_bookkeeper`'s.
+A campaign without a journal keeps no more than what must not be forgotten while it runs. A journal's books outlive the
+run; here is what every kind of journal promises, and nothing of how it does so.
 """
 
+from collections.abc import AsyncGenerator, Callable, Collection
+from datetime import datetime
+from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
@@ -12,11 +15,12 @@ import msgspec
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._policy import collision, doubted, in_doubt_among
 from webcom_async._reasons import Reason
-from webcom_async._wire import Addressed
-from webcom_async.models import Outcome, SendResult, not_accepted
+from webcom_async._wire import Addressed, WirePhone
+from webcom_async.models import Message, Outcome, SendResult, not_accepted
 
-__all__ = ["Books", "Reserved", "Scratchpad"]
+__all__ = ["Books", "CampaignHeader", "Journals", "KeptBooks", "Reserved", "Scratchpad", "digest", "fingerprint"]
 
+_DIGEST_BYTES = 16
 _REMEMBERED = 4_096  # answers, at least; twice as many at most
 
 
@@ -57,6 +61,79 @@ class Books(Protocol):
     async def aclose(self) -> None:
         """Close the books."""
         ...
+
+
+class KeptBooks(Books, Protocol):
+    """The books of a campaign that a journal remembers."""
+
+    def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
+        """
+        Yield everyone of whom it is not known whether they were sent to, with what it takes to ask again.
+
+        Those who are settled on the way do not come again.
+        """
+        ...
+
+
+class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What may not change between two runs of a campaign.
+
+    Attributes:
+        campaign: The campaign's name.
+        id_bits: The width of its derived ids.
+        fingerprint: Of the call's own message and sender; see `fingerprint`. Texts that recipients bring are compared
+            one by one.
+    """
+
+    campaign: str
+    id_bits: int
+    fingerprint: str
+
+
+class Journals(Protocol):
+    """Where campaigns are remembered by their names: a file, or tables of a server."""
+
+    async def open(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        *,
+        resend_rejected: Collection[Reason] = (),
+        against_first_run: Exception | None = None,
+    ) -> KeptBooks:
+        """
+        Open the books of a campaign; its header is on the disk when this returns.
+
+        Args:
+            header: Which campaign, and what may not have changed since its last run.
+            now: The time, for people who read what is stored.
+            resend_rejected: Reasons for which a refusal is not final: who was rejected for one of them may leave again.
+            against_first_run: Raised unless the campaign has recipients already.
+
+        Raises:
+            JournalError: The journal cannot be used for this campaign; the message says why, and what to do.
+        """
+        ...
+
+    async def header(self, campaign: str) -> CampaignHeader:
+        """
+        Return the header of a campaign that was run before.
+
+        Raises:
+            JournalError: The journal cannot be used, or holds no such campaign.
+        """
+        ...
+
+
+def digest(content: bytes) -> str:
+    """Return what *content* is known by."""
+    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def fingerprint(message: Message | None, sender: str | None) -> str:
+    """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
+    return digest(msgspec.json.encode({"message": message, "sender": sender}))
 
 
 class Scratchpad:

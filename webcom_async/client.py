@@ -15,7 +15,7 @@ from anyio.lowlevel import current_token
 
 from webcom_async._addressing import CallDefaults, address, call_defaults
 from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
-from webcom_async._books import Scratchpad
+from webcom_async._books import CampaignHeader, Journals, Scratchpad, fingerprint
 from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
 from webcom_async._http_client import AsyncHttpClient, HttpTransport
@@ -180,7 +180,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
-        journal: StrPath | None = None,
+        journal: Journals | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> Campaign:
         """
@@ -198,9 +198,9 @@ class WebcomClient:
                 sends nobody a second SMS. Without a name, a random one is made for this call.
             validity_period: For everyone who does not bring one; aware, in the future.
             time_send: Likewise (documented for XML only).
-            journal: A file that remembers this campaign, by its name. Who is settled in it is not sent to again, but
-                comes as a result; who is not, or of whom nothing is known, is asked for again under the same id. It
-                is made if it is not there, and locked while the campaign is open.
+            journal: A file, or other `Journals`, where this campaign is remembered by its name. Who is settled there is
+                not sent to again, but comes as a result; who is not, or of whom nothing is known, is asked for again
+                under the same id. A file is made if it is not there, and locked while the campaign is open.
             resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` once the gateway's refusal of everyone
                 has been cleared up: who was rejected for one of them in the journal is asked for again.
 
@@ -225,17 +225,16 @@ class WebcomClient:
         async def plan() -> Plan:
             if journal is None:
                 return Plan(Scratchpad(), source, batcher)
-            from webcom_async import _bookkeeper  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
-
-            header = _bookkeeper.header_of(name, options.id_bits, defaults.message, defaults.sender)
-            books = await _bookkeeper.Bookkeeper.open(
-                journal, header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=past
+            said = fingerprint(defaults.message, defaults.sender)
+            header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
+            books = await _journals(journal).open(
+                header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=past
             )
             return Plan(books, source, batcher)
 
         return Campaign(self._line, name, self._check_usable, plan)
 
-    def reconcile(self, journal: StrPath, *, campaign: str) -> Campaign:
+    def reconcile(self, journal: Journals | StrPath, *, campaign: str) -> Campaign:
         """
         Return a campaign that asks again for everyone of whom the journal does not know whether they were sent to.
 
@@ -253,9 +252,8 @@ class WebcomClient:
         self._check_open()
 
         async def plan() -> Plan:
-            from webcom_async._bookkeeper import Bookkeeper, stored_header  # noqa: PLC0415 - as in `stream`
-
-            books = await Bookkeeper.open(journal, await stored_header(journal, campaign), self._line.clock.now)
+            journals = _journals(journal)
+            books = await journals.open(await journals.header(campaign), self._line.clock.now)
             return Plan(books, Source(cast("RecipientSource", books.unsettled())), OneByOne())
 
         return Campaign(self._line, campaign, self._check_usable, plan)
@@ -270,7 +268,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
-        journal: StrPath | None = None,
+        journal: Journals | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> Report:
         """
@@ -422,11 +420,19 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
         raise InputError("key= tells messages of one campaign apart: give campaign= too")
 
 
-def _check_resend_rejected(reasons: Collection[Reason], journal: StrPath | None) -> None:
+def _check_resend_rejected(reasons: Collection[Reason], journal: Journals | StrPath | None) -> None:
     if not isinstance(reasons, Collection) or not all(isinstance(reason, Reason) for reason in reasons):
         raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
     if reasons and journal is None:
         raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
+
+
+def _journals(journal: Journals | StrPath) -> Journals:
+    if not isinstance(journal, str | os.PathLike):
+        return journal
+    from webcom_async._bookkeeper import FileJournals  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
+
+    return FileJournals(journal)
 
 
 def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Transport | str) -> Transport:

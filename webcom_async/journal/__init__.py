@@ -20,7 +20,7 @@ Do not copy or open an open journal: its latest rows are in the `-wal` file besi
 any handle of the file drops the lock of the process that closes it.
 """
 
-from webcom_async._books import Reserved
+from webcom_async._books import CampaignHeader, Reserved, fingerprint
 from webcom_async.journal._archive import (
     StoredCampaign,
     StoredResults,
@@ -32,7 +32,7 @@ from webcom_async.journal._archive import (
     stopped_phones,
     stored_campaign,
 )
-from webcom_async.journal._journal import CampaignHeader, Journal, fingerprint
+from webcom_async.journal._journal import Journal
 
 __all__ = [
     "CampaignHeader",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from webcom_async._batching import not_sent
-from webcom_async._books import Reserved
+from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._policy import collision, doubted
@@ -20,31 +20,10 @@ from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import Closing, JournalFile, StrPath
 from webcom_async.journal._log import DUPLICATES, Log
-from webcom_async.journal._rows import array, asked, columns, digest, message_of, number_messages, outcome_of, result_of
+from webcom_async.journal._rows import array, asked, columns, message_of, number_messages, outcome_of, result_of
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["CampaignHeader", "Journal", "Reserved", "counted", "fingerprint"]
-
-
-class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What may not change between two runs of a campaign.
-
-    Attributes:
-        campaign: The campaign's name.
-        id_bits: The width of its derived ids.
-        fingerprint: Of the call's own message and sender; see `fingerprint`. Texts that recipients bring are compared
-            one by one.
-    """
-
-    campaign: str
-    id_bits: int
-    fingerprint: str
-
-
-def fingerprint(message: Message | None, sender: str | None) -> str:
-    """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
-    return digest(msgspec.json.encode({"message": message, "sender": sender}))
+__all__ = ["Journal", "counted"]
 
 
 class Journal(Closing):

@@ -6,11 +6,11 @@ Pure but for the numbering of messages. It may not know when a row is written, o
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Protocol
 
 import msgspec
 
+from webcom_async._books import digest
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
@@ -23,7 +23,6 @@ __all__ = [
     "array",
     "asked",
     "columns",
-    "digest",
     "message_of",
     "number_messages",
     "outcome_of",
@@ -31,7 +30,6 @@ __all__ = [
     "storable",
 ]
 
-_DIGEST_BYTES = 16
 _CUT_SHORT = "the run ended before an answer was recorded"
 
 
@@ -50,11 +48,6 @@ class Statements(Protocol):
 def array(values: Iterable[object]) -> str:
     """Return *values* as one parameter."""
     return msgspec.json.encode(list(values)).decode()
-
-
-def digest(content: bytes) -> str:
-    """Return what *content* is known by."""
-    return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def number_messages(file: Statements, contents: Sequence[bytes]) -> list[int]:
