@@ -12,7 +12,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
-    ["_reasons", "_untrusted", "_clock", "segments", "_number_set"],
+    ["_reasons", "_untrusted", "_clock", "segments", "_number_set", "_paths"],
     ["errors"],
     ["_phones", "_decoding", "templates"],
     ["phonebook"],
@@ -128,6 +128,7 @@ PURE = [
     "segments",
     "templates",
     "_number_set",
+    "_paths",
     "_decoding",
     "_throttle",
     "_safeguards",

@@ -4,7 +4,6 @@ The books of a campaign with a journal: from the event loop, one hop to a worker
 Which file it is, the caller decides; what the rows say is the journal's business.
 """
 
-import os
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
 from itertools import islice
@@ -13,6 +12,7 @@ from anyio.to_thread import run_sync
 
 from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._held import Held
+from webcom_async._paths import StrPath
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import Journal, has_begun, stored_campaign
@@ -20,7 +20,6 @@ from webcom_async.models import Message, SendResult
 
 __all__ = ["Bookkeeper", "FileJournals"]
 
-StrPath = str | os.PathLike[str]
 
 _PAGE = 500  # recipients per hop
 

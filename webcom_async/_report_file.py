@@ -5,7 +5,6 @@ Reports that come at the same time share a transaction, and with it an fsync: wh
 who waits.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -15,6 +14,7 @@ import anyio
 
 from webcom_async._clock import Clock
 from webcom_async._held import Held
+from webcom_async._paths import StrPath
 from webcom_async.delivery import DeliveryReport
 from webcom_async.errors import JournalError, UsageError
 from webcom_async.journal._inbox import Inbox
@@ -22,7 +22,6 @@ from webcom_async.journal._inbox import Inbox
 __all__ = ["ReportFile"]
 
 T = TypeVar("T")
-StrPath = str | os.PathLike[str]
 
 
 class ReportFile:

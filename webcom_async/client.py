@@ -22,6 +22,7 @@ from webcom_async._http_client import AsyncHttpClient, HttpTransport
 from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._inquiry import StatusInquiry, ask_balance
 from webcom_async._line import Line
+from webcom_async._paths import StrPath
 from webcom_async._reasons import Reason
 from webcom_async._single import Coalescer, Single
 from webcom_async._sources import RecipientSource, Source
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from webcom_async._report_file import ReportFile
 
 __all__ = ["WebcomClient"]
-
-StrPath = str | os.PathLike[str]
 
 
 class WebcomClient:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, quote_plus
 
+from webcom_async._paths import StrPath
 from webcom_async.errors import ConfigurationError
 
 __all__ = ["Credentials", "Secret"]
@@ -84,7 +85,7 @@ class Credentials:
         return cls(**found)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+    def from_file(cls, path: StrPath) -> Self:
         """
         Read a TOML file with `token = "…"`, or `login = "…"` and `password = "…"`.
 

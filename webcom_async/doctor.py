@@ -8,7 +8,6 @@ Not to be learnt so: the gateway's time zone, how long it remembers an id, and i
 """
 
 import enum
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
+from webcom_async._paths import StrPath
 from webcom_async._phones import Phone, normalise_phone
 from webcom_async._reasons import Language, Reason, classify
 from webcom_async._transport import Transport, exchange
@@ -91,7 +91,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     sms: int
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> "Capabilities":
+    def from_file(cls, path: StrPath) -> "Capabilities":
         """
         Read what `save` has written.
 
@@ -110,7 +110,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a client needs no setting of its own to be safe."""
         return (self.repeat, self.id_bits) == (Repeat.FIRST_ID, 63) and self.order is not Order.OTHER
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: StrPath) -> None:
         """
         Write them into a file, over an earlier one.
 

@@ -7,7 +7,6 @@ or killed at any moment, and gone on with.
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ import msgspec
 from webcom_async._clock import Clock
 from webcom_async._held import Held
 from webcom_async._inquiry import StatusInquiry
+from webcom_async._paths import StrPath
 from webcom_async._progress import wait_before_asking
 from webcom_async.delivery import Delivery, DeliveryReport, Pace, TrackReport
 from webcom_async.errors import GatewayUnavailable, UsageError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Track", "Tracking"]
 
 T = TypeVar("T")
-StrPath = str | os.PathLike[str]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
+from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
-from webcom_async.files._table import Row, StrPath, as_cell, readable
+from webcom_async.files._table import Row, as_cell, readable
 
 __all__ = ["ArrowTable", "ParquetResults", "columns_of"]
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from webcom_async._paths import StrPath
 from webcom_async._phones import normalise_phone
 from webcom_async._untrusted import listed
 from webcom_async.errors import InputError
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
-from webcom_async.files._table import Row, StrPath, readable
+from webcom_async.files._table import Row, readable
 
 __all__ = ["CsvTable"]
 

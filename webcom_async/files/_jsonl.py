@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
-from webcom_async.files._table import LONGEST_LINE, Row, StrPath, as_cell, readable
+from webcom_async.files._table import LONGEST_LINE, Row, as_cell, readable
 
 __all__ = ["JsonLinesTable"]
 

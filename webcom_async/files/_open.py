@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
 from webcom_async.files._csv import CsvTable
 from webcom_async.files._jsonl import JsonLinesTable
-from webcom_async.files._table import JSON_LINES, StrPath, Table, readable
+from webcom_async.files._table import JSON_LINES, Table, readable
 
 __all__ = ["open_table"]
 

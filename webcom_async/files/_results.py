@@ -13,9 +13,10 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from webcom_async._paths import StrPath
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
-from webcom_async.files._table import JSON_LINES, Row, StrPath
+from webcom_async.files._table import JSON_LINES, Row
 from webcom_async.models import SendResult
 
 __all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]

@@ -1,6 +1,5 @@
 """What all tables have in common: columns, and rows with the line they stand in."""
 
-import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import NamedTuple, Protocol
 
 from webcom_async.errors import InputError
 
-__all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "StrPath", "Table", "as_cell", "readable"]
+__all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "Table", "as_cell", "readable"]
 
-StrPath = str | os.PathLike[str]
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
 LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
 

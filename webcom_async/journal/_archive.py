@@ -14,10 +14,11 @@ import msgspec
 
 from webcom_async._books import CampaignHeader
 from webcom_async._client_ids import ClientIdSms
+from webcom_async._paths import StrPath
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async.journal import _sql
-from webcom_async.journal._file import Closing, JournalFile, StrPath
+from webcom_async.journal._file import Closing, JournalFile
 from webcom_async.journal._journal import counted
 from webcom_async.journal._rows import array, result_of
 from webcom_async.journal._sql_delivery import FIND_PRICES, PURGE_DELIVERIES

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
+from webcom_async._paths import StrPath
 from webcom_async._phones import Phone
 from webcom_async._progress import ENDED, advanced, wait_before_asking
 from webcom_async.delivery import Delivery, DeliveryReport, DeliveryState, Pace
 from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._archive import number_of
-from webcom_async.journal._file import JournalFile, StrPath
+from webcom_async.journal._file import JournalFile
 from webcom_async.journal._inbox import milliseconds, report_columns, report_of
 from webcom_async.journal._rows import array
 

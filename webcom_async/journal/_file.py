@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from webcom_async._paths import StrPath
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._log import digest
 
-__all__ = ["Closing", "JournalFile", "StoredFile", "StrPath"]
+__all__ = ["Closing", "JournalFile", "StoredFile"]
 
-StrPath = str | os.PathLike[str]
 
 _PRIVATE = 0o600  # it holds phones and texts
 _OTHERS = 0o177

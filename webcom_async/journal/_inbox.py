@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from webcom_async._paths import StrPath
 from webcom_async._progress import advanced
 from webcom_async.delivery import DeliveryReport, DeliveryState
 from webcom_async.journal import _sql_delivery as _sql
-from webcom_async.journal._file import StoredFile, StrPath
+from webcom_async.journal._file import StoredFile
 from webcom_async.journal._rows import array, storable
 
 __all__ = ["Inbox", "InboxFile", "milliseconds", "report_columns", "report_of"]

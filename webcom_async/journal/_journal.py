@@ -13,12 +13,13 @@ import msgspec
 from webcom_async._batching import not_sent
 from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._client_ids import ClientIdSms
+from webcom_async._paths import StrPath
 from webcom_async._phones import Phone
 from webcom_async._policy import collision, doubted
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
-from webcom_async.journal._file import Closing, JournalFile, StrPath
+from webcom_async.journal._file import Closing, JournalFile
 from webcom_async.journal._log import DUPLICATES, Log
 from webcom_async.journal._rows import array, asked, columns, message_of, number_messages, outcome_of, result_of
 from webcom_async.models import Message, Outcome, SendResult
