@@ -38,6 +38,8 @@ LAYERS = [
     ["_sender", "_single"],
     ["campaign"],
     ["client"],
+    ["scaleout"],
+    ["postgres"],
     ["pytest_plugin", "cli", "__main__"],
 ]
 # Beside the client, sharing its words and wire, and nothing of its conduct.
@@ -108,6 +110,7 @@ DOORS = {
         "journal._journal",
         "journal._archive",
         "journal._deliveries",
+        "scaleout._store",
         "tracking",
         "webhooks._app",
         "emulator._fates",
@@ -128,7 +131,6 @@ PURE = [
     "segments",
     "templates",
     "_number_set",
-    "_paths",
     "_decoding",
     "_throttle",
     "_safeguards",

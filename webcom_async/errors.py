@@ -24,6 +24,9 @@ Every exception the library raises.
     * SystematicRefusal          the gateway refuses everyone, in words that nobody knows
     * QuotaExhausted             the gateway failed too often; more retries would only burden it
     * JournalError               the journal cannot be read or written; nothing is sent without it
+        * LeaseLost              another worker has taken the shard over
+        * CampaignStopped        the campaign was paused, halted or cancelled for all its workers
+        * StoreUnavailable       the store of a campaign of many workers cannot be reached; transient
     * WebhookRefused             a webhook's body is no list of reports, or is over a limit; nothing of it was stored
 
 A rejected *recipient* is not an exception: see `SendResult.outcome`. Exceptions are for what ends a call or a
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountLocked",
     "AuthenticationError",
+    "CampaignStopped",
     "ConfigurationError",
     "ConnectionLost",
     "GatewayBusy",
@@ -53,6 +57,7 @@ __all__ = [
     "InputError",
     "JournalError",
     "Knowledge",
+    "LeaseLost",
     "OutOfBalance",
     "PairingError",
     "QuotaExhausted",
@@ -62,6 +67,7 @@ __all__ = [
     "RequestRefused",
     "RequestTooLarge",
     "Split",
+    "StoreUnavailable",
     "SystematicRefusal",
     "TlsError",
     "TransportError",
@@ -288,6 +294,18 @@ class QuotaExhausted(WebcomError):
 
 class JournalError(WebcomError):
     """The journal cannot be read or written. Check its path, its permissions and the room on its disk."""
+
+
+class LeaseLost(JournalError):
+    """Another worker has taken the shard over, because this one was not heard of. Nothing more is sent from here."""
+
+
+class CampaignStopped(JournalError):
+    """The campaign was paused, halted or cancelled for all its workers. Nothing more is sent."""
+
+
+class StoreUnavailable(JournalError):
+    """The store cannot be reached. Nothing is sent without it; try again when it is back."""
 
 
 class WebhookRefused(WebcomError):
