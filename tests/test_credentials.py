@@ -12,7 +12,7 @@ HIDDEN = "hunter2"
 
 def plain(credentials: Credentials) -> list[tuple[str, str]]:
     """Return what would go on the wire."""
-    return [(name, secret.reveal()) for name, secret in credentials.items()]
+    return list(credentials.reveal().items())
 
 
 def written(tmp_path: Path, content: str | bytes) -> Path:

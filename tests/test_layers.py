@@ -12,7 +12,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
-    ["_reasons", "_untrusted", "_clock", "segments", "_number_set", "_paths"],
+    ["_reasons", "_untrusted", "_clock", "segments", "_number_set", "_paths", "_asgi"],
     ["errors"],
     ["_phones", "_decoding", "templates"],
     ["phonebook"],
@@ -43,7 +43,17 @@ LAYERS = [
     ["pytest_plugin", "cli", "__main__"],
 ]
 # Beside the client, sharing its words and wire, and nothing of its conduct.
-EMULATOR_MAY_USE = {"_reasons", "errors", "_phones", "models", "delivery", "credentials", "_wire", "_wire_delivery"}
+EMULATOR_MAY_USE = {
+    "_asgi",
+    "_reasons",
+    "errors",
+    "_phones",
+    "models",
+    "delivery",
+    "credentials",
+    "_wire",
+    "_wire_delivery",
+}
 CORE = {module for row in LAYERS[:-1] for module in row}
 
 DOORS = {

@@ -92,15 +92,7 @@ class Line:
             UsageError: The client was closed.
             WebcomError: There is no answer; see `exchange`.
         """
-        if self.closed:
-            raise UsageError("this client is closed: make another one")
-        return await exchange(
-            self.transport,
-            self.options.url,
-            body,
-            timeout=self.options.timeout,
-            max_bytes=_REPLY_BASE + _REPLY_PER_RECIPIENT * recipients,
-        )
+        return await self._exchange(body, self.options, recipients)
 
     def judge(self, reply: Reply, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
         """
@@ -134,14 +126,13 @@ class Line:
             entries: How many the answer has, which bounds it.
 
         Raises:
+            UsageError: The client was closed.
             WebcomError: There is no usable answer.
         """
         async with self.limiter:
             sent_in = self.limit.sent()
-            body = question(self._credentials)
-            max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * entries
             try:
-                reply = await exchange(self.transport, options.url, body, timeout=options.timeout, max_bytes=max_bytes)
+                reply = await self._exchange(question(self._credentials), options, entries)
                 judged = _judged(lambda: judge_inquiry(reply, read, options, self.clock.now()))
                 if isinstance(judged, WebcomError):
                     raise self._redacted(judged)
@@ -150,6 +141,21 @@ class Line:
                 raise
             self.learn(sent_in, None)
             return judged
+
+    def check_open(self) -> None:
+        """
+        Check that something may leave still.
+
+        Raises:
+            UsageError: The client was closed.
+        """
+        if self.closed:
+            raise UsageError("this client is closed: make another one")
+
+    async def _exchange(self, body: Payload, options: Options, entries: int) -> Reply:
+        self.check_open()
+        max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * entries
+        return await exchange(self.transport, options.url, body, timeout=options.timeout, max_bytes=max_bytes)
 
     def _redacted(self, error: WebcomError) -> WebcomError:
         """Return *error* without what it repeats of the credentials."""

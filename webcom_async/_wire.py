@@ -135,11 +135,7 @@ class Payload:
 
     def __init__(self, credentials: Credentials, messages: bytes) -> None:
         self._messages = messages
-        self._enclose(
-            _encoder.encode(
-                {name: secret.reveal() for name, secret in credentials.items()} | {"message": msgspec.Raw(messages)}
-            )
-        )
+        self._enclose(_encoder.encode(credentials.reveal() | {"message": msgspec.Raw(messages)}))
 
     def _enclose(self, body: bytes) -> None:
         self._body = body

@@ -86,14 +86,14 @@ def status_question(credentials: Credentials, ids: Sequence[str], *, array: bool
         array: Whether it is an array of objects, one per id, as the page's example begins; or else, for one id, the
             bare object that the page's table describes.
     """
-    account: dict[str, object] = {name: secret.reveal() for name, secret in credentials.items()}
-    asked = [account | {"id_sms": wire_id(id_sms), "detail": 1} for id_sms in ids]
+    account = credentials.reveal()
+    asked: list[dict[str, object]] = [{**account, "id_sms": wire_id(id_sms), "detail": 1} for id_sms in ids]
     return Question(_encoder.encode(asked if array else asked[0]))
 
 
 def balance_question(credentials: Credentials) -> Question:
     """Return the body that asks for the balance."""
-    return Question(_encoder.encode({name: secret.reveal() for name, secret in credentials.items()}))
+    return Question(_encoder.encode(credentials.reveal()))
 
 
 def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str, DeliveryReport]:

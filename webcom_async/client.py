@@ -208,7 +208,7 @@ class WebcomClient:
             InputError: The call cannot be sent; nothing was.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._check_open()
+        self._line.check_open()
         if journal is not None and campaign is None:
             raise InputError("journal= remembers a campaign by its name: give campaign= too")
         _check_resend_rejected(resend_rejected, journal)
@@ -248,7 +248,7 @@ class WebcomClient:
             JournalError: On entering: the journal cannot be used, or holds no such campaign; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._check_open()
+        self._line.check_open()
 
         async def plan() -> Plan:
             journals = _journals(journal)
@@ -309,7 +309,7 @@ class WebcomClient:
                 allow. Iterating again goes on with the rest.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._check_open()
+        self._line.check_open()
         return Statuses(StatusInquiry(self._line), ids, self._check_usable)
 
     def track(
@@ -340,8 +340,8 @@ class WebcomClient:
             JournalError: On entering: the journal cannot be used, is in use, or holds no such campaign.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._check_open()
-        terms = Terms(pace or Pace(first=30.0 if reports is None else 1_800.0), self._line.clock, self._check_usable)
+        self._line.check_open()
+        terms = Terms(pace or Pace(first=Pace.first_beside(reports)), self._line.clock, self._check_usable)
         return Track(journal, campaign, reports, StatusInquiry(self._line), terms, prices=prices)
 
     async def balance(self) -> Balance:
@@ -379,12 +379,8 @@ class WebcomClient:
             with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self.aclose()
 
-    def _check_open(self) -> None:
-        if self._line.closed:
-            raise UsageError("this client is closed: make another one")
-
     def _check_usable(self) -> None:
-        self._check_open()
+        self._line.check_open()
         here = current_token()
         if self._loop is None:
             self._loop = here

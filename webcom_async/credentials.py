@@ -108,9 +108,9 @@ class Credentials:
             message = f"credentials file {path}: unknown {', '.join(strange)}; it takes {', '.join(_FIELDS)}"
         raise ConfigurationError(message)
 
-    def items(self) -> list[tuple[str, Secret]]:
-        """Return wire names and secrets, in the vendor's order."""
-        return list(self._parts.items())
+    def reveal(self) -> dict[str, str]:
+        """Return the secrets under their names on the wire, in the vendor's order: for a body, and nothing else."""
+        return {field: secret.reveal() for field, secret in self._parts.items()}
 
     def redact(self, text: str) -> str:
         """

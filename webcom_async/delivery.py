@@ -156,6 +156,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 259_200.0  # three days: apidocs.webcom.mobi, HTTP GET, gives an SMS two
     look: float = 1.0
 
+    @staticmethod
+    def first_beside(reports: object) -> float:
+        """Return the usual `first` where webhooks bring *reports*, or where they do not (None)."""
+        return 30.0 if reports is None else 1_800.0
+
     def __post_init__(self) -> None:
         for name, least in (("first", 0.0), ("factor", 1.0), ("longest", 0.001), ("deadline", 0.0), ("look", 0.001)):
             value: object = getattr(self, name)

@@ -21,7 +21,7 @@ from webcom_async._phones import Phone, normalise_phone
 from webcom_async._reasons import Language, Reason, classify
 from webcom_async._transport import Transport, exchange
 from webcom_async._untrusted import printable
-from webcom_async._wire import Payload, Reply, SendReply, WirePhone, encode_messages
+from webcom_async._wire import BOM, Payload, Reply, SendReply, WirePhone, encode_messages
 from webcom_async.credentials import Credentials
 from webcom_async.errors import ConfigurationError, ReplyError, RequestRefused
 from webcom_async.models import Message
@@ -354,7 +354,7 @@ def _read(reply: Reply) -> _Answer:
         ReplyError: It is not the documented JSON.
     """
     try:
-        said = msgspec.json.decode(reply.body.removeprefix(b"\xef\xbb\xbf"), type=SendReply)
+        said = msgspec.json.decode(reply.body.removeprefix(BOM), type=SendReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ReplyError(f"HTTP status {reply.status}, and no document as the manual has it") from None
     entries = said.information or []

@@ -71,7 +71,7 @@ def track_command(
     choose_language(lang)
     if not journal.exists():
         raise InputError(f"journal {journal}: there is no such file")
-    begin = first if first is not None else 30.0 if reports is None else 1_800.0
+    begin = Pace.first_beside(reports) if first is None else first
     pace = Pace(first=begin, longest=longest, deadline=deadline)
     make = client_maker(account, settings_of(account))
     with _changes_file(changes) as keep:

@@ -5,17 +5,13 @@ ASGI has no word for "close the connection". A server that can do it passes `han
 answer is one that promises more bytes than it sends, which servers end by closing.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
+from webcom_async._asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async.emulator._conversation import Conversation, hold
 from webcom_async.emulator._gateway import Gateway, Received
 
 __all__ = ["GatewayApp"]
-
-Scope = MutableMapping[str, Any]
-ReceiveCall = Callable[[], Awaitable[MutableMapping[str, Any]]]
-SendCall = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _MAX_BODY = 64 * 1024 * 1024
 
@@ -35,7 +31,7 @@ class GatewayApp:
 
     async def __call__(self, scope: Scope, receive: ReceiveCall, send: SendCall) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"the emulator does not speak {scope['type']}")
@@ -82,11 +78,3 @@ async def _read(receive: ReceiveCall) -> bytes | None:
             return None
         if not event.get("more_body", False):
             return bytes(body)
-
-
-async def _live(receive: ReceiveCall, send: SendCall) -> None:
-    while True:
-        event = await receive()
-        await send({"type": f"{event['type']}.complete"})
-        if event["type"] == "lifespan.shutdown":
-            return

@@ -1,5 +1,6 @@
 """JSON Lines: an object a line, in UTF-8."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class JsonLinesTable:
             while text := file.readline(LONGEST_LINE):
                 line += 1
                 if line == 1:
-                    text = text.removeprefix(b"\xef\xbb\xbf")
+                    text = text.removeprefix(codecs.BOM_UTF8)
                 if len(text) == LONGEST_LINE:
                     raise InputError(f"{self.path}, line {line}: longer than {LONGEST_LINE:,} bytes")
                 if text.isspace() or not text:

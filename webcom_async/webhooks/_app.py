@@ -9,15 +9,16 @@ Source: apidocs.webcom.mobi, JSON specification, webhook.
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from hashlib import blake2b
 from hmac import compare_digest
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 import msgspec
 
+from webcom_async._asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async._wire import CONTENT_TYPE
 from webcom_async._wire_delivery import decode_reports, encode_acknowledgement
 from webcom_async.delivery import DeliveryReport
@@ -28,10 +29,6 @@ from webcom_async.webhooks._addresses import AllowList
 __all__ = ["Limits", "ReportStore", "WebhookApp", "acknowledge", "parse"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
-
-Scope = MutableMapping[str, Any]
-ReceiveCall = Callable[[], Awaitable[MutableMapping[str, Any]]]
-SendCall = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # what a URL's path carries as it is
 _LONGEST_LENGTH = 18  # digits
@@ -144,7 +141,7 @@ class WebhookApp:
 
     async def __call__(self, scope: Scope, receive: ReceiveCall, send: SendCall) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -235,7 +232,6 @@ def _digest(path: str) -> bytes:
 
 
 async def _read(receive: ReceiveCall, max_bytes: int) -> bytes:
-    body = b""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -255,11 +251,3 @@ async def _respond(send: SendCall, status: int, headers: list[tuple[bytes, bytes
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _live(receive: ReceiveCall, send: SendCall) -> None:
-    while True:
-        event = await receive()
-        await send({"type": f"{event['type']}.complete"})
-        if event["type"] == "lifespan.shutdown":
-            return
