@@ -1,6 +1,7 @@
 """The emulated gateway, without a wire: a request in, an answer out, and a ledger in between."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -457,6 +458,19 @@ def test_a_request_can_be_too_large(count: int, status: int, sent: int):
 
     assert status == post(gateway, said(*recipients[:2]), said(*recipients[2:]))[0]
     assert sent == len(gateway.ledger)
+
+
+def test_more_requests_than_a_second_takes_are_sent_away():
+    """`requests_per_second` counts in any stretch of a second; who is sent away was not sent to, and does not count."""
+    seconds = iter([0.0, 0.5, 0.9, 0.99, 1.0, 1.1, 1.5])
+    gateway = Gateway(behaviour=Behaviour(requests_per_second=2), now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + moment)
+    statuses: list[int] = []
+    for second in seconds:
+        moment = timedelta(seconds=second)
+        statuses.append(post(gateway, said())[0])
+
+    assert [200, 200, 429, 429, 200, 429, 200] == statuses
+    assert 4 == len(gateway.ledger)
 
 
 def test_options_default_to_the_manual():

@@ -115,6 +115,7 @@ def emulate_command(
     stop_list: Path | None = None,
     webhook: str | None = None,
     delivery: Seconds = 5.0,
+    requests_per_second: Positive | None = None,
     until_eof: Annotated[bool, Parameter(show=False, negative=())] = False,
 ) -> None:
     """
@@ -132,10 +133,11 @@ def emulate_command(
         stop_list: A file of phones that must not get anything, one a line.
         webhook: Where delivery reports are posted to, over http.
         delivery: Seconds until an SMS is delivered.
+        requests_per_second: More requests than these are answered 429.
         until_eof: Stop at the end of standard input.
     """
     emulate(
-        Settings(latency, lost, busy, seed, language, balance, stop_list, webhook, delivery),
+        Settings(latency, lost, busy, seed, language, balance, stop_list, webhook, delivery, requests_per_second),
         host,
         port,
         until_eof=until_eof,

@@ -39,6 +39,7 @@ class Settings(NamedTuple):
         stop_list: A file of phones that must not get anything, one a line.
         webhook: Where delivery reports are posted to, over http; None for nowhere.
         delivery: Seconds until an SMS is delivered.
+        requests_per_second: More messages' requests than these are answered 429; None for no limit.
     """
 
     latency: float = 0.0
@@ -50,6 +51,7 @@ class Settings(NamedTuple):
     stop_list: Path | None = None
     webhook: str | None = None
     delivery: float = 5.0
+    requests_per_second: int | None = None
 
     def gateway(self) -> Gateway:
         """
@@ -59,7 +61,8 @@ class Settings(NamedTuple):
             InputError: The stop list cannot be read.
         """
         account = Account(balance=self.balance, stop_list=self._stopped())
-        gateway = Gateway(account, behaviour=Behaviour(language=self.language), latency=self.latency, seed=self.seed)
+        behaviour = Behaviour(language=self.language, requests_per_second=self.requests_per_second)
+        gateway = Gateway(account, behaviour=behaviour, latency=self.latency, seed=self.seed)
         gateway.faults.sometimes(self.lost, Fault(processed=True, close=True))
         gateway.faults.sometimes(self.busy, Fault(status=503))
         gateway.fates.usual = Fate((Step(self.delivery, "deliver"),))
@@ -89,6 +92,7 @@ class Settings(NamedTuple):
             ("--stop-list", self.stop_list),
             ("--webhook", self.webhook),
             ("--delivery", self.delivery),
+            ("--requests-per-second", self.requests_per_second),
         )
         return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 

@@ -7,7 +7,7 @@ depend on a guess. No socket, clock or task here.
 
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 
@@ -42,6 +42,7 @@ _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
 _PLENTY = Decimal(1_000_000)  # of money, where there is no limit
 _LONGEST_NUMBER = 100  # digits; Python refuses to read thousands
+_SECOND = timedelta(seconds=1)
 _JSON = {"content-type": CONTENT_TYPE}
 
 
@@ -98,6 +99,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         refused_uses_up_id: A refused `client_id_sms` cannot be used again: it is answered `already sent`.
         redirect: Answer `/json` with a redirect to `/json/`.
         max_recipients: Answer 413 to larger requests; None for no limit.
+        requests_per_second: Answer 429 to more messages' requests in any second; None for no limit.
         rejected_words: Words that a moderator rejects.
         closed: Prefixes of phones to which nobody may send.
         out_of_service: The provider itself has run out.
@@ -115,6 +117,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     refused_uses_up_id: bool = False
     redirect: bool = False
     max_recipients: int | None = None
+    requests_per_second: int | None = None
     rejected_words: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     out_of_service: bool = False
@@ -180,6 +183,7 @@ class Gateway:
         self.requests: int = 0
         self._numbers = count(1_000_001)
         self._used: dict[tuple[str, str], str] = {}
+        self._latest: deque[datetime] = deque()
 
     @property
     def token(self) -> str:
@@ -201,7 +205,19 @@ class Gateway:
             return Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
         if self.behaviour.redirect and request.path == _SEND_PATHS[0]:
             return Answer(301, {"location": _SEND_PATHS[1]}, b"")
+        if self._too_many():
+            return Answer(429, {"content-type": "text/html"}, b"<h1>Too Many Requests</h1>")
         return self._send(request.body)
+
+    def _too_many(self) -> bool:
+        """Whether the latest second was full before this request; if not, it is one of them."""
+        most, now = self.behaviour.requests_per_second, self.now()
+        while self._latest and now - self._latest[0] >= _SECOND:
+            self._latest.popleft()
+        if most is None or len(self._latest) >= most:
+            return most is not None
+        self._latest.append(now)
+        return False
 
     def _inquire(self, request: Received) -> Answer:
         """Answer a question about statuses or about the balance."""
