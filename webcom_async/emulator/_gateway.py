@@ -211,11 +211,14 @@ class Gateway:
 
     def _too_many(self) -> bool:
         """Whether the latest second was full before this request; if not, it is one of them."""
-        most, now = self.behaviour.requests_per_second, self.now()
+        most = self.behaviour.requests_per_second
+        if most is None:
+            return False
+        now = self.now()
         while self._latest and now - self._latest[0] >= _SECOND:
             self._latest.popleft()
-        if most is None or len(self._latest) >= most:
-            return most is not None
+        if len(self._latest) >= most:
+            return True
         self._latest.append(now)
         return False
 
