@@ -56,14 +56,14 @@ def has_credentials(account: AccountOptions) -> bool:
     return account.credentials is not None or any(map(os.environ.get, ("WEBCOM_TOKEN", "WEBCOM_LOGIN")))
 
 
-def ask_balance(account: AccountOptions) -> Balance:
+def ask_balance(account: AccountOptions, *, attempts: int = Options().attempts) -> Balance:
     """
-    Return what is left on the account.
+    Return what is left on the account, in so many *attempts*.
 
     Raises:
         WebcomError: The gateway cannot be asked.
     """
-    make = client_maker(account, settings_of(account))
+    make = client_maker(account, settings_of(account) | OptionFields(attempts=attempts))
 
     async def ask() -> Balance:
         async with make() as client:

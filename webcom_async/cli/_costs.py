@@ -14,6 +14,8 @@ from webcom_async.journal import highest_price
 
 __all__ = ["Cost", "balance_of", "cost_of"]
 
+_ATTEMPTS = 2  # somebody waits for the preview, which does without
+
 
 class Cost(NamedTuple):
     """
@@ -67,7 +69,7 @@ def balance_of(account: AccountOptions) -> Balance | None:
     if not has_credentials(account):
         return None
     try:
-        return ask_balance(account)
+        return ask_balance(account, attempts=_ATTEMPTS)
     except WebcomError as exc:
         say_aside(tr("the balance is unknown: {error}", error=exc))
         return None
