@@ -11,7 +11,7 @@ from webcom_async._wire import Addressed
 from webcom_async.errors import SystematicRefusal, WebcomError
 from webcom_async.models import Channel, Message, Outcome, SendResult, not_accepted
 
-__all__ = ["RetryQuota", "StoppedMessages", "SystematicRefusals"]
+__all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
 _REFUND = 0.5  # ours: a third of all requests may be repetitions for ever
 _SYSTEMATIC = 200  # recipients
@@ -105,3 +105,22 @@ class StoppedMessages:
             self._senders[message.type_send_1, message.sender] = result
         elif len(self._messages) < _REMEMBERED:
             self._messages[message] = result
+
+
+class Safeguards:
+    """
+    All of them, for a campaign; several runs that share them learn together.
+
+    Args:
+        retry_quota: Requests; see `RetryQuota`.
+
+    Attributes:
+        quota: What may be spent on asking again.
+        systematic: Whether anybody gets anything.
+        stopped: What nobody gets.
+    """
+
+    def __init__(self, retry_quota: int) -> None:
+        self.quota: RetryQuota = RetryQuota(retry_quota)
+        self.systematic: SystematicRefusals = SystematicRefusals()
+        self.stopped: StoppedMessages = StoppedMessages()

@@ -27,7 +27,7 @@ from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
 from webcom_async._policy import in_doubt_among
 from webcom_async._reasons import Reason
-from webcom_async._safeguards import RetryQuota, StoppedMessages, SystematicRefusals
+from webcom_async._safeguards import Safeguards
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
 from webcom_async._wire import Addressed, WirePhone
@@ -49,12 +49,15 @@ class Sender:
         batcher: How they are cut.
         tally: Where everything is counted.
         books: Where what leaves is written down first.
+        safeguards: What it has learnt so far.
 
     Attributes:
         failure: What ended the campaign early; None if nothing did.
     """
 
-    def __init__(self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Books) -> None:
+    def __init__(
+        self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Books, *, safeguards: Safeguards
+    ) -> None:
         self.failure: Exception | None = None
         self._line = line
         self._source = source
@@ -66,9 +69,7 @@ class Sender:
         self._pulling = anyio.Lock(fast_acquire=True)
         self._waits: set[CancelScope] = set()
         self._grace = Grace()
-        self._quota = RetryQuota(line.options.retry_quota)
-        self._systematic = SystematicRefusals()
-        self._stopped = StoppedMessages()
+        self._safeguards = safeguards
         self._tasks = anyio.create_task_group()
 
     async def open(self) -> ObjectReceiveStream[list[SendResult]]:
@@ -164,7 +165,12 @@ class Sender:
                 await self._reserve(course)
                 if batch.addressed and self.failure is None:
                     course.flight = Flight(
-                        self._line, batch, self._tally, self._quota, self._grace, doubtful=course.doubtful
+                        self._line,
+                        batch,
+                        self._tally,
+                        self._safeguards.quota,
+                        self._grace,
+                        doubtful=course.doubtful,
                     )
                     await course.flight.run()
         except Exception as exc:
@@ -198,10 +204,10 @@ class Sender:
 
     def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
         """Draw the conclusions from what the gateway answered, for what is still to be sent."""
-        self._stopped.look(batch.addressed, results)
+        self._safeguards.stopped.look(batch.addressed, results)
         if flight.too_large is not None:
             self._batcher.shrink(flight.too_large // 2)
-        halt = flight.halt or self._systematic.look(results)
+        halt = flight.halt or self._safeguards.systematic.look(results)
         if halt is not None:
             self._halt(halt)
 
@@ -228,11 +234,12 @@ class Sender:
     def _hold_back(self, batch: Batch) -> list[SendResult]:
         """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
         held_back: list[SendResult] = []
-        if not (batch.late or self._stopped):
+        stopped = self._safeguards.stopped
+        if not (batch.late or stopped):
             return held_back
         timely: list[Addressed] = []
         for message, phones in batch.addressed:
-            why = self._stopped.against(message)
+            why = stopped.against(message)
             leaving: list[WirePhone] = []
             for phone in phones:
                 late = batch.late.get(phone.client_id_sms)

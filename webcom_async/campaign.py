@@ -16,6 +16,7 @@ from anyio.abc import ObjectReceiveStream
 from webcom_async._batching import Cutter
 from webcom_async._books import Books
 from webcom_async._line import Line
+from webcom_async._safeguards import Safeguards
 from webcom_async._sender import Sender
 from webcom_async._sources import Source
 from webcom_async._tally import Tally
@@ -136,6 +137,10 @@ class Campaign:
 
     Leaving early (`break`, an exception, a time-out) is safe: no new batch starts, requests under way get
     `Options.grace` seconds, and what is still open is counted as unknown in `results.report`.
+
+    Attributes:
+        safeguards: What it learns while it runs, so as not to go on in vain. Who sends a campaign piece by piece gives
+            all pieces the same ones, before they are entered.
     """
 
     def __init__(
@@ -145,6 +150,7 @@ class Campaign:
         check_usable: Callable[[], None],
         plan: Callable[[], Awaitable[Plan]],
     ) -> None:
+        self.safeguards: Safeguards = Safeguards(line.options.retry_quota)
         self._line = line
         self._name = name
         self._check_usable = check_usable
@@ -158,7 +164,7 @@ class Campaign:
             raise UsageError("a campaign is entered once: call client.stream() again")
         self._books, source, cutter = await self._plan()
         tally = Tally(self._name, self._line.clock.monotonic())
-        self._sender = Sender(self._line, source, cutter, tally, self._books)
+        self._sender = Sender(self._line, source, cutter, tally, self._books, safeguards=self.safeguards)
         self._inbox = await self._sender.open()
         return Results(self._sender, self._inbox, tally, self._line)
 
