@@ -1,4 +1,23 @@
-"""Campaigns of many workers: plan → shards → run a shard → report, whatever engine hands the shards out."""
+"""
+Campaigns of many workers: plan → shards → run a shard → report, whatever engine hands the shards out.
+
+One process outruns any gateway. This is for campaigns that must not depend on one host staying up:
+
+    async with SqliteStore("campaigns") as store, WebcomClient.from_env() as client:
+        said = Message(sender="ACME", text="Sale!")
+        await store.plan(CampaignSettings(campaign="spring", message=said, rate=200), phones)
+        for shard in await store.shards("spring"):
+            await run_shard(client, store, "spring", shard.number, holder="host 1")
+        print(await store.standing("spring"))
+
+Planning again and running a shard again are harmless, from wherever: nobody gets a second SMS. The store says who may
+send a shard (a *lease*, which others take over when it is not renewed), and the campaign's journal in it what may
+leave. `SqliteStore` is for one sending process. What hands shards out is an engine's work: a loop as above, a task
+queue, or what `Overseer` says is due.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from webcom_async.scaleout._store import (
     BatchDone,
@@ -12,14 +31,53 @@ from webcom_async.scaleout._store import (
     WorkerStanding,
 )
 
+if TYPE_CHECKING:
+    from webcom_async.scaleout._overseeing import HandOut, Overseer
+    from webcom_async.scaleout._running import Ending, Hold, ShardEnd, Worker, run_batch, run_shard
+    from webcom_async.scaleout._sqlite import SqliteStore
+
 __all__ = [
     "BatchDone",
     "BatchRef",
     "CampaignSettings",
     "CampaignState",
+    "Ending",
+    "HandOut",
+    "Hold",
     "Lease",
+    "Overseer",
     "Shard",
+    "ShardEnd",
+    "SqliteStore",
     "Standing",
     "Store",
+    "Worker",
     "WorkerStanding",
+    "run_batch",
+    "run_shard",
 ]
+
+_ACTS = {
+    "Ending": "_running",
+    "HandOut": "_overseeing",
+    "Hold": "_running",
+    "Overseer": "_overseeing",
+    "ShardEnd": "_running",
+    "SqliteStore": "_sqlite",
+    "Worker": "_running",
+    "run_batch": "_running",
+    "run_shard": "_running",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what acts, when it is first asked for (PEP 562)."""
+    if name not in _ACTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_ACTS[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,409 @@
+"""
+A worker: it takes a shard, sends its batches, and keeps telling the store that it lives.
+
+Whatever hands shards out calls `run_shard`, or, where each batch is a step of its own, holds a lease with `Hold` and
+calls `run_batch`. Both may be called again at any time, and by several at once: who may send is decided by the store.
+
+Fencing has two halves. A worker that cannot renew its lease stops by itself when the lease has run out by its own
+clock. And one that does not notice, because it was asleep, is refused by the store as soon as another has the shard.
+"""
+
+import enum
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import msgspec
+from anyio import CancelScope
+
+from webcom_async._safeguards import Safeguards
+from webcom_async.client import WebcomClient
+from webcom_async.errors import (
+    CampaignStopped,
+    ConfigurationError,
+    InputError,
+    JournalError,
+    LeaseLost,
+    StoreUnavailable,
+    UsageError,
+    WebcomError,
+)
+from webcom_async.models import Recipient, SendResult
+from webcom_async.scaleout._counting import Witness, counted
+from webcom_async.scaleout._store import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, Store
+
+__all__ = ["Ending", "Hold", "ShardEnd", "Worker", "run_batch", "run_shard"]
+
+logger: logging.Logger = logging.getLogger("webcom_async")
+
+T = TypeVar("T")
+
+LEASE_SECONDS = 60.0
+_BEATS = 3  # in a lease: two may be lost
+_PASSES = 3
+_SLOWER = 10  # times, from one pass to the next
+_PAUSE = 1.0  # seconds, before a store that was away is asked again
+_FAREWELL = 5.0  # seconds that a lease is tried to be given back for
+
+
+class Ending(enum.Enum):
+    """How the running of a shard has ended."""
+
+    DONE = "done"  #: all its batches are done, by this worker or by others
+    HELD = "held"  #: another worker has it; try again when its lease may have run out
+    LOST = "lost"  #: another worker took it over, or this one could not renew its lease; try again
+    STOPPED = "stopped"  #: the campaign does not run; try again if it is resumed
+
+
+class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How the running of a shard has ended.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        ending: How.
+        finished: Whether the campaign is finished, and this was its last shard.
+        why: Words about it; empty if it is done.
+    """
+
+    campaign: str
+    shard: int
+    ending: Ending
+    finished: bool = False
+    why: str = ""
+
+
+class Hold:
+    """
+    A lease that is renewed for as long as the block lasts.
+
+    The block is cancelled when the lease is lost: when the store says so, or when it was not renewed in its time.
+
+    Args:
+        store: The store.
+        lease: The lease; `Store.take` gives one.
+
+    Raises:
+        LeaseLost: On entering, or when the block was cancelled for it.
+        StoreUnavailable: On entering.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+        self._fence = CancelScope()
+        self._why = ""
+
+    async def __aenter__(self) -> Self:
+        until = anyio.current_time() + self._lease.seconds
+        if not await self._store.renew(self._lease):
+            raise LeaseLost
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._beat)
+        self._fence.deadline = until
+        self._fence.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._fence.__exit__(kind, exc, traceback)
+        self._tasks.cancel_scope.cancel()
+        await self._tasks.__aexit__(None, None, None)
+        if self._fence.cancelled_caught:
+            logger.warning("lease_lost", extra={"campaign": self._lease.campaign, "shard": self._lease.shard})
+            raise LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
+
+    async def _beat(self) -> None:
+        while True:
+            await anyio.sleep(self._lease.seconds / _BEATS)
+            # From before it is asked: the store's own count begins no earlier.
+            until = anyio.current_time() + self._lease.seconds
+            try:
+                held = await self._store.renew(self._lease)
+            except WebcomError:
+                continue  # the fence stands where it stood
+            if not held:
+                self._why = str(LeaseLost())
+                self._fence.cancel()
+                return
+            self._fence.deadline = until
+
+
+class _Known:
+    """What a worker knows of a campaign: its settings, and what it has learnt while it sent."""
+
+    def __init__(self, settings: CampaignSettings, retry_quota: int) -> None:
+        self.settings = settings
+        self.safeguards = Safeguards(retry_quota)
+        # One turn at a time is taken ahead: more would be lost with the worker, and hold others up.
+        self.turns = anyio.Lock()
+
+
+class Worker:
+    """
+    What a process sends campaigns with. What it learns of a campaign holds for all shards that it sends of that.
+
+    Args:
+        client: Sends. Its `in_flight` also is how many batches of a shard are sent at once.
+        store: Where campaigns are written down.
+        name: What it is called: its leases are in this name, and whoever comes with the same one takes them over.
+        lease_seconds: Seconds after which others may take over what it holds, unless it says that it lives.
+    """
+
+    def __init__(self, client: WebcomClient, store: Store, name: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"a worker's name is {name!r}; it must be one that no other worker has")
+        if not lease_seconds > 0:
+            raise InputError(f"lease_seconds is {lease_seconds!r}; it must be above 0 seconds")
+        self._client = client
+        self._store = store
+        self._name = name
+        self._lease_seconds = lease_seconds
+        self._known: dict[str, _Known] = {}
+
+    async def run_shard(self, campaign: str, shard: int) -> ShardEnd:
+        """
+        Send what is left of a shard, unless another worker is at it; see `run_shard`.
+
+        Raises:
+            InputError: There is no such campaign or shard.
+            ConfigurationError: The client derives ids of another width than the campaign was planned with.
+            JournalError: The store cannot be used from here; it was not the campaign's fault, and that goes on.
+            UsageError: The client or the store is closed.
+        """
+        await _patiently(lambda: self._know(campaign))
+        lease = await _patiently(lambda: self._store.take(campaign, shard, self._name, self._lease_seconds))
+        if lease is None:
+            return await _patiently(lambda: self._why_not(campaign, shard))
+        logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
+        try:
+            end = await self._hold(lease)
+        finally:
+            await self._give_back(lease)
+        if end.ending is not Ending.DONE or end.finished:
+            self._known.pop(campaign, None)
+        logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
+        return end
+
+    async def run_batch(self, lease: Lease, ref: BatchRef, *, leaving: int | None = None) -> BatchDone:
+        """
+        Send a batch, note what became of it, and return that; see `run_batch`.
+
+        Args:
+            lease: The right to do so.
+            ref: Which.
+            leaving: How many of it are likely to leave, if that is known: as many are asked of the campaign's rate.
+        """
+        known = await self._know(ref.campaign)
+        people = await self._store.recipients(ref)
+        await self._take_turn(known, len(people) if leaving is None else leaving)
+        witness = Witness(self._store.journals(lease))
+        results, failure = await self._send(known, people, witness)
+        if failure is not None and (isinstance(failure, JournalError) or not results):
+            raise failure
+        done = counted(results, len(people), witness)
+        await self._store.batch_done(lease, ref, done)
+        if failure is not None:
+            raise failure
+        return done
+
+    async def _know(self, campaign: str) -> _Known:
+        known = self._known.get(campaign)
+        if known is None:
+            settings = await self._store.settings(campaign)
+            options = self._client.options
+            if settings.id_bits != options.id_bits:
+                raise ConfigurationError(
+                    f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
+                    f"id_bits={options.id_bits}: it would send everybody a second SMS. Give all clients the same"
+                )
+            known = self._known.setdefault(campaign, _Known(settings, options.retry_quota))
+        return known
+
+    async def _why_not(self, campaign: str, shard: int) -> ShardEnd:
+        """Say why a shard could not be taken."""
+        standing = await self._store.standing(campaign)
+        if standing.state not in {CampaignState.RUNNING, CampaignState.FINISHED}:
+            words = f": {standing.why}" if standing.why else ""
+            why = f"the campaign is {standing.state.value}{words}"
+            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.STOPPED, why=why)
+        [found] = [each for each in await self._store.shards(campaign) if each.number == shard]
+        if found.done:
+            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.DONE)
+        return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why=f"{found.holder} has it")
+
+    async def _hold(self, lease: Lease) -> ShardEnd:
+        """Send a shard under *lease*, and say how that ended."""
+        end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=Ending.DONE)
+        try:
+            async with Hold(self._store, lease):
+                finished = await _Running(self, self._client, self._store, lease).run()
+            return msgspec.structs.replace(end, finished=finished)
+        except (LeaseLost, StoreUnavailable) as exc:
+            return msgspec.structs.replace(end, ending=Ending.LOST, why=str(exc))
+        except CampaignStopped as exc:
+            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
+        except UsageError:
+            raise
+        except WebcomError as exc:
+            await self._halt(lease.campaign, str(exc))
+            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
+
+    async def _halt(self, campaign: str, why: str) -> None:
+        try:
+            await _patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
+        except InputError:
+            return  # it has ended meanwhile
+        logger.warning("campaign_halted", extra={"campaign": campaign})
+
+    async def _give_back(self, lease: Lease) -> None:
+        with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
+            try:
+                await self._store.give_back(lease)
+            except WebcomError:
+                logger.info("lease_not_given_back", extra={"campaign": lease.campaign, "shard": lease.shard})
+
+    async def _take_turn(self, known: _Known, recipients: int) -> None:
+        if known.settings.rate is None:
+            return
+        async with known.turns:
+            await anyio.sleep(await self._store.turn(known.settings.campaign, recipients))
+
+    async def _send(
+        self, known: _Known, people: Sequence[Recipient], witness: Witness
+    ) -> tuple[list[SendResult], WebcomError | None]:
+        """Offer *people* to the client, and return their results, and what ended it early."""
+        settings = known.settings
+        campaign = self._client.stream(
+            people,
+            message=settings.message,
+            sender=settings.sender,
+            campaign=settings.campaign,
+            validity_period=settings.validity_period,
+            time_send=settings.time_send,
+            journal=witness,
+        )
+        campaign.safeguards = known.safeguards
+        results: list[SendResult] = []
+        try:
+            async with campaign as stream:
+                async for some in stream.batches():
+                    results += some
+        except WebcomError as exc:
+            return results, exc
+        return results, None
+
+
+class _Running:
+    """One worker's way through a shard."""
+
+    def __init__(self, worker: Worker, client: WebcomClient, store: Store, lease: Lease) -> None:
+        self._worker = worker
+        self._options = client.options
+        self._store = store
+        self._lease = lease
+        self._failure: Exception | None = None
+        self._open: dict[BatchRef, int] = {}
+
+    async def run(self) -> bool:
+        """Send all batches that are open, and those again in which somebody stays so; return `ShardEnd.finished`."""
+        for number in range(_PASSES):
+            refs = await _patiently(self._open_batches)
+            if not refs:
+                break
+            if number:
+                await anyio.sleep(min(self._options.wait_max, self._options.wait_initial * _SLOWER**number))
+            await self._pass_over(refs)
+            if not any(self._open.values()):
+                break
+        return await _patiently(lambda: self._store.shard_done(self._lease))
+
+    async def _pass_over(self, refs: Sequence[BatchRef]) -> None:
+        """Send *refs*, several at once."""
+        left = iter(refs)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(self._options.in_flight, len(refs))):
+                tasks.start_soon(self._work, left)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self, left: Iterator[BatchRef]) -> None:
+        try:
+            while self._failure is None and (ref := next(left, None)) is not None:
+                done = await _patiently(partial(self._send, ref))
+                self._open[ref] = done.open
+        except Exception as exc:  # noqa: BLE001 - raised bare, when the batches under way have ended
+            self._failure = self._failure or exc
+
+    async def _open_batches(self) -> list[BatchRef]:
+        return await self._store.open_batches(self._lease.campaign, self._lease.shard)
+
+    async def _send(self, ref: BatchRef) -> BatchDone:
+        return await self._worker.run_batch(self._lease, ref, leaving=self._open.get(ref))
+
+
+async def run_shard(
+    client: WebcomClient,
+    store: Store,
+    campaign: str,
+    shard: int,
+    *,
+    holder: str,
+    lease_seconds: float = LEASE_SECONDS,
+) -> ShardEnd:
+    """
+    Send what is left of a shard, unless another worker is at it, and say how that ended.
+
+    Calling it again, from anywhere, is always right: who was sent to is not sent to again. It waits while the store is
+    away. Recipients that stay open (unknown, or not sent for a reason that may pass) are asked for in further passes.
+    A failure that would meet everybody, such as an empty account, halts the campaign for all its workers.
+
+    Args:
+        client: Sends.
+        store: Where the campaign was planned.
+        campaign: The campaign's name.
+        shard: The shard's number.
+        holder: The worker's name; see `Worker`.
+        lease_seconds: See `Worker`.
+
+    Raises:
+        InputError, ConfigurationError, JournalError, UsageError: See `Worker.run_shard`.
+    """
+    return await Worker(client, store, holder, lease_seconds=lease_seconds).run_shard(campaign, shard)
+
+
+async def run_batch(client: WebcomClient, store: Store, lease: Lease, ref: BatchRef) -> BatchDone:
+    """
+    Send a batch, note what became of it, and return that.
+
+    Call it while a `Hold` renews the lease. A `Worker` whose method of the same name is called instead remembers from
+    one batch to the next what the gateway takes from nobody, and how many retries are left.
+
+    Args:
+        client: Sends.
+        store: Where the campaign was planned.
+        lease: The right to do so.
+        ref: Which batch.
+
+    Raises:
+        LeaseLost, CampaignStopped: Nothing has left; what was sent before is in the journal.
+        StoreUnavailable: The store is away; call it again.
+        WebcomError: A failure that would meet every batch. What is known of this one is noted.
+    """
+    return await Worker(client, store, lease.holder).run_batch(lease, ref)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Return what *call* returns, made again for as long as the store is away."""
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable:
+            logger.warning("store_unavailable")
+            await anyio.sleep(_PAUSE)
