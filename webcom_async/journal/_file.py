@@ -200,7 +200,7 @@ class StoredFile(Closing):
         self.change(f"PRAGMA cache_size = -{self.cache_kib}")
         self._check_sound()
         if version < len(self.migrations):
-            self._migrate(version)
+            self._migrate()
         # What a power loss takes back of this is still in the log, and done again.
         self.relax()
         self._complete()
@@ -225,9 +225,10 @@ class StoredFile(Closing):
         if found != "ok":
             raise self.damaged(found)
 
-    def _migrate(self, version: int) -> None:
+    def _migrate(self) -> None:
         with self.transaction():
-            for migration in self.migrations[version:]:
+            # Looked at again: another process may have been faster.
+            for migration in self.migrations[self._checked_version() :]:
                 for statement in migration:
                     self.change(statement)
             self.change(f"PRAGMA application_id = {self.application_id}")

@@ -166,6 +166,7 @@ class Worker:
         self._name = name
         self._lease_seconds = lease_seconds
         self._known: dict[str, _Known] = {}
+        self._at_work: set[tuple[str, int]] = set()
 
     async def run_shard(self, campaign: str, shard: int) -> ShardEnd:
         """
@@ -177,19 +178,14 @@ class Worker:
             JournalError: The store cannot be used from here; it was not the campaign's fault, and that goes on.
             UsageError: The client or the store is closed.
         """
-        await _patiently(lambda: self._know(campaign))
-        lease = await _patiently(lambda: self._store.take(campaign, shard, self._name, self._lease_seconds))
-        if lease is None:
-            return await _patiently(lambda: self._why_not(campaign, shard))
-        logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
+        if (campaign, shard) in self._at_work:
+            # By its name alone it would take the shard from itself.
+            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why="this worker is at it already")
+        self._at_work.add((campaign, shard))
         try:
-            end = await self._hold(lease)
+            return await self._run_shard(campaign, shard)
         finally:
-            await self._give_back(lease)
-        if end.ending is not Ending.DONE or end.finished:
-            self._known.pop(campaign, None)
-        logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
-        return end
+            self._at_work.discard((campaign, shard))
 
     async def run_batch(self, lease: Lease, ref: BatchRef, *, leaving: int | None = None) -> BatchDone:
         """
@@ -205,6 +201,8 @@ class Worker:
         await self._take_turn(known, len(people) if leaving is None else leaving)
         witness = Witness(self._store.journals(lease))
         results, failure = await self._send(known, people, witness)
+        if failure is not None and not isinstance(failure, LeaseLost | StoreUnavailable):
+            self._forget(ref.campaign)
         if failure is not None and (isinstance(failure, JournalError) or not results):
             raise failure
         done = counted(results, len(people), witness)
@@ -212,6 +210,21 @@ class Worker:
         if failure is not None:
             raise failure
         return done
+
+    async def _run_shard(self, campaign: str, shard: int) -> ShardEnd:
+        await _patiently(lambda: self._know(campaign))
+        lease = await _patiently(lambda: self._store.take(campaign, shard, self._name, self._lease_seconds))
+        if lease is None:
+            return await _patiently(lambda: self._why_not(campaign, shard))
+        logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
+        try:
+            end = await self._hold(lease)
+        finally:
+            await self._give_back(lease)
+        if end.finished:
+            self._forget(campaign)
+        logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
+        return end
 
     async def _know(self, campaign: str) -> _Known:
         known = self._known.get(campaign)
@@ -225,6 +238,10 @@ class Worker:
                 )
             known = self._known.setdefault(campaign, _Known(settings, options.retry_quota))
         return known
+
+    def _forget(self, campaign: str) -> None:
+        """Begin anew with a campaign that was stopped, if it is resumed: whatever stopped it was cleared up."""
+        self._known.pop(campaign, None)
 
     async def _why_not(self, campaign: str, shard: int) -> ShardEnd:
         """Say why a shard could not be taken."""

@@ -1,0 +1,807 @@
+"""
+Stores of campaigns of many workers: the plan, the standing, the leases, and what a lease lets into the journal.
+
+Every store passes the same tests: `WORLDS` has one per kind.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from tests.builders import NOW, Travel, message, phones, wire_phones
+from webcom_async import (
+    CampaignStopped,
+    InputError,
+    JournalError,
+    LeaseLost,
+    Message,
+    Outcome,
+    Reason,
+    Recipient,
+    SendResult,
+)
+from webcom_async._books import KeptBooks
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._wire import Addressed, WirePhone
+from webcom_async.scaleout import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, SqliteStore, Store
+from webcom_async.scaleout._rules import header_of
+
+pytestmark = pytest.mark.anyio
+
+SAID = message("A text that stands out")
+
+
+class SqliteWorld:
+    """
+    Where stores in one folder are opened.
+
+    Attributes:
+        seconds: How long a lease is taken for that is to run out.
+        time: What its clock shows.
+    """
+
+    seconds = 60.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.time = Travel()
+
+    def open(self) -> SqliteStore:
+        """Return another handle on the same store, as another process has it."""
+        return SqliteStore(self.folder, clock=self.time.clock())
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time pass, as the store's host sees it."""
+        self.time.seconds += seconds
+
+    async def expire(self, store: Store, campaign: str = "spring") -> None:
+        """Let every lease run out."""
+        self.pass_by(2 * self.seconds)
+        assert all(shard.expired for shard in await store.shards(campaign) if shard.until is not None)
+
+
+WORLDS = {"sqlite": SqliteWorld}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteWorld:
+    """Return a place for stores, of each kind in turn."""
+    return WORLDS[request.param](tmp_path / "campaigns")
+
+
+@pytest.fixture
+async def store(world: SqliteWorld) -> AsyncIterator[Store]:
+    """Return an open store."""
+    async with world.open() as store:
+        yield store
+
+
+@pytest.fixture
+async def other(world: SqliteWorld) -> AsyncIterator[Store]:
+    """Return the same store, as another process has it."""
+    async with world.open() as store:
+        yield store
+
+
+def spring(**changes: object) -> CampaignSettings:
+    """Return the settings of a campaign of small batches and shards."""
+    return CampaignSettings(**({"campaign": "spring", "message": SAID, "batch_size": 2, "shard_size": 4} | changes))
+
+
+async def planned(store: Store, count: int = 6, **changes: object) -> Store:
+    """Plan the campaign, for so many recipients, and return the store."""
+    assert count == await store.plan(spring(**changes), phones(count))
+    return store
+
+
+async def taken(store: Store, shard: int = 1, holder: str = "one", seconds: float = 60.0) -> Lease:
+    """Take a shard that is free."""
+    lease = await store.take("spring", shard, holder, seconds)
+    assert lease is not None
+    return lease
+
+
+def done(accepted: int = 0, *, unknown: int = 0, left_out: list[SendResult] | None = None) -> BatchDone:
+    """Return what became of a batch; whoever is unknown is open."""
+    outcomes = {Outcome.ACCEPTED: accepted, Outcome.UNKNOWN: unknown, Outcome.NOT_SENT: len(left_out or [])}
+    return BatchDone(outcomes=outcomes, open=unknown, left_out=left_out or [])
+
+
+async def opened(store: Store, lease: Lease) -> KeptBooks:
+    """Open the journal as a client does."""
+    return await store.journals(lease).open(header_of(await store.settings(lease.campaign)), lambda: NOW)
+
+
+def batch(count: int = 2, first: int = 0) -> list[Addressed]:
+    """Return recipients as they stand on the wire."""
+    return [(SAID, wire_phones(first + count)[first:])]
+
+
+def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED) -> list[SendResult]:
+    """Return the same outcome for everyone; who is accepted has an `id_sms` of their own."""
+    return [answer(to, outcome) for _, tos in addressed for to in tos]
+
+
+def answer(to: WirePhone, outcome: Outcome) -> SendResult:
+    id_sms = f"9{to.client_id_sms}" if outcome is Outcome.ACCEPTED else None
+    reason = Reason.NONE if outcome is Outcome.ACCEPTED else Reason.TIMEOUT
+    return SendResult(to.client_id_sms, to.phone, outcome, id_sms, reason, outcome.value, 1)
+
+
+async def told(store: Store, *outcomes: Outcome) -> list[SendResult]:
+    """Return the campaign's results."""
+    return [result async for result in store.results("spring", *outcomes)]
+
+
+# ---------------------------------------------------------------------------- the plan
+
+
+async def test_a_plan_is_cut_into_batches_and_shards(store: Store):
+    """Batches are numbered through the campaign, and a shard holds as many as fit."""
+    await planned(store, 11)
+
+    shards = await store.shards("spring")
+    refs = [ref for shard in shards for ref in await store.open_batches("spring", shard.number)]
+    kept = [recipient.phone for ref in refs for recipient in await store.recipients(ref)]
+
+    assert [(1, 4), (2, 4), (3, 3)] == [(shard.number, shard.recipients) for shard in shards]
+    assert [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)] == [(ref.shard, ref.batch) for ref in refs]
+    assert list(phones(11)) == kept
+    assert ["spring"] == await store.campaigns()
+    assert spring() == await store.settings("spring")
+
+
+async def test_recipients_are_kept_as_they_were_given(store: Store):
+    """Whatever a recipient brings comes back, also what cannot be sent to."""
+    given: list[object] = [
+        79612242243,
+        "not a phone",
+        Recipient("79612242244", "17", "key", "text"),
+        Recipient(79612242245, message=Message(sender="ACME", text="own"), validity_period=NOW, number_sms=3),
+        Recipient("79612242246", client_id_sms=5, time_send=NOW),
+    ]
+    await store.plan(spring(shard_size=100, batch_size=100), given)
+
+    kept = await store.recipients(BatchRef("spring", 1, 1))
+
+    assert [each if isinstance(each, Recipient) else Recipient(each) for each in given] == kept
+
+
+async def test_planning_again_changes_nothing(store: Store, other: Store):
+    """The same settings and recipients are the same plan, wherever and however they come."""
+    await planned(store)
+    lease = await taken(store)
+    before = await store.standing("spring")
+
+    async def source() -> AsyncIterator[str]:
+        for phone in phones(6):
+            yield phone
+
+    assert 6 == await other.plan(spring(), source())
+    assert before == await store.standing("spring")
+    assert await store.renew(lease)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rate": 5.0}, "rate=None, not 5.0"),
+        ({"batch_size": 3, "shard_size": 9}, "batch_size=2, not 3 and with shard_size=4, not 9"),
+        ({"message": message("Another")}, "another message"),
+        ({"id_bits": 53}, "id_bits=63, not 53"),
+        ({"validity_period": NOW + timedelta(days=1)}, "validity_period=None, not 2030-01-02"),
+    ],
+)
+async def test_other_settings_are_another_campaign(store: Store, changes: dict[str, object], words: str):
+    """The error names what is different, quotes no text, and nothing is changed."""
+    await planned(store)
+
+    with pytest.raises(InputError, match=words) as caught:
+        await store.plan(spring(**changes), phones(6))
+
+    assert "stands out" not in str(caught.value)
+    assert spring() == await store.settings("spring")
+
+
+@pytest.mark.parametrize(
+    ("count", "backwards", "words"), [(7, False, "6 recipients, not 7"), (6, True, "other recipients, or in another")]
+)
+async def test_other_recipients_are_another_campaign(store: Store, count: int, words: str, *, backwards: bool):
+    """The error says so, and nothing is changed."""
+    await planned(store)
+    people = list(phones(count))
+
+    with pytest.raises(InputError, match=words):
+        await store.plan(spring(), people[::-1] if backwards else people)
+
+    assert 6 == (await store.standing("spring")).recipients
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"campaign": ""}, "campaign is ''"),
+        ({"campaign": "a\nb"}, "campaign is"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"shard_size": 1}, "shard_size is 1; a shard is made of batches"),
+        ({"rate": 0}, "rate is 0"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"id_bits": 7}, "id_bits is 7"),
+        ({"sender": "ACME"}, "give message=, or text= and sender="),
+        ({"message": None, "sender": "much too long"}, "sender 'much too long' has"),
+        ({"validity_period": NOW.replace(tzinfo=None)}, "validity_period must be an aware"),
+        ({"time_send": NOW}, "time_send .* is past"),
+    ],
+)
+async def test_bad_settings_plan_nothing(store: Store, changes: dict[str, object], words: str):
+    """The error names the setting, before the source is touched."""
+
+    def source() -> Iterator[str]:
+        raise AssertionError("the source was touched")
+        yield
+
+    with pytest.raises(InputError, match=words):
+        await store.plan(spring(**changes), source())
+
+    assert [] == await store.campaigns()
+
+
+async def test_a_time_that_passes_after_planning_is_no_error(world: SqliteWorld, store: Store):
+    """Planning again changes nothing, also when it would be too late to plan."""
+    until = NOW + timedelta(hours=1)
+    await planned(store, validity_period=until)
+    world.pass_by(7_200)
+
+    await planned(store, validity_period=until)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, b"79612242243", Recipient(1.5), Recipient("79612242243", key=5), Recipient("\ud800")], ids=repr
+)
+async def test_an_item_that_cannot_be_kept_plans_nothing(store: Store, odd: object):
+    """The error says which item it is, and nothing of it; the name is free."""
+    with pytest.raises(InputError, match="item 4 of the source") as caught:
+        await store.plan(spring(), [*phones(3), odd, *phones(3)])
+
+    assert "7961" not in str(caught.value)
+    assert [] == await store.campaigns()
+    await planned(store)
+
+
+@pytest.mark.parametrize("source", ["79612242243", 5, Recipient("79612242243")], ids=repr)
+async def test_a_source_is_something_to_iterate(store: Store, source: object):
+    """One phone is not taken for a list of its digits."""
+    with pytest.raises(InputError, match="recipients"):
+        await store.plan(spring(), source)
+
+    assert [] == await store.campaigns()
+
+
+async def test_a_source_that_fails_plans_nothing(store: Store):
+    """Its error comes out, the source is closed, and the name is free."""
+    closed: list[bool] = []
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            for phone in phones(150):
+                yield phone
+            raise OSError("the database is gone")
+        finally:
+            closed.append(True)
+
+    with pytest.raises(OSError, match="is gone"):
+        await store.plan(spring(), source())
+
+    assert ([True], []) == (closed, await store.campaigns())
+    await planned(store)
+
+
+async def test_planning_that_is_cancelled_plans_nothing(store: Store):
+    """Whoever gives up waiting for a slow source leaves nothing behind; the source is closed."""
+    begun = anyio.Event()
+    closed: list[bool] = []
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            yield from_phones
+            begun.set()
+            await anyio.sleep_forever()
+        finally:
+            closed.append(True)
+
+    from_phones = next(phones(1))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.plan, spring(), source())
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+
+    assert ([True], []) == (closed, await store.campaigns())
+
+
+async def test_a_campaign_of_nobody_is_refused(store: Store):
+    """A plan never changes: a wrong file that is empty must not use up the campaign's name."""
+    with pytest.raises(InputError, match="no recipients"):
+        await store.plan(spring(), [])
+
+    assert [] == await store.campaigns()
+    await planned(store)
+
+
+async def test_a_slow_source_keeps_nobody_waiting(store: Store, other: Store):
+    """While one plan is in the making, another is made, by the same process and by others."""
+
+    async def source() -> AsyncIterator[str]:
+        for number, phone in enumerate(phones(100)):
+            if number == 90:
+                await store.plan(spring(campaign="summer"), phones(3))
+                await other.plan(spring(campaign="autumn"), phones(3))
+            yield phone
+
+    await store.plan(spring(), source())
+
+    assert ["summer", "autumn", "spring"] == await other.campaigns()
+    assert 100 == (await store.standing("spring")).recipients
+
+
+async def test_of_two_who_plan_at_once_both_have_planned(store: Store, other: Store):
+    """One campaign is there, and both are told how many recipients it has."""
+    counts: list[int] = []
+
+    async def plan(store: Store) -> None:
+        counts.append(await store.plan(spring(), phones(50)))
+
+    async with anyio.create_task_group() as tasks:
+        for each in (store, other):
+            tasks.start_soon(plan, each)
+
+    assert [50, 50] == counts
+    assert 13 == len(await store.shards("spring"))
+
+
+async def test_batches_are_no_larger_than_a_second_of_the_rate(store: Store):
+    """A batch leaves whole, so that a larger one could not keep to the rate."""
+    await planned(store, 5, rate=1.5, batch_size=4)
+
+    assert [2, 2, 1] == [len(await store.recipients(ref)) for ref in await store.open_batches("spring", 1)] + [
+        len(await store.recipients(ref)) for ref in await store.open_batches("spring", 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.settings("winter"),
+        lambda store: store.standing("winter"),
+        lambda store: store.shards("winter"),
+        lambda store: store.take("winter", 1, "one", 60.0),
+        lambda store: store.take("spring", 9, "one", 60.0),
+        lambda store: store.hand_out("spring", 9, 1),
+        lambda store: store.recipients(BatchRef("spring", 1, 9)),
+        lambda store: store.change_state("winter", CampaignState.PAUSED),
+        lambda store: store.turn("winter", 1),
+        lambda store: anext(store.results("winter")),
+    ],
+)
+async def test_what_was_not_planned_is_named(store: Store, ask: Callable[[Store], object]):
+    """A wrong name, or number, is an error that says so, and nothing like an empty campaign."""
+    await planned(store)
+
+    with pytest.raises(InputError, match=r"campaign '(winter|spring)'"):
+        await ask(store)  # type: ignore[misc]
+
+
+# ---------------------------------------------------------------------------- the standing
+
+
+async def test_a_new_campaign_runs(store: Store):
+    """Its standing has everything at zero."""
+    standing = await (await planned(store)).standing("spring")
+
+    assert (CampaignState.RUNNING, "", 6, 2, 0, 0) == (
+        standing.state,
+        standing.why,
+        standing.recipients,
+        standing.shards,
+        standing.shards_done,
+        standing.open,
+    )
+    assert dict.fromkeys(Outcome, 0) == standing.outcomes
+    assert ([], None) == (standing.workers, standing.ended)
+
+
+async def test_done_batches_are_counted_once(store: Store):
+    """The latest word on a batch counts, for the campaign and for whoever had it done."""
+    await planned(store)
+    first = await taken(store)
+    one, two = await store.open_batches("spring", 1)
+    await store.batch_done(first, one, done(1, unknown=1))
+    await store.batch_done(first, two, done(2))
+    await store.give_back(first)
+    second = await taken(store, holder="two")
+
+    assert [one] == await store.open_batches("spring", 1)
+    before = await store.standing("spring")
+    await store.batch_done(second, one, done(2))
+    after = await store.standing("spring")
+
+    assert (3, 1, 1) == (before.outcomes[Outcome.ACCEPTED], before.outcomes[Outcome.UNKNOWN], before.open)
+    assert (4, 0, 0) == (after.outcomes[Outcome.ACCEPTED], after.outcomes[Outcome.UNKNOWN], after.open)
+    assert [("one", [], 2), ("two", [1], 2)] == [(each.name, each.shards, each.done) for each in after.workers]
+    assert [] == await store.open_batches("spring", 1)
+
+
+async def test_the_last_shard_finishes_the_campaign(store: Store):
+    """Whoever is done with it is told; nobody can take anything any more."""
+    await planned(store)
+
+    told = [await store.shard_done(await taken(store, shard)) for shard in (1, 2)]
+    standing = await store.standing("spring")
+
+    assert [False, True] == told
+    assert (CampaignState.FINISHED, 2) == (standing.state, standing.shards_done)
+    assert standing.ended is not None
+    assert [] == [each.shards for each in standing.workers if each.shards]
+    assert await store.take("spring", 1, "two", 60.0) is None
+
+
+async def test_a_finished_campaign_hands_out_again_who_is_open(store: Store):
+    """Resuming it opens the shards with open recipients, and no others."""
+    await planned(store)
+    for shard, became in ((1, done(1, unknown=1)), (2, done(2))):
+        lease = await taken(store, shard)
+        for ref in await store.open_batches("spring", shard):
+            await store.batch_done(lease, ref, became)
+        await store.shard_done(lease)
+
+    standing = await store.change_state("spring", CampaignState.RUNNING)
+
+    assert (CampaignState.RUNNING, 1, None) == (standing.state, standing.shards_done, standing.ended)
+    assert [False, True] == [shard.done for shard in await store.shards("spring")]
+    assert 2 == len(await store.open_batches("spring", 1))
+
+
+async def test_a_finished_campaign_without_open_recipients_stays_so(store: Store):
+    """There is nothing to resume, to pause or to cancel, and the error says so."""
+    await planned(store, 2)
+    await store.shard_done(await taken(store))
+
+    for state in CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.HALTED, CampaignState.CANCELLED:
+        with pytest.raises(InputError, match="is finished"):
+            await store.change_state("spring", state)
+    assert CampaignState.FINISHED is (await store.change_state("spring", CampaignState.FINISHED)).state
+
+
+async def test_a_cancelled_campaign_stays_so(store: Store):
+    """Cancelling is for good; asking for it again changes nothing."""
+    await planned(store)
+    cancelled = await store.change_state("spring", CampaignState.CANCELLED, "wrong text")
+
+    for state in set(CampaignState) - {CampaignState.CANCELLED}:
+        with pytest.raises(InputError, match="cancelled"):
+            await store.change_state("spring", state)
+    assert cancelled == await store.change_state("spring", CampaignState.CANCELLED, "again")
+    assert "wrong text" == cancelled.why
+
+
+async def test_nobody_finishes_a_campaign_by_word(store: Store):
+    """Only its last shard does."""
+    await planned(store)
+
+    with pytest.raises(InputError, match="last shard"):
+        await store.change_state("spring", CampaignState.FINISHED)
+
+
+async def test_pause_and_resume_are_seen_everywhere(store: Store, other: Store):
+    """A campaign that does not run gives no lease, and says why; one that is resumed does."""
+    await planned(store)
+    await other.change_state("spring", CampaignState.PAUSED, "lunch")
+    paused = await store.standing("spring")
+    refused = await store.take("spring", 1, "one", 60.0)
+    await other.change_state("spring", CampaignState.RUNNING)
+
+    assert (CampaignState.PAUSED, "lunch", None) == (paused.state, paused.why, refused)
+    assert "" == (await store.standing("spring")).why
+    await taken(store)
+
+
+async def test_a_generation_is_handed_out_once(store: Store, other: Store):
+    """Of several overseers that hand out a shard for the same time, one starts it."""
+    await planned(store)
+    told: list[bool] = []
+
+    async def hand_out(store: Store) -> None:
+        told.append(await store.hand_out("spring", 1, 1))
+
+    async with anyio.create_task_group() as tasks:
+        for each in (store, other, store, other):
+            tasks.start_soon(hand_out, each)
+
+    assert [False, False, False, True] == sorted(told)
+    assert [1, 0] == [shard.generation for shard in await store.shards("spring")]
+    assert await store.hand_out("spring", 1, 2)
+    assert not await store.hand_out("spring", 1, 1)
+
+
+# ---------------------------------------------------------------------------- leases
+
+
+async def test_a_shard_is_one_workers(store: Store, other: Store):
+    """Of many who come at once one gets it, and the standing says who."""
+    await planned(store)
+    leases: list[Lease | None] = []
+
+    async def take(name: str) -> None:
+        leases.append(await store.take("spring", 1, name, 60.0))
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("one", "two", "three", "four"):
+            tasks.start_soon(take, name)
+    [lease] = [lease for lease in leases if lease is not None]
+    shard, _ = await other.shards("spring")
+
+    assert (lease.holder, False) == (shard.holder, shard.expired)
+    assert shard.until is not None
+    assert [(lease.holder, [1], shard.until)] == [
+        (each.name, each.shards, each.until) for each in (await other.standing("spring")).workers
+    ]
+
+
+async def test_an_expired_lease_is_taken_over(world: SqliteWorld, store: Store):
+    """A newer lease has a larger token, and the older one is worth nothing any more."""
+    await planned(store)
+    old = await taken(store, seconds=world.seconds)
+    await world.expire(store)
+    new = await taken(store, holder="two")
+
+    assert old.token < new.token
+    assert (False, True) == (await store.renew(old), await store.renew(new))
+    for call in (
+        store.batch_done(old, BatchRef("spring", 1, 1), done(2)),
+        store.shard_done(old),
+    ):
+        with pytest.raises(LeaseLost):
+            await call
+    await store.give_back(old)
+    assert await store.renew(new)
+    assert 0 == (await store.standing("spring")).outcomes[Outcome.ACCEPTED]
+
+
+async def test_an_expired_lease_that_nobody_took_is_renewed(world: SqliteWorld, store: Store):
+    """A worker that was asleep goes on, if nobody has come meanwhile."""
+    await planned(store)
+    lease = await taken(store, seconds=world.seconds)
+    await world.expire(store)
+    renewed = await store.renew(msgspec.structs.replace(lease, seconds=60.0))
+
+    assert renewed
+    assert not (await store.shards("spring"))[0].expired
+    assert await store.take("spring", 1, "two", 60.0) is None
+
+
+async def test_a_worker_takes_over_from_itself(store: Store):
+    """One that was restarted under its name need not wait for its own lease to run out."""
+    await planned(store)
+    old = await taken(store)
+    new = await taken(store)
+
+    assert old.token < new.token
+    assert (False, True) == (await store.renew(old), await store.renew(new))
+
+
+async def test_what_is_given_back_is_free_at_once(store: Store):
+    """Another worker takes it without waiting; the one who gave it back can do nothing more with it."""
+    await planned(store)
+    lease = await taken(store)
+    await store.give_back(lease)
+    [shard, _] = await store.shards("spring")
+
+    assert (None, False, "one") == (shard.until, shard.expired, shard.holder)
+    assert not await store.renew(lease)
+    await taken(store, holder="two")
+
+
+async def test_shards_are_leased_one_by_one(store: Store):
+    """A worker may hold several, and another one the rest."""
+    await planned(store)
+    leases = [await taken(store, 1), await taken(store, 2, "two")]
+
+    assert [True, True] == [await store.renew(lease) for lease in leases]
+
+
+# ---------------------------------------------------------------------------- the rate
+
+
+async def test_without_a_rate_everyone_may_leave_at_once(store: Store):
+    """Nobody waits for anything."""
+    await planned(store)
+
+    assert [0.0, 0.0] == [await store.turn("spring", 500) for _ in range(2)]
+
+
+async def test_all_workers_share_the_rate(store: Store, other: Store):
+    """After the first second's worth every recipient waits for those before, whoever sends them."""
+    await planned(store, rate=100.0)
+    waits = [await each.turn("spring", 50) for each in (store, other) * 3]
+
+    assert [0.0, 0.0, 0.5, 1.0, 1.5, 2.0] == pytest.approx(waits, abs=0.3)
+
+
+# ---------------------------------------------------------------------------- what a lease lets into the journal
+
+
+async def test_a_holders_batch_leaves_and_is_settled(store: Store):
+    """The journal does what every journal does."""
+    await planned(store)
+    books = await opened(store, await taken(store))
+    reserved = await books.reserve(batch())
+    known = await books.settle(answers(batch()), reserved)
+    again = await books.reserve(batch(3))
+    await books.aclose()
+
+    assert (batch(), []) == (reserved.addressed, reserved.settled)
+    assert answers(batch()) == known == again.settled
+    assert batch(1, first=2) == again.addressed
+
+
+async def test_without_a_lease_nothing_leaves(world: SqliteWorld, store: Store):
+    """Who was taken over, or has given back, reserves nobody."""
+    await planned(store)
+    lost = await taken(store, seconds=world.seconds)
+    books = await opened(store, lost)
+    await world.expire(store)
+    taker = await taken(store, holder="two")
+    with pytest.raises(LeaseLost):
+        await books.reserve(batch())
+    await store.give_back(taker)
+    given_back = await opened(store, taker)
+    with pytest.raises(LeaseLost):
+        await given_back.reserve(batch())
+
+    assert [] == await told(store)
+    await books.aclose()
+    await given_back.aclose()
+
+
+@pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.HALTED, CampaignState.CANCELLED])
+async def test_what_does_not_run_lets_nobody_leave(store: Store, other: Store, state: CampaignState):
+    """From the moment that the state was changed, by whomever, nothing is reserved; answers are still written."""
+    await planned(store)
+    books = await opened(store, await taken(store))
+    reserved = await books.reserve(batch())
+    await other.change_state("spring", state, "by hand")
+
+    with pytest.raises(CampaignStopped, match=f"{state.value}: by hand"):
+        await books.reserve(batch(2, first=2))
+    await books.settle(answers(batch()), reserved)
+    await books.aclose()
+
+    assert answers(batch()) == await told(store)
+
+
+async def test_what_a_lost_worker_had_reserved_is_in_doubt(store: Store):
+    """The next one asks again under the same ids, and knows that they may have been sent to."""
+    await planned(store)
+    first = await opened(store, await taken(store))
+    await first.reserve(batch())
+    second = await opened(store, await taken(store))
+    reserved = await second.reserve(batch())
+    await first.aclose()
+    await second.aclose()
+
+    assert batch() == reserved.addressed
+    assert {to.client_id_sms for to in wire_phones(2)} == reserved.doubtful
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+async def test_a_woken_worker_only_writes_who_was_accepted(store: Store, outcome: Outcome):
+    """Whatever else it believes, the next one is asking already."""
+    await planned(store)
+    first = await opened(store, await taken(store))
+    reserved = await first.reserve(batch())
+    second = await opened(store, await taken(store))
+    again = await second.reserve(batch())
+    known = await first.settle(answers(batch(), outcome), reserved)
+    after = await told(store)
+    final = await second.settle(answers(batch()), again)
+    await first.aclose()
+    await second.aclose()
+
+    expected = outcome if outcome is Outcome.ACCEPTED else Outcome.UNKNOWN
+    assert [expected] * 2 == [result.outcome for result in after] == [result.outcome for result in known]
+    assert answers(batch()) == final == await told(store)
+
+
+async def test_who_is_reserved_by_another_worker_is_a_duplicate(store: Store):
+    """A phone that stands in two shards is in one request at a time; after that, its result is known."""
+    await planned(store)
+    one, two = await taken(store, 1), await taken(store, 2, "two")
+    first, second = await opened(store, one), await opened(store, two)
+    reserved = await first.reserve(batch())
+    meanwhile = await second.reserve(batch(3))
+    await first.settle(answers(batch()), reserved)
+    afterwards = await second.reserve(batch())
+    await first.aclose()
+    await second.aclose()
+
+    assert batch(1, first=2) == meanwhile.addressed
+    assert [(Outcome.NOT_SENT, Reason.DUPLICATE)] * 2 == [(each.outcome, each.reason) for each in meanwhile.refused]
+    assert answers(batch()) == afterwards.settled
+
+
+async def test_who_was_reserved_by_a_lost_worker_is_no_duplicate(world: SqliteWorld, store: Store):
+    """Whoever is not heard of any more keeps nobody from being asked for."""
+    await planned(store)
+    one, two = await taken(store, 1, seconds=world.seconds), await taken(store, 2, "two", seconds=world.seconds)
+    first = await opened(store, one)
+    await first.reserve(batch())
+    await world.expire(store)
+    await store.renew(msgspec.structs.replace(two, seconds=60.0))
+    second = await opened(store, two)
+    reserved = await second.reserve(batch())
+    await first.aclose()
+    await second.aclose()
+
+    assert (batch(), []) == (reserved.addressed, reserved.refused)
+    assert 2 == len(reserved.doubtful)
+
+
+async def test_a_campaigns_journal_has_the_campaigns_settings(store: Store):
+    """A client that says something else, or derives other ids, is refused before anything leaves."""
+    await planned(store)
+    lease = await taken(store)
+    books = await opened(store, lease)
+
+    for changes in ({"message": message("Another")}, {"id_bits": 53}):
+        with pytest.raises(JournalError, match=r"planned with|started with"):
+            await store.journals(lease).open(header_of(spring(**changes)), lambda: NOW)
+    assert header_of(spring()) == await store.journals(lease).header("spring")
+    await books.aclose()
+
+
+async def test_results_are_of_the_offered_and_of_the_left_out(store: Store):
+    """Everybody who came up has a result, also who never came to the journal; they can be filtered."""
+    await planned(store)
+    lease = await taken(store)
+    left_out = SendResult(
+        ClientIdSms(""), Phone("not a phone\0"), Outcome.NOT_SENT, None, Reason.BAD_PHONE, "bad\ud800"
+    )
+    books = await opened(store, lease)
+    await books.settle(answers(batch(1)), await books.reserve(batch(2)))
+    await books.aclose()
+    await store.batch_done(lease, BatchRef("spring", 1, 1), done(1, unknown=1))
+    await store.batch_done(lease, BatchRef("spring", 1, 2), done(left_out=[left_out]))
+
+    everybody = await told(store)
+
+    assert [Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.NOT_SENT] == [result.outcome for result in everybody]
+    assert [Reason.BAD_PHONE] == [result.reason for result in await told(store, Outcome.NOT_SENT)]
+    assert answers(batch(1)) == await told(store, Outcome.ACCEPTED)
+
+
+async def test_before_anybody_was_offered_there_are_no_results(store: Store):
+    """A campaign that was only planned has none."""
+    await planned(store)
+
+    assert [] == await told(store)
+
+
+async def test_a_store_remembers(world: SqliteWorld):
+    """Another process finds plan, standing and journal as the last one has left them."""
+    async with world.open() as store:
+        await planned(store)
+        lease = await taken(store, seconds=world.seconds)
+        books = await opened(store, lease)
+        await books.settle(answers(batch()), await books.reserve(batch()))
+        await books.aclose()
+        await store.batch_done(lease, BatchRef("spring", 1, 1), done(2))
+        before = (await store.standing("spring"), await store.shards("spring"), await told(store))
+    async with world.open() as store:
+        after = (await store.standing("spring"), await store.shards("spring"), await told(store))
+        assert before == after
+        assert await store.renew(lease)
