@@ -19,6 +19,7 @@ import anyio
 import msgspec
 from anyio import CancelScope
 
+from webcom_async._clock import Clock
 from webcom_async._safeguards import Safeguards
 from webcom_async.client import WebcomClient
 from webcom_async.errors import (
@@ -32,6 +33,7 @@ from webcom_async.errors import (
     WebcomError,
 )
 from webcom_async.models import Recipient, SendResult
+from webcom_async.options import Options
 from webcom_async.scaleout._counting import Witness, counted
 from webcom_async.scaleout._store import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, Store
 
@@ -135,6 +137,27 @@ class Hold:
             self._fence.deadline = until
 
 
+class _Waiting:
+    """
+    How a worker waits.
+
+    Args:
+        sleep: Waits so many seconds.
+    """
+
+    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self.sleep = sleep
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what *call* returns, made again for as long as the store is away."""
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable:
+                logger.warning("store_unavailable")
+                await self.sleep(_PAUSE)
+
+
 class _Known:
     """What a worker knows of a campaign: its settings, and what it has learnt while it sent."""
 
@@ -154,9 +177,18 @@ class Worker:
         store: Where campaigns are written down.
         name: What it is called: its leases are in this name, and whoever comes with the same one takes them over.
         lease_seconds: Seconds after which others may take over what it holds, unless it says that it lives.
+        clock: How to wait, for tests.
     """
 
-    def __init__(self, client: WebcomClient, store: Store, name: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        client: WebcomClient,
+        store: Store,
+        name: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
         if not isinstance(name, str) or not name:
             raise InputError(f"a worker's name is {name!r}; it must be one that no other worker has")
         if not lease_seconds > 0:
@@ -165,6 +197,7 @@ class Worker:
         self._store = store
         self._name = name
         self._lease_seconds = lease_seconds
+        self._waiting = _Waiting((clock or Clock()).sleep)
         self._known: dict[str, _Known] = {}
         self._at_work: set[tuple[str, int]] = set()
 
@@ -212,10 +245,12 @@ class Worker:
         return done
 
     async def _run_shard(self, campaign: str, shard: int) -> ShardEnd:
-        await _patiently(lambda: self._know(campaign))
-        lease = await _patiently(lambda: self._store.take(campaign, shard, self._name, self._lease_seconds))
+        await self._waiting.patiently(lambda: self._know(campaign))
+        lease = await self._waiting.patiently(
+            lambda: self._store.take(campaign, shard, self._name, self._lease_seconds)
+        )
         if lease is None:
-            return await _patiently(lambda: self._why_not(campaign, shard))
+            return await self._waiting.patiently(lambda: self._why_not(campaign, shard))
         logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
         try:
             end = await self._hold(lease)
@@ -260,7 +295,7 @@ class Worker:
         end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=Ending.DONE)
         try:
             async with Hold(self._store, lease):
-                finished = await _Running(self, self._client, self._store, lease).run()
+                finished = await _Running(self, self._client.options, self._store, lease, self._waiting).run()
             return msgspec.structs.replace(end, finished=finished)
         except (LeaseLost, StoreUnavailable) as exc:
             return msgspec.structs.replace(end, ending=Ending.LOST, why=str(exc))
@@ -274,7 +309,7 @@ class Worker:
 
     async def _halt(self, campaign: str, why: str) -> None:
         try:
-            await _patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
+            await self._waiting.patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
         except InputError:
             return  # it has ended meanwhile
         logger.warning("campaign_halted", extra={"campaign": campaign})
@@ -290,7 +325,7 @@ class Worker:
         if known.settings.rate is None:
             return
         async with known.turns:
-            await anyio.sleep(await self._store.turn(known.settings.campaign, recipients))
+            await self._waiting.sleep(await self._store.turn(known.settings.campaign, recipients))
 
     async def _send(
         self, known: _Known, people: Sequence[Recipient], witness: Witness
@@ -320,9 +355,10 @@ class Worker:
 class _Running:
     """One worker's way through a shard."""
 
-    def __init__(self, worker: Worker, client: WebcomClient, store: Store, lease: Lease) -> None:
+    def __init__(self, worker: Worker, options: Options, store: Store, lease: Lease, waiting: _Waiting) -> None:
         self._worker = worker
-        self._options = client.options
+        self._options = options
+        self._waiting = waiting
         self._store = store
         self._lease = lease
         self._failure: Exception | None = None
@@ -331,15 +367,15 @@ class _Running:
     async def run(self) -> bool:
         """Send all batches that are open, and those again in which somebody stays so; return `ShardEnd.finished`."""
         for number in range(_PASSES):
-            refs = await _patiently(self._open_batches)
+            refs = await self._waiting.patiently(self._open_batches)
             if not refs:
                 break
             if number:
-                await anyio.sleep(min(self._options.wait_max, self._options.wait_initial * _SLOWER**number))
+                await self._waiting.sleep(min(self._options.wait_max, self._options.wait_initial * _SLOWER**number))
             await self._pass_over(refs)
             if not any(self._open.values()):
                 break
-        return await _patiently(lambda: self._store.shard_done(self._lease))
+        return await self._waiting.patiently(lambda: self._store.shard_done(self._lease))
 
     async def _pass_over(self, refs: Sequence[BatchRef]) -> None:
         """Send *refs*, several at once."""
@@ -353,7 +389,7 @@ class _Running:
     async def _work(self, left: Iterator[BatchRef]) -> None:
         try:
             while self._failure is None and (ref := next(left, None)) is not None:
-                done = await _patiently(partial(self._send, ref))
+                done = await self._waiting.patiently(partial(self._send, ref))
                 self._open[ref] = done.open
         except Exception as exc:  # noqa: BLE001 - raised bare, when the batches under way have ended
             self._failure = self._failure or exc
@@ -414,13 +450,3 @@ async def run_batch(client: WebcomClient, store: Store, lease: Lease, ref: Batch
         WebcomError: A failure that would meet every batch. What is known of this one is noted.
     """
     return await Worker(client, store, lease.holder).run_batch(lease, ref)
-
-
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Return what *call* returns, made again for as long as the store is away."""
-    while True:
-        try:
-            return await call()
-        except StoreUnavailable:
-            logger.warning("store_unavailable")
-            await anyio.sleep(_PAUSE)
