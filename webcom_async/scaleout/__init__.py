@@ -33,7 +33,7 @@ from webcom_async.scaleout._store import (
 
 if TYPE_CHECKING:
     from webcom_async.scaleout._overseeing import HandOut, Overseer
-    from webcom_async.scaleout._running import Ending, Hold, ShardEnd, Worker, run_batch, run_shard
+    from webcom_async.scaleout._running import Ending, Hold, ShardEnd, Steps, Worker, run_batch, run_shard
     from webcom_async.scaleout._sqlite import SqliteStore
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "ShardEnd",
     "SqliteStore",
     "Standing",
+    "Steps",
     "Store",
     "Worker",
     "WorkerStanding",
@@ -64,6 +65,7 @@ _ACTS = {
     "Overseer": "_overseeing",
     "ShardEnd": "_running",
     "SqliteStore": "_sqlite",
+    "Steps": "_running",
     "Worker": "_running",
     "run_batch": "_running",
     "run_shard": "_running",

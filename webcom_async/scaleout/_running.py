@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import anyio
 import msgspec
@@ -37,7 +37,7 @@ from webcom_async.options import Options
 from webcom_async.scaleout._counting import Witness, counted
 from webcom_async.scaleout._store import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, Store
 
-__all__ = ["Ending", "Hold", "ShardEnd", "Worker", "run_batch", "run_shard"]
+__all__ = ["Ending", "Hold", "ShardEnd", "Steps", "Worker", "run_batch", "run_shard"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
@@ -168,6 +168,40 @@ class _Known:
         self.turns = anyio.Lock()
 
 
+class Steps(Protocol):
+    """
+    How an engine remembers what was done of a shard, so that whoever goes on does not do it again.
+
+    An engine without a memory of its own needs none: the store knows what is done, too.
+    """
+
+    async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
+        """Return what *look* returns; it need not be called if that is remembered."""
+        ...
+
+    def sent(
+        self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
+    ) -> Callable[[BatchRef], Awaitable[int]]:
+        """
+        Return what sends one of *refs*, several of which are sent at once, and returns how many recipients stay open.
+
+        It need not call *send* if that is remembered.
+        """
+        ...
+
+
+class _NoSteps:
+    """Everything is done when it comes up."""
+
+    async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
+        return await look()
+
+    def sent(
+        self, _refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
+    ) -> Callable[[BatchRef], Awaitable[int]]:
+        return send
+
+
 class Worker:
     """
     What a process sends campaigns with. What it learns of a campaign holds for all shards that it sends of that.
@@ -201,9 +235,14 @@ class Worker:
         self._known: dict[str, _Known] = {}
         self._at_work: set[tuple[str, int]] = set()
 
-    async def run_shard(self, campaign: str, shard: int) -> ShardEnd:
+    async def run_shard(self, campaign: str, shard: int, *, steps: Steps | None = None) -> ShardEnd:
         """
         Send what is left of a shard, unless another worker is at it; see `run_shard`.
+
+        Args:
+            campaign: The campaign's name.
+            shard: The shard's number.
+            steps: How an engine remembers what was done of it.
 
         Raises:
             InputError: There is no such campaign or shard.
@@ -216,7 +255,7 @@ class Worker:
             return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why="this worker is at it already")
         self._at_work.add((campaign, shard))
         try:
-            return await self._run_shard(campaign, shard)
+            return await self._run_shard(campaign, shard, steps or _NoSteps())
         finally:
             self._at_work.discard((campaign, shard))
 
@@ -244,7 +283,7 @@ class Worker:
             raise failure
         return done
 
-    async def _run_shard(self, campaign: str, shard: int) -> ShardEnd:
+    async def _run_shard(self, campaign: str, shard: int, steps: Steps) -> ShardEnd:
         await self._waiting.patiently(lambda: self._know(campaign))
         lease = await self._waiting.patiently(
             lambda: self._store.take(campaign, shard, self._name, self._lease_seconds)
@@ -253,7 +292,7 @@ class Worker:
             return await self._waiting.patiently(lambda: self._why_not(campaign, shard))
         logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
         try:
-            end = await self._hold(lease)
+            end = await self._hold(lease, steps)
         finally:
             await self._give_back(lease)
         if end.finished:
@@ -290,12 +329,13 @@ class Worker:
             return ShardEnd(campaign=campaign, shard=shard, ending=Ending.DONE)
         return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why=f"{found.holder} has it")
 
-    async def _hold(self, lease: Lease) -> ShardEnd:
+    async def _hold(self, lease: Lease, steps: Steps) -> ShardEnd:
         """Send a shard under *lease*, and say how that ended."""
         end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=Ending.DONE)
         try:
             async with Hold(self._store, lease):
-                finished = await _Running(self, self._client.options, self._store, lease, self._waiting).run()
+                running = _Running(self, lease, self._store, self._client.options, self._waiting)
+                finished = await running.run(steps)
             return msgspec.structs.replace(end, finished=finished)
         except (LeaseLost, StoreUnavailable) as exc:
             return msgspec.structs.replace(end, ending=Ending.LOST, why=str(exc))
@@ -355,7 +395,7 @@ class Worker:
 class _Running:
     """One worker's way through a shard."""
 
-    def __init__(self, worker: Worker, options: Options, store: Store, lease: Lease, waiting: _Waiting) -> None:
+    def __init__(self, worker: Worker, lease: Lease, store: Store, options: Options, waiting: _Waiting) -> None:
         self._worker = worker
         self._options = options
         self._waiting = waiting
@@ -364,41 +404,43 @@ class _Running:
         self._failure: Exception | None = None
         self._open: dict[BatchRef, int] = {}
 
-    async def run(self) -> bool:
+    async def run(self, steps: Steps) -> bool:
         """Send all batches that are open, and those again in which somebody stays so; return `ShardEnd.finished`."""
         for number in range(_PASSES):
-            refs = await self._waiting.patiently(self._open_batches)
+            refs = await steps.open_batches(partial(self._waiting.patiently, self._open_batches))
             if not refs:
                 break
             if number:
                 await self._waiting.sleep(min(self._options.wait_max, self._options.wait_initial * _SLOWER**number))
-            await self._pass_over(refs)
+            await self._pass_over(refs, steps.sent(refs, self._send))
             if not any(self._open.values()):
                 break
         return await self._waiting.patiently(lambda: self._store.shard_done(self._lease))
 
-    async def _pass_over(self, refs: Sequence[BatchRef]) -> None:
-        """Send *refs*, several at once."""
+    async def _pass_over(self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]) -> None:
+        """Have *send* send *refs*, several at once."""
         left = iter(refs)
         async with anyio.create_task_group() as tasks:
             for _ in range(min(self._options.in_flight, len(refs))):
-                tasks.start_soon(self._work, left)
+                tasks.start_soon(self._work, left, send)
         if self._failure is not None:
             raise self._failure
 
-    async def _work(self, left: Iterator[BatchRef]) -> None:
+    async def _work(self, left: Iterator[BatchRef], send: Callable[[BatchRef], Awaitable[int]]) -> None:
         try:
             while self._failure is None and (ref := next(left, None)) is not None:
-                done = await self._waiting.patiently(partial(self._send, ref))
-                self._open[ref] = done.open
+                self._open[ref] = await send(ref)
         except Exception as exc:  # noqa: BLE001 - raised bare, when the batches under way have ended
             self._failure = self._failure or exc
 
     async def _open_batches(self) -> list[BatchRef]:
         return await self._store.open_batches(self._lease.campaign, self._lease.shard)
 
-    async def _send(self, ref: BatchRef) -> BatchDone:
-        return await self._worker.run_batch(self._lease, ref, leaving=self._open.get(ref))
+    async def _send(self, ref: BatchRef) -> int:
+        """Send a batch, however long the store is away, and return how many recipients stay open."""
+        leaving = self._open.get(ref)
+        done = await self._waiting.patiently(lambda: self._worker.run_batch(self._lease, ref, leaving=leaving))
+        return done.open
 
 
 async def run_shard(
