@@ -45,8 +45,6 @@ T = TypeVar("T")
 
 LEASE_SECONDS = 60.0
 _BEATS = 3  # in a lease: two may be lost
-_PASSES = 3
-_SLOWER = 10  # times, from one pass to the next
 _PAUSE = 1.0  # seconds, before a store that was away is asked again
 _FAREWELL = 5.0  # seconds that a lease is tried to be given back for
 
@@ -197,7 +195,9 @@ class _NoSteps:
         return await look()
 
     def sent(
-        self, _refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
+        self,
+        refs: Sequence[BatchRef],  # noqa: ARG002
+        send: Callable[[BatchRef], Awaitable[int]],
     ) -> Callable[[BatchRef], Awaitable[int]]:
         return send
 
@@ -401,27 +401,32 @@ class _Running:
         self._waiting = waiting
         self._store = store
         self._lease = lease
+        # The client has asked again already, and more often than this; whatever stays open takes a while to pass.
+        self._pauses = (0.0, options.wait_initial, options.wait_max)
         self._failure: Exception | None = None
         self._open: dict[BatchRef, int] = {}
 
     async def run(self, steps: Steps) -> bool:
         """Send all batches that are open, and those again in which somebody stays so; return `ShardEnd.finished`."""
-        for number in range(_PASSES):
+        for number in range(len(self._pauses)):
             refs = await steps.open_batches(partial(self._waiting.patiently, self._open_batches))
             if not refs:
                 break
-            if number:
-                await self._waiting.sleep(min(self._options.wait_max, self._options.wait_initial * _SLOWER**number))
-            await self._pass_over(refs, steps.sent(refs, self._send))
+            await self._waiting.sleep(self._pauses[number])
+            # Again one by one: a phone that stands in two batches is a duplicate as long as both are under way.
+            at_once = 1 if number else self._options.in_flight
+            await self._pass_over(refs, steps.sent(refs, self._send), at_once)
             if not any(self._open.values()):
                 break
         return await self._waiting.patiently(lambda: self._store.shard_done(self._lease))
 
-    async def _pass_over(self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]) -> None:
-        """Have *send* send *refs*, several at once."""
+    async def _pass_over(
+        self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]], at_once: int
+    ) -> None:
+        """Have *send* send *refs*, so many at once."""
         left = iter(refs)
         async with anyio.create_task_group() as tasks:
-            for _ in range(min(self._options.in_flight, len(refs))):
+            for _ in range(min(at_once, len(refs))):
                 tasks.start_soon(self._work, left, send)
         if self._failure is not None:
             raise self._failure

@@ -1,0 +1,700 @@
+"""Workers: what they send of a shard, who takes it over from them, and what stops them."""
+
+import multiprocessing
+import signal
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from tests.builders import NOW, Travel, message, phones, still_clock
+from tests.conftest import Connect
+from webcom_async import (
+    ConfigurationError,
+    InputError,
+    JournalError,
+    LeaseLost,
+    Outcome,
+    OutOfBalance,
+    Reason,
+    Recipient,
+    SendResult,
+    StoreUnavailable,
+    UsageError,
+    WebcomClient,
+)
+from webcom_async.emulator import Fault, Faults, Gateway, Received, serve
+from webcom_async.scaleout import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    Ending,
+    Hold,
+    Lease,
+    ShardEnd,
+    SqliteStore,
+    Standing,
+    Worker,
+    run_batch,
+    run_shard,
+)
+
+pytestmark = pytest.mark.anyio
+
+SAID = message("Sale!")
+CUT = Fault(close=True, processed=True)  # the SMS is sent, and nobody is told
+
+
+def spring(**changes: object) -> CampaignSettings:
+    """Return the settings of a campaign of small batches and shards."""
+    return CampaignSettings(**({"campaign": "spring", "message": SAID, "batch_size": 5, "shard_size": 20} | changes))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return where campaigns may be."""
+    return tmp_path / "campaigns"
+
+
+@pytest.fixture
+async def store(folder: Path) -> AsyncIterator[SqliteStore]:
+    """Return a store with a campaign of 40 recipients in two shards."""
+    async with SqliteStore(folder) as store:
+        await store.plan(spring(), phones(40))
+        yield store
+
+
+async def sent(client: WebcomClient, store: SqliteStore, holder: str = "one", **settings: Any) -> list[Ending]:
+    """Run every shard in turn, as one worker, and return how that ended."""
+    worker = Worker(client, store, holder, **({"clock": still_clock()} | settings))
+    return [(await worker.run_shard("spring", shard.number)).ending for shard in await store.shards("spring")]
+
+
+async def results_of(store: SqliteStore) -> list[SendResult]:
+    """Return the campaign's results in the order of phones."""
+    return sorted([result async for result in store.results("spring")], key=lambda result: result.phone)
+
+
+async def everyone_got_one(store: SqliteStore, gateway: Gateway, count: int = 40) -> Standing:
+    """Compare the ledger, the journal and the standing: one SMS and one result for each."""
+    results = await results_of(store)
+    standing = await store.standing("spring")
+
+    assert list(phones(count)) == [result.phone for result in results]
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results}
+    assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
+    assert count == len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
+    assert (CampaignState.FINISHED, 0) == (standing.state, standing.open)
+    return standing
+
+
+def held(gateway: Gateway, processed: bool = True) -> tuple[anyio.Event, anyio.Event]:
+    """Let the next request wait, done or not, and return what tells that it is here, and what lets it go on."""
+    arrived, until = anyio.Event(), anyio.Event()
+    gateway.faults.script(Fault(arrived=arrived, until=until, processed=processed))
+    return arrived, until
+
+
+# ---------------------------------------------------------------------------- all is well
+
+
+async def test_a_campaign_is_sent_shard_by_shard(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """Everybody gets one SMS and one result, and the last shard finishes the campaign."""
+    async with connect(webcom_gateway) as client:
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    standing = await everyone_got_one(store, webcom_gateway)
+    assert [("one", [], 40)] == [(each.name, each.shards, each.done) for each in standing.workers]
+
+
+async def test_the_last_shard_tells_that_it_was(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """Whoever calls knows when the campaign is finished; a shard that was done is done at once, and asks nobody."""
+    async with connect(webcom_gateway) as client:
+        ends = [await run_shard(client, store, "spring", number, holder="one") for number in (1, 2)]
+        requests = webcom_gateway.requests
+        again = await run_shard(client, store, "spring", 2, holder="two")
+
+    assert [False, True] == [end.finished for end in ends]
+    assert ShardEnd(campaign="spring", shard=2, ending=Ending.DONE) == again
+    assert requests == webcom_gateway.requests
+
+
+async def test_workers_send_at_once(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """Two workers share a campaign, a shard each."""
+    async with connect(webcom_gateway) as client:
+        async with anyio.create_task_group() as tasks:
+            for number, name in ((1, "one"), (2, "two")):
+                tasks.start_soon(Worker(client, store, name).run_shard, "spring", number)
+
+    standing = await everyone_got_one(store, webcom_gateway)
+    assert [("one", 20), ("two", 20)] == [(each.name, each.done) for each in standing.workers]
+
+
+async def test_batches_are_sent_several_at_once(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """As many as the client has requests under way."""
+    gates = [held(webcom_gateway) for _ in range(3)]
+    async with connect(webcom_gateway, in_flight=3) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Worker(client, store, "one").run_shard, "spring", 1)
+            for arrived, _ in gates:
+                await arrived.wait()
+            for _, until in gates:
+                until.set()
+        await sent(client, store)
+
+    await everyone_got_one(store, webcom_gateway)
+
+
+async def test_who_cannot_be_sent_to_has_a_result(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Bad phones, duplicates and the late are results, nobody waits for them, and the campaign is finished."""
+    late = Recipient("79612242250", validity_period=NOW)
+    people = ["79612242243", "nonsense", "+7 961 224 22 43", late, "79612242244", Recipient("79612242245", 17)]
+    people += [Recipient("79612242246", 17)]
+    async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
+        await store.plan(spring(batch_size=10), people)
+        assert [Ending.DONE] == await sent(client, store)
+        results = [result async for result in store.results("spring")]
+        standing = await store.standing("spring")
+
+    assert len(people) == len(results) == sum(standing.outcomes.values())
+    assert (3, 4, 0) == (standing.outcomes[Outcome.ACCEPTED], standing.outcomes[Outcome.NOT_SENT], standing.open)
+    assert {Reason.NONE: 3, Reason.BAD_PHONE: 1, Reason.DUPLICATE: 2, Reason.BAD_TIME: 1} == {
+        reason: sum(result.reason is reason for result in results) for reason in {result.reason for result in results}
+    }
+    assert 3 == len(webcom_gateway.ledger)
+
+
+async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Whoever comes up again is known, or is asked for by another batch just now; it is nobody's loss."""
+    people = [*phones(7), *phones(7), *phones(7)]
+    async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=5) as client:
+        await store.plan(spring(), people)
+        assert [Ending.DONE] * 2 == await sent(client, store)
+        results = await results_of(store)
+        standing = await store.standing("spring")
+
+    assert list(phones(7)) == [result.phone for result in results if result.outcome is Outcome.ACCEPTED]
+    assert (CampaignState.FINISHED, 0) == (standing.state, standing.open)
+    assert 7 == len(webcom_gateway.ledger)
+
+
+# ---------------------------------------------------------------------------- the gateway is not
+
+
+async def test_who_stays_open_is_asked_for_in_further_passes(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """An answer that was lost is learnt by the next pass, under the same id."""
+    webcom_gateway.faults.script(*[CUT] * 3)
+    async with connect(webcom_gateway, attempts=1, in_flight=1) as client:
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    await everyone_got_one(store, webcom_gateway)
+    # Batch and halves in vain, then seven batches, then the first one again.
+    assert (3 + 7 + 1, 5 + 5) == (webcom_gateway.requests, webcom_gateway.ledger.repeats)
+
+
+async def test_who_stays_open_after_the_last_pass_waits_for_a_resume(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """The campaign is finished all the same, says how many are open, and offers them again when it is resumed."""
+    webcom_gateway.faults.sometimes(1.0, CUT)
+    async with connect(webcom_gateway, attempts=1, retry_quota=1_000) as client:
+        assert [Ending.DONE] * 2 == await sent(client, store)
+        finished = await store.standing("spring")
+        webcom_gateway.faults = Faults()
+        resumed = await store.change_state("spring", CampaignState.RUNNING)
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    assert (CampaignState.FINISHED, 40, 40) == (finished.state, finished.open, finished.outcomes[Outcome.UNKNOWN])
+    assert (CampaignState.RUNNING, 0) == (resumed.state, resumed.shards_done)
+    await everyone_got_one(store, webcom_gateway)
+
+
+async def test_an_empty_account_halts_the_campaign(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """No other worker begins in vain, everybody sees why, and after a resume the rest is sent."""
+    webcom_gateway.accounts[0].balance = 12
+    async with connect(webcom_gateway, in_flight=1) as client:
+        first = await Worker(client, store, "one").run_shard("spring", 1)
+        second = await Worker(client, store, "two").run_shard("spring", 2)
+        halted = await store.standing("spring")
+        webcom_gateway.accounts[0].balance = None
+        await store.change_state("spring", CampaignState.RUNNING)
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    assert (Ending.STOPPED, Ending.STOPPED) == (first.ending, second.ending)
+    assert all("Out of SMS" in words for words in (first.why, second.why, halted.why))
+    assert (CampaignState.HALTED, 12) == (halted.state, halted.outcomes[Outcome.ACCEPTED])
+    assert [None, None] == [shard.until for shard in await store.shards("spring")]
+    await everyone_got_one(store, webcom_gateway)
+
+
+async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """What may be spent on retries is spent once per worker, and not once per batch."""
+    webcom_gateway.faults.sometimes(1.0, Fault(status=503))
+    async with connect(webcom_gateway, in_flight=1, attempts=2, retry_quota=3) as client:
+        assert [Ending.STOPPED] * 2 == await sent(client, store)
+    halted = await store.standing("spring")
+
+    assert CampaignState.HALTED is halted.state
+    assert "failed too often" in halted.why
+    assert 8 >= webcom_gateway.requests
+
+
+async def test_a_refusal_of_everyone_is_noticed_over_batches(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Words that nobody knows, for everybody from the beginning, end the campaign after a few batches."""
+    refusal = b'{"information":[' + b",".join([b'{"error":"a new rule"}'] * 50) + b"]}"
+    webcom_gateway.faults.sometimes(1.0, Fault(status=200, body=refusal))
+    async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=1) as client:
+        await store.plan(spring(batch_size=50, shard_size=100), phones(1_000))
+        assert [Ending.DONE, *[Ending.STOPPED] * 9] == await sent(client, store)
+        halted = await store.standing("spring")
+
+    assert (CampaignState.HALTED, 4) == (halted.state, webcom_gateway.requests)
+    assert "a new rule" in halted.why
+
+
+async def test_a_sender_that_nobody_gets_is_asked_for_once(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """What the gateway takes from nobody is not offered batch after batch."""
+    webcom_gateway.accounts[0].senders = set()
+    async with connect(webcom_gateway, in_flight=1) as client:
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    assert 1 == webcom_gateway.requests
+    assert 5 == (await store.standing("spring")).outcomes[Outcome.REJECTED]
+
+
+# ---------------------------------------------------------------------------- somebody stops it
+
+
+@pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.CANCELLED])
+async def test_what_is_stopped_in_the_middle_stops_at_once(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path, state: CampaignState
+):
+    """Another process says stop: what is under way is settled, nothing else leaves, and the worker says why."""
+    arrived, until = held(webcom_gateway)
+    ends: list[ShardEnd] = []
+    async with connect(webcom_gateway, in_flight=1) as client, SqliteStore(folder) as other:
+
+        async def run() -> None:
+            ends.append(await Worker(client, store, "one").run_shard("spring", 1))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await arrived.wait()
+            await other.change_state("spring", state, "by hand")
+            until.set()
+        meanwhile = len(webcom_gateway.ledger)
+        if state is CampaignState.PAUSED:
+            await other.change_state("spring", CampaignState.RUNNING)
+            assert [Ending.DONE] * 2 == await sent(client, store)
+            await everyone_got_one(store, webcom_gateway)
+
+    assert [(Ending.STOPPED, f"campaign 'spring' is {state.value}: by hand")] == [(end.ending, end.why) for end in ends]
+    assert 5 == meanwhile == len([each for each in await results_of(store) if each.id_sms][:5])
+    assert [None, None] == [shard.until for shard in await store.shards("spring")]
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_a_worker_that_is_cancelled_gives_its_shard_back(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore, turns: int
+):
+    """At whatever step: another one takes the shard at once, and everybody gets one SMS."""
+    async with connect(webcom_gateway, in_flight=2, grace=0.05) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Worker(client, store, "one").run_shard, "spring", 1)
+            for _ in range(turns):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+        free = [shard.until for shard in await store.shards("spring")]
+        assert [Ending.DONE] * 2 == await sent(client, store, "two")
+
+    assert [None, None] == free
+    await everyone_got_one(store, webcom_gateway)
+
+
+# ---------------------------------------------------------------------------- one worker at a time
+
+
+async def test_a_shard_that_is_held_is_left_alone(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """Whoever is told to run it meanwhile learns who has it, and asks the gateway for nothing."""
+    lease = await store.take("spring", 1, "another host", 60.0)
+    async with connect(webcom_gateway) as client:
+        end = await run_shard(client, store, "spring", 1, holder="one")
+
+    assert (Ending.HELD, "another host has it", 0) == (end.ending, end.why, webcom_gateway.requests)
+    assert lease is not None
+    assert await store.renew(lease)
+
+
+async def test_a_worker_does_not_take_a_shard_from_itself(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """A task that an engine delivers twice to one worker is done once."""
+    arrived, until = held(webcom_gateway)
+    async with connect(webcom_gateway, in_flight=1) as client:
+        worker = Worker(client, store, "one")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_shard, "spring", 1)
+            await arrived.wait()
+            second = await worker.run_shard("spring", 1)
+            until.set()
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    assert Ending.HELD is second.ending
+    await everyone_got_one(store, webcom_gateway)
+
+
+@pytest.mark.parametrize("processed", [True, False])
+async def test_a_woken_worker_sends_nothing_more(
+    connect: Connect, webcom_gateway: Gateway, folder: Path, *, processed: bool
+):
+    """Its lease ran out while it waited, another one has sent the shard: what it learns is written, and it ends."""
+    travel = Travel()
+    arrived, until = held(webcom_gateway, processed)
+    ends: list[ShardEnd] = []
+    async with (
+        SqliteStore(folder, clock=travel.clock()) as store,
+        connect(webcom_gateway, in_flight=1) as asleep,
+        connect(webcom_gateway) as awake,
+    ):
+        await store.plan(spring(), phones(40))
+
+        async def sleep() -> None:
+            ends.append(await Worker(asleep, store, "asleep").run_shard("spring", 1))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sleep)
+            await arrived.wait()
+            travel.seconds += 120
+            assert [Ending.DONE] * 2 == await sent(awake, store, "awake")
+            before = webcom_gateway.requests
+            until.set()
+        await everyone_got_one(store, webcom_gateway)
+
+    assert [Ending.LOST] == [end.ending for end in ends]
+    assert before == webcom_gateway.requests
+
+
+class Deaf(SqliteStore):
+    """A store that answers no heartbeat, after the first."""
+
+    renewals = 0
+
+    async def renew(self, lease: Lease) -> bool:
+        """Renew once."""
+        self.renewals += 1
+        if self.renewals > 1:
+            raise StoreUnavailable
+        return await super().renew(lease)
+
+
+async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """By its own clock, before it learns that somebody else was faster; it says so, and gives up what is under way."""
+    held(webcom_gateway)
+    async with (
+        Deaf(folder) as store,
+        connect(webcom_gateway, in_flight=1, grace=0.0) as client,
+    ):
+        await store.plan(spring(), phones(40))
+        end = await Worker(client, store, "one", lease_seconds=0.15).run_shard("spring", 1)
+        assert (Ending.LOST, "the lease could not be renewed for 0.15 s") == (end.ending, end.why)
+        assert 1 < store.renewals
+    async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
+        assert [Ending.DONE] * 2 == await sent(client, store)
+        await everyone_got_one(store, webcom_gateway)
+
+
+class Heard(SqliteStore):
+    """A store that tells of heartbeats."""
+
+    def __init__(self, folder: Path, until: int) -> None:
+        super().__init__(folder)
+        self.left = until
+        self.heard = anyio.Event()
+
+    async def renew(self, lease: Lease) -> bool:
+        """Renew, and tell after some."""
+        self.left -= 1
+        if not self.left:
+            self.heard.set()
+        return await super().renew(lease)
+
+
+async def test_a_lease_is_renewed_while_the_block_lasts(folder: Path):
+    """Long after its seconds it is still held."""
+    async with Heard(folder, until=8) as store:
+        await store.plan(spring(), phones(40))
+        lease = await store.take("spring", 1, "one", 0.15)
+        assert lease is not None
+        async with Hold(store, lease):
+            await store.heard.wait()
+            assert await store.take("spring", 1, "two", 60.0) is None
+
+
+async def test_a_block_ends_when_its_lease_is_taken(folder: Path):
+    """The next heartbeat tells, and the block is cancelled."""
+    async with SqliteStore(folder) as store:
+        await store.plan(spring(), phones(40))
+        lease = await store.take("spring", 1, "one", 0.15)
+        assert lease is not None
+        with pytest.raises(LeaseLost, match="taken the shard over"):
+            async with Hold(store, lease):
+                await store.take("spring", 1, "one", 60.0)
+                await anyio.sleep_forever()
+        with pytest.raises(LeaseLost):
+            async with Hold(store, lease):
+                raise AssertionError("never entered")
+
+
+@pytest.mark.parametrize("exc", [ValueError, OutOfBalance])
+async def test_a_blocks_own_error_comes_out_bare(store: SqliteStore, exc: type[Exception]):
+    """Holding a lease changes nothing about what goes wrong meanwhile."""
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+
+    with pytest.raises(exc):
+        async with Hold(store, lease):
+            raise exc
+
+
+# ---------------------------------------------------------------------------- a batch by itself
+
+
+async def test_a_batch_is_sent_and_noted(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """What an engine calls whose steps are batches; calling it again sends nobody a second SMS."""
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    ref = BatchRef("spring", 1, 2)
+    async with connect(webcom_gateway) as client, Hold(store, lease):
+        first = await run_batch(client, store, lease, ref)
+        again = await run_batch(client, store, lease, ref)
+
+    assert first == again
+    assert (5, 0, []) == (first.outcomes[Outcome.ACCEPTED], first.open, first.left_out)
+    assert [1, 3, 4] == [ref.batch for ref in await store.open_batches("spring", 1)]
+    assert (5, 1) == (len(webcom_gateway.ledger), webcom_gateway.requests)
+
+
+async def test_a_batch_without_a_lease_does_not_leave(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """The store says so before anything is sent."""
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    await store.take("spring", 1, "one", 60.0)
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(LeaseLost):
+            await run_batch(client, store, lease, BatchRef("spring", 1, 1))
+
+    assert 0 == webcom_gateway.requests
+
+
+async def test_a_failure_that_ends_a_batch_loses_nothing_of_it(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """What was sent before is noted, and the rest is open."""
+    webcom_gateway.accounts[0].balance = 3
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    async with connect(webcom_gateway, batch_size=1, in_flight=1) as client:
+        with pytest.raises(OutOfBalance):
+            await run_batch(client, store, lease, BatchRef("spring", 1, 1))
+    standing = await store.standing("spring")
+
+    assert (3, 2, 2) == (standing.outcomes[Outcome.ACCEPTED], standing.outcomes[Outcome.NOT_SENT], standing.open)
+
+
+# ---------------------------------------------------------------------------- the rate
+
+
+async def test_recipients_leave_at_the_campaigns_rate(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """After the first second's worth, as many a second as were planned with, over all shards."""
+    travel = Travel()
+    async with SqliteStore(folder, clock=travel.clock()) as store, connect(webcom_gateway) as client:
+        await store.plan(spring(rate=10.0), phones(200))
+        await sent(client, store, clock=travel.clock())
+        await everyone_got_one(store, webcom_gateway, 200)
+
+    assert 19.0 == pytest.approx(travel.seconds)
+
+
+# ---------------------------------------------------------------------------- the store is away
+
+
+class Away(SqliteStore):
+    """A store that is away for every second call of each kind."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.calls: Counter[str] = Counter()
+
+    def _come_and_go(self, name: str) -> None:
+        self.calls[name] += 1
+        if self.calls[name] % 2:
+            raise StoreUnavailable("the server is restarted")
+
+    async def settings(self, campaign: str) -> CampaignSettings:
+        """Be away, or return them."""
+        self._come_and_go("settings")
+        return await super().settings(campaign)
+
+    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """Be away, or give a lease."""
+        self._come_and_go("take")
+        return await super().take(campaign, shard, holder, seconds)
+
+    async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
+        """Be away, or return them."""
+        self._come_and_go("open_batches")
+        return await super().open_batches(campaign, shard)
+
+    async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
+        """Be away, or note it."""
+        self._come_and_go("batch_done")
+        await super().batch_done(lease, ref, done)
+
+    async def shard_done(self, lease: Lease) -> bool:
+        """Be away, or note it."""
+        self._come_and_go("shard_done")
+        return await super().shard_done(lease)
+
+
+async def test_a_store_that_is_away_is_waited_for(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Nothing is halted by it, and nobody gets a second SMS."""
+    async with Away(folder) as store, connect(webcom_gateway, in_flight=1) as client:
+        await store.plan(spring(), phones(40))
+        assert [Ending.DONE] * 2 == await sent(client, store)
+        await everyone_got_one(store, webcom_gateway)
+
+    assert {"settings": 2, "take": 4, "open_batches": 4, "batch_done": 16, "shard_done": 4} == store.calls
+
+
+# ---------------------------------------------------------------------------- set up wrongly
+
+
+async def test_a_worker_of_other_ids_sends_nothing(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """It would send everybody a second SMS; the campaign goes on without it."""
+    async with connect(webcom_gateway, id_bits=53) as client:
+        with pytest.raises(ConfigurationError, match="planned with id_bits=63"):
+            await run_shard(client, store, "spring", 1, holder="one")
+
+    assert CampaignState.RUNNING is (await store.standing("spring")).state
+    assert 0 == webcom_gateway.requests
+
+
+@pytest.mark.parametrize("wrong", [{"holder": ""}, {"holder": 5}, {"holder": "one", "lease_seconds": 0}])
+async def test_a_worker_has_a_name_and_a_time(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore, wrong: dict[str, Any]
+):
+    """What makes no sense is said before anything is done."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=r"name|lease_seconds"):
+            await run_shard(client, store, "spring", 1, **wrong)
+
+
+async def test_a_closed_client_does_not_halt_the_campaign(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """It is that worker's mistake, and its shard is free for others."""
+    async with connect(webcom_gateway) as client:
+        pass
+    with pytest.raises(UsageError, match="client is closed"):
+        await run_shard(client, store, "spring", 1, holder="one")
+
+    assert CampaignState.RUNNING is (await store.standing("spring")).state
+    assert [None, None] == [shard.until for shard in await store.shards("spring")]
+
+
+async def test_a_second_process_that_sends_is_told_so(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path
+):
+    """A folder is sent from by one process: the other one's mistake stops nobody, and it takes no shard."""
+    lease = await store.take("spring", 1, "one", 60.0)
+    async with connect(webcom_gateway) as client, SqliteStore(folder) as other:
+        with pytest.raises(JournalError, match="in use"):
+            await run_shard(client, other, "spring", 2, holder="two")
+        assert lease is not None
+        assert [lease.holder, None] == [shard.holder for shard in await other.shards("spring")]
+        assert CampaignState.RUNNING is (await other.standing("spring")).state
+        assert [Ending.DONE] * 2 == await sent(client, store)
+
+    await everyone_got_one(store, webcom_gateway)
+
+
+async def test_a_campaign_whose_time_has_passed_is_halted(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """If nobody was sent to yet, there is nothing to send, and everybody sees why."""
+    async with SqliteStore(folder, clock=Travel().clock()) as store:
+        await store.plan(spring(validity_period=NOW.replace(hour=13)), phones(40))
+        async with connect(webcom_gateway, clock=still_clock(now=lambda: NOW.replace(hour=14))) as client:
+            end = await run_shard(client, store, "spring", 1, holder="one")
+        halted = await store.standing("spring")
+
+    assert (Ending.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
+    assert "validity_period" in halted.why
+    assert 0 == webcom_gateway.requests
+
+
+# ---------------------------------------------------------------------------- real processes
+
+
+class Watched(Gateway):
+    """A gateway on a socket that tells of its requests."""
+
+    _here = threading.Condition()
+
+    def arrive(self, request: Received) -> None:
+        """Tell of it."""
+        with self._here:
+            super().arrive(request)
+            self._here.notify_all()
+
+    async def until(self, requests: int) -> None:
+        """Wait for so many requests, in all."""
+
+        def wait() -> bool:
+            with self._here:
+                return self._here.wait_for(lambda: self.requests >= requests, timeout=30)
+
+        assert await anyio.to_thread.run_sync(wait)
+
+
+def _worker(url: str, folder: Path, name: str) -> None:
+    anyio.run(_send_all, url, folder, name)
+
+
+async def _send_all(url: str, folder: Path, name: str) -> None:
+    async with (
+        WebcomClient(token=Gateway().token, base_url=url, wait_initial=0.0) as client,
+        SqliteStore(folder) as store,
+    ):
+        worker = Worker(client, store, name)
+        for shard in await store.shards("spring"):
+            await worker.run_shard("spring", shard.number)
+
+
+@pytest.mark.socket
+async def test_a_killed_process_is_taken_over(store: SqliteStore, folder: Path):
+    """`kill -9` in the middle, twice: the process that comes back under its name goes on at once."""
+    gateway = Watched(latency=0.01)
+    context = multiprocessing.get_context("spawn")
+    with serve(gateway) as url:
+        for requests in (2, 4):
+            process = context.Process(target=_worker, args=(url, folder, "one"))
+            process.start()
+            await gateway.until(requests)
+            process.kill()
+            await anyio.to_thread.run_sync(process.join)
+            assert -signal.SIGKILL == process.exitcode
+        async with WebcomClient(token=gateway.token, base_url=url) as client:
+            assert [Ending.DONE] * 2 == await sent(client, store)
+
+    await everyone_got_one(store, gateway)
