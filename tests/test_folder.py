@@ -1,0 +1,158 @@
+"""Campaigns in a folder: what only SQLite has to promise."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.builders import NOW, Travel, message, phones, wire_phones
+from webcom_async import InputError, JournalError, UsageError
+from webcom_async.journal import campaigns
+from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
+from webcom_async.scaleout._rules import header_of
+
+pytestmark = pytest.mark.anyio
+
+SAID = message()
+SPRING = CampaignSettings(campaign="Весна / 2030", message=SAID, rate=10.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return where campaigns may be."""
+    return tmp_path / "campaigns"
+
+
+@pytest.fixture
+async def store(folder: Path) -> AsyncIterator[SqliteStore]:
+    """Return a store with a campaign."""
+    async with SqliteStore(folder) as store:
+        await store.plan(SPRING, phones(3))
+        yield store
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX systems")
+async def test_a_folder_is_its_owners(store: SqliteStore, folder: Path):
+    """Phones and texts are in it: nobody else reads any of its files."""
+    await store.take(SPRING.campaign, 1, "one", 60.0)
+
+    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+async def test_looking_makes_nothing(folder: Path):
+    """A wrong path is told, and no empty store is left there."""
+    async with SqliteStore(folder) as store:
+        assert [] == await store.campaigns()
+        with pytest.raises(InputError, match="no campaign was planned in"):
+            await store.standing("spring")
+
+    assert not folder.exists()
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    """The folder above it must be there."""
+    async with SqliteStore(tmp_path / "no" / "campaigns") as store:
+        with pytest.raises(JournalError, match="campaigns: it cannot be made"):
+            await store.plan(SPRING, phones(3))
+
+
+async def test_a_foreign_database_is_left_alone(folder: Path):
+    """Another program's file is not taken for ours."""
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "campaigns.db")) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    async with SqliteStore(folder) as store:
+        with pytest.raises(JournalError, match="database of another program"):
+            await store.campaigns()
+
+
+async def test_a_closed_store_says_so(store: SqliteStore):
+    """Closing twice is fine; using it afterwards is a mistake that is named."""
+    await store.aclose()
+    await store.aclose()
+
+    with pytest.raises(UsageError, match="store is closed"):
+        await store.campaigns()
+
+
+async def test_a_campaigns_journal_is_a_journal(store: SqliteStore):
+    """It has a file of its own, named after the campaign, which is free as soon as nobody sends."""
+    path = await store.journal_path(SPRING.campaign)
+    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    assert lease is not None
+    with pytest.raises(JournalError, match="in use"):
+        await anyio.to_thread.run_sync(campaigns, path)
+    await store.shard_done(lease)
+
+    assert "1-Весна_2030.journal" == path.name
+    assert [SPRING.campaign] == [each.header.campaign for each in await anyio.to_thread.run_sync(campaigns, path)]
+
+
+async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
+    """When the last one who has it open is through with it, and not before."""
+    path = await store.journal_path(SPRING.campaign)
+    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    assert lease is not None
+    books = await store.journals(lease).open(header_of(SPRING), lambda: NOW)
+    reserved = await books.reserve([(SAID, wire_phones(1))])
+    await store.change_state(SPRING.campaign, CampaignState.CANCELLED)
+    await books.settle([], reserved)
+    await books.aclose()
+
+    assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
+
+
+async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):
+    """A turn that was promised for later is not an hour away after that."""
+    travel = Travel()
+    async with SqliteStore(folder, clock=travel.clock()) as store:
+        await store.plan(SPRING, phones(3))
+        before = [await store.turn(SPRING.campaign, 10) for _ in range(3)]
+        travel.seconds -= 3_600
+        after = await store.turn(SPRING.campaign, 10)
+
+    assert [0.0, 1.0, 2.0, 3.0] == pytest.approx([*before, after])
+
+
+async def test_half_a_plan_is_never_seen(folder: Path):
+    """The file is checked by others while a long plan is written: all of it is there, or nothing."""
+    seen: set[int] = set()
+    async with SqliteStore(folder) as store, SqliteStore(folder) as other:
+        await store.plan(SPRING, phones(3))
+        async with anyio.create_task_group() as tasks:
+
+            async def look() -> None:
+                while True:
+                    if "summer" in await other.campaigns():
+                        seen.add(sum(shard.recipients for shard in await other.shards("summer")))
+
+            tasks.start_soon(look)
+            await store.plan(CampaignSettings(campaign="summer", message=SAID), phones(30_000))
+            await other.campaigns()
+            tasks.cancel_scope.cancel()
+
+    assert seen <= {30_000}
+
+
+async def test_a_lease_lasts_to_the_millisecond(folder: Path):
+    """It is free when its time has come, and not before."""
+    travel = Travel()
+    async with SqliteStore(folder, clock=travel.clock()) as store:
+        await store.plan(SPRING, phones(3))
+        await store.take(SPRING.campaign, 1, "one", 60.0)
+        travel.seconds = 59.999
+        early = await store.take(SPRING.campaign, 1, "two", 60.0)
+        [shard] = await store.shards(SPRING.campaign)
+        travel.seconds = 60.0
+        [expired] = await store.shards(SPRING.campaign)
+        late = await store.take(SPRING.campaign, 1, "two", 60.0)
+
+    assert (None, NOW + timedelta(seconds=60), False, True) == (early, shard.until, shard.expired, expired.expired)
+    assert late is not None
