@@ -39,7 +39,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
     [file] = built.glob("*.whl")
     session.install("--force-reinstall", "--no-deps", str(file))
-    session.install(f"{file}[cli,parquet,phones]", *GROUPS["frameworks"])
+    session.install(f"{file}[cli,parquet,phones]", *GROUPS["frameworks"], *GROUPS["scaleout"])
     elsewhere = built / "suite"
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))

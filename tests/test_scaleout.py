@@ -2,7 +2,6 @@
 
 import multiprocessing
 import signal
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from tests.builders import NOW, Travel, message, phones, still_clock
 from tests.conftest import Connect
+from tests.watched import Watched
 from webcom_async import (
     ConfigurationError,
     InputError,
@@ -28,7 +28,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async.emulator import Fault, Faults, Gateway, Received, serve
+from webcom_async.emulator import Fault, Faults, Gateway, serve
 from webcom_async.scaleout import (
     BatchDone,
     BatchRef,
@@ -644,27 +644,6 @@ async def test_a_campaign_whose_time_has_passed_is_halted(connect: Connect, webc
 
 
 # ---------------------------------------------------------------------------- real processes
-
-
-class Watched(Gateway):
-    """A gateway on a socket that tells of its requests."""
-
-    _here = threading.Condition()
-
-    def arrive(self, request: Received) -> None:
-        """Tell of it."""
-        with self._here:
-            super().arrive(request)
-            self._here.notify_all()
-
-    async def until(self, requests: int) -> None:
-        """Wait for so many requests, in all."""
-
-        def wait() -> bool:
-            with self._here:
-                return self._here.wait_for(lambda: self.requests >= requests, timeout=30)
-
-        assert await anyio.to_thread.run_sync(wait)
 
 
 def _worker(url: str, folder: Path, name: str) -> None:

@@ -1,0 +1,113 @@
+"""The recipe for another engine: Taskiq with NATS JetStream, in real processes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.builders import phones
+from tests.watched import Watched
+from webcom_async import Outcome
+from webcom_async.emulator import serve
+from webcom_async.scaleout import SqliteStore
+
+RECIPE = Path(__file__).parents[1] / "examples" / "taskiq_nats" / "campaigns.py"
+SERVER = shutil.which("nats-server", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
+PATIENCE = 30.0  # seconds
+
+pytestmark = [
+    pytest.mark.socket,
+    pytest.mark.skipif(find_spec("taskiq_nats") is None or SERVER is None, reason="Taskiq and NATS are not installed"),
+]
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[str]:
+    """Return the URL of a NATS server of this test's own, on a free port."""
+    command = [SERVER, "-js", "-sd", tmp_path / "nats", "-a", "127.0.0.1", "-p", "-1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            log = list(takewhile(lambda line: "Server is ready" not in line, server.stderr))
+            [port] = [line.rpartition(":")[2] for line in log if "Listening for client connections" in line]
+            yield f"nats://127.0.0.1:{int(port)}"
+        finally:
+            server.kill()
+
+
+class Recipe:
+    """
+    The recipe, as its own docstring has it started.
+
+    Args:
+        gateway: The gateway's URL.
+        nats: NATS's URL.
+        folder: Where campaigns are.
+    """
+
+    def __init__(self, gateway: str, nats: str, folder: Path) -> None:
+        self.folder = folder
+        self._environ = os.environ | {
+            "WEBCOM_TOKEN": Watched().token,
+            "WEBCOM_BASE_URL": gateway,
+            "NATS_URL": nats,
+            "CAMPAIGN_STORE": str(folder),
+            "LEASE_SECONDS": "1",
+        }
+
+    def run(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start it."""
+        command = [sys.executable, RECIPE, *map(str, arguments)]
+        return subprocess.Popen(command, env=self._environ, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, tmp_path: Path):
+    """Two workers, `kill -9` for the one that sends: everybody gets one SMS and one result, without anybody's help."""
+    people = tmp_path / "phones.txt"
+    people.write_text("\n".join(phones(4_000)))
+    gateway = Watched(latency=0.5)
+    with serve(gateway) as url:
+        recipe = Recipe(url, nats, tmp_path / "campaigns")
+        workers = [recipe.run("worker") for _ in range(2)]
+        try:
+            for _ in range(2):  # the second time is harmless
+                with recipe.run("start", "spring", people) as start:
+                    assert 0 == start.wait(PATIENCE)
+            anyio.run(gateway.until, 2)
+            killed = next(worker for worker in workers if worker.pid == anyio.run(sender, recipe.folder))
+            killed.kill()
+            [other] = set(workers) - {killed}
+            assert other.stdout is not None
+            assert any(line == "spring is finished\n" for line in other.stdout)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.communicate()
+
+    anyio.run(compare, recipe.folder, gateway)
+
+
+async def sender(folder: Path) -> int:
+    """Return the process that holds a shard."""
+    async with SqliteStore(folder) as store:
+        [holder] = {shard.holder for shard in await store.shards("spring")} - {None}
+        return int(str(holder).split()[-1])
+
+
+async def compare(folder: Path, gateway: Watched) -> None:
+    """Compare the ledger, the journal and the standing."""
+    async with SqliteStore(folder) as store:
+        results = [result async for result in store.results("spring")]
+        standing = await store.standing("spring")
+
+    assert set(phones(4_000)) == {result.phone for result in results}
+    assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
+    assert 4_000 == len(results) == len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
