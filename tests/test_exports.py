@@ -33,6 +33,17 @@ def test_every_public_module_lists_what_it_exports():
         assert all(hasattr(module, export) for export in module.__all__), name
 
 
+def test_what_scales_out_is_there_when_it_is_named():
+    """Everything that `webcom_async.scaleout` lists is imported when it is first asked for, and is documented."""
+    scaleout = importlib.import_module("webcom_async.scaleout")
+
+    assert sorted(set(scaleout.__all__)) == sorted(scaleout.__all__)
+    assert set(scaleout.__all__) <= set(dir(scaleout))
+    assert all(getattr(scaleout, name).__doc__ for name in scaleout.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = scaleout.nothing
+
+
 def test_every_error_is_exported():
     """Whatever can be raised can be caught by name."""
     errors = importlib.import_module("webcom_async.errors")

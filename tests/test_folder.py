@@ -12,9 +12,10 @@ import anyio
 import pytest
 
 from tests.builders import NOW, Travel, message, phones, wire_phones
-from webcom_async import InputError, JournalError, UsageError
+from webcom_async import InputError, JournalError, StoreUnavailable, UsageError
 from webcom_async.journal import campaigns
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
+from webcom_async.scaleout._folder import CampaignsFile
 from webcom_async.scaleout._rules import header_of
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +108,31 @@ async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
     await books.aclose()
 
     assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
+
+
+async def test_who_is_told_of_the_end_by_another_process_lets_go_too(store: SqliteStore, folder: Path):
+    """The next call about a lease notices that the campaign was cancelled elsewhere."""
+    path = await store.journal_path(SPRING.campaign)
+    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    assert lease is not None
+    async with SqliteStore(folder) as other:
+        await other.change_state(SPRING.campaign, CampaignState.CANCELLED)
+    await store.give_back(lease)
+
+    assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_file_that_others_have_for_too_long_is_worth_another_try(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A worker waits for that, and nobody takes it for the campaign's fault."""
+    monkeypatch.setattr(CampaignsFile, "patience", 0.0)
+    async with SqliteStore(folder) as impatient:
+        await impatient.campaigns()
+        with closing(sqlite3.connect(folder / "campaigns.db", isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="it is in use"):
+                await impatient.take(SPRING.campaign, 1, "one", 60.0)
+        assert await impatient.take(SPRING.campaign, 1, "one", 60.0) is not None
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):

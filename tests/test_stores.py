@@ -172,6 +172,18 @@ async def test_recipients_are_kept_as_they_were_given(store: Store):
     assert [each if isinstance(each, Recipient) else Recipient(each) for each in given] == kept
 
 
+async def test_other_kinds_of_text_are_text(store: Store):
+    """Phones and texts may be of a kind of str that JSON does not know, as numpy's are."""
+
+    class Text(str):
+        __slots__ = ()
+
+    await store.plan(spring(), [Text("79612242243"), Recipient(Text("79612242244"), text=Text("own"))])
+
+    kept = await store.recipients(BatchRef("spring", 1, 1))
+    assert [Recipient("79612242243"), Recipient("79612242244", text="own")] == kept
+
+
 async def test_planning_again_changes_nothing(store: Store, other: Store):
     """The same settings and recipients are the same plan, wherever and however they come."""
     await planned(store)

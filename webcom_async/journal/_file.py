@@ -43,6 +43,7 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY: "it is read-only; let this user write it and its directory",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and that this user may write both",
 }
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class Closing:
@@ -174,6 +175,10 @@ class StoredFile(Closing):
         """Return an error that names the file."""
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
+    def busy(self, why: str) -> JournalError:
+        """Return an error that says that others have had the file for longer than `patience`."""
+        return self.unusable(why)
+
     def damaged(self, found: str) -> JournalError:
         """Return an error that says that the file is damaged."""
         return self.unusable(f"{_DAMAGED} ({found})")
@@ -241,7 +246,8 @@ class StoredFile(Closing):
         except sqlite3.Error as exc:
             code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE.get(code) or _ADVICE.get(code & 0xFF, "it cannot be used")
-            raise self.unusable(f"{advice} ({exc})") from exc
+            explain = self.busy if code & 0xFF in _BUSY else self.unusable
+            raise explain(f"{advice} ({exc})") from exc
         except (OSError, ValueError) as exc:
             raise self.unusable(f"it cannot be used: {exc}") from exc
 

@@ -23,7 +23,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import CampaignStopped, InputError, JournalError, LeaseLost
+from webcom_async.errors import CampaignStopped, InputError, JournalError, LeaseLost, StoreUnavailable
 from webcom_async.journal import Journal, has_begun, stored_campaign
 from webcom_async.journal._file import Closing, StoredFile
 from webcom_async.journal._inbox import milliseconds
@@ -61,6 +61,10 @@ class CampaignsFile(StoredFile):
     locking = "NORMAL"
     patience = 10.0
     cache_kib = 8_000
+
+    def busy(self, why: str) -> StoreUnavailable:
+        """Say that it is worth trying again: nobody has this file for long."""
+        return StoreUnavailable(str(self.unusable(why)))
 
 
 class _Campaign(NamedTuple):
@@ -241,8 +245,7 @@ class CampaignFolder(Closing):
                 if campaign.state is CampaignState.FINISHED:
                     self._file.change(_sql.REOPEN_SHARDS, campaign.number)
             standing = self.standing(name)
-        if state in _rules.ENDED:
-            self._end(name)
+        self._let_go(self._campaign(name))
         return standing
 
     def shards(self, name: str) -> list[Shard]:
@@ -276,6 +279,7 @@ class CampaignFolder(Closing):
         """See `Store.take`. The journal is opened with the first lease: whoever cannot have it sends nothing."""
         campaign = self._campaign(name)
         if not self._is_free(campaign, shard, holder):
+            self._let_go(campaign)
             return None
         self._journal(_rules.header_of(campaign.settings)).kept = True
         with self._file.transaction():
@@ -297,7 +301,9 @@ class CampaignFolder(Closing):
 
     def give_back(self, lease: Lease) -> None:
         """See `Store.give_back`."""
-        self._file.change(_sql.GIVE_BACK, self._campaign(lease.campaign).number, lease.shard, lease.token)
+        campaign = self._campaign(lease.campaign)
+        self._file.change(_sql.GIVE_BACK, campaign.number, lease.shard, lease.token)
+        self._let_go(campaign)
 
     # ------------------------------------------------------------------------ what is done
 
@@ -329,8 +335,7 @@ class CampaignFolder(Closing):
             number = self._hold(lease).number
             self._file.change(_sql.SHARD_DONE, number, lease.shard)
             finished = self._file.change(_sql.FINISH, number, self._now()) == 1
-        if finished:
-            self._end(lease.campaign)
+        self._let_go(self._campaign(lease.campaign))
         return finished
 
     def turn(self, name: str, recipients: int) -> float:
@@ -529,13 +534,13 @@ class CampaignFolder(Closing):
             return has_begun(self.journal_path(name), name)
         return any(shared.journal.counts().values())
 
-    def _end(self, name: str) -> None:
+    def _let_go(self, campaign: _Campaign) -> None:
         """Close the journal of a campaign that has ended, as soon as nobody has it open."""
-        shared = self._journals.get(name)
-        if shared is not None:
+        shared = self._journals.get(campaign.settings.campaign)
+        if shared is not None and campaign.state in _rules.ENDED:
             shared.kept = False
             if not shared.users:
-                self._drop(name)
+                self._drop(campaign.settings.campaign)
 
     def _drop(self, name: str) -> None:
         self._journals.pop(name).journal.close()

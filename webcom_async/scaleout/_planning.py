@@ -20,7 +20,16 @@ __all__ = ["PlannedBatch", "Planning", "recipients_of"]
 
 _PAGE = 20  # batches
 _DIGEST_BYTES = 16
-_encode = msgspec.json.Encoder().encode
+
+
+def _plain(value: object) -> str:
+    """Return *value* as a plain str, if it is one of other kinds of str, such as numpy's."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode = msgspec.json.Decoder(list[Recipient]).decode
 
 
