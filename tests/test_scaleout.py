@@ -1,9 +1,11 @@
 """Workers: what they send of a shard, who takes it over from them, and what stops them."""
 
 import multiprocessing
+import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -641,6 +643,88 @@ async def test_a_campaign_whose_time_has_passed_is_halted(connect: Connect, webc
     assert (Ending.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
     assert "validity_period" in halted.why
     assert 0 == webcom_gateway.requests
+
+
+# ---------------------------------------------------------------------------- all of it at once
+
+
+class Chaos:
+    """
+    Workers who share a campaign, and everything that happens to them.
+
+    Args:
+        store: Where the campaign is.
+        connect: Makes a client for each of them.
+        gateway: The gateway.
+        seed: Chance.
+    """
+
+    def __init__(self, store: SqliteStore, connect: Connect, gateway: Gateway, seed: int) -> None:
+        self.store = store
+        self.connect = connect
+        self.gateway = gateway
+        self.chance = random.Random(seed)
+        self.scopes: dict[str, anyio.CancelScope] = {}
+        self.over = False
+
+    async def work(self, name: str) -> None:
+        """Send whatever is free, and begin anew whenever this worker is cancelled, until all is over."""
+        while not self.over:
+            with anyio.CancelScope() as scope:
+                self.scopes[name] = scope
+                async with self.connect(self.gateway, attempts=2, in_flight=2, grace=0.0, batch_size=3) as client:
+                    worker = Worker(client, self.store, name, clock=still_clock())
+                    for shard in self.chance.sample(range(1, 7), 6):
+                        await worker.run_shard("spring", shard)
+            await checkpoint()
+
+    async def strike(self, travel: Travel) -> None:
+        """Do one of the things that happen."""
+        for _ in range(self.chance.randrange(40)):
+            await checkpoint()
+        match self.chance.randrange(4):
+            case 0:
+                self.chance.choice(list(self.scopes.values())).cancel()
+            case 1:
+                travel.seconds += 120  # every lease runs out
+            case 2:
+                await self.go_on(CampaignState.PAUSED)
+                await self.go_on(CampaignState.RUNNING)
+            case _:
+                await self.go_on(CampaignState.RUNNING)  # whatever has halted it
+
+    async def go_on(self, state: CampaignState) -> None:
+        """Change the campaign's state, unless it is finished and has nobody left."""
+        with suppress(InputError):
+            await self.store.change_state("spring", state)
+
+    async def end(self) -> None:
+        """Let the campaign go on until nobody is open, and send the workers home."""
+        self.gateway.faults = Faults()
+        while (standing := await self.store.standing("spring")).state is not CampaignState.FINISHED or standing.open:
+            await self.go_on(CampaignState.RUNNING)
+        self.over = True
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_everybody_gets_one_sms(
+    connect: Connect, webcom_gateway: Gateway, folder: Path, seed: int
+):
+    """Workers are cancelled, leases run out, answers are lost, the campaign is paused: one SMS and one result each."""
+    webcom_gateway.faults.sometimes(0.2, CUT)
+    travel = Travel()
+    async with SqliteStore(folder, clock=travel.clock()) as store:
+        await store.plan(spring(), phones(120))
+        chaos = Chaos(store, connect, webcom_gateway, seed)
+        async with anyio.create_task_group() as tasks:
+            for name in ("one", "two", "three"):
+                tasks.start_soon(chaos.work, name)
+            for _ in range(25):
+                await chaos.strike(travel)
+            travel.seconds += 120
+            await chaos.end()
+        await everyone_got_one(store, webcom_gateway, 120)
+        assert {shard.until for shard in await store.shards("spring")} == {None}
 
 
 # ---------------------------------------------------------------------------- real processes
