@@ -409,8 +409,8 @@ async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webc
         connect(webcom_gateway, in_flight=1, grace=0.0) as client,
     ):
         await store.plan(spring(), phones(40))
-        end = await Worker(client, store, "one", lease_seconds=0.15).run_shard("spring", 1)
-        assert (Ending.LOST, "the lease could not be renewed for 0.15 s") == (end.ending, end.why)
+        end = await Worker(client, store, "one", lease_seconds=0.3).run_shard("spring", 1)
+        assert (Ending.LOST, "the lease could not be renewed for 0.3 s") == (end.ending, end.why)
         assert 1 < store.renewals
     async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
         assert [Ending.DONE] * 2 == await sent(client, store)
@@ -418,45 +418,46 @@ async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webc
 
 
 class Heard(SqliteStore):
-    """A store that tells of heartbeats."""
+    """A store on whose clock half a second passes with every heartbeat, and that tells after four of them."""
 
-    def __init__(self, folder: Path, until: int) -> None:
-        super().__init__(folder)
-        self.left = until
+    def __init__(self, folder: Path) -> None:
+        self.travel = Travel()
+        super().__init__(folder, clock=self.travel.clock())
         self.heard = anyio.Event()
 
     async def renew(self, lease: Lease) -> bool:
-        """Renew, and tell after some."""
-        self.left -= 1
-        if not self.left:
+        """Let time pass, and renew."""
+        self.travel.seconds += 0.5
+        if self.travel.seconds >= 2:
             self.heard.set()
         return await super().renew(lease)
 
 
 async def test_a_lease_is_renewed_while_the_block_lasts(folder: Path):
     """Long after its seconds it is still held."""
-    async with Heard(folder, until=8) as store:
+    async with Heard(folder) as store:
         await store.plan(spring(), phones(40))
-        lease = await store.take("spring", 1, "one", 0.15)
+        lease = await store.take("spring", 1, "one", 0.9)
         assert lease is not None
         async with Hold(store, lease):
             await store.heard.wait()
+            [shard, _] = await store.shards("spring")
             assert await store.take("spring", 1, "two", 60.0) is None
 
+    assert not shard.expired
 
-async def test_a_block_ends_when_its_lease_is_taken(folder: Path):
+
+async def test_a_block_ends_when_its_lease_is_taken(store: SqliteStore):
     """The next heartbeat tells, and the block is cancelled."""
-    async with SqliteStore(folder) as store:
-        await store.plan(spring(), phones(40))
-        lease = await store.take("spring", 1, "one", 0.15)
-        assert lease is not None
-        with pytest.raises(LeaseLost, match="taken the shard over"):
-            async with Hold(store, lease):
-                await store.take("spring", 1, "one", 60.0)
-                await anyio.sleep_forever()
-        with pytest.raises(LeaseLost):
-            async with Hold(store, lease):
-                raise AssertionError("never entered")
+    lease = await store.take("spring", 1, "one", 1.5)
+    assert lease is not None
+    with pytest.raises(LeaseLost, match="taken the shard over"):
+        async with Hold(store, lease):
+            await store.take("spring", 1, "one", 60.0)
+            await anyio.sleep_forever()
+    with pytest.raises(LeaseLost):
+        async with Hold(store, lease):
+            raise AssertionError("never entered")
 
 
 @pytest.mark.parametrize("exc", [ValueError, OutOfBalance])
