@@ -251,6 +251,23 @@ async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
     assert 8 >= webcom_gateway.requests
 
 
+async def test_a_worker_goes_on_when_what_halted_it_is_cleared_up(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """The same worker has its retries back when the campaign is resumed."""
+    webcom_gateway.faults.sometimes(1.0, Fault(status=503))
+    async with connect(webcom_gateway, in_flight=1, attempts=2, retry_quota=1) as client:
+        worker = Worker(client, store, "one", clock=still_clock())
+        halted = await worker.run_shard("spring", 1)
+        webcom_gateway.faults = Faults()
+        webcom_gateway.faults.script(Fault(status=503))
+        await store.change_state("spring", CampaignState.RUNNING)
+        ends = [await worker.run_shard("spring", shard) for shard in (1, 2)]
+
+    assert [Ending.STOPPED, Ending.DONE, Ending.DONE] == [end.ending for end in (halted, *ends)]
+    await everyone_got_one(store, webcom_gateway)
+
+
 async def test_a_refusal_of_everyone_is_noticed_over_batches(connect: Connect, webcom_gateway: Gateway, folder: Path):
     """Words that nobody knows, for everybody from the beginning, end the campaign after a few batches."""
     refusal = b'{"information":[' + b",".join([b'{"error":"a new rule"}'] * 50) + b"]}"
