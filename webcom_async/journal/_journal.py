@@ -6,11 +6,10 @@ The rules between rows and results; rows as values are in `_rows`, the SQL in `_
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from webcom_async._batching import not_sent
 from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._paths import StrPath
@@ -20,8 +19,9 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import Closing, JournalFile
-from webcom_async.journal._log import DUPLICATES, Log
-from webcom_async.journal._rows import array, asked, columns, message_of, number_messages, outcome_of, result_of
+from webcom_async.journal._log import Log
+from webcom_async.journal._rows import array, columns, message_of, number_messages, outcome_of, result_of
+from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, changed_settings, shared
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = ["Journal", "counted"]
@@ -77,7 +77,7 @@ class Journal(Closing):
         with self._rows.transaction():
             numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
-            triage = _Triage(own, others, self._resend_rejected)
+            triage = Triage(own, others, self._resend_rejected)
             for (message, phones), number in zip(addressed, numbers, strict=True):
                 triage.sort(message, number, phones)
             self._write(_sql.RESERVE, triage.new)
@@ -106,10 +106,11 @@ class Journal(Closing):
         if reserved is not None and self._log.settle(results, reserved, self._stamp()):
             return results
         with self._rows.transaction():
-            shared = _shared(self._file, results)
-            known = self._record([doubted(result) if result.id_sms in shared else result for result in results])
-        if shared:
-            raise collision(shared, known)
+            answers = array({result.id_sms for result in results if result.id_sms is not None})
+            twice = shared(results, self._file.fetch(_sql.FIND_OWNERS, answers))
+            known = self._record([doubted(result) if result.id_sms in twice else result for result in results])
+        if twice:
+            raise collision(twice, known)
         return known
 
     def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
@@ -122,7 +123,7 @@ class Journal(Closing):
         if self._log.holds(results):
             self._log.digest()
         own, _ = self._known(result.client_id_sms for result in results)
-        return [_better(result, own.get(result.client_id_sms)) for result in results]
+        return [better(result, own.get(result.client_id_sms)) for result in results]
 
     def results(self, *outcomes: Outcome) -> Iterator[SendResult]:
         """
@@ -185,12 +186,12 @@ class Journal(Closing):
         """Run *statement* for a batch of *rows* and return how many it changed."""
         return self._file.change(statement, self._campaign, self._stamp(), array(rows)) if rows else 0
 
-    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, "_Row"], dict[str, list["_Row"]]]:
+    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, Row], dict[str, list[Row]]]:
         """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
-        own: dict[str, _Row] = {}
-        others: dict[str, list[_Row]] = {}
+        own: dict[str, Row] = {}
+        others: dict[str, list[Row]] = {}
         for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, array(ids)):
-            row = _Row(result_of(result), message)
+            row = Row(result_of(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
             elif row.result.outcome is not Outcome.NOT_SENT:
@@ -223,91 +224,11 @@ def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> int:
         if not file.fetch(_sql.FIND_CAMPAIGN, header.campaign):
             file.change(_sql.ADD_CAMPAIGN, header.campaign, header.id_bits, header.fingerprint, stamp, stamp)
         [(number, id_bits, before)] = file.fetch(_sql.FIND_CAMPAIGN, header.campaign)
-        changes = _changes(header, id_bits, before)
-        if changes:
-            raise file.unusable(
-                f"campaign {header.campaign!r} was started with {changes}; "
-                "go on with what it was started with, or give the new campaign another name"
-            )
+        changed = changed_settings(header, id_bits, before)
+        if changed:
+            raise file.unusable(changed)
         file.change(_sql.REOPEN_CAMPAIGN, stamp, number)
         return int(number)
-
-
-def _changes(header: CampaignHeader, id_bits: int, before: str) -> str:
-    changes: list[str] = []
-    if id_bits != header.id_bits:
-        changes.append(f"id_bits={id_bits}, not {header.id_bits}")
-    if before != header.fingerprint:
-        changes.append("another message or sender")
-    return " and with ".join(changes)
-
-
-# ---------------------------------------------------------------------------- what may leave
-
-
-class _Row(NamedTuple):
-    """What a campaign knows of an id."""
-
-    result: SendResult
-    message: int
-
-    def belongs_to(self, phone: str, message: int) -> bool:
-        """Whether it is about *phone* and *message*, which the gateway would not look at again."""
-        return (self.result.phone, self.message) == (phone, message)
-
-
-class _Triage:
-    """
-    Who of a batch may be sent to.
-
-    Args:
-        own: What this campaign knows of the batch's ids.
-        others: What other campaigns know of them.
-        resend_rejected: Reasons for which a refusal is not final.
-
-    Attributes:
-        reserved: What to tell the caller.
-        new: Rows to write for those who are sent to for the first time.
-        again: Rows to write for those who are asked for again.
-    """
-
-    def __init__(self, own: dict[str, _Row], others: dict[str, list[_Row]], resend_rejected: frozenset[Reason]) -> None:
-        self.reserved = Reserved([], [], [], set())
-        self.new: list[tuple[object, ...]] = []
-        self.again: list[tuple[object, ...]] = []
-        self._own = own
-        self._others = others
-        self._resend_rejected = resend_rejected
-
-    def sort(self, message: Message, number: int, phones: list[WirePhone]) -> None:
-        """Give each of *phones*, who all get *message*, its place."""
-        leaving = [phone for phone in phones if self._may_leave(phone, number)]
-        if leaving:
-            self.reserved.addressed.append((message, leaving))
-
-    def _may_leave(self, to: WirePhone, number: int) -> bool:
-        own = self._own.get(to.client_id_sms)
-        rows = [*self._others.get(to.client_id_sms, ()), *(() if own is None else (own,))]
-        if not all(row.belongs_to(to.phone, number) for row in rows):
-            words = f"client_id_sms {to.client_id_sms} belongs to another phone or message in the journal"
-            self.reserved.refused.append(not_sent(to, Reason.ID_REUSED, words))
-            return False
-        if own is not None and self._is_final(own.result):
-            self.reserved.settled.append(own.result)
-            return False
-
-        if own is None:
-            self.new.append((*asked(to), to.phone, number))
-        else:
-            self.again.append(asked(to))
-        if any(row.result.outcome is Outcome.UNKNOWN for row in rows):
-            self.reserved.doubtful.add(to.client_id_sms)
-        return True
-
-    def _is_final(self, result: SendResult) -> bool:
-        if result.outcome is Outcome.REJECTED:
-            return result.reason not in self._resend_rejected
-        return result.outcome is Outcome.ACCEPTED
 
 
 # ---------------------------------------------------------------------------- what became of it
@@ -315,20 +236,3 @@ class _Triage:
 
 def _states(outcome: Outcome) -> list[str]:
     return [outcome.value, _sql.RESERVED] if outcome is Outcome.UNKNOWN else [outcome.value]
-
-
-def _better(result: SendResult, row: _Row | None) -> SendResult:
-    if row is None or result.reason in DUPLICATES or row.result.phone != result.phone:
-        return result
-    return row.result
-
-
-def _shared(file: JournalFile, results: Sequence[SendResult]) -> dict[str, set[str]]:
-    """Return the `id_sms` of *results* that more than one id was answered with, now or before, and those ids."""
-    owners: dict[str, set[str]] = {}
-    for result in results:
-        if result.id_sms is not None:
-            owners.setdefault(result.id_sms, set()).add(result.client_id_sms)
-    for id_sms, client_id in file.fetch(_sql.FIND_OWNERS, array(owners)):
-        owners[id_sms].add(str(client_id))
-    return {id_sms: ids for id_sms, ids in owners.items() if len(ids) > 1}

@@ -21,17 +21,15 @@ import msgspec
 from msgspec.structs import astuple
 
 from webcom_async._books import Reserved
-from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._numbers import Numbers, as_numbers
 from webcom_async.journal._rows import Statements, array, asked, columns, number_messages
+from webcom_async.journal._rules import DUPLICATES
 from webcom_async.models import AllAccepted, Message, SendResult
 
-__all__ = ["DUPLICATES", "Log", "Logged", "digest"]
-
-DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
+__all__ = ["Log", "Logged", "digest"]
 
 _ENTRIES = 64  # in a transaction
 _NUMBERED_MESSAGES = 256
