@@ -8,7 +8,7 @@ run; here is what every kind of journal promises, and nothing of how it does so.
 from collections.abc import AsyncGenerator, Callable, Collection
 from datetime import datetime
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,7 +18,18 @@ from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.models import Message, Outcome, SendResult, not_accepted
 
-__all__ = ["Books", "CampaignHeader", "Journals", "KeptBooks", "Reserved", "Scratchpad", "digest", "fingerprint"]
+__all__ = [
+    "Archive",
+    "Books",
+    "CampaignHeader",
+    "Journals",
+    "KeptBooks",
+    "Reserved",
+    "Scratchpad",
+    "StoredCampaign",
+    "digest",
+    "fingerprint",
+]
 
 _DIGEST_BYTES = 16
 _REMEMBERED = 4_096  # answers, at least; twice as many at most
@@ -31,7 +42,8 @@ class Reserved(msgspec.Struct, frozen=True):
     Attributes:
         addressed: What is to be sent now, grouped and ordered as it was given.
         settled: What is known from before: not sent again.
-        refused: `NOT_SENT`, `Reason.ID_REUSED`: the id belongs to another phone or message.
+        refused: `NOT_SENT`: the id belongs to another phone or message (`Reason.ID_REUSED`), or another worker may be
+            sending to them now (`Reason.DUPLICATE`).
         doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
         entry: The number of the batch in a log; None if it is in none. Of interest to the books only.
     """
@@ -91,6 +103,25 @@ class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
+class StoredCampaign(msgspec.Struct, frozen=True):
+    """
+    A campaign as it stands in a journal.
+
+    Attributes:
+        header: What may not change.
+        created: When it was first run.
+        opened: When it was last run.
+        counts: Recipients per outcome; all outcomes are there.
+        reasons: Recipients per reason, of those who were not accepted; the most frequent first.
+    """
+
+    header: CampaignHeader
+    created: datetime
+    opened: datetime
+    counts: dict[Outcome, int]
+    reasons: dict[Reason, int]
+
+
 class Journals(Protocol):
     """Where campaigns are remembered by their names: a file, or tables of a server."""
 
@@ -122,6 +153,66 @@ class Journals(Protocol):
 
         Raises:
             JournalError: The journal cannot be used, or holds no such campaign.
+        """
+        ...
+
+
+class Archive(Journals, Protocol):
+    """Journals between runs: what is in them, all of it as data, and how a campaign leaves them."""
+
+    async def stored_campaigns(self) -> list[StoredCampaign]:
+        """
+        Return the campaigns that are remembered, in the order of their first runs.
+
+        Raises:
+            JournalError: The journal cannot be used. So does every method.
+        """
+        ...
+
+    async def counts(self, campaign: str) -> dict[Outcome, int]:
+        """
+        Return a campaign's recipients per outcome; all outcomes are there.
+
+        Raises:
+            JournalError: There is no such campaign.
+        """
+        ...
+
+    def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
+        """
+        Yield what is known of a campaign's recipients, in the order of their first reservations.
+
+        Lazily, in bounded memory. Who was reserved and never settled is unknown.
+
+        Args:
+            campaign: Its name.
+            outcomes: Only these; all, if none is given.
+
+        Raises:
+            JournalError: There is no such campaign. Raised at the first item.
+        """
+        ...
+
+    def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
+        """
+        Yield everything that is known of every recipient, as it may be written as JSON; lazily.
+
+        Args:
+            campaign: This one only.
+
+        Raises:
+            JournalError: There is no such campaign. Raised at the first item.
+        """
+        ...
+
+    async def purge(self, campaign: str) -> int:
+        """
+        Remove a campaign, and the texts that only it had, and return how many recipients it had.
+
+        Nothing but the gateway's own memory of ids then stops a later run of the campaign from sending again.
+
+        Raises:
+            JournalError: There is no such campaign, or it is in use.
         """
         ...
 

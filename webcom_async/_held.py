@@ -13,14 +13,18 @@ import anyio
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-__all__ = ["Held"]
+__all__ = ["Closable", "Held"]
 
 
-class _Closable(Protocol):
-    def close(self) -> None: ...
+class Closable(Protocol):
+    """What a file is, as far as it is opened and closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
-F = TypeVar("F", bound=_Closable)
+F = TypeVar("F", bound=Closable)
 T = TypeVar("T")
 
 

@@ -20,9 +20,8 @@ Do not copy or open an open journal: its latest rows are in the `-wal` file besi
 any handle of the file drops the lock of the process that closes it.
 """
 
-from webcom_async._books import CampaignHeader, Reserved, fingerprint
+from webcom_async._books import CampaignHeader, Reserved, StoredCampaign, fingerprint
 from webcom_async.journal._archive import (
-    StoredCampaign,
     StoredResults,
     campaigns,
     export,

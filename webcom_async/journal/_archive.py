@@ -4,7 +4,7 @@ A journal's file between runs: what is in it, all of it as data, and how a campa
 It opens the file for as long as a call takes, and may not change what a campaign has recorded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from webcom_async._books import CampaignHeader
+from webcom_async._books import CampaignHeader, StoredCampaign
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._paths import StrPath
 from webcom_async._phones import Phone
-from webcom_async._reasons import Reason
 from webcom_async.journal import _sql
 from webcom_async.journal._file import Closing, JournalFile
 from webcom_async.journal._journal import counted
@@ -39,25 +38,6 @@ __all__ = [
 
 _TIMES = ("reserved_at", "settled_at", "changed_at")
 _ALL_STATES = array([*(outcome.value for outcome in Outcome), _sql.RESERVED])
-
-
-class StoredCampaign(msgspec.Struct, frozen=True):
-    """
-    A campaign as it stands in a file.
-
-    Attributes:
-        header: What may not change.
-        created: When it was first run.
-        opened: When it was last run.
-        counts: Recipients per outcome; all outcomes are there.
-        reasons: Recipients per reason, of those who were not accepted; the most frequent first.
-    """
-
-    header: CampaignHeader
-    created: datetime
-    opened: datetime
-    counts: dict[Outcome, int]
-    reasons: dict[Reason, int]
 
 
 def campaigns(path: StrPath) -> list[StoredCampaign]:
@@ -174,7 +154,7 @@ class StoredResults(Closing):
         self._file.close()
 
 
-def export(path: StrPath, campaign: str | None = None) -> Iterator[dict[str, Any]]:
+def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, Any]]:
     """
     Yield everything that a file knows of every recipient, as it may be written as JSON; lazily.
 

@@ -1,0 +1,98 @@
+"""A campaign's plan on PostgreSQL: written once, in one transaction, and compared if it is planned again."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from webcom_async._clock import Clock
+from webcom_async._sources import RecipientSource
+from webcom_async.errors import InputError
+from webcom_async.journal._rules import changed_settings
+from webcom_async.postgres import _sql, _sql_standing
+from webcom_async.postgres._server import Session
+from webcom_async.scaleout import _rules
+from webcom_async.scaleout._planning import Planning
+from webcom_async.scaleout._store import CampaignSettings
+
+__all__ = ["plan", "settings_of"]
+
+settings_of = msgspec.json.Decoder(CampaignSettings).decode
+
+
+class _Before(NamedTuple):
+    """How many recipients a campaign was planned with, and their digest."""
+
+    recipients: int
+    digest: str
+
+
+async def plan(session: Session, settings: CampaignSettings, recipients: RecipientSource, clock: Clock) -> int:
+    """
+    Write down a campaign, and return how many recipients it has; see `Store.plan`.
+
+    Raises:
+        InputError: It cannot be planned, or was planned otherwise.
+    """
+    planning = Planning(settings, recipients)
+    try:
+        before = _planned(settings, await session.fetch(_sql_standing.FIND_PLAN, name=settings.campaign))
+        if before is None:
+            before = await _write(session, settings, planning, clock)
+        if before is not None:
+            await _compare(settings, before, planning)
+    finally:
+        await planning.aclose()
+    return planning.recipients
+
+
+def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before | None:
+    """Return what the campaign was planned with, which cannot change any more; None if it was not planned."""
+    if not rows or rows[0][3] is None:
+        return None
+    _, _, _, planned, count, digest = rows[0]
+    _rules.check_unchanged(settings_of(planned), settings)
+    return _Before(count, digest)
+
+
+async def _write(session: Session, settings: CampaignSettings, planning: Planning, clock: Clock) -> _Before | None:
+    """Write the campaign down; or return what somebody else has planned it with just now."""
+    header = _rules.header_of(settings)
+    named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
+    _rules.check_times(settings, clock.now())
+    # A source that takes its time is no transaction that was left open.
+    await session.take_time()
+    async with session.transaction():
+        await session.change(_sql.ADD_CAMPAIGN, now=clock.now(), **named)
+        rows = await session.fetch(_sql_standing.LOCK_PLAN, name=settings.campaign)
+        before = _planned(settings, rows)
+        if before is not None:
+            return before
+        # It may have been run without a plan before.
+        [(number, id_bits, said, *_)] = rows
+        changed = changed_settings(header, id_bits, said)
+        if changed:
+            raise InputError(changed)
+        await _write_batches(session, number, settings, planning)
+        return None
+
+
+async def _write_batches(session: Session, number: int, settings: CampaignSettings, planning: Planning) -> None:
+    async with session.copy(_sql_standing.WRITE_BATCHES) as write:
+        while page := await planning.page():
+            for shard, batch, count, content in page:
+                await write((number, batch, shard, count, content.decode()))
+    planning.check_somebody()
+    await session.change(_sql_standing.ADD_SHARDS, campaign=number)
+    if settings.rate is not None:
+        burst = _rules.burst_seconds(settings.rate)
+        await session.change(_sql_standing.ADD_TURNS, campaign=number, rate=settings.rate, burst=burst)
+    kept = {"settings": msgspec.json.encode(settings).decode(), "digest": planning.digest}
+    await session.change(_sql_standing.PLAN_CAMPAIGN, campaign=number, recipients=planning.recipients, **kept)
+
+
+async def _compare(settings: CampaignSettings, before: _Before, planning: Planning) -> None:
+    while await planning.page():
+        pass
+    planning.check_somebody()
+    now = (planning.recipients, planning.digest)
+    _rules.check_same_recipients(settings.campaign, (before.recipients, before.digest), now)
