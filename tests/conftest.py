@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from tests.builders import still_clock
+from tests.postgres_server import postgres, postgres_server, schema
 from webcom_async import WebcomClient
 from webcom_async.emulator import Gateway, GatewayApp, GatewayTransport, serve
+
+__all__ = ["postgres", "postgres_server", "schema"]  # fixtures
 
 Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
 
@@ -32,7 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, where another way to post is the point, what has no client in it, or what it cannot run on."""
+    """Leave out PostgreSQL on trio; and, where another way to post is the point, what has no client in it."""
+    impossible = [item for item in items if _on_trio(item) and "postgres" in item.callspec.params.values()]
+    config.hook.pytest_deselected(items=impossible)
+    items[:] = [item for item in items if item not in set(impossible)]
     http = config.getoption("--http")
     if http == "own":
         return

@@ -1,7 +1,7 @@
 """
 Stores of campaigns of many workers: the plan, the standing, the leases, and what a lease lets into the journal.
 
-Every store passes the same tests: `WORLDS` has one per kind.
+Every store passes the same tests: `world` has one per kind.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,24 +65,58 @@ class SqliteWorld:
         assert all(shard.expired for shard in await store.shards(campaign) if shard.until is not None)
 
 
-WORLDS = {"sqlite": SqliteWorld}
+class PostgresWorld:
+    """
+    Where stores in one schema of a server are opened: as `SqliteWorld`, but the time that counts is the server's own.
+
+    Attributes:
+        seconds: How long a lease is taken for that is to run out.
+        time: What the clock of the store's host shows.
+    """
+
+    seconds = 0.02
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self.where = {"dsn": dsn, "schema": schema}
+        self.time = Travel()
+
+    def open(self) -> Store:
+        """Return another handle on the same store, as another host has it."""
+        from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+        return PostgresStore(**self.where, clock=self.time.clock())
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time pass, as the store's host sees it."""
+        self.time.seconds += seconds
+
+    async def expire(self, store: Store, campaign: str = "spring") -> None:
+        """Wait until every lease has run out, by the server's word."""
+        with anyio.fail_after(10):
+            while any(shard.until and not shard.expired for shard in await store.shards(campaign)):
+                pass  # the question itself takes its time
 
 
-@pytest.fixture(params=WORLDS)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteWorld:
+World = SqliteWorld | PostgresWorld
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """Return a place for stores, of each kind in turn."""
-    return WORLDS[request.param](tmp_path / "campaigns")
+    if request.param == "sqlite":
+        return SqliteWorld(tmp_path / "campaigns")
+    return PostgresWorld(request.getfixturevalue("postgres"), request.getfixturevalue("schema"))
 
 
 @pytest.fixture
-async def store(world: SqliteWorld) -> AsyncIterator[Store]:
+async def store(world: World) -> AsyncIterator[Store]:
     """Return an open store."""
     async with world.open() as store:
         yield store
 
 
 @pytest.fixture
-async def other(world: SqliteWorld) -> AsyncIterator[Store]:
+async def other(world: World) -> AsyncIterator[Store]:
     """Return the same store, as another process has it."""
     async with world.open() as store:
         yield store
@@ -264,7 +298,7 @@ async def test_bad_settings_plan_nothing(store: Store, changes: dict[str, object
     assert [] == await store.campaigns()
 
 
-async def test_a_time_that_passes_after_planning_is_no_error(world: SqliteWorld, store: Store):
+async def test_a_time_that_passes_after_planning_is_no_error(world: World, store: Store):
     """Planning again changes nothing, also when it would be too late to plan."""
     until = NOW + timedelta(hours=1)
     await planned(store, validity_period=until)
@@ -564,7 +598,7 @@ async def test_a_shard_is_one_workers(store: Store, other: Store):
     ]
 
 
-async def test_an_expired_lease_is_taken_over(world: SqliteWorld, store: Store):
+async def test_an_expired_lease_is_taken_over(world: World, store: Store):
     """A newer lease has a larger token, and the older one is worth nothing any more."""
     await planned(store)
     old = await taken(store, seconds=world.seconds)
@@ -584,7 +618,7 @@ async def test_an_expired_lease_is_taken_over(world: SqliteWorld, store: Store):
     assert 0 == (await store.standing("spring")).outcomes[Outcome.ACCEPTED]
 
 
-async def test_an_expired_lease_that_nobody_took_is_renewed(world: SqliteWorld, store: Store):
+async def test_an_expired_lease_that_nobody_took_is_renewed(world: World, store: Store):
     """A worker that was asleep goes on, if nobody has come meanwhile."""
     await planned(store)
     lease = await taken(store, seconds=world.seconds)
@@ -661,7 +695,7 @@ async def test_a_holders_batch_leaves_and_is_settled(store: Store):
     assert batch(1, first=2) == again.addressed
 
 
-async def test_without_a_lease_nothing_leaves(world: SqliteWorld, store: Store):
+async def test_without_a_lease_nothing_leaves(world: World, store: Store):
     """Who was taken over, or has given back, reserves nobody."""
     await planned(store)
     lost = await taken(store, seconds=world.seconds)
@@ -746,7 +780,7 @@ async def test_who_is_reserved_by_another_worker_is_a_duplicate(store: Store):
     assert answers(batch()) == afterwards.settled
 
 
-async def test_who_was_reserved_by_a_lost_worker_is_no_duplicate(world: SqliteWorld, store: Store):
+async def test_who_was_reserved_by_a_lost_worker_is_no_duplicate(world: World, store: Store):
     """Whoever is not heard of any more keeps nobody from being asked for."""
     await planned(store)
     one, two = await taken(store, 1, seconds=world.seconds), await taken(store, 2, "two", seconds=world.seconds)
@@ -803,11 +837,11 @@ async def test_before_anybody_was_offered_there_are_no_results(store: Store):
     assert [] == await told(store)
 
 
-async def test_a_store_remembers(world: SqliteWorld):
+async def test_a_store_remembers(world: World):
     """Another process finds plan, standing and journal as the last one has left them."""
     async with world.open() as store:
         await planned(store)
-        lease = await taken(store, seconds=world.seconds)
+        lease = await taken(store)
         books = await opened(store, lease)
         await books.settle(answers(batch()), await books.reserve(batch()))
         await books.aclose()

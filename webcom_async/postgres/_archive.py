@@ -8,7 +8,7 @@ import msgspec
 
 from webcom_async._books import CampaignHeader, StoredCampaign
 from webcom_async._reasons import Reason
-from webcom_async.errors import JournalError
+from webcom_async.errors import InputError, JournalError
 from webcom_async.journal._rows import outcome_of, result_of
 from webcom_async.models import Outcome, SendResult
 from webcom_async.postgres import _sql
@@ -18,6 +18,12 @@ from webcom_async.postgres._server import Server, Session
 __all__ = ["counted", "export", "number_of", "purge", "results", "stored_campaigns", "stored_header"]
 
 _PAGE = 1_000  # recipients
+
+
+class NoSuchCampaignError(InputError, JournalError):
+    """The journal does not hold the campaign that was asked for."""
+
+
 _UNTRACKED = dict.fromkeys(("delivery", "said", "changed_at", "num_parts", "price"))
 
 
@@ -95,7 +101,7 @@ async def purge(session: Session, server: Server, campaign: str) -> int:
 
 async def _unknown(session: Session, server: Server, campaign: str) -> JournalError:
     names = ", ".join(repr(row[1]) for row in await session.fetch(_sql.LIST_CAMPAIGNS))
-    return server.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")
+    return NoSuchCampaignError(str(server.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")))
 
 
 def _exported(

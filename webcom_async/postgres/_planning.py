@@ -11,10 +11,19 @@ from webcom_async.journal._rules import changed_settings
 from webcom_async.postgres import _sql, _sql_standing
 from webcom_async.postgres._server import Session
 from webcom_async.scaleout import _rules
-from webcom_async.scaleout._planning import Planning
+from webcom_async.scaleout._planning import PlannedBatch, Planning
 from webcom_async.scaleout._store import CampaignSettings
 
-__all__ = ["plan", "settings_of"]
+__all__ = ["SourceError", "plan", "settings_of"]
+
+
+class SourceError(Exception):
+    """The recipients' source failed, by whatever error of its own: it may be PostgreSQL, too."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
+
 
 settings_of = msgspec.json.Decoder(CampaignSettings).decode
 
@@ -60,8 +69,7 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
     named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     _rules.check_times(settings, clock.now())
     # A source that takes its time is no transaction that was left open.
-    await session.take_time()
-    async with session.transaction():
+    async with session.unhurried(), session.transaction():
         await session.change(_sql.ADD_CAMPAIGN, now=clock.now(), **named)
         rows = await session.fetch(_sql_standing.LOCK_PLAN, name=settings.campaign)
         before = _planned(settings, rows)
@@ -78,7 +86,7 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
 
 async def _write_batches(session: Session, number: int, settings: CampaignSettings, planning: Planning) -> None:
     async with session.copy(_sql_standing.WRITE_BATCHES) as write:
-        while page := await planning.page():
+        while page := await _page(planning):
             for shard, batch, count, content in page:
                 await write((number, batch, shard, count, content.decode()))
     planning.check_somebody()
@@ -90,8 +98,15 @@ async def _write_batches(session: Session, number: int, settings: CampaignSettin
     await session.change(_sql_standing.PLAN_CAMPAIGN, campaign=number, recipients=planning.recipients, **kept)
 
 
+async def _page(planning: Planning) -> list[PlannedBatch]:
+    try:
+        return await planning.page()
+    except Exception as exc:
+        raise SourceError(exc) from exc
+
+
 async def _compare(settings: CampaignSettings, before: _Before, planning: Planning) -> None:
-    while await planning.page():
+    while await _page(planning):
         pass
     planning.check_somebody()
     now = (planning.recipients, planning.digest)

@@ -7,7 +7,7 @@ is done or the patience is at an end. It may not know what the rows mean.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -47,7 +47,6 @@ _SETTINGS = (
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
     "SET plan_cache_mode = force_generic_plan",
-    f"SET idle_in_transaction_session_timeout = '{_STOPPED_SECONDS}s'",
 )
 
 # By SQLSTATE, or by its class: what is to be done. PostgreSQL's manual, appendix A.
@@ -78,8 +77,6 @@ _REFUSALS = (
 class Session:
     """A connection, for as long as a call takes. A statement is a transaction, unless `transaction` surrounds it."""
 
-    spent: bool = False  #: whether the connection is to be closed afterwards
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
@@ -108,12 +105,16 @@ class Session:
         async with self._connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
             yield copy.write_row
 
-    async def take_time(self) -> None:
-        """Let a transaction of this session take as long as it likes; others get a connection without that."""
-        self.spent = True
-        await self._connection.execute(b"SET idle_in_transaction_session_timeout = 0")
-        if self._connection.info.server_version >= _TRANSACTION_TIMEOUT:
-            await self._connection.execute(b"SET transaction_timeout = 0")
+    @asynccontextmanager
+    async def unhurried(self) -> AsyncGenerator[None]:
+        """Let transactions in the block take as long as they like."""
+        await self._set(_timeouts(self._connection, 0))
+        yield
+        await self._set(_timeouts(self._connection, _STOPPED_SECONDS))
+
+    async def _set(self, settings: Iterable[str]) -> None:
+        for setting in settings:
+            await self._connection.execute(setting.encode())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[None]:
@@ -207,13 +208,8 @@ class Server:
         pool = await self._patiently_opened(_Attempt())
         try:
             async with pool.connection() as connection:
-                session = Session(connection)
-                try:
-                    return await work(session)
-                finally:
-                    if session.spent:
-                        await connection.close()
-        except (psycopg.Error, PoolTimeout, OSError, UnicodeError) as exc:
+                return await work(Session(connection))
+        except (psycopg.Error, PoolTimeout) as exc:
             raise self._explained(exc) from exc
 
     def unusable(self, why: str) -> JournalError:
@@ -311,9 +307,8 @@ class Server:
         return await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
 
     async def _configure(self, connection: Connection) -> None:
-        late = connection.info.server_version >= _TRANSACTION_TIMEOUT
-        stopped = (f"SET transaction_timeout = '{_STOPPED_SECONDS}s'",) if late else ()
-        for setting in (f'SET search_path = "{self.schema}"', *_SETTINGS, *stopped):
+        timeouts = _timeouts(connection, _STOPPED_SECONDS)
+        for setting in (f'SET search_path = "{self.schema}"', *_SETTINGS, *timeouts):
             await connection.execute(setting.encode())
 
     def _defaults(self) -> dict[str, Any]:
@@ -360,6 +355,14 @@ class Server:
         words = " ".join(str(exc).split()) or type(exc).__name__
         password = str(self._given.get("password") or "")
         return words.replace(password, "***") if password else words
+
+
+def _timeouts(connection: Connection, seconds: int) -> list[str]:
+    """Return the settings that bound a transaction whose process was stopped in the middle of it; 0 for no bound."""
+    names = ["idle_in_transaction_session_timeout"]
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT:
+        names.append("transaction_timeout")
+    return [f"SET {name} = '{seconds}s'" for name in names]
 
 
 def array(values: Sequence[str]) -> str:

@@ -320,7 +320,10 @@ _UPDATE = """
     WHERE recipients.client_id_sms = given.id AND recipients.campaign_id = given.campaign_id
         AND recipients.phone = given.phone AND recipients.state <> 'accepted'
         AND (recipients.state <> 'unknown' OR given.state <> 'not_sent')
-        AND (given.state = 'accepted' OR held AND coalesce(lease, %(lease)s) = %(lease)s){guard}
+        AND (given.state = 'accepted' OR held AND (
+            coalesce(lease, %(lease)s) = %(lease)s
+            OR NOT EXISTS (SELECT 1 FROM leases WHERE token = recipients.lease)
+        )){guard}
     RETURNING 1
 """
 SETTLE = f"""

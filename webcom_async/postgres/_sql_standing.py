@@ -128,7 +128,7 @@ FROM campaigns WHERE name = %(name)s AND settings IS NOT NULL
 
 # Per worker who has done batches: recipients; of these per outcome; and how many of them are open.
 COUNT_BATCHES = """
-SELECT done_by, sum(recipients)::bigint, sum(accepted)::bigint, sum(rejected)::bigint, sum(unknown)::bigint,
+SELECT done_by, sum(batches.recipients)::bigint, sum(accepted)::bigint, sum(rejected)::bigint, sum(unknown)::bigint,
     sum(not_sent)::bigint, sum(still_open)::bigint
 FROM batches JOIN campaigns USING (campaign_id) WHERE name = %(name)s AND done_by IS NOT NULL GROUP BY done_by
 """

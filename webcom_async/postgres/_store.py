@@ -163,7 +163,10 @@ class PostgresStore:
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
         """See `Store.plan`. If the server goes away meanwhile, nothing is written: call it again, from the start."""
         _rules.check_settings(settings)
-        return await self._server.once(lambda session: _planning.plan(session, settings, recipients, self._clock))
+        try:
+            return await self._server.once(lambda session: _planning.plan(session, settings, recipients, self._clock))
+        except _planning.SourceError as exc:
+            raise exc.cause from None
 
     async def settings(self, campaign: str) -> CampaignSettings:
         """See `Store.settings`."""
@@ -280,13 +283,12 @@ class LeasedJournals:
     ) -> Tenure:
         lease, server = self._lease, self._server
         named = {"name": header.campaign}
-        found, held, begun, _ = await session.together(
-            (_sql.FIND_CAMPAIGN, named),
-            (_sql_standing.SHARD_OF_LEASE, {"lease": lease.token}),
-            (_sql.FIND_ANYBODY, named),
-            (_sql.TOUCH_CAMPAIGN, named | {"now": now}),
+        found, begun, _ = await session.together(
+            (_sql.FIND_CAMPAIGN, named), (_sql.FIND_ANYBODY, named), (_sql.TOUCH_CAMPAIGN, named | {"now": now})
         )
-        if not found or [row[0] for row in held] != [found[0][0]]:
+        if lease.campaign != header.campaign:
+            raise server.unusable(f"the lease is for campaign {lease.campaign!r}, not {header.campaign!r}")
+        if not found:
             raise LeaseLost
         if against_first_run is not None and not begun:
             raise against_first_run

@@ -1,0 +1,684 @@
+"""
+Journals: what they let leave and what they remember, whether they are a file or a server's tables.
+
+Every kind passes the same tests: `journals` has one of each. What a file alone has to survive is in `test_journal`,
+and what only a server can do in `test_postgres`.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from tests.builders import NOW, message, phones, wire_phones
+from tests.test_journal import SAID, TEXT, answer, answers, batch, header
+from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason
+from webcom_async._bookkeeper import FileJournals
+from webcom_async._books import Archive, CampaignHeader, KeptBooks, Reserved
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
+from webcom_async._wire import WirePhone
+from webcom_async.models import AllAccepted, SendResult
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def journals(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Archive]:
+    """Return journals in which nothing is yet, of each kind in turn."""
+    if request.param == "sqlite":
+        yield FileJournals(tmp_path / "spring.journal")
+        return
+    async with on_postgres(request.getfixturevalue("postgres"), request.getfixturevalue("schema")) as store:
+        yield store
+
+
+def on_postgres(dsn: str, schema: str):
+    """Return journals on PostgreSQL."""
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    return PostgresStore(dsn, schema=schema)
+
+
+@asynccontextmanager
+async def run(
+    journals: Archive,
+    campaign: str = "spring",
+    given: CampaignHeader | None = None,
+    resend: frozenset[Reason] = frozenset(),
+) -> AsyncIterator[KeptBooks]:
+    """Open a campaign's books at the tests' time, as a run of it does."""
+    books = await journals.open(given or header(campaign), lambda: NOW, resend_rejected=resend)
+    async with aclosing(books):
+        yield books
+
+
+async def settled(books: KeptBooks, results: list[SendResult]) -> list[SendResult]:
+    """Settle those who were reserved before."""
+    return await books.settle(results, Reserved([], [], []))
+
+
+async def told(journals: Archive, campaign: str = "spring", *outcomes: Outcome) -> list[SendResult]:
+    """Return a campaign's results."""
+    async with aclosing(journals.results(campaign, *outcomes)) as results:
+        return [result async for result in results]
+
+
+async def states(journals: Archive, campaign: str = "spring") -> dict[str, Outcome]:
+    """Return the outcome of each id."""
+    return {result.client_id_sms: result.outcome for result in await told(journals, campaign)}
+
+
+async def unsettled(books: KeptBooks) -> list[tuple[Message, WirePhone]]:
+    """Return those of whom nobody knows."""
+    return [each async for each in books.unsettled()]
+
+
+async def exported(journals: Archive, *campaign: str) -> list[dict[str, object]]:
+    """Return all that is known."""
+    async with aclosing(journals.export(*campaign)) as rows:
+        return [row async for row in rows]
+
+
+# ---------------------------------------------------------------------------- what may leave
+
+
+async def test_new_recipients_leave_as_they_were_given(journals: Archive):
+    """Groups, order, times and all are what came in, whatever the order of their ids."""
+    five, four, three, two, one = wire_phones(5)
+    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", time_send="2030-01-01 18:00")
+    three, four, five = (msgspec.structs.replace(to, number_sms=2**63 - 1) for to in (three, four, five))
+    given = [(message("A"), [one, two]), (message("B"), [three]), (message("A"), [four, five])]
+
+    async with run(journals) as books:
+        reserved = await books.reserve(given)
+
+        assert (given, [], []) == (reserved.addressed, reserved.settled, reserved.refused)
+        assert [(said, to) for said, tos in given for to in tos] == await unsettled(books)
+
+
+async def test_nobody_may_be_reserved(journals: Archive):
+    """A batch without recipients is no error, neither when it is reserved nor when it is settled."""
+    async with run(journals) as books:
+        assert [] == (await books.reserve([])).addressed
+        assert [] == await settled(books, [])
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED])
+async def test_what_is_settled_does_not_leave_again(journals: Archive, outcome: Outcome):
+    """Accepted and rejected recipients come back as the results they had; the others of the batch leave."""
+    async with run(journals) as books:
+        await books.settle(answers(batch(2), outcome), await books.reserve(batch(2)))
+
+        reserved = await books.reserve(batch(3))
+
+        assert answers(batch(2), outcome) == reserved.settled
+        assert [(SAID, wire_phones(3)[2:])] == reserved.addressed
+        assert set() == reserved.doubtful
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.UNKNOWN, Outcome.NOT_SENT])
+async def test_what_is_open_leaves_again(journals: Archive, outcome: Outcome | None):
+    """Reserved, unknown and unsent recipients are asked for again, under the same ids, with today's times."""
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(2))
+        if outcome is not None:
+            await books.settle(answers(batch(2), outcome), reserved)
+    later = [(SAID, [msgspec.structs.replace(to, validity_period="2030-02-01 00:00:00") for to in wire_phones(2)])]
+
+    async with run(journals) as books:
+        reserved = await books.reserve(later)
+
+        assert later == reserved.addressed
+        assert (set() if outcome is Outcome.NOT_SENT else {"101", "102"}) == reserved.doubtful
+        assert later[0][1] == [to for _, to in await unsettled(books)]
+
+
+async def test_a_refusal_is_final_unless_somebody_says_it_is_not(journals: Archive):
+    """Who was rejected for a reason that no longer holds leaves again, and may be rejected again."""
+    async with run(journals) as books:
+        await books.settle(answers(batch(2), Outcome.REJECTED), await books.reserve(batch(2)))
+    async with run(journals, resend=frozenset({Reason.STOP_LIST})) as books:
+        reserved = await books.reserve(batch(2))
+        assert (batch(2), set()) == (reserved.addressed, reserved.doubtful)
+        await books.settle(answers(batch(2), Outcome.NOT_SENT), reserved)
+
+    assert {"101": Outcome.NOT_SENT, "102": Outcome.NOT_SENT} == await states(journals)
+
+
+@pytest.mark.parametrize(
+    ("said", "to"),
+    [
+        (message("Another text"), wire_phones(1)[0]),
+        (message(TEXT, "another"), wire_phones(1)[0]),
+        (SAID, WirePhone(Phone("79990000000"), ClientIdSms("101"))),
+    ],
+    ids=["text", "sender", "phone"],
+)
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+async def test_an_id_belongs_to_one_phone_and_message(
+    journals: Archive, said: Message, to: WirePhone, outcome: Outcome | None
+):
+    """The gateway would swallow another message under a used id, so it does not leave."""
+    async with run(journals) as books:
+        first = await books.reserve(batch(1))
+        if outcome is not None:
+            await books.settle(answers(batch(1), outcome), first)
+    before = await told(journals)
+
+    async with run(journals) as books:
+        reserved = await books.reserve([(said, [to])])
+
+    [refused] = reserved.refused
+    assert ([], []) == (reserved.addressed, reserved.settled)
+    assert (Outcome.NOT_SENT, Reason.ID_REUSED, to.phone) == (refused.outcome, refused.reason, refused.phone)
+    assert before == await told(journals)
+
+
+async def test_an_id_belongs_to_one_message_in_all_campaigns(journals: Archive):
+    """The gateway knows ids and no campaigns, so that an id that was used in one is used in the others."""
+    async with run(journals) as spring:
+        await spring.settle([answer(wire_phones(1)[0], Outcome.NOT_SENT)], await spring.reserve(batch(2)))
+    async with run(journals, "summer") as summer:
+        reserved = await summer.reserve(batch(3, message("Another text")))
+
+        assert ["102"] == [result.client_id_sms for result in reserved.refused]
+        assert ["101", "103"] == [to.client_id_sms for _, tos in reserved.addressed for to in tos]
+    assert {"101", "103"} == set(await states(journals, "summer"))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, None])
+async def test_campaigns_are_apart(journals: Archive, outcome: Outcome | None):
+    """The same message under the same id leaves in each campaign; the gateway answers the second with the first."""
+    async with run(journals) as spring:
+        reserved = await spring.reserve(batch(1))
+        if outcome is not None:
+            await spring.settle(answers(batch(1), outcome), reserved)
+    async with run(journals, "summer") as summer:
+        reserved = await summer.reserve(batch(1))
+        assert (batch(1), set() if outcome else {"101"}) == (reserved.addressed, reserved.doubtful)
+        assert answers(batch(1)) == await summer.settle(answers(batch(1)), reserved)
+
+    assert {"101": outcome or Outcome.UNKNOWN} == await states(journals)
+
+
+async def test_a_refused_reservation_leaves_nothing_behind(journals: Archive):
+    """An id twice in one call is an error of the caller, and nothing of the call is written."""
+    [to] = wire_phones(1)
+    async with run(journals) as books:
+        with pytest.raises(JournalError):
+            await books.reserve([(SAID, [to, to])])
+    assert [] == await told(journals)
+
+    async with run(journals) as books:
+        assert batch(1) == (await books.reserve(batch(1))).addressed
+
+
+# ---------------------------------------------------------------------------- what became of it
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+async def test_results_come_back_as_they_went_in(journals: Archive, outcome: Outcome):
+    """Every field of a result survives."""
+    said = answer(wire_phones(1)[0], outcome, error='Нет "текста",\n{\u202e}\\', attempts=7)
+    async with run(journals) as books:
+        assert [said] == await books.settle([said], await books.reserve(batch(1)))
+
+    assert [said] == await told(journals) == await told(journals, "spring", outcome)
+    assert [] == await told(journals, "spring", *set(Outcome) - {outcome})
+    assert dict.fromkeys(Outcome, 0) | {outcome: 1} == await journals.counts("spring")
+
+
+@pytest.mark.parametrize("id_sms", ["NULL", "a,b", '"', "{}", "\\"])
+async def test_whatever_an_id_sms_looks_like_it_is_kept(journals: Archive, id_sms: str):
+    """The gateway's ids are its own: nothing in them is taken for syntax."""
+    results = [answer(wire_phones(1)[0], id_sms=id_sms), *answers(batch(2))[1:]]
+    async with run(journals) as books:
+        await books.settle(results, await books.reserve(batch(2)))
+
+    assert results == await told(journals)
+
+
+async def test_a_batch_that_is_accepted_as_a_whole_is_kept(journals: Archive):
+    """The usual batch takes a shorter way, and arrives at the same."""
+    results = AllAccepted(answer(to, error="") for to in wire_phones(500))
+    async with run(journals) as books:
+        assert results == await books.settle(results, await books.reserve(batch(500)))
+
+    assert list(results) == await told(journals)
+
+
+async def test_what_cannot_be_stored_is_replaced(journals: Archive):
+    """Half of a character and NUL in the gateway's words do not cost the result."""
+    async with run(journals) as books:
+        results = [answer(wire_phones(1)[0], Outcome.REJECTED, error="a\ud800b\0c")]
+        await books.settle(results, await books.reserve(batch(1)))
+
+    assert ["a?b\ufffdc"] == [result.error for result in await told(journals)]
+
+
+@pytest.mark.parametrize("later", list(Outcome))
+async def test_accepted_is_final(journals: Archive, later: Outcome):
+    """Nothing that comes later takes an acceptance back, and whoever settles is told what is known."""
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(1))
+        await books.settle(answers(batch(1)), reserved)
+
+        assert answers(batch(1)) == await books.settle([answer(wire_phones(1)[0], later, attempts=9)], reserved)
+    assert answers(batch(1)) == await told(journals)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_not_sent_does_not_deny_an_earlier_request(journals: Archive, crashed: bool):
+    """Who may have been sent to stays unknown when a later run did not reach the gateway."""
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(1))
+        if not crashed:
+            await books.settle(answers(batch(1), Outcome.UNKNOWN), reserved)
+    async with run(journals) as books:
+        [known] = await books.settle(answers(batch(1), Outcome.NOT_SENT), await books.reserve(batch(1)))
+
+    assert Outcome.UNKNOWN is known.outcome
+    assert [known] == await told(journals)
+
+
+async def test_a_result_of_a_duplicate_does_not_touch_the_first(journals: Archive):
+    """Results of items that never had the row under their id are handed back and not written."""
+    to = wire_phones(1)[0]
+    strangers = [
+        answer(to, Outcome.NOT_SENT, reason=Reason.DUPLICATE),
+        answer(to, Outcome.NOT_SENT, reason=Reason.ID_REUSED),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_PHONE, phone="not a phone"),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_CLIENT_ID, client_id_sms="7x"),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_CLIENT_ID, client_id_sms="9" * 40),
+        answer(to, Outcome.NOT_SENT, reason=Reason.BAD_RECIPIENT, client_id_sms=""),
+    ]
+    async with run(journals) as books:
+        await books.reserve(batch(1))
+
+        assert strangers == await settled(books, strangers)
+        assert strangers == await books.recall(strangers)
+    assert {"101": Outcome.UNKNOWN} == await states(journals)
+
+
+async def test_who_was_not_reserved_is_recalled(journals: Archive):
+    """What is known of somebody counts for more than that they were not sent to now."""
+    unsent = answers(batch(2), Outcome.NOT_SENT)
+    async with run(journals) as books:
+        await books.settle(answers(batch(1)), await books.reserve(batch(1)))
+
+        assert answers(batch(1)) + unsent[1:] == await books.recall(unsent)
+
+
+async def test_reserved_counts_as_unknown(journals: Archive):
+    """A recipient whose answer nobody recorded may have been sent to."""
+    async with run(journals) as books:
+        await books.reserve(batch(1))
+        assert [(SAID, wire_phones(1)[0])] == await unsettled(books)
+
+    [result] = await told(journals, "spring", Outcome.UNKNOWN)
+    assert (Outcome.UNKNOWN, Reason.CANCELLED, None) == (result.outcome, result.reason, result.id_sms)
+    assert 1 == (await journals.counts("spring"))[Outcome.UNKNOWN]
+
+
+async def test_unsettled_can_be_settled_on_the_way(journals: Archive):
+    """Asking again meets everyone once, over many pages."""
+    many = wire_phones(1_300)
+    async with run(journals) as books:
+        reserved = await books.reserve([(SAID, many)])
+        await books.settle([answer(to, Outcome.UNKNOWN) for to in many[::2]], reserved)
+        asked = []
+        async for _, to in books.unsettled():
+            asked.append(to)
+            if len(asked) % 100 == 0:
+                await books.settle([answer(each) for each in asked[-100:]], reserved)
+
+        assert many == asked
+        assert [] == await unsettled(books)
+
+
+async def test_results_survive_a_cancelled_caller(journals: Archive):
+    """What became of a batch is written down even while the task that does so is being cancelled."""
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(3))
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await books.settle(answers(batch(3)), reserved)
+
+    assert answers(batch(3)) == await told(journals)
+
+
+# ---------------------------------------------------------------------------- collisions
+
+
+async def test_two_ids_with_one_id_sms_in_a_batch_raise(journals: Archive):
+    """The sound ones are recorded, those who share are unknown, and the error has what is known."""
+    one, two, three = wire_phones(3)
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(3))
+        with pytest.raises(IdCollision, match="101 and 102") as caught:
+            await books.settle([answer(one, id_sms="9"), answer(two, id_sms="9"), answer(three)], reserved)
+
+    expected = {"101": Outcome.UNKNOWN, "102": Outcome.UNKNOWN, "103": Outcome.ACCEPTED}
+    assert expected == await states(journals)
+    assert await told(journals) == caught.value.results
+    assert (True, False, Knowledge.IN_QUESTION) == (
+        caught.value.halts,
+        caught.value.transient,
+        caught.value.knowledge,
+    )
+
+
+@pytest.mark.parametrize("campaign", ["spring", "summer"])
+async def test_an_id_sms_that_belongs_to_another_id_raises(journals: Archive, campaign: str):
+    """One that was answered before, in whichever campaign, stays with its first owner."""
+    one, two = wire_phones(2)
+    async with run(journals) as books:
+        await books.settle([answer(one, id_sms="9")], await books.reserve(batch(1)))
+    async with run(journals, campaign) as books:
+        reserved = await books.reserve([(SAID, [two])])
+        with pytest.raises(IdCollision, match="101 and 102"):
+            await books.settle([answer(two, id_sms="9")], reserved)
+
+    assert Outcome.UNKNOWN is (await states(journals, campaign))["102"]
+    assert Outcome.ACCEPTED is (await states(journals))["101"]
+
+
+async def test_an_id_sms_that_two_were_answered_with_is_nobodys(journals: Archive):
+    """Whoever of the two is answered with it the next time, alone, has it."""
+    one, two = wire_phones(2)
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(2))
+        with pytest.raises(IdCollision):
+            await books.settle([answer(one, id_sms="9"), answer(two, id_sms="9")], reserved)
+        known = [answer(two, id_sms="9")]
+        assert known == await books.settle(known, await books.reserve([(SAID, [two])]))
+
+    assert {"101": Outcome.UNKNOWN, "102": Outcome.ACCEPTED} == await states(journals)
+
+
+async def test_one_id_may_be_answered_with_its_id_sms_again(journals: Archive):
+    """The same pair twice is what the gateway's memory looks like, and no alarm."""
+    async with run(journals) as books:
+        reserved = await books.reserve(batch(1))
+        await books.settle(answers(batch(1)), reserved)
+
+        assert answers(batch(1)) == await books.settle(answers(batch(1)), reserved)
+
+
+# ---------------------------------------------------------------------------- headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (header(id_bits=53), "started with id_bits=63, not 53; go on"),
+        (header(said=message("Another text")), "started with another message or sender; go on"),
+        (header(id_bits=53, said=message("B")), "id_bits=63, not 53 and with another message"),
+    ],
+    ids=["id_bits", "text", "both"],
+)
+async def test_other_settings_under_the_same_name_are_refused(journals: Archive, changed: CampaignHeader, words: str):
+    """The error says what differs and what to do; the campaign can go on with what it was started with."""
+    async with run(journals):
+        pass
+    with pytest.raises(JournalError, match=words):
+        async with run(journals, given=changed):
+            pass
+
+    assert header() == await journals.header("spring")
+    async with run(journals):
+        pass
+
+
+async def test_a_campaign_name_that_cannot_be_written_is_a_journal_error(journals: Archive):
+    """Half of a character in a name is refused in words."""
+    with pytest.raises(JournalError, match="surrogates"):
+        async with run(journals, "\ud800"):
+            pass
+
+
+async def test_only_a_campaign_that_has_begun_may_be_late(journals: Archive):
+    """What speaks against a first run is raised before the first recipient was reserved, and not afterwards."""
+    late = RuntimeError("late")
+    for begun in (False, False, True):
+        if begun:
+            async with run(journals) as books:
+                await books.reserve(batch(1))
+            await (await journals.open(header(), lambda: NOW, against_first_run=late)).aclose()
+        else:
+            with pytest.raises(RuntimeError, match="late"):
+                await journals.open(header(), lambda: NOW, against_first_run=late)
+            async with run(journals):
+                pass
+
+
+# ---------------------------------------------------------------------------- against a model
+
+IDS = st.integers(101, 108)
+ITEMS = st.tuples(IDS, st.sampled_from(list(phones(2))), st.sampled_from("AB"))
+
+
+class Twin(RuleBasedStateMachine):
+    """A journal, and a dict that should know the same."""
+
+    portal: BlockingPortal
+    places: Iterator[Archive]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.journals = next(self.places)
+        self.books = self.call(self.journals.open, header(), lambda: NOW)
+        self.rows: dict[int, tuple[str, str, str]] = {}  # phone, text, state
+        self.reserved: dict[int, Reserved] = {}
+
+    def call(self, function, *arguments):
+        return self.portal.call(function, *arguments)
+
+    @rule(items=st.lists(ITEMS, max_size=5, unique_by=lambda item: item[0]))
+    def reserve(self, items: list[tuple[int, str, str]]) -> None:
+        """Compare who leaves."""
+        sorted_: dict[str, list[int]] = {"leaves": [], "settled": [], "refused": []}
+        for number, phone, text in items:
+            sorted_[self.fate(number, phone, text)].append(number)
+        given = [(message(text), [WirePhone(Phone(to), ClientIdSms(str(number)))]) for number, to, text in items]
+
+        reserved = self.call(self.books.reserve, given)
+        self.reserved |= {int(to.client_id_sms): reserved for _, tos in reserved.addressed for to in tos}
+
+        assert sorted_["leaves"] == [int(to.client_id_sms) for _, tos in reserved.addressed for to in tos]
+        assert sorted_["settled"] == [int(result.client_id_sms) for result in reserved.settled]
+        assert sorted_["refused"] == [int(result.client_id_sms) for result in reserved.refused]
+
+    def fate(self, number: int, phone: str, text: str) -> str:
+        """Return what the rules say of an item, and remember it."""
+        known = self.rows.setdefault(number, (phone, text, "new"))
+        if known[:2] != (phone, text):
+            return "refused"
+        if known[2] in ("accepted", "rejected"):
+            return "settled"
+        self.rows[number] = (phone, text, "reserved" if known[2] in ("new", "not_sent") else "unknown")
+        return "leaves"
+
+    @rule(number=IDS, outcome=st.sampled_from(Outcome))
+    def settle(self, number: int, outcome: Outcome) -> None:
+        """Settle whom the journal knows, now or long after."""
+        if number not in self.rows:
+            return
+        phone, text, state = self.rows[number]
+        to = WirePhone(Phone(phone), ClientIdSms(str(number)))
+        reserved = self.reserved.get(number, Reserved([], [], []))
+        [known] = self.call(self.books.settle, [answer(to, outcome)], reserved)
+        if state != "accepted" and (state, outcome) != ("unknown", Outcome.NOT_SENT):
+            self.rows[number] = (phone, text, outcome.value)
+        assert self.rows[number][2] == known.outcome.value
+
+    @rule()
+    def agree_and_reopen(self) -> None:
+        """Both know the same of everyone; go on in another run."""
+        expected = {str(number): row[2].replace("reserved", "unknown") for number, row in self.rows.items()}
+        unknown = {number for number, state in expected.items() if state == "unknown"}
+
+        assert unknown == {to.client_id_sms for _, to in self.call(unsettled, self.books)}
+        self.call(self.books.aclose)
+        assert expected == {number: outcome.value for number, outcome in self.call(states, self.journals).items()}
+        assert len(expected) == sum(self.call(self.journals.counts, "spring").values())
+        self.books = self.call(self.journals.open, header(), lambda: NOW)
+
+    def teardown(self) -> None:
+        self.agree_and_reopen()
+        self.call(self.books.aclose)
+
+
+@contextmanager
+def files(_portal: BlockingPortal, folder: Path) -> Iterator[Iterator[Archive]]:
+    """Yield an endless number of files."""
+    yield (FileJournals(folder / str(number)) for number in range(1_000))
+
+
+@contextmanager
+def schemas(portal: BlockingPortal, dsn: str, schema: str) -> Iterator[Iterator[Archive]]:
+    """Yield a store, emptied, as often as one is wanted."""
+    store = on_postgres(dsn, schema)
+
+    def emptied() -> Iterator[Archive]:
+        while True:
+            for stored in portal.call(store.stored_campaigns):
+                portal.call(store.purge, stored.header.campaign)
+            yield store
+
+    yield emptied()
+    portal.call(store.aclose)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_journal_knows_what_a_dict_would(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
+    """Whatever is reserved, settled and reopened in whatever order, a journal follows the few rules of its model."""
+    if kind == "sqlite":
+        opener = partial(files, folder=tmp_path)
+    else:
+        opener = partial(schemas, dsn=request.getfixturevalue("postgres"), schema=request.getfixturevalue("schema"))
+    with start_blocking_portal() as portal, opener(portal) as places:
+        machine = type("Machine", (Twin,), {"portal": portal, "places": places})
+        run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=20, deadline=None))
+
+
+# ---------------------------------------------------------------------------- between runs
+
+
+async def test_journals_list_their_campaigns(journals: Archive):
+    """Names, settings, times and counts, in the order of first runs."""
+    async with run(journals, "summer") as books:
+        await books.settle([answer(wire_phones(1)[0], Outcome.REJECTED)], await books.reserve(batch(2)))
+    async with run(journals):
+        pass
+
+    summer, spring = await journals.stored_campaigns()
+    assert (header("summer"), header()) == (summer.header, spring.header)
+    assert (NOW, NOW) == (summer.created, spring.opened)
+    assert dict.fromkeys(Outcome, 0) | {Outcome.UNKNOWN: 1, Outcome.REJECTED: 1} == summer.counts
+    assert {Reason.CANCELLED: 1, Reason.STOP_LIST: 1} == summer.reasons
+    assert (dict.fromkeys(Outcome, 0), {}) == (spring.counts, spring.reasons)
+
+
+async def test_an_export_has_everything_and_is_json(journals: Archive):
+    """Every row of every campaign, or of one, as it may be written down."""
+    async with run(journals) as books:
+        await books.settle([answer(wire_phones(1)[0])], await books.reserve(batch(2)))
+    async with run(journals, "summer") as books:
+        await books.reserve(batch(1))
+
+    accepted, reserved, other = await exported(journals)
+    assert {
+        "campaign": "spring",
+        "client_id_sms": "101",
+        "phone": "79612242243",
+        "message": {"type_send_1": "sms", "sender": "sender 1", "text": TEXT},
+        "validity_period": None,
+        "time_send": None,
+        "number_sms": None,
+        "state": "accepted",
+        "id_sms": "9101",
+        "reason": "none",
+        "error": "accepted",
+        "attempts": 2,
+        "reserved_at": "2030-01-01T12:00:00+00:00",
+        "settled_at": "2030-01-01T12:00:00+00:00",
+    } | dict.fromkeys(("delivery", "said", "changed_at", "num_parts", "price")) == accepted
+    assert ("reserved", None, "summer") == (reserved["state"], reserved["settled_at"], other["campaign"])
+    assert [other] == await exported(journals, "summer")
+    assert msgspec.json.encode(accepted)
+
+
+async def test_a_purged_campaign_is_gone_and_the_other_is_whole(journals: Archive):
+    """Its ids and answers are free; the same names, ids and texts of another campaign stay."""
+    async with run(journals, "autumn") as books:
+        await books.reserve(batch(3))
+    async with run(journals) as books:
+        await books.settle([answer(wire_phones(4)[3])], await books.reserve([(message("B"), wire_phones(4)[3:])]))
+
+    assert 1 == await journals.purge("spring")
+
+    assert ["autumn"] == [stored.header.campaign for stored in await journals.stored_campaigns()]
+    async with run(journals, "autumn") as books:
+        assert [(SAID, to) for to in wire_phones(3)] == await unsettled(books)
+        await books.settle([answer(wire_phones(1)[0], id_sms="9104")], await books.reserve(batch(1)))
+    async with run(journals, given=header(said=message("B"))) as books:
+        assert [(SAID, wire_phones(4)[3:])] == (await books.reserve([(SAID, wire_phones(4)[3:])])).addressed
+
+
+async def test_a_campaign_under_way_is_not_purged(journals: Archive):
+    """Nobody takes a journal away from a run."""
+    async with run(journals) as books:
+        await books.reserve(batch(1))
+        with pytest.raises(JournalError, match="in use"):
+            await journals.purge("spring")
+        await settled(books, answers(batch(1)))
+
+    assert 1 == await journals.purge("spring")
+
+
+@pytest.mark.parametrize("ask", ["header", "counts", "results", "export", "purge"])
+async def test_an_unknown_campaign_is_told_with_those_that_are_there(journals: Archive, ask: str):
+    """A typing error in a name removes nothing."""
+    async with run(journals):
+        pass
+    with pytest.raises(JournalError, match="no campaign 'sprung'; it holds 'spring'"):
+        if ask in ("results", "export"):
+            async with aclosing(getattr(journals, ask)("sprung")) as items:
+                await anext(items)
+        else:
+            await getattr(journals, ask)("sprung")
+
+
+async def test_every_field_of_a_message_comes_back(journals: Archive):
+    """What is asked again is what was said, with the channel's extra fields."""
+    said = Message(
+        type_send_1=Channel.VIBER,
+        type_send_2=Channel.SMS,
+        sender="ACME",
+        text="Привет, \0 {мир}",
+        text_viber="🎁",
+        url="https://a",
+    )
+    async with run(journals) as books:
+        await books.reserve(batch(1, said))
+
+        assert [(said, wire_phones(1)[0])] == await unsettled(books)
+
+
+async def test_every_outcome_can_be_stored(journals: Archive):
+    """The schema's own list of states is complete."""
+    results = [answer(to, outcome) for to, outcome in zip(wire_phones(9), Outcome, strict=False)]
+    async with run(journals) as books:
+        await books.settle(results, await books.reserve(batch(len(Outcome))))
+
+    assert dict.fromkeys(Outcome, 1) == await journals.counts("spring")
