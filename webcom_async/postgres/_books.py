@@ -31,7 +31,7 @@ __all__ = ["PostgresBooks", "Tenure"]
 
 _PAGE = 500  # recipients
 _TRIES = 4  # of two campaigns that reserve one id at the same moment
-_PLACES = 1 << 20  # in a reservation
+_PLACE_BITS = 20  # of a row's number; the others are the reservation's
 _RENEWALS = 3  # in the seconds of a lease
 _LONGEST_ID = 19  # digits
 _MESSAGES = 4_096  # whose digests are remembered
@@ -116,6 +116,7 @@ class PostgresBooks:
         self._resend_rejected = frozenset(resend_rejected)
         self._renewed = monotonic()
         self._stored: set[str] = set()
+        self._numbers = range(0)
 
     async def reserve(self, addressed: list[Addressed]) -> Reserved:
         """
@@ -136,7 +137,8 @@ class PostgresBooks:
             raise self._server.unusable("an id comes twice in one batch; nothing of it was reserved")
         if not ids:
             return Reserved(addressed, [], [])
-        reserved = await self._server.call(lambda session: self._reserve(session, addressed, ids))
+        mine: list[int] = []
+        reserved = await self._server.call(lambda session: self._reserve(session, addressed, ids, mine))
         await self._renew()
         return reserved
 
@@ -193,55 +195,63 @@ class PostgresBooks:
 
     # ------------------------------------------------------------------------ what may leave
 
-    async def _reserve(self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms]) -> Reserved:
+    async def _reserve(
+        self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms], mine: list[int]
+    ) -> Reserved:
+        """
+        Reserve a batch, as a whole if nothing is known of anybody.
+
+        *mine* are the numbers of the reservations that this call has made so far: if the connection breaks, it is done
+        anew, and whom it has reserved already is not in doubt.
+        """
+        number = mine[0] if mine else await self._next_number(session, mine)
         contents = {id(message): _encode(message) for message, _ in addressed}
         digests = {key: digest(content) for key, content in contents.items()}
         new = {digests[key]: content.decode() for key, content in contents.items() if digests[key] not in self._stored}
         people = _people((phones, digests[id(message)]) for message, phones in addressed)
-        *_, reservation, _, others = await session.together(
+        *_, counts, _, others = await session.together(
             ("BEGIN", {}),
             (_sql.HOLD_LEASE, self._mine()),
             *([(_sql.ADD_MESSAGES, self._mine(digests=list(new), contents=list(new.values())))] if new else []),
-            (_sql.RESERVE, self._mine(now=self._now(), states=list(self._tenure.states), **people.parameters())),
+            (_sql.RESERVE, self._reservation(number, people)),
             ("COMMIT", {}),
             (_sql.FIND_OTHERS, self._mine(ids=array(ids))),
         )
-        if not reservation:
+        if not counts:
             raise await self._lost(session)
         self._remember(new)
-        first, added = reservation[0]
-        if added == len(ids) and not others:
+        if [(len(ids),)] == counts and not others:
             return Reserved(addressed, [], [])
         said = [(message, digests[id(message)], phones) for message, phones in addressed]
         # The other campaign may not have seen this one, and this one has to go. If it has, it goes as well: then this
         # one finds the id free the next time it looks.
-        races = _in_the_way([row for row in others if row[8] > first], said)
+        races = _in_the_way([row for row in others if row[8] >> _PLACE_BITS > number], said)
         if races:
-            await self._back_out(session, races, first)
-        return await self._reserve_closely(session, said, ids, first)
+            await self._back_out(session, races, mine)
+        return await self._reserve_closely(session, said, ids, mine)
 
-    async def _reserve_closely(self, session: Session, said: Said, ids: list[ClientIdSms], first: int) -> Reserved:
-        """Reserve ids of which something is known; those of the reservation that begins at *first* are new."""
+    async def _reserve_closely(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Reserved:
+        """Reserve ids of which something is known; those of the reservations *mine* are new."""
         for _ in range(_TRIES):
             try:
-                triage = await self._triage(session, said, ids, first)
+                triage = await self._triage(session, said, ids, mine)
             except _RacedError:
                 continue
             leaving = [to.client_id_sms for _, phones in triage.reserved.addressed for to in phones]
             races = await self._races(session, said, leaving)
             if not races:
                 return triage.reserved
-            await self._back_out(session, races, first)
+            await self._back_out(session, races, mine)
         raise self._server.unusable("another campaign keeps reserving the same ids at the same moment; run it again")
 
-    async def _triage(self, session: Session, said: Said, ids: list[ClientIdSms], first: int) -> Triage:
+    async def _triage(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Triage:
         """Reserve whom the rules let leave."""
         async with session.transaction():
             await self._hold(session)
             rows = await session.fetch(_sql.LOCK_OWN, **self._mine(ids=array(ids)))
             await self._revoke(session, {row[-2] for row in rows if row[-1]})
             rows = await session.fetch(_sql.FIND_OWN, **self._mine(ids=array(ids)))
-            fresh = {str(row[0]) for row in rows if first < row[8] < first + _PLACES}
+            fresh = {str(row[0]) for row in rows if row[8] >> _PLACE_BITS in mine}
             own = {str(row[0]): _row(row, held=row[-1]) for row in rows if str(row[0]) not in fresh}
             others: dict[str, list[Row]] = {}
             for row in await session.fetch(_sql.LOCK_OTHERS, **self._mine(ids=array(ids))):
@@ -250,8 +260,8 @@ class PostgresBooks:
             for message, message_digest, phones in said:
                 triage.sort(message, message_digest, phones)
             await self._write_again(session, triage.again)
-            await self._take_back(session, fresh - {str(row[0]) for row in triage.new}, first)
-            await self._write_new(session, [row for row in triage.new if row[0] not in fresh])
+            await self._take_back(session, fresh - {str(row[0]) for row in triage.new}, mine)
+            await self._write_new(session, [row for row in triage.new if row[0] not in fresh], mine)
             return triage
 
     async def _revoke(self, session: Session, leases: Collection[int]) -> None:
@@ -266,28 +276,27 @@ class PostgresBooks:
             sparse = {name: _sparse(column) for name, column in zip(names, times, strict=True)}
             await session.change(_sql.RESERVE_AGAIN, **self._mine(ids=array(ids), now=self._now(), **sparse))
 
-    async def _write_new(self, session: Session, new: Sequence[Sequence[Any]]) -> None:
+    async def _write_new(self, session: Session, new: Sequence[Sequence[Any]], mine: list[int]) -> None:
         if not new:
             return
         people = _People(*(list(column) for column in zip(*new, strict=True)))
-        parameters = self._mine(now=self._now(), states=list(self._tenure.states), **people.parameters())
-        rows = await session.fetch(_sql.RESERVE, **parameters)
-        if [len(new)] != [added for _, added in rows]:
+        number = await self._next_number(session, mine)
+        if [(len(new),)] != await session.fetch(_sql.RESERVE, **self._reservation(number, people)):
             raise _RacedError
 
-    async def _take_back(self, session: Session, ids: Collection[str], first: int) -> None:
+    async def _take_back(self, session: Session, ids: Collection[str], mine: list[int]) -> None:
         """Forget that *ids*, which belong to another campaign's message, were reserved."""
         if ids:
-            await session.change(_sql.BACK_OUT_NEW, **self._mine(ids=array(list(ids)), first=first))
+            await session.change(_sql.BACK_OUT_NEW, **self._mine(ids=array(list(ids)), reservations=mine))
 
     async def _races(self, session: Session, said: Said, ids: list[ClientIdSms]) -> set[str]:
         """Return those of *ids*, which are reserved, that another campaign has reserved for something else."""
         others = await session.fetch(_sql.FIND_OTHERS, **self._mine(ids=array(ids))) if ids else []
         return _in_the_way(others, said)
 
-    async def _back_out(self, session: Session, ids: Collection[str], first: int) -> None:
+    async def _back_out(self, session: Session, ids: Collection[str], mine: list[int]) -> None:
         async with session.transaction():
-            parameters = self._mine(ids=array(list(ids)), first=first)
+            parameters = self._mine(ids=array(list(ids)), reservations=mine)
             await session.change(_sql.BACK_OUT_NEW, **parameters)
             await session.change(_sql.BACK_OUT_AGAIN, **parameters)
 
@@ -376,6 +385,19 @@ class PostgresBooks:
 
     def _mine(self, **parameters: object) -> dict[str, object]:
         return {"campaign": self._tenure.campaign, "lease": self._tenure.token, **parameters}
+
+    def _reservation(self, number: int, people: _People) -> dict[str, object]:
+        states = list(self._tenure.states)
+        return self._mine(reservation=number, states=states, now=self._now(), **people.parameters())
+
+    async def _next_number(self, session: Session, mine: list[int]) -> int:
+        """Return a number for a reservation, which is one of *mine* then."""
+        if not self._numbers:
+            [(first,)] = await session.fetch(_sql.NEXT_BLOCK)
+            self._numbers = range(first, first + _sql.BLOCK)
+        number, self._numbers = self._numbers[0], self._numbers[1:]
+        mine.append(number)
+        return number
 
     def _remember(self, digests: Iterable[str]) -> None:
         if len(self._stored) > _MESSAGES:

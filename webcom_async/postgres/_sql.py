@@ -16,6 +16,7 @@ __all__ = [
     "APPLICATION",
     "BACK_OUT_AGAIN",
     "BACK_OUT_NEW",
+    "BLOCK",
     "CLAIM_ANSWERS",
     "COUNT",
     "END_EXPIRED_LEASES",
@@ -41,6 +42,7 @@ __all__ = [
     "LOCK_OWN",
     "MAKE_SCHEMA",
     "MIGRATIONS",
+    "NEXT_BLOCK",
     "PAGE_OF_EXPORT",
     "PAGE_OF_RESULTS",
     "PAGE_OF_UNSETTLED",
@@ -59,6 +61,7 @@ __all__ = [
 from webcom_async.postgres._sql_standing import STANDING
 
 APPLICATION = "webcom_async journal"  # in the schema of every journal
+BLOCK = 1_024  # reservations
 
 # ---------------------------------------------------------------------------- the schema
 
@@ -116,10 +119,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         # The id comes first: it is looked for in all campaigns, because the gateway knows of none.
         "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
-        "CREATE SEQUENCE reservations",
+        # Runs number their reservations themselves, a block at a time: what is done anew is known by its number.
+        f"CREATE SEQUENCE reservations INCREMENT BY {BLOCK}",
         """
         CREATE TABLE answers (
-            id_sms text PRIMARY KEY,            -- of all campaigns: the gateway's numbers are its own
+            id_sms text COLLATE "C" PRIMARY KEY,    -- of all campaigns: the gateway's numbers are its own
             client_id_sms bigint NOT NULL
         )
         """,
@@ -215,11 +219,13 @@ WHERE EXISTS (SELECT 1 FROM leases WHERE token = %(lease)s)
 ON CONFLICT DO NOTHING
 """
 
-# Recipients are to be sent to for the first time: those whose ids the campaign does not know. Returns the number of
-# the first place of the reservation, and how many were new; nothing if the lease was revoked, or the campaign stopped.
+NEXT_BLOCK = "SELECT nextval('reservations')"
+
+# Recipients are to be sent to for the first time: those whose ids the campaign does not know. Returns how many were
+# new; nothing if the lease was revoked, or the campaign stopped.
 RESERVE = """
-WITH reservation AS MATERIALIZED (
-    SELECT nextval('reservations') << 20 AS first
+WITH allowed AS MATERIALIZED (
+    SELECT %(reservation)s::bigint << 20 AS first
     FROM leases JOIN campaigns USING (campaign_id)
     WHERE token = %(lease)s AND coalesce(state, 'running') = ANY (%(states)s)
 ), added AS (
@@ -229,7 +235,7 @@ WITH reservation AS MATERIALIZED (
     )
     SELECT first + place, %(campaign)s, id, phone, said, validity_period, time_send, number_sms, %(lease)s, 'reserved',
         %(now)s
-    FROM reservation, unnest(
+    FROM allowed, unnest(
         %(ids)s::bigint[], %(phones)s::text[], %(said)s::uuid[], %(validity_periods)s::text[], %(times_send)s::text[],
         %(numbers_sms)s::bigint[]
     ) WITH ORDINALITY AS new (id, phone, said, validity_period, time_send, number_sms, place)
@@ -237,7 +243,7 @@ WITH reservation AS MATERIALIZED (
     ON CONFLICT (client_id_sms, campaign_id) DO NOTHING
     RETURNING 1
 )
-SELECT first, (SELECT count(*) FROM added) FROM reservation
+SELECT (SELECT count(*) FROM added) FROM allowed
 """
 
 # What the campaign knows of a batch's ids, and whether another worker may be sending to them now.
@@ -279,13 +285,13 @@ WHERE client_id_sms = again.id AND recipients.campaign_id = again.campaign_id
 BACK_OUT_NEW = """
 DELETE FROM recipients
 WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND lease = %(lease)s
-    AND recipient_id > %(first)s AND recipient_id < %(first)s + (1 << 20)
+    AND recipient_id >> 20 = ANY (%(reservations)s)
 """
 BACK_OUT_AGAIN = """
 UPDATE recipients
 SET state = CASE state WHEN 'reserved' THEN 'not_sent' ELSE state END, reason = 'id_reused', lease = NULL
 WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND lease = %(lease)s
-    AND NOT (recipient_id > %(first)s AND recipient_id < %(first)s + (1 << 20))
+    AND recipient_id >> 20 <> ALL (%(reservations)s)
 """
 
 # ---------------------------------------------------------------------------- its answer comes
@@ -308,6 +314,7 @@ WITH given AS MATERIALIZED (
         %(ids)s::bigint[], %(phones)s::text[], %(states)s::text[], %(answers)s::text[], %(reasons)s::text[],
         %(errors)s::text[], %(attempts)s::bigint[]
     ) AS given (id, phone, state, id_sms, reason, error, attempts)
+    ORDER BY id
 ), held AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM leases WHERE token = %(lease)s) AS held
 )

@@ -1,0 +1,522 @@
+"""
+Journals on PostgreSQL: many runs of one campaign at once, leases, and a server that goes away and comes back.
+
+What every journal promises is in `test_journals`, and what every store of campaigns does in `test_stores`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+pytest.importorskip("psycopg_pool", reason="psycopg is an extra")
+import psycopg
+
+from tests.builders import NOW, message, phones, wire_phones
+from tests.conftest import Connect
+from tests.postgres_server import PASSWORD, Server
+from tests.test_journal import SAID, answer, answers, batch, header
+from tests.test_journals import run, settled, states, told
+from webcom_async import (
+    CampaignStopped,
+    ConfigurationError,
+    JournalError,
+    LeaseLost,
+    Outcome,
+    Reason,
+    StoreUnavailable,
+    UsageError,
+)
+from webcom_async._wire import Addressed
+from webcom_async.emulator import Gateway
+from webcom_async.postgres import PostgresStore
+from webcom_async.scaleout import CampaignSettings, CampaignState
+
+pytestmark = pytest.mark.anyio
+
+Opener = Callable[..., PostgresStore]
+
+
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Return the one event loop that psycopg knows."""
+    return request.param
+
+
+@pytest.fixture
+def opener(postgres: str, schema: str) -> Opener:
+    """Return what opens another handle on the same store, as another host has it."""
+
+    def opened(**options: Any) -> PostgresStore:
+        return PostgresStore(**({"dsn": postgres, "schema": schema} | options))
+
+    return opened
+
+
+@pytest.fixture
+async def store(opener: Opener) -> AsyncIterator[PostgresStore]:
+    """Return an open store."""
+    async with opener() as store:
+        yield store
+
+
+@pytest.fixture
+async def other(opener: Opener) -> AsyncIterator[PostgresStore]:
+    """Return the same store, as another host has it."""
+    async with opener() as store:
+        yield store
+
+
+def ids(addressed: list[Addressed]) -> list[str]:
+    """Return everyone's id."""
+    return [to.client_id_sms for _, tos in addressed for to in tos]
+
+
+# ---------------------------------------------------------------------------- many runs at once
+
+
+async def test_who_is_reserved_by_another_run_is_a_duplicate(store: PostgresStore, other: PostgresStore):
+    """While the other's request is under way nobody else asks; once it is settled, its result is everybody's."""
+    async with run(store) as one, run(other) as two:
+        first = await one.reserve(batch(2))
+        second = await two.reserve(batch(3))
+
+        assert (["103"], []) == (ids(second.addressed), second.settled)
+        assert [("101", Reason.DUPLICATE), ("102", Reason.DUPLICATE)] == [
+            (each.client_id_sms, each.reason) for each in second.refused
+        ]
+        assert second.refused == await two.settle(second.refused, second)
+        await one.settle(answers(batch(2)), first)
+        assert answers(batch(2)) == (await two.reserve(batch(2))).settled
+
+
+async def test_many_runs_share_a_campaign(opener: Opener, store: PostgresStore):
+    """Eight runs that offer the same people in different orders, all at once, reserve each of them once."""
+    many = wire_phones(600)
+    left: list[str] = []
+
+    async def offer(seed: int) -> None:
+        chance = random.Random(seed)
+        async with opener() as own, run(own) as books:
+            for _ in range(12):
+                reserved = await books.reserve([(SAID, chance.sample(many, 100))])
+                left.extend(ids(reserved.addressed))
+                assert not reserved.doubtful
+                await books.settle(answers(reserved.addressed), reserved)
+
+    async with run(store), anyio.create_task_group() as tasks:
+        for seed in range(8):
+            tasks.start_soon(offer, seed)
+
+    assert len(set(left)) == len(left)
+    assert dict.fromkeys(left, Outcome.ACCEPTED) == await states(store)
+
+
+async def test_of_two_campaigns_that_reserve_an_id_at_once_one_sends(opener: Opener):
+    """The gateway would swallow the second message, so that one of the two is refused, whoever comes first."""
+    left: list[tuple[int, str]] = []
+    met = [anyio.Event() for _ in range(2 * 15)]
+
+    async def offer(number: int, store: PostgresStore) -> None:
+        said = message(f"text {number}")
+        async with run(store, f"campaign {number}", header(f"campaign {number}", said=said)) as books:
+            for step in range(15):
+                met[2 * step + number].set()
+                await met[2 * step + 1 - number].wait()
+                to = wire_phones(20 * step + 20)[20 * step :]
+                reserved = await books.reserve([(said, to[:: 1 - 2 * number])])
+                left.extend((number, each) for each in ids(reserved.addressed))
+                assert {Reason.ID_REUSED} >= {each.reason for each in reserved.refused}
+
+    async with opener() as one, opener() as two, anyio.create_task_group() as tasks:
+        await one.stored_campaigns()
+        tasks.start_soon(offer, 0, one)
+        tasks.start_soon(offer, 1, two)
+
+    who = [client_id for _, client_id in left]
+    assert len(set(who)) == len(who)
+    assert 15 * 20 == len(who)
+
+
+async def test_of_two_ids_that_share_an_answer_at_once_one_has_it(opener: Opener):
+    """Whichever is written first keeps its `id_sms`; the other is unknown, and its run is told."""
+    alarms: list[int] = []
+
+    async def settle(number: int) -> None:
+        async with opener() as store, run(store, f"campaign {number}") as books:
+            to = wire_phones(2)[number]
+            reserved = await books.reserve([(SAID, [to])])
+            try:
+                await books.settle([answer(to, id_sms="9")], reserved)
+            except Exception as exc:  # noqa: BLE001 - which it is says the test below
+                assert "101 and 102" in str(exc)  # noqa: PT017
+                alarms.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(settle, 0)
+        tasks.start_soon(settle, 1)
+
+    assert 1 == len(alarms)
+
+
+async def test_two_clients_send_one_campaign(connect: Connect, webcom_gateway: Gateway, opener: Opener):
+    """By the gateway's ledger everyone has one SMS, and by the journal one result, however the two have shared."""
+    async with opener() as one, opener() as two:
+
+        async def send(store: PostgresStore) -> None:
+            async with connect(webcom_gateway, batch_size=20) as client:
+                report = await client.send_all(
+                    phones(300), text="Sale!", sender="ACME", campaign="spring", journal=store
+                )
+                assert report.complete
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, one)
+            tasks.start_soon(send, two)
+
+        assert sorted(phones(300)) == sorted(sms.phone for sms in webcom_gateway.ledger.sent)
+        assert {Outcome.ACCEPTED: 300} == {key: n for key, n in (await one.counts("spring")).items() if n}
+
+
+async def test_a_client_reconciles(connect: Connect, webcom_gateway: Gateway, store: PostgresStore):
+    """Who was in a request of a run that ended is asked for again, alone, under the same id."""
+    campaign = {"text": "Sale!", "sender": "ACME", "campaign": "spring", "journal": store}
+    async with connect(webcom_gateway) as client:
+        await client.send_all(phones(3), **campaign)
+        before = await told(store)
+        async with client.stream([], **campaign) as results:
+            assert [] == [each async for each in results]
+        books = await store.open(await store.header("spring"), lambda: NOW)
+        await books.reserve([(message("Sale!", "ACME"), wire_phones(5)[3:])])
+        await books.aclose()
+        async with client.reconcile(store, campaign="spring") as results:
+            asked = {each.client_id_sms async for each in results}
+
+    assert {"104", "105"} == asked
+    assert 5 == len(webcom_gateway.ledger) == (await store.counts("spring"))[Outcome.ACCEPTED]
+    assert before == (await told(store))[:3]
+
+
+# ---------------------------------------------------------------------------- leases
+
+
+async def ended(opener: Opener) -> None:
+    """Wait until every lease has run out, by the server's word, and look for those that have."""
+    async with opener() as watch:
+        with anyio.fail_after(10):
+            while await watch._server.call(
+                lambda session: session.fetch("SELECT 1 FROM leases WHERE until > clock_timestamp()")
+            ):
+                pass
+
+
+async def test_a_run_that_is_not_heard_of_loses_what_it_had(opener: Opener):
+    """Who was in its requests is in doubt for the next one; the woken run reserves nobody, and accepts only."""
+    async with opener(lease=0.05) as lost, opener() as next_one:
+        old = await lost.open(header(), lambda: NOW)
+        before = await old.reserve(batch(3))
+        await ended(opener)
+        async with run(next_one) as new:
+            reserved = await new.reserve(batch(4))
+            assert (batch(4), {"101", "102", "103"}) == (reserved.addressed, reserved.doubtful)
+
+            with pytest.raises(LeaseLost, match="run it again"):
+                await old.reserve([(SAID, wire_phones(6)[5:])])
+            one, two, _ = wire_phones(3)
+            woken = [answer(one), answer(two, Outcome.REJECTED)]
+            first, second = await old.settle(woken, before)
+            assert (Outcome.ACCEPTED, Outcome.UNKNOWN) == (first.outcome, second.outcome)
+            await old.aclose()
+            known = await new.settle(answers(batch(4), Outcome.NOT_SENT), reserved)
+            assert [Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.UNKNOWN, Outcome.NOT_SENT] == [
+                each.outcome for each in known
+            ]
+
+
+async def test_a_run_keeps_its_lease_as_it_goes_on(opener: Opener):
+    """A run that is heard of now and then loses nobody, however long it takes."""
+    moment = 0.0
+
+    class Later:
+        now = staticmethod(lambda: NOW)
+        monotonic = staticmethod(lambda: moment)
+        sleep = staticmethod(asyncio.sleep)
+
+    async with opener(lease=0.05, clock=Later()) as store, opener() as other:
+        books = await store.open(header(), lambda: NOW)
+        await books.reserve(batch(1))
+        await ended(opener)
+        moment = 1.0
+        await books.reserve([(SAID, wire_phones(2)[1:])])
+        async with run(other) as second:
+            assert {Reason.DUPLICATE} >= {each.reason for each in (await second.reserve(batch(1))).refused}
+        await books.aclose()
+
+
+async def test_a_run_that_ends_gives_its_lease_back(store: PostgresStore, other: PostgresStore):
+    """Whom it has left reserved is free at once, and in doubt."""
+    async with run(store) as books:
+        await books.reserve(batch(2))
+    async with run(other) as books:
+        assert {"101", "102"} == (await books.reserve(batch(2))).doubtful
+
+
+async def waiting(connection: psycopg.AsyncConnection[Any], count: int) -> None:
+    """Wait until so many sessions wait for a lock."""
+    with anyio.fail_after(10):
+        while True:
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+            [(found,)] = await (await connection.execute(query)).fetchall()
+            if found >= count:
+                return
+
+
+@pytest.mark.parametrize("by", ["takeover", "pause"])
+async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgres: str, schema: str, by: str):
+    """When a takeover or a pause has returned, nothing is committed any more that was begun before."""
+    settings = CampaignSettings(campaign="spring", message=SAID)
+    await store.plan(settings, phones(3))
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    over: list[object] = []
+
+    async def revoke() -> None:
+        if by == "takeover":
+            over.append(await store.take("spring", 1, "one", 60.0))
+        else:
+            over.append(await store.change_state("spring", CampaignState.PAUSED))
+
+    async with (
+        await psycopg.AsyncConnection.connect(postgres) as reserving,
+        await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
+    ):
+        await reserving.execute(f"SELECT 1 FROM {schema}.leases WHERE token = {lease.token} FOR KEY SHARE")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(revoke)
+            await waiting(watching, 1)
+            assert [] == over
+            await reserving.commit()
+    assert [None] != over
+    async with aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books:
+        with pytest.raises(LeaseLost if by == "takeover" else CampaignStopped):
+            await books.reserve(batch(1))
+
+
+async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresStore):
+    """What is paused for all its workers is paused for everybody who sends under its name."""
+    await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
+    async with run(store) as books:
+        await books.reserve(batch(1))
+        await store.change_state("spring", CampaignState.PAUSED, "lunch")
+        with pytest.raises(CampaignStopped, match="'spring' is paused: lunch"):
+            await books.reserve([(SAID, wire_phones(2)[1:])])
+        await settled(books, answers(batch(1)))
+
+    assert {"101": Outcome.ACCEPTED} == await states(store)
+
+
+# ---------------------------------------------------------------------------- a server that goes away
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_restart_in_the_middle_is_sat_out(postgres_server: Server, schema: str, mode: str):
+    """Reserving and settling go on with the same pool when the server is back; nobody is lost."""
+    done = anyio.Event()
+    batches = 0
+
+    async with PostgresStore(postgres_server.dsn, schema=schema) as store, run(store) as books:
+
+        async def work(number: int) -> None:
+            nonlocal batches
+            step = 0
+            while not (done.is_set() and step > 3):
+                first = 1_000 * (10 * step + number)
+                to = wire_phones(first + 20)[first:]
+                reserved = await books.reserve([(SAID, to)])
+                assert [(SAID, to)] == reserved.addressed
+                known = await books.settle(answers(reserved.addressed), reserved)
+                assert answers(reserved.addressed) == known
+                batches += 1
+                step += 1
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(work, number)
+            while batches < 8:
+                await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(postgres_server.restart, mode)
+            done.set()
+
+        assert {Outcome.ACCEPTED: 20 * batches} == {key: n for key, n in (await store.counts("spring")).items() if n}
+
+
+async def test_a_server_that_stays_away_is_told(unused_port: int):
+    """After the patience, the error says where and what to do, and never the password."""
+    dsn = f"postgresql://webcom:{PASSWORD}@127.0.0.1:{unused_port}/webcom"
+    async with PostgresStore(dsn, patience=0.1) as store:
+        with pytest.raises(StoreUnavailable, match=rf"127.0.0.1:{unused_port}/webcom could not be reached") as caught:
+            await store.open(header(), lambda: NOW)
+
+    assert PASSWORD not in f"{caught.value} {caught.value.__cause__} {store!r}"
+
+
+@pytest.mark.parametrize(
+    ("user", "database", "words"),
+    [
+        ("strict", "postgres", "user and password"),
+        ("nobody_here", "postgres", "user"),
+        ("postgres", "nowhere", "createdb"),
+    ],
+    ids=["password", "user", "database"],
+)
+async def test_who_is_not_let_in_is_told_at_once(
+    postgres_server: Server, user: str, database: str, words: str, caplog: pytest.LogCaptureFixture
+):
+    """What no patience helps against is an error at once, without the password, in the log neither."""
+    caplog.set_level(logging.DEBUG)
+    postgres_server.execute("DROP ROLE IF EXISTS strict; CREATE ROLE strict LOGIN PASSWORD 'another'")
+    async with PostgresStore(postgres_server.dsn_of(database, user), patience=600) as store:
+        with anyio.fail_after(10), pytest.raises(JournalError, match=words) as caught:
+            await store.stored_campaigns()
+
+    assert not isinstance(caught.value, StoreUnavailable)
+    assert PASSWORD not in f"{caught.value} {caught.value.__cause__} {store!r} {caplog.text}"
+
+
+async def test_a_user_who_may_not_make_tables_is_told(postgres_server: Server, schema: str):
+    """The error says which right is missing."""
+    postgres_server.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
+    async with PostgresStore(postgres_server.dsn_of("postgres", "guest"), schema=schema) as store:
+        with pytest.raises(JournalError, match="GRANT"):
+            await store.stored_campaigns()
+
+
+async def test_a_caller_who_is_cancelled_leaves_a_whole_connection(opener: Opener):
+    """A call that has begun is finished: the next one finds a connection that is in the middle of nothing."""
+    async with opener(connections=1) as store, run(store) as books:
+        for step in range(20):
+            with anyio.move_on_after(0) as scope:
+                await books.reserve([(SAID, wire_phones(step + 1)[step:])])
+            assert scope.cancelled_caught
+        reserved = await books.reserve(batch(30))
+        assert 30 == len(ids(reserved.addressed))
+        await books.settle(answers(batch(30)), reserved)
+
+        assert 30 == (await store.counts("spring"))[Outcome.ACCEPTED]
+
+
+# ---------------------------------------------------------------------------- its tables
+
+
+async def test_many_first_runs_make_the_tables_once(opener: Opener):
+    """Hosts that are started at the same moment do not stand in each other's way."""
+    stores = [opener() for _ in range(6)]
+    async with anyio.create_task_group() as tasks:
+        for store in stores:
+            tasks.start_soon(store.stored_campaigns)
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("CREATE SCHEMA {0}; CREATE TABLE {0}.theirs (a integer)", "another program"),
+        ("CREATE SCHEMA {0}; CREATE TABLE {0}.format (application text, version integer)", "another program"),
+        ("UPDATE {0}.format SET version = 99", "upgrade webcom-async"),
+    ],
+    ids=["foreign", "foreign format", "newer"],
+)
+async def test_tables_of_others_are_refused_and_left_alone(
+    opener: Opener, postgres: str, schema: str, spoil: str, words: str
+):
+    """The error names the schema and says what to do; nothing is changed."""
+    if "UPDATE" in spoil:
+        async with opener() as store:
+            await store.stored_campaigns()
+    tables = f"SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' ORDER BY 1"
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        for statement in spoil.format(schema).split(";"):
+            await connection.execute(statement)
+        before = await (await connection.execute(tables)).fetchall()
+        async with opener() as store:
+            with pytest.raises(JournalError, match=f"{schema}: .*{words}"):
+                await store.open(header(), lambda: NOW)
+        assert before == await (await connection.execute(tables)).fetchall()
+
+
+async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
+    """What is in one is not in the other, in one database."""
+    async with opener() as one, PostgresStore(postgres, schema=f"{schema}_2") as two:
+        async with run(one) as books:
+            await books.reserve(batch(1))
+        assert [] == await two.stored_campaigns()
+        await two._server.call(lambda session: session.change(f"DROP SCHEMA {schema}_2 CASCADE"))
+
+
+async def test_results_come_page_by_page(store: PostgresStore):
+    """More recipients than a page holds all come, once, in their order."""
+    many = wire_phones(2_300)
+    async with run(store) as books:
+        await books.reserve([(SAID, many)])
+
+    assert [to.client_id_sms for to in many] == [each.client_id_sms for each in await told(store)]
+
+
+# ---------------------------------------------------------------------------- how it is made
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [f"postgres {PASSWORD}", f"postgresql://webcom:{PASSWORD}@[::1/x", f"postgresql://webcom:{PASSWORD}@@host/x", 7],
+)
+def test_a_dsn_that_cannot_be_read_is_not_repeated(dsn: Any):
+    """The password may stand anywhere in it."""
+    with pytest.raises(ConfigurationError, match="DSN") as caught:
+        PostgresStore(dsn)
+
+    assert PASSWORD not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"schema": "No Name"}, {"schema": "pg_mine"}, {"lease": 0}, {"patience": -1}, {"connections": 0}],
+    ids=str,
+)
+def test_options_are_checked_before_anything_is_reached(options: dict[str, Any]):
+    """A mistake is told when the store is made."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        PostgresStore("postgresql://127.0.0.1/webcom", **options)
+
+
+async def test_a_closed_store_says_so(store: PostgresStore):
+    """A call after closing is a UsageError; closing again is none."""
+    await store.aclose()
+    await store.aclose()
+    with pytest.raises(UsageError, match="closed"):
+        await store.stored_campaigns()
+
+
+def test_a_store_belongs_to_one_event_loop(opener: Opener):
+    """Its connections cannot be used from another one, and the error says so."""
+    store = opener()
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(store.stored_campaigns())
+        with pytest.raises(UsageError, match="another event loop"):
+            second.run(store.stored_campaigns())
+        first.run(store.aclose())
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
+async def test_trio_is_told_that_it_cannot():
+    """Psycopg knows asyncio only: it is said in words, and before anything is sent."""
+    store = PostgresStore("postgresql://127.0.0.1/webcom")
+    with pytest.raises(ConfigurationError, match="asyncio only"):
+        await store.open(header(), lambda: NOW)
+    await store.aclose()
