@@ -73,7 +73,8 @@ def aiohttp(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    ours = [requirement for extra in ("cli", "aiohttp", "parquet", "phones", "postgres") for requirement in extras[extra]]
+    names = ("cli", "aiohttp", "parquet", "phones", "postgres")
+    ours = [requirement for extra in names for requirement in extras[extra]]
     needed = PROJECT["project"]["dependencies"] + ours
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
