@@ -33,6 +33,7 @@ from webcom_async import (
     StoreUnavailable,
     UsageError,
 )
+from webcom_async._books import KeptBooks
 from webcom_async._wire import Addressed
 from webcom_async.emulator import Gateway
 from webcom_async.postgres import PostgresStore
@@ -280,32 +281,43 @@ async def waiting(connection: psycopg.AsyncConnection[Any], count: int) -> None:
 @pytest.mark.parametrize("by", ["takeover", "pause"])
 async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgres: str, schema: str, by: str):
     """When a takeover or a pause has returned, nothing is committed any more that was begun before."""
-    settings = CampaignSettings(campaign="spring", message=SAID)
-    await store.plan(settings, phones(3))
+    await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
     lease = await store.take("spring", 1, "one", 60.0)
     assert lease is not None
-    over: list[object] = []
+    order: list[str] = []
+
+    async def reserve(books: KeptBooks) -> None:
+        assert ["101", "102"] == ids((await books.reserve(batch(2))).addressed)
+        order.append("reserved")
 
     async def revoke() -> None:
         if by == "takeover":
-            over.append(await store.take("spring", 1, "one", 60.0))
+            assert await store.take("spring", 1, "one", 60.0)
         else:
-            over.append(await store.change_state("spring", CampaignState.PAUSED))
+            await store.change_state("spring", CampaignState.PAUSED)
+        order.append("revoked")
 
     async with (
-        await psycopg.AsyncConnection.connect(postgres) as reserving,
+        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books,
+        await psycopg.AsyncConnection.connect(postgres) as in_the_way,
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
-        await reserving.execute(f"SELECT 1 FROM {schema}.leases WHERE token = {lease.token} FOR KEY SHARE")
+        # Somebody else is writing one of the ids, so that whoever reserves it waits in the middle of that.
+        await in_the_way.execute(
+            f"INSERT INTO {schema}.recipients (recipient_id, campaign_id, client_id_sms, phone, message, state, "
+            f"reserved_at) SELECT 1, campaign_id, 102, '', gen_random_uuid(), 'reserved', now() FROM {schema}.campaigns"
+        )
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(revoke)
+            tasks.start_soon(reserve, books)
             await waiting(watching, 1)
-            assert [] == over
-            await reserving.commit()
-    assert [None] != over
-    async with aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books:
+            tasks.start_soon(revoke)
+            await waiting(watching, 2)
+            assert [] == order
+            await in_the_way.rollback()
+        assert {"reserved", "revoked"} == set(order)
         with pytest.raises(LeaseLost if by == "takeover" else CampaignStopped):
-            await books.reserve(batch(1))
+            await books.reserve([(SAID, wire_phones(3)[2:])])
+    assert {"101", "102"} == set(await states(store))
 
 
 async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresStore):
@@ -404,11 +416,29 @@ async def test_a_caller_who_is_cancelled_leaves_a_whole_connection(opener: Opene
             with anyio.move_on_after(0) as scope:
                 await books.reserve([(SAID, wire_phones(step + 1)[step:])])
             assert scope.cancelled_caught
+            [known] = await books.recall(answers([(SAID, wire_phones(step + 1)[step:])], Outcome.NOT_SENT))
+            assert known.outcome in (Outcome.UNKNOWN, Outcome.NOT_SENT)
+            assert (Outcome.UNKNOWN is known.outcome) == (known.client_id_sms in await states(store))
         reserved = await books.reserve(batch(30))
         assert 30 == len(ids(reserved.addressed))
         await books.settle(answers(batch(30)), reserved)
 
         assert 30 == (await store.counts("spring"))[Outcome.ACCEPTED]
+
+
+async def test_a_run_that_ends_while_the_server_is_away_has_its_results(postgres_server: Server, schema: str):
+    """What was settled is known; that the lease cannot be given back is nobody's trouble, for it ends by itself."""
+    async with PostgresStore(postgres_server.dsn, schema=schema, patience=0.2) as store:
+        try:
+            async with run(store) as books:
+                reserved = await books.reserve(batch(1))
+                await books.settle(answers(batch(1)), reserved)
+                await anyio.to_thread.run_sync(postgres_server.stop)
+                with pytest.raises(StoreUnavailable):
+                    await books.reserve([(SAID, wire_phones(2)[1:])])
+        finally:
+            await anyio.to_thread.run_sync(postgres_server.start)
+        assert answers(batch(1)) == await told(store)
 
 
 # ---------------------------------------------------------------------------- its tables

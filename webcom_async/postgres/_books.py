@@ -8,6 +8,7 @@ transaction lasts, and revoking deletes it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -20,7 +21,7 @@ from webcom_async._phones import Phone
 from webcom_async._policy import collision, doubted
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import CampaignStopped, JournalError, LeaseLost
+from webcom_async.errors import CampaignStopped, JournalError, LeaseLost, StoreUnavailable
 from webcom_async.journal._rows import asked, columns, message_of, result_of
 from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, shared
 from webcom_async.models import AllAccepted, Message, SendResult
@@ -33,6 +34,7 @@ _PAGE = 500  # recipients
 _TRIES = 4  # of two campaigns that reserve one id at the same moment
 _PLACE_BITS = 20  # of a row's number; the others are the reservation's
 _RENEWALS = 3  # in the seconds of a lease
+_LAST_PATIENCE = 2.0  # seconds, for what is done out of politeness
 _LONGEST_ID = 19  # digits
 _MESSAGES = 4_096  # whose digests are remembered
 _encode = msgspec.json.Encoder().encode
@@ -188,10 +190,14 @@ class PostgresBooks:
             yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     async def aclose(self) -> None:
-        """Give the lease back, if it is the run's own."""
-        if self._tenure.own:
-            token = self._tenure.token
-            await self._server.call(lambda session: session.change(_sql.END_LEASE, lease=token), shielded=True)
+        """Give the lease back, if it is the run's own; if the server is away, it ends by itself."""
+        if not self._tenure.own:
+            return
+        token = self._tenure.token
+        with suppress(StoreUnavailable):
+            await self._server.call(
+                lambda session: session.change(_sql.END_LEASE, lease=token), shielded=True, patience=_LAST_PATIENCE
+            )
 
     # ------------------------------------------------------------------------ what may leave
 

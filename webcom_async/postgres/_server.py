@@ -7,6 +7,7 @@ is done or the patience is at an end. It may not know what the rows mean.
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -65,12 +66,9 @@ _PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300")
 _AT_ONCE = ("40001", "40P01")  # two transactions were in each other's way: the next try is alone
 # Of a connection that was not made, the server's words are all there is: it gives no SQLSTATE then.
 _REFUSALS = (
-    ("password authentication failed", "28"),
-    ("no password supplied", "28"),
-    ("pg_hba.conf", "28"),
-    ("is not permitted to log in", "28"),
-    ("role ", "28"),
-    ("database ", "3D"),
+    (re.compile(r"password authentication failed|no password supplied|pg_hba\.conf|not permitted to log in"), "28"),
+    (re.compile(r'FATAL:\s+role ".*" does not exist'), "28"),
+    (re.compile(r'FATAL:\s+database ".*" does not exist'), "3D"),
 )
 
 
@@ -124,9 +122,11 @@ class Session:
 
 
 class _Attempt:
-    """Whether anybody still waits for a call."""
+    """How long a call may take, and whether nobody waits for it any more."""
 
-    abandoned: bool = False
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.abandoned = False
 
 
 class Server:
@@ -167,6 +167,7 @@ class Server:
         self._opening = asyncio.Lock()
         self._closed = False
         self._calls: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     def __str__(self) -> str:
         given = self._given
@@ -174,12 +175,23 @@ class Server:
         port = given.get("port")
         return f"{where}{f':{port}' if port else ''}/{given.get('dbname') or given.get('user') or ''}"
 
-    async def call(self, work: Callable[[Session], Coroutine[Any, Any, T]], *, shielded: bool = False) -> T:
+    async def call(
+        self,
+        work: Callable[[Session], Coroutine[Any, Any, T]],
+        *,
+        shielded: bool = False,
+        patience: float | None = None,
+    ) -> T:
         """
         Return what *work* makes of a session; a server that is away is waited for, and *work* is done anew then.
 
         What has begun is finished even if the caller is cancelled, so that no connection is left in the middle of
-        something; a *shielded* caller waits for that.
+        something; a *shielded* caller waits for that, and for what others have left.
+
+        Args:
+            work: What is to be done. It is done anew if the connection breaks, so it must bear that.
+            shielded: Whether it is begun, and waited for, even if the caller is being cancelled.
+            patience: Seconds for which a server that is away is waited for; the server's own patience if left out.
 
         Raises:
             JournalError: It cannot be done; the message says why, and what to do.
@@ -187,25 +199,29 @@ class Server:
             UsageError: It is closed, or belongs to another event loop.
         """
         self._check_usable()
-        attempt = _Attempt()
-        task = asyncio.create_task(self._patiently(work, attempt))
-        self._calls.add(task)
-        task.add_done_callback(self._forget)
+        attempt = _Attempt(self._patience if patience is None else patience)
         returned: list[T] = []
         with CancelScope(shield=shielded):
+            if shielded and self._abandoned:
+                await asyncio.wait(self._abandoned)
+            task = asyncio.create_task(self._patiently(work, attempt))
+            self._calls.add(task)
+            task.add_done_callback(self._forget)
             try:
                 returned.append(await asyncio.shield(task))
             except asyncio.CancelledError:
-                attempt.abandoned = not shielded
                 if shielded and not task.done():
                     await asyncio.wait({task})
+                elif not task.done():
+                    attempt.abandoned = True
+                    self._abandoned.add(task)
                 raise
         return returned[0]
 
     async def once(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         """Do the same for what cannot be done anew; only until there is a connection, patience is kept."""
         self._check_usable()
-        pool = await self._patiently_opened(_Attempt())
+        pool = await self._patiently_opened(_Attempt(self._patience))
         try:
             async with pool.connection() as connection:
                 return await work(Session(connection))
@@ -228,12 +244,13 @@ class Server:
     # ------------------------------------------------------------------------ patience
 
     async def _patiently(self, work: Callable[[Session], Coroutine[Any, Any, T]], attempt: _Attempt) -> T:
-        until = self._clock.monotonic() + self._patience
+        until = self._clock.monotonic() + attempt.patience
         pause = _WAIT_AT_FIRST
         while True:
             try:
                 pool = await self._opened()
-                async with pool.connection(timeout=_WAIT_FOR_A_CONNECTION) as connection:
+                left = max(_WAIT_AT_FIRST, until - self._clock.monotonic())
+                async with pool.connection(timeout=min(left, _WAIT_FOR_A_CONNECTION)) as connection:
                     return await work(Session(connection))
             except (psycopg.Error, OSError, UnicodeError) as exc:
                 pause = await self._wait(exc, attempt, pause, until)
@@ -332,6 +349,7 @@ class Server:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._calls.discard(task)
+        self._abandoned.discard(task)
         if not task.cancelled():
             task.exception()  # it was raised to whoever waited
 
@@ -387,8 +405,7 @@ def _code(exc: BaseException) -> str:
     """Return the SQLSTATE of a failure, or what its words say instead; empty if neither is known."""
     code = getattr(exc, "sqlstate", None)
     if code is None and isinstance(exc, psycopg.OperationalError):
-        words = str(exc)
-        code = next((code for said, code in _REFUSALS if "FATAL" in words and said in words), None)
+        code = next((code for said, code in _REFUSALS if said.search(str(exc))), None)
     return code or ("22" if isinstance(exc, psycopg.DataError | UnicodeError) else "")
 
 
