@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import assert_type
+from typing import Any, assert_type
 
 import httpx2
 
@@ -26,6 +26,8 @@ from webcom_async.audience import Audience, Audit, ColumnNames, StopList
 from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.files import Row, open_table
 from webcom_async.phonebook import PhoneBook
+from webcom_async.postgres import PostgresStore
+from webcom_async.scaleout import CampaignSettings, Store
 from webcom_async.segments import Segments, count_parts, segments, suggestions
 from webcom_async.templates import Template
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, acknowledge, parse
@@ -100,6 +102,16 @@ async def from_a_file(client: WebcomClient) -> None:
     for row in open_table("people.parquet").rows():
         assert_type(row, Row)
         assert_type(Template("Hello, {name}!").bind(["name"]).render(row.cells), str)
+
+
+async def on_many_hosts(client: WebcomClient) -> None:
+    """A journal on PostgreSQL, which is a store of campaigns too."""
+    async with PostgresStore("postgresql://webcom@127.0.0.1/webcom") as store:
+        planned: Store = store
+        assert_type(await planned.plan(CampaignSettings(campaign="spring"), ["79612242243"]), int)
+        assert_type(await client.send_all(["79612242243"], text="Sale!", campaign="summer", journal=store), Report)
+        assert_type(await store.counts("summer"), dict[Outcome, int])
+        assert_type([row async for row in store.export("summer")], list[dict[str, Any]])
 
 
 def of_texts() -> None:
