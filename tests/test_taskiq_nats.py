@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -17,11 +18,12 @@ from tests.builders import phones
 from tests.watched import Watched
 from webcom_async import Outcome
 from webcom_async.emulator import serve
-from webcom_async.scaleout import SqliteStore
+from webcom_async.scaleout import SqliteStore, Store
 
 RECIPE = Path(__file__).parents[1] / "examples" / "taskiq_nats" / "campaigns.py"
 SERVER = shutil.which("nats-server", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
 PATIENCE = 30.0  # seconds
+PEOPLE = 11_000  # in two shards
 
 pytestmark = [
     pytest.mark.socket,
@@ -50,17 +52,16 @@ class Recipe:
     Args:
         gateway: The gateway's URL.
         nats: NATS's URL.
-        folder: Where campaigns are.
+        store: Where campaigns are, as it is told.
     """
 
-    def __init__(self, gateway: str, nats: str, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, gateway: str, nats: str, store: dict[str, str]) -> None:
         self._environ = os.environ | {
             "WEBCOM_TOKEN": Watched().token,
             "WEBCOM_BASE_URL": gateway,
             "NATS_URL": nats,
-            "CAMPAIGN_STORE": str(folder),
             "LEASE_SECONDS": "1",
+            **store,
         }
 
     def run(self, *arguments: object) -> subprocess.Popen[str]:
@@ -69,20 +70,38 @@ class Recipe:
         return subprocess.Popen(command, env=self._environ, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, tmp_path: Path):
-    """Two workers, `kill -9` for the one that sends: everybody gets one SMS and one result, without anybody's help."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Return where campaigns are, as the recipe is told."""
+    if request.param == "sqlite":
+        return {"CAMPAIGN_STORE": str(tmp_path / "campaigns")}
+    dsn, schema = request.getfixturevalue("postgres"), request.getfixturevalue("schema")
+    return {"CAMPAIGN_STORE": dsn, "CAMPAIGN_SCHEMA": schema}
+
+
+def open_store(where: dict[str, str]) -> AbstractAsyncContextManager[Store]:
+    """Open the store that the recipe was told."""
+    if "CAMPAIGN_SCHEMA" not in where:
+        return SqliteStore(where["CAMPAIGN_STORE"])
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    return PostgresStore(where["CAMPAIGN_STORE"], schema=where["CAMPAIGN_SCHEMA"])
+
+
+def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, where: dict[str, str], tmp_path: Path):
+    """Two workers, `kill -9` for one that sends: everybody gets one SMS and one result, without anybody's help."""
     people = tmp_path / "phones.txt"
-    people.write_text("\n".join(phones(4_000)))
-    gateway = Watched(latency=0.5)
+    people.write_text("\n".join(phones(PEOPLE)))
+    gateway = Watched(latency=0.2)
     with serve(gateway) as url:
-        recipe = Recipe(url, nats, tmp_path / "campaigns")
+        recipe = Recipe(url, nats, where)
         workers = [recipe.run("worker") for _ in range(2)]
         try:
             for _ in range(2):  # the second time is harmless
                 with recipe.run("start", "spring", people) as start:
                     assert 0 == start.wait(PATIENCE)
             anyio.run(gateway.until, 2)
-            killed = next(worker for worker in workers if worker.pid == anyio.run(sender, recipe.folder))
+            killed = next(worker for worker in workers if worker.pid in anyio.run(senders, where))
             killed.kill()
             [other] = set(workers) - {killed}
             assert other.stdout is not None
@@ -92,22 +111,21 @@ def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, tmp_path: Path
                 worker.kill()
                 worker.communicate()
 
-    anyio.run(compare, recipe.folder, gateway)
+    anyio.run(compare, where, gateway)
 
 
-async def sender(folder: Path) -> int:
-    """Return the process that holds a shard."""
-    async with SqliteStore(folder) as store:
-        [holder] = {shard.holder for shard in await store.shards("spring")} - {None}
-        return int(str(holder).split()[-1])
+async def senders(where: dict[str, str]) -> set[int]:
+    """Return the processes that hold a shard."""
+    async with open_store(where) as store:
+        return {int(shard.holder.split()[-1]) for shard in await store.shards("spring") if shard.holder is not None}
 
 
-async def compare(folder: Path, gateway: Watched) -> None:
+async def compare(where: dict[str, str], gateway: Watched) -> None:
     """Compare the ledger, the journal and the standing."""
-    async with SqliteStore(folder) as store:
+    async with open_store(where) as store:
         results = [result async for result in store.results("spring")]
         standing = await store.standing("spring")
 
-    assert set(phones(4_000)) == {result.phone for result in results}
+    assert set(phones(PEOPLE)) == {result.phone for result in results}
     assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
-    assert 4_000 == len(results) == len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
+    assert PEOPLE == len(results) == len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]

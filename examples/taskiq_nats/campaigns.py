@@ -10,8 +10,8 @@ JetStream delivers a task again when its worker was not heard of for half a minu
 the lease decides: a task that comes too early waits until the shard is free, or done. While a campaign is paused its
 tasks wait, and whoever resumes it need not hand anything out.
 
-CAMPAIGN_STORE is a folder, for one sending process and others that stand by, or postgresql://… for as many as you like.
-WEBCOM_TOKEN and WEBCOM_BASE_URL are the client's; NATS_URL and LEASE_SECONDS have defaults.
+CAMPAIGN_STORE is a folder, for one sending process and others that stand by, or postgresql://… (and CAMPAIGN_SCHEMA)
+for as many as you like. WEBCOM_TOKEN and WEBCOM_BASE_URL are the client's; NATS_URL and LEASE_SECONDS have defaults.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ def open_store() -> Store:
         return SqliteStore(where)
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
 
-    return PostgresStore(where)
+    return PostgresStore(where, schema=os.environ.get("CAMPAIGN_SCHEMA", "webcom_async"))
 
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
