@@ -13,6 +13,11 @@ from cyclopts import App, CycloptsError, Parameter
 
 from webcom_async import __version__
 from webcom_async.cli._balance import balance_command
+from webcom_async.cli._campaign_results import results_command
+from webcom_async.cli._campaign_start import start_command
+from webcom_async.cli._campaign_state import cancel_campaign_command, pause_command, resume_command
+from webcom_async.cli._campaign_status import campaign_status_command
+from webcom_async.cli._campaign_worker import worker_command
 from webcom_async.cli._completion import completion_command
 from webcom_async.cli._demo import Demo, run_demo
 from webcom_async.cli._display import show_error
@@ -31,7 +36,7 @@ from webcom_async.cli._track import track_command
 from webcom_async.cli._way_on import remember_command
 from webcom_async.cli._webhook import webhook_command
 from webcom_async.emulator import Language
-from webcom_async.errors import ConfigurationError, InputError, JournalError, WebcomError
+from webcom_async.errors import ConfigurationError, InputError, JournalError, StoreUnavailable, WebcomError
 
 __all__ = ["run"]
 
@@ -49,10 +54,19 @@ app.command(retry_command, name="retry")
 app.command(export_command, name="export")
 app.command(status_command, name="status")
 app.command(balance_command, name="balance")
+app.command(campaign := App(name="campaign", help="Campaigns of many workers, on one host or on many."))
 app.command(webhook_command, name="webhook")
 app.command(track_command, name="track")
 app.command(doctor_command, name="doctor")
 app.command(completion_command(lambda shell: app.generate_completion(shell=shell)), name="completion")
+
+campaign.command(start_command, name="start")
+campaign.command(worker_command, name="worker")
+campaign.command(campaign_status_command, name="status")
+campaign.command(pause_command, name="pause")
+campaign.command(resume_command, name="resume")
+campaign.command(cancel_campaign_command, name="cancel")
+campaign.command(results_command, name="results")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +78,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as exc:
         show_error(f"{exc} (see --help)")
         return ExitCode.BAD_INPUT
+    except StoreUnavailable as exc:
+        show_error(str(exc))
+        return ExitCode.ENDED_EARLY
     except (InputError, ConfigurationError, JournalError) as exc:
         # Outside a campaign: nothing was sent.
         show_error(str(exc))

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -26,9 +26,11 @@ from webcom_async.models import Progress as CampaignProgress
 
 __all__ = [
     "ProgressLine",
+    "add_outcomes",
     "ask",
     "checking",
     "counts_json",
+    "facts_table",
     "progress_line",
     "report_json",
     "say",
@@ -115,6 +117,15 @@ def show_counts(
 ) -> None:
     """Print recipients per outcome and reason as a table on stdout, and *facts* below it."""
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    add_outcomes(table, outcomes)
+    table.add_section()
+    for reason, count in reasons.items():
+        table.add_row(f"  {tr(reason.value)}", f"{count:,}", "", style="dim")
+    show_tables(table, facts_table(facts))
+
+
+def add_outcomes(table: Table, outcomes: Mapping[Outcome, int]) -> None:
+    """Give *table*, which is empty, its columns, and a row per outcome."""
     table.add_column(tr("outcome"))
     table.add_column(tr("recipients"), justify="right")
     table.add_column(tr("share"), justify="right")
@@ -122,20 +133,16 @@ def show_counts(
     for outcome, count in outcomes.items():
         share = f"{count / everyone:.2%}" if everyone else "–"
         table.add_row(tr(outcome.value), f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
-    table.add_section()
-    for reason, count in reasons.items():
-        table.add_row(f"  {tr(reason.value)}", f"{count:,}", "", style="dim")
-    show_tables(table, _facts(facts))
 
 
 def show_facts(title: str, facts: Mapping[str, str]) -> None:
     """Print *facts* as a table on stdout."""
-    table = _facts(facts)
+    table = facts_table(facts)
     table.title, table.title_justify = title, "left"
     show_tables(table)
 
 
-def show_tables(*tables: Table) -> None:
+def show_tables(*tables: RenderableType) -> None:
     """Print *tables* on stdout."""
     with stdout():
         console = Console()
@@ -143,7 +150,8 @@ def show_tables(*tables: Table) -> None:
             console.print(table)
 
 
-def _facts(facts: Mapping[str, str]) -> Table:
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Return *facts* as a table without lines."""
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()

@@ -23,6 +23,7 @@ __all__ = [
     "ConsentOptions",
     "FileOptions",
     "Lang",
+    "MoreThanZero",
     "Port",
     "Positive",
     "PriceOptions",
@@ -47,6 +48,7 @@ def _money(_kind: object, tokens: Sequence[Token]) -> Decimal:
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
 Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+MoreThanZero = Annotated[float, Parameter(validator=Number(gt=0))]
 Reasons = Annotated[tuple[Reason, ...], Parameter(negative=())]
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 Switch = Annotated[bool, Parameter(negative=())]

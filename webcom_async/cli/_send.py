@@ -4,16 +4,14 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from webcom_async._client_ids import IdScheme
-from webcom_async.audience import Audience, Audit, StopList
+from webcom_async.audience import Audience, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
 from webcom_async.cli._concluding import conclude
-from webcom_async.cli._costs import Cost, balance_of, cost_of
-from webcom_async.cli._display import ask, say_aside, show_json
+from webcom_async.cli._consenting import confirm_sending, message_of, show_dry_run
+from webcom_async.cli._costs import balance_of, cost_of
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._options import (
@@ -32,13 +30,10 @@ from webcom_async.cli._options import (
     Switch,
     TimeOptions,
 )
-from webcom_async.cli._preview import preview_json
-from webcom_async.cli._preview_table import show_preview
 from webcom_async.cli._sending import Ended, Plan, run_campaign
 from webcom_async.cli._times import hours_of, is_span, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
-from webcom_async.cli._words import choose_language, tr
-from webcom_async.delivery import Balance
+from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
 from webcom_async.journal import stopped_phones
@@ -115,7 +110,7 @@ def send_command(
         client=client_maker(account, settings, dry_run=consent.dry_run),
         recipients=(),
         total=0,
-        message=_message(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
+        message=message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
         sender=sender,
         campaign=campaign or f"cli-{uuid.uuid4()}",
         journal=journal,
@@ -127,12 +122,12 @@ def send_command(
     audit = check_audience(audience, visible=not as_json)
     cost = cost_of(audit.parts, prices, journal)
     if consent.dry_run:
-        _show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
+        show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
     refuse_unsayable(audit, options)
     if consent.dry_run:
         return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
     tell_findings(audit)
-    _confirm(audit, cost, consent)
+    confirm_sending(audit, cost, consent)
     ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))
@@ -141,44 +136,6 @@ def send_command(
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:
     """Return the phones that a journal knows to be on the gateway's stop list, from other campaigns."""
     return StopList(stopped_phones(journal, but=campaign or "") if journal is not None else ())
-
-
-def _message(audience: Audience, like: Message, text: str | None) -> Message | None:
-    """Return what the call says for everyone; a journal compares it, so it is the template and not its fillings."""
-    if text is None and like.type_send_1 is Channel.SMS:
-        return None  # the sender is all there is to say
-    said = audience.common_text or text or "a recipient's own"
-    return msgspec.structs.replace(like, text=said)
-
-
-def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
-    if as_json:
-        show_json(preview_json(audience, audit, cost, balance))
-    else:
-        show_preview(audience, audit, cost, balance)
-        say_aside(tr("dry run: nothing was sent"))
-
-
-def _confirm(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
-    """
-    Ask before many are sent to.
-
-    Raises:
-        InputError: The answer is no, or nobody is there to ask.
-    """
-    if consent.yes or audit.sendable <= consent.confirm_above:
-        return
-    money = "" if cost.money is None else f", {cost}"
-    parts = tr("{count} parts", count=f"{audit.parts:,}")
-    answer = ask(
-        tr("Send to {count} recipients ({parts}{cost})?", count=f"{audit.sendable:,}", parts=parts, cost=money)
-    )
-    if answer is None:
-        raise InputError(
-            f"{audit.sendable:,} recipients, and nobody to ask: give --yes, or --confirm-above; nothing was sent"
-        )
-    if not answer:
-        raise InputError(tr("nothing was sent"))
 
 
 def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:

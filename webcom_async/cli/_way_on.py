@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from webcom_async.cli._stores import without_password
 from webcom_async.cli._words import tr
 
-__all__ = ["remember_command", "way_on"]
+__all__ = ["command_line", "remember_command", "same_command", "way_on"]
 
 _ASCII = 0x80
 _command: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
@@ -28,12 +29,28 @@ def way_on(campaign: str, results: Path | None = None, journal: Path | None = No
         journal: The journal, with which the command puts that file aside by itself.
         made_up: Whether the command did not give the name.
     """
+    command = tr("to send to the rest: {command}", command=same_command(campaign, made_up=made_up))
+    return command if results is None or journal is not None else f"{command}, {tr('with another file for --results')}"
+
+
+def same_command(campaign: str, *, made_up: bool) -> str:
+    """Return what was typed, with the name of the *campaign* if that was *made_up*, and without passwords."""
     words = [*_command.get()]
     if made_up:
         end = words.index("--") if "--" in words else len(words)
         words[end:end] = ["--campaign", campaign]
-    command = tr("to send to the rest: {command}", command=" ".join(["webcom-async", *map(_quoted, words)]))
-    return command if results is None or journal is not None else f"{command}, {tr('with another file for --results')}"
+    return command_line(*words)
+
+
+def command_line(*words: str) -> str:
+    """Return a command of this program for a shell, without passwords."""
+    return " ".join(["webcom-async", *(_quoted(_without_password(word)) for word in words)])
+
+
+def _without_password(word: str) -> str:
+    """Return *word*, which may be a URL, or an option and a URL."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{without_password(value)}"
 
 
 def _quoted(word: str) -> str:

@@ -1,0 +1,185 @@
+"""Where campaigns of many workers are kept: a PostgreSQL database, or a folder of this machine."""
+
+import os
+import re
+import socket
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from webcom_async.client import WebcomClient
+from webcom_async.errors import InputError
+from webcom_async.scaleout import Store
+
+if TYPE_CHECKING:
+    from webcom_async.scaleout.dbos import DbosEngine
+
+__all__ = ["STORE", "Place", "without_password"]
+
+STORE = "WEBCOM_STORE"
+_FOLDER = "webcom-campaigns"
+_PLAN, _ENGINE, _LOCK = "campaigns.db", "engine.db", "worker.lock"
+_PATIENCE = 5.0  # seconds: somebody waits at a terminal
+_is_url = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE).match
+_is_server = re.compile(r"postgres(ql)?://", re.IGNORECASE).match
+
+
+class Place(NamedTuple):
+    """
+    A database or a folder.
+
+    Attributes:
+        words: As `--store` or `WEBCOM_STORE` have it; it may hold a password.
+        said: Whether the command line itself has it.
+    """
+
+    words: str
+    said: bool
+
+    @classmethod
+    def of(cls, option: str | None) -> Self:
+        """
+        Return what `--store` names, or else `WEBCOM_STORE`, or else a folder in the working directory.
+
+        Raises:
+            InputError: It is a URL of something else.
+        """
+        words = option or os.environ.get(STORE) or _FOLDER
+        if _is_url(words) and not _is_server(words):
+            raise InputError(f"--store is {without_password(words)}: give postgresql://… or a folder")
+        return cls(words, option is not None)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether other hosts can reach it."""
+        return _is_server(self.words) is not None
+
+    @property
+    def shown(self) -> str:
+        """What can be shown of it."""
+        return without_password(self.words)
+
+    @property
+    def option(self) -> list[str]:
+        """Return the words of a command line that name it again."""
+        return ["--store", self.shown] if self.said else []
+
+    @asynccontextmanager
+    async def store(self, *, new: bool = False, patience: float = _PATIENCE) -> AsyncGenerator[Store, None]:
+        """
+        Open the store.
+
+        Args:
+            new: Whether it is made if it is not there.
+            patience: Seconds for which a server that is away is waited for.
+
+        Raises:
+            InputError: There is none, or an extra is missing.
+            StoreUnavailable: It cannot be reached.
+        """
+        store = self._server(patience) if self.is_server else self._folder(new=new)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+    @contextmanager
+    def worked_on(self) -> Generator[None, None, None]:
+        """
+        Keep other workers out of a folder while the block runs: they would have the same name.
+
+        Raises:
+            InputError: There is one.
+        """
+        if self.is_server:
+            yield
+            return
+        with (Path(self.words) / _LOCK).open("a") as file:
+            if not _lock(file):
+                raise InputError(f"another process sends from {self.words}: one at a time does; nothing was sent")
+            yield
+
+    def engine(
+        self,
+        store: Store,
+        client: WebcomClient | None = None,
+        *,
+        name: str | None = None,
+        lease_seconds: float = 60.0,
+        shards_at_once: int = 4,
+    ) -> "DbosEngine":
+        """
+        Return the engine whose books stand beside the store.
+
+        A folder's worker always has the same name, so that it takes its work up again at once after a crash.
+
+        Raises:
+            InputError: An extra is missing, or an argument cannot be used.
+        """
+        try:
+            from webcom_async.scaleout.dbos import DbosEngine  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError as exc:
+            raise _missing(exc, "dbos") from None
+        url = self.words if self.is_server else f"sqlite:///{(Path(self.words) / _ENGINE).absolute()}"
+        return DbosEngine(
+            store,
+            client,
+            system_database_url=url,
+            name=name if name or self.is_server else socket.gethostname(),
+            lease_seconds=lease_seconds,
+            shards_at_once=shards_at_once,
+        )
+
+    def _server(self, patience: float) -> Store:
+        try:
+            from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError as exc:
+            raise _missing(exc, "dbos,postgres") from None
+        return PostgresStore(self.words, patience=patience)
+
+    def _folder(self, *, new: bool) -> Store:
+        from webcom_async.scaleout import SqliteStore  # noqa: PLC0415 - the other kind does not need it
+
+        folder = Path(self.words)
+        if not new and not (folder / _PLAN).exists():
+            raise InputError(f"no campaigns in {self.words}: start one, or name another --store")
+        return SqliteStore(folder)
+
+
+def without_password(words: str) -> str:
+    """Return *words*, in which a URL keeps its user and loses its password."""
+    if not _is_url(words):
+        return words
+    try:
+        url = urlsplit(words)
+        user, at, host = url.netloc.rpartition("@")
+        kept = [(name, value) for name, value in parse_qsl(url.query) if "password" not in name.casefold()]
+        return urlunsplit(url._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=urlencode(kept, safe="/:")))
+    except ValueError:
+        return "…"  # what cannot be read cannot be told to hold none
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file until it is closed, or this process has ended; return whether nobody else has."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - there only
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - not on Windows
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _missing(exc: ModuleNotFoundError, extras: str) -> Exception:
+    """Return what to say where an extra is not installed; *exc* itself if it is another module that is missing."""
+    if (exc.name or "").partition(".")[0] not in {"dbos", "psycopg", "psycopg_pool"}:
+        return exc
+    return InputError(f'campaigns of many workers need: pip install "webcom-async[{extras}]"')
