@@ -80,8 +80,9 @@ class Course:
         async with self._place.store(new=True) as store:
             async with self._client() as client:
                 self._standing = await self._plan(store)
-                with self._place.worked_on():
-                    await self._send(store, self._place.engine(store, client))
+                if self._standing.state is not CampaignState.FINISHED:
+                    with self._place.worked_on():
+                        await self._send(store, self._place.engine(store, client))
             return await store.standing(self._campaign)
 
     async def _send(self, store: Store, engine: "DbosEngine") -> None:

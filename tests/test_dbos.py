@@ -1,0 +1,310 @@
+"""Campaigns of many workers on DBOS: what is started again, what is not done twice, and who may be killed meanwhile."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.builders import message, phones
+from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
+from webcom_async.emulator import Fault, Gateway, GatewayTransport
+from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore, Standing, Store
+
+pytest.importorskip("dbos", reason="the engine is an extra")
+
+from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+from webcom_async.scaleout import dbos as adapter
+from webcom_async.scaleout.dbos import DbosEngine
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 3.0  # seconds
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """DBOS runs on asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with SqliteStore(tmp_path / "campaigns") as store:
+        yield store
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/engine.db"
+
+
+@asynccontextmanager
+async def working(
+    gateway: Gateway, store: Store, url: str, name: str = "here", **options: Any
+) -> AsyncIterator[DbosEngine]:
+    """Work in this process while the block runs."""
+    transport = GatewayTransport(gateway)
+    async with (
+        WebcomClient(token=gateway.token, transport=transport, wait_initial=0.01, wait_max=0.01, **options) as client,
+        DbosEngine(store, client, system_database_url=url, name=name, lease_seconds=LEASE) as engine,
+        engine.working(),
+    ):
+        yield engine
+
+
+async def plan(store: Store, count: int = 20, campaign: str = "spring", **settings: Any) -> None:
+    """Plan a campaign of so many recipients: batches of two, shards of four."""
+    of_spring = {"message": message(), "batch_size": 2, "shard_size": 4} | settings
+    await store.plan(CampaignSettings(campaign=campaign, **of_spring), phones(count))
+
+
+async def until(store: Store, come: Callable[[Standing], bool]) -> Standing:
+    """Return how the campaign stands once it is so."""
+    with anyio.fail_after(30):
+        while not come(standing := await store.standing("spring")):  # noqa: ASYNC110 - another process may do it
+            await anyio.sleep(0.02)
+    return standing
+
+
+def workflows(url: str) -> dict[str, Any]:
+    """Return what DBOS has written down, by the workflows' ids."""
+    client = DBOSClient(
+        system_database_url=url, dbos_system_schema=adapter._SCHEMA, serializer=DBOSPortableJSONSerializer()
+    )
+    try:
+        return {each.workflow_id: each for each in client.list_workflows()}
+    finally:
+        client.destroy()
+
+
+def one_sms_each(gateway: Gateway, count: int = 20) -> bool:
+    return (count, set(phones(count))) == (len(gateway.ledger), {sms.phone for sms in gateway.ledger.sent})
+
+
+async def test_a_campaign_is_a_workflow_and_its_shards_are_its_children(store: SqliteStore, url: str):
+    """The campaign's name is its workflow's id, and a shard's is made of it, the shard and the generation."""
+    gateway = Gateway()
+    await plan(store)
+    async with working(gateway, store, url) as engine:
+        await engine.start("spring")
+        await engine.start("spring")
+        standing = await engine.wait("spring")
+        await _ended(url, "spring")
+
+    found = await asyncio.to_thread(workflows, url)
+    assert {"spring", *(f"spring/{shard}/1" for shard in range(1, 6))} == set(found)
+    assert {"SUCCESS"} == {each.status for each in found.values()}
+    assert {"spring"} == {each.parent_workflow_id for id_, each in found.items() if "/" in id_}
+    assert (CampaignState.FINISHED, 20, ["here"]) == (
+        standing.state,
+        standing.outcomes[Outcome.ACCEPTED],
+        [worker.name for worker in standing.workers],
+    )
+    assert one_sms_each(gateway)
+
+
+async def _ended(url: str, workflow_id: str) -> None:
+    with anyio.fail_after(20):
+        while (await asyncio.to_thread(workflows, url))[workflow_id].status == "PENDING":  # noqa: ASYNC110 - the same
+            await anyio.sleep(0.05)
+
+
+async def test_the_engine_is_told_no_phone_and_no_text(store: SqliteStore, url: str, tmp_path: Path):
+    """Steps carry numbers: neither what is said nor to whom stands in the engine's database."""
+    gateway = Gateway()
+    await plan(store, message=message("Keep this to yourself"))
+    async with working(gateway, store, url) as engine:
+        await engine.start("spring")
+        await engine.wait("spring")
+
+    assert one_sms_each(gateway)
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("engine.db*"))
+    assert b"spring/1/1" in kept
+    assert not any(word in kept for word in (b"Keep this", b"7961", gateway.token.encode()))
+
+
+async def test_a_failure_that_would_meet_every_batch_halts_the_campaign(store: SqliteStore, url: str):
+    """An empty account is said in the campaign's standing; topped up and resumed, the same workers go on."""
+    gateway = Gateway()
+    gateway.accounts[0].balance = 7
+    await plan(store)
+    async with working(gateway, store, url) as engine:
+        await engine.start("spring")
+        halted = await engine.wait("spring")
+        sent = len(gateway.ledger)
+        gateway.accounts[0].balance = None
+        await store.change_state("spring", CampaignState.RUNNING)
+        finished = await engine.wait("spring")
+
+    assert (CampaignState.HALTED, 7) == (halted.state, sent)
+    assert "SMS" in halted.why
+    assert CampaignState.FINISHED is finished.state
+    assert one_sms_each(gateway)
+
+
+async def test_a_paused_campaign_waits_for_whoever_resumes_it(store: SqliteStore, url: str):
+    """While it is paused nothing leaves, and its overseer waits; then its shards are handed out anew."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(delay=0.02))
+    await plan(store, 60)
+    async with working(gateway, store, url, in_flight=1) as engine:
+        await engine.start("spring")
+        await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] > 0)
+        await store.change_state("spring", CampaignState.PAUSED)
+        await until(store, lambda standing: not any(worker.shards for worker in standing.workers))
+        sent = len(gateway.ledger)
+        await anyio.sleep(LEASE / 3)  # an overseer that did not wait would have handed shards out
+        still = len(gateway.ledger)
+        await store.change_state("spring", CampaignState.RUNNING)
+        await engine.wait("spring")
+
+    assert sent == still < 60
+    assert one_sms_each(gateway, 60)
+
+
+async def test_a_finished_campaign_is_resumed_in_another_round(store: SqliteStore, url: str):
+    """Who is open at its end is asked for again when it is resumed, by a workflow of the next number."""
+    gateway = Gateway()
+    await plan(store, 4)
+    gateway.accounts[0].balance = None
+    for _ in range(200):
+        gateway.faults.script(Fault(status=503))
+    async with working(gateway, store, url, attempts=1, retry_quota=10_000) as engine:
+        await engine.start("spring")
+        first = await engine.wait("spring")
+        gateway.faults._script.clear()
+        await _ended(url, "spring")
+        await store.change_state("spring", CampaignState.RUNNING)
+        second = await engine.wait("spring")
+
+    assert (CampaignState.FINISHED, 4) == (first.state, first.open)
+    assert (CampaignState.FINISHED, 0, 4) == (second.state, second.open, second.outcomes[Outcome.ACCEPTED])
+    assert "spring#2" in await asyncio.to_thread(workflows, url)
+    assert one_sms_each(gateway, 4)
+
+
+async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteStore, url: str):
+    """Its leases are free at once, its workflows are on their queues, and another worker goes on without waiting."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(delay=0.05))
+    await plan(store, 40)
+    async with working(gateway, store, url, "first", in_flight=1) as engine:
+        await engine.start("spring")
+        await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] > 3)
+
+    stopped = await store.standing("spring")
+    found = await asyncio.to_thread(workflows, url)
+    assert (CampaignState.RUNNING, [[]]) == (stopped.state, [worker.shards for worker in stopped.workers])
+    assert "PENDING" not in {each.status for each in found.values()}
+    assert await asyncio.to_thread(lambda: True)  # DBOS has taken its threads along, and the loop has others
+
+    began = anyio.current_time()
+    async with working(gateway, store, url, "second") as engine:
+        await engine.wait("spring")
+    assert anyio.current_time() - began < 20
+    assert {"first", "second"} == {worker.name for worker in (await store.standing("spring")).workers}
+    assert one_sms_each(gateway, 40)
+
+
+async def test_a_campaign_that_was_only_planned_is_started_by_any_worker(store: SqliteStore, url: str):
+    """Whoever dies between planning and starting leaves nothing that somebody has to do by hand."""
+    gateway = Gateway()
+    await plan(store)
+    async with working(gateway, store, url) as engine:
+        await engine.wait("spring")
+
+    assert one_sms_each(gateway)
+
+
+async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str):
+    """One that may send slowly only does not keep the other one waiting."""
+    gateway = Gateway()
+    await plan(store, rate=1.0)
+    await plan(store, 20, "summer")
+    async with working(gateway, store, url) as engine:
+        await engine.start("spring")
+        await until(store, lambda standing: len(standing.workers) == 1)
+        await engine.start("summer")
+        await engine.wait("summer")
+        spring = await store.standing("spring")
+
+    assert CampaignState.RUNNING is spring.state
+
+
+@pytest.mark.parametrize("campaign", ["spring/1/1", "spring#2"])
+async def test_a_name_that_the_engine_could_take_for_its_own_is_refused(store: SqliteStore, url: str, campaign: str):
+    """A campaign may not be called what another one's shard or round would be."""
+    await plan(store, campaign=campaign)
+    async with DbosEngine(store, system_database_url=url) as engine:
+        with pytest.raises(InputError, match="as the engine's own names do"):
+            await engine.start(campaign)
+
+
+async def test_what_was_not_planned_is_not_started(store: SqliteStore, url: str):
+    """Starting a campaign that the store does not know is an error, and leaves no workflow."""
+    await plan(store)
+    async with DbosEngine(store, system_database_url=url) as engine:
+        with pytest.raises(InputError, match="summer"):
+            await engine.start("summer")
+    assert {} == await asyncio.to_thread(workflows, url)
+
+
+async def test_misuse_is_told_before_anything_happens(store: SqliteStore, url: str):
+    """An engine that is not open, a worker without a client, a second one in the process, bad numbers."""
+    engine = DbosEngine(store, system_database_url=url)
+    await plan(store)
+    with pytest.raises(UsageError, match="async with"):
+        await engine.start("spring")
+    async with engine:
+        with pytest.raises(UsageError, match="client"):
+            await engine.run()
+    async with working(Gateway(), store, url):
+        with pytest.raises(UsageError, match="in this process already"):
+            async with working(Gateway(), store, url, "another"):
+                pass
+    with pytest.raises(InputError, match="lease_seconds"):
+        DbosEngine(store, system_database_url=url, lease_seconds=0)
+    with pytest.raises(InputError, match="shards_at_once"):
+        DbosEngine(store, system_database_url=url, shards_at_once=0)
+
+
+async def test_a_password_is_never_shown(store: SqliteStore, caplog: pytest.LogCaptureFixture, unused_port: int):
+    """Neither the engine's name for itself nor what it says of a server that is away holds it, nor does any log."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("dbos").setLevel(logging.DEBUG)
+    engine = DbosEngine(store, system_database_url=f"postgresql://me:s3cr3t-w0rd@127.0.0.1:{unused_port}/x")
+    with pytest.raises(StoreUnavailable) as caught:
+        async with engine:
+            pass
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+
+    assert "s3cr3t-w0rd" not in f"{engine!r} {caught.value} {caught.value!r} {caplog.text}"
+    assert "refused" in str(caught.value)
+
+
+async def test_nothing_but_the_gateway_and_the_database_is_called(store: SqliteStore, url: str):
+    """No telemetry, no console of anybody's: with SQLite and an emulator in the process, not one connection is made."""
+    called: list[Any] = []
+    watched = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watched and event in {"socket.connect", "socket.getaddrinfo"}:
+            called.append(arguments)
+
+    sys.addaudithook(hook)
+    gateway = Gateway()
+    await plan(store)
+    async with working(gateway, store, url) as engine:
+        await engine.start("spring")
+        await engine.wait("spring")
+    watched = False
+
+    assert [] == called
+    assert one_sms_each(gateway)
