@@ -20,8 +20,6 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import phones
 from webcom_async.cli import main
-from webcom_async.cli._stores import Place, without_password
-from webcom_async.cli._way_on import remember_command, same_command
 
 pytestmark = pytest.mark.socket
 posix = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")

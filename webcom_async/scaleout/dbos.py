@@ -78,7 +78,7 @@ _CAMPAIGN, _CAMPAIGNS = "webcom_async.campaign", "webcom-async-campaigns"  # a w
 _SHARD, _SHARDS = "webcom_async.shard", "webcom-async-shards"
 _QUEUES = {_CAMPAIGN: _CAMPAIGNS, _SHARD: _SHARDS}
 _ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
-_POLL = 0.2  # seconds between two looks at a queue: a shard may take less than a second
+_POLL = {_SHARDS: 0.2, _CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
 _CONNECTIONS = 5  # to the database, each for workflows and for the rest
 _ROUNDS = 1_000  # of one campaign
 _FAILED = -1  # how many of a batch are open, in the words of a step
@@ -277,10 +277,10 @@ class _Ledger:
         # Per campaign: one with a low rate leaves the others their share of a worker.
         await self._ask(
             lambda client: client.register_queue(
-                _SHARDS, partition_worker_concurrency=shards_at_once, polling_interval_sec=_POLL
+                _SHARDS, partition_worker_concurrency=shards_at_once, polling_interval_sec=_POLL[_SHARDS]
             )
         )
-        await self._ask(lambda client: client.register_queue(_CAMPAIGNS, polling_interval_sec=_POLL))
+        await self._ask(lambda client: client.register_queue(_CAMPAIGNS, polling_interval_sec=_POLL[_CAMPAIGNS]))
 
     async def begin(self, campaign: str) -> None:
         """Enqueue a campaign's workflow, unless one is on its way already."""
