@@ -39,7 +39,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
     [file] = built.glob("*.whl")
     session.install("--force-reinstall", "--no-deps", str(file))
-    session.install(f"{file}[cli,parquet,phones,postgres]", *GROUPS["frameworks"], *GROUPS["scaleout"])
+    session.install(f"{file}[cli,dbos,parquet,phones,postgres]", *GROUPS["frameworks"], *GROUPS["scaleout"])
     elsewhere = built / "suite"
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
@@ -73,7 +73,7 @@ def aiohttp(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The suite with the lowest versions that the package allows of what it needs itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    names = ("cli", "aiohttp", "parquet", "phones", "postgres")
+    names = ("cli", "aiohttp", "parquet", "phones", "postgres", "dbos")
     ours = [requirement for extra in names for requirement in extras[extra]]
     needed = PROJECT["project"]["dependencies"] + ours
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
@@ -98,7 +98,7 @@ def typing(session: nox.Session) -> None:
     """Two strict type checkers on the package and on its public surface as a caller sees it."""
     extra = [requirement for requirement in GROUPS["typing"] if isinstance(requirement, str)]
     # Not editable: `--verifytypes` looks at an installed package.
-    session.install(".[cli,aiohttp,parquet,phones,postgres]", *extra, *GROUPS["tests"])
+    session.install(".[cli,aiohttp,dbos,parquet,phones,postgres]", *extra, *GROUPS["tests"])
     session.run("basedpyright")
     session.run("basedpyright", "--ignoreexternal", "--verifytypes", PACKAGE)
     session.run("mypy")
