@@ -20,6 +20,8 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import phones
 from webcom_async.cli import main
+from webcom_async.cli._stores import without_password
+from webcom_async.cli._way_on import remember_command, same_command
 
 pytestmark = pytest.mark.socket
 posix = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")
@@ -121,9 +123,9 @@ def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: st
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str, number: signal.Signals):
-    """After a `kill -9`, a Ctrl-C or a SIGTERM the same command goes on at once, and everyone gets one SMS."""
+    """After a `kill -9` or a Ctrl-C the same command goes on at once, and everyone gets one SMS."""
     gateway.faults.sometimes(1.0, Fault(delay=0.3))
     command = [sys.executable, "-m", "webcom_async", "campaign", "start", people, *START, *SMALL, "--in-flight", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -132,7 +134,7 @@ def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str
     _, told = first.communicate(timeout=20)
 
     assert 0 < len(gateway.ledger) < 10
-    assert {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[number] == first.returncode
+    assert {signal.SIGKILL: -9, signal.SIGINT: 130}[number] == first.returncode
     assert number is signal.SIGKILL or "to send to the rest: webcom-async campaign start" in told
     began = time.monotonic()
     assert 0 == subprocess.run(command, stdout=subprocess.DEVNULL, check=False, timeout=50).returncode
@@ -146,3 +148,158 @@ def wait_for(come: Callable[[], object]) -> None:
     while not come():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@posix
+def test_another_terminal_pauses_resumes_and_looks(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
+    """While one process sends from a folder others pause and resume it, see how it stands, and may not send."""
+    gateway.faults.sometimes(1.0, Fault(delay=0.3))
+    words = ["start", people, *START, *SMALL, "--in-flight", "1"]
+    command = [sys.executable, "-m", "webcom_async", "campaign", *words]
+    sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    wait_for(lambda: len(gateway.ledger) >= 2)
+    assert 0 == campaign("pause", "spring")
+    assert "paused" in capsys.readouterr().out
+    assert 2 == campaign(*words)
+    assert "another process sends from" in capsys.readouterr().err
+    assert 0 == campaign("status")
+    assert "paused" in capsys.readouterr().out
+
+    assert 0 == campaign("resume", "spring", "--json")
+    told = capsys.readouterr()
+    assert "running" == json.loads(told.out)["state"]
+    assert "webcom-async campaign worker" in told.err
+    shown, _ = sender.communicate(timeout=40)
+    assert 0 == sender.returncode
+    assert "10 of 10" in shown
+    assert 10 == len(gateway.ledger)
+
+
+def test_who_is_left_out_and_who_is_refused_is_told(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Rows without a phone are named before anything is planned; who is on a stop list makes the exit code 1."""
+    [_, second, *_] = phones(3)
+    gateway.accounts[0].stop_list = {second}
+    file = tmp_path / "people.csv"
+    file.write_text("phone\n" + "\n".join([*phones(3), "nobody"]))
+
+    assert 1 == campaign("start", str(file), *START, "--json")
+    told = capsys.readouterr()
+    assert "cannot be used: 1: line 5" in told.err
+    assert {"accepted": 2, "rejected": 1, "unknown": 0, "not_sent": 0} == json.loads(told.out)["outcomes"]
+    assert 1 == campaign("results", "spring", str(tmp_path / "results.jsonl"))
+    assert "stop_list" in capsys.readouterr().out
+
+
+def test_nothing_is_planned_in_a_dry_run(gateway: Gateway, people: str, tmp_path: Path):
+    """It shows what sending would be, and leaves no folder."""
+    assert 0 == campaign("start", people, *START, "--dry-run")
+    assert not (tmp_path / "webcom-campaigns").exists()
+    assert 0 == len(gateway.ledger)
+
+
+def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
+    """Every word of a campaign's standing has its Russian."""
+    assert 0 == campaign("start", people, *START, *SMALL, "--lang", "ru", "--rate", "1000")
+    assert 0 == campaign("status", "--lang", "ru")
+
+    assert 10 == len(gateway.ledger)
+    told = capsys.readouterr().out
+    for words in ("окончена", "10 из 10 получателей, 100.0%", "3 из 3", "исполнитель", "не больше 1,000/с", "Рассылки"):
+        assert words in told
+    assert not any(word in told for word in ("finished", "worker", "shards", "planned"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("status",), "no campaigns in webcom-campaigns: start one"),
+        (("pause", "spring"), "no campaigns in webcom-campaigns: start one"),
+        (("status", "--store", "mysql://me:s3cr3t@host/x"), "--store is mysql://me@host/x: give postgresql://"),
+        (("worker", "--lease", "0"), "lease"),
+        (("start", "nowhere.csv", *START), "nowhere.csv"),
+        (("start", "p.csv", *START, "--between", "09:00-20:00"), "--between is an option of `send`"),
+    ],
+)
+def test_bad_input_is_told_and_nothing_is_sent(
+    words: tuple[str, ...], told: str, gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    """A clear sentence, exit code 2, and no traceback."""
+    assert 2 == campaign(*words)
+    said = capsys.readouterr().err
+    assert told in said
+    assert "s3cr3t" not in said
+    assert 0 == len(gateway.ledger)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:s3cr3t@host:5432/db", "postgresql://me@host:5432/db"),
+        (
+            "postgresql://host/db?user=me&password=s3cr3t&sslmode=require",
+            "postgresql://host/db?user=me&sslmode=require",
+        ),
+        ("postgresql://me:s3cr3t%40@[::1/db", "…"),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
+        ("a folder", "a folder"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str):
+    """Wherever it stands in the URL, and in the command that goes on, too."""
+    assert shown == without_password(url)
+    remember_command(["campaign", "start", f"--store={url}", "--store", url])
+    assert "s3cr3t" not in same_command("spring", made_up=False)
+
+
+def test_a_server_that_is_away_is_told(capsys: pytest.CaptureFixture[str], unused_port: int):
+    """The exit code says that it may be tried again, the words where the server was looked for, and no password."""
+    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    assert 3 == campaign("status", "--store", f"postgresql://me:s3cr3t@127.0.0.1:{unused_port}/x")
+    told = capsys.readouterr().err
+    assert str(unused_port) in told
+    assert "s3cr3t" not in told
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Path):
+    """Where the engine or the database's driver is not installed, the words say what to type."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = sys.modules['dbos'] = None\n")
+    people = tmp_path / "people.csv"
+    people.write_text("phone\n79612242243\n")
+    environ = os.environ | {"PYTHONPATH": str(tmp_path), "WEBCOM_TOKEN": "t", "WEBCOM_BASE_URL": "http://127.0.0.1:9"}
+    for store, extras in (("postgresql://host/x", "dbos,postgres"), (str(tmp_path / "c"), "dbos")):
+        command = [sys.executable, "-m", "webcom_async", "campaign", "start", str(people), *START, "--store", store]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=50)
+        assert 2 == done.returncode
+        assert f'pip install "webcom-async[{extras}]"' in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@posix
+def test_a_database_takes_a_plan_and_its_workers_send(
+    gateway: Gateway, people: str, postgres: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """`start` plans, says what to type, and ends; a worker sends until it is stopped; anybody gets the results."""
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE cli_{os.getpid()}")
+    store = postgres.rpartition("/")[0] + f"/cli_{os.getpid()}"
+    monkeypatch.setenv("WEBCOM_STORE", store)
+
+    assert 0 == campaign("start", people, *START, *SMALL, "--store", store)
+    told = capsys.readouterr()
+    assert "0 of 10 recipients" in told.out
+    assert f"campaign worker --store {without_password(store)}" in told.err
+    assert 0 == len(gateway.ledger)
+    command = [sys.executable, "-m", "webcom_async", "campaign", "worker", "--name", "one"]
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(gateway.ledger) == 10)
+    wait_for(lambda: campaign("status", "spring", "--json") == 0 and '"finished"' in capsys.readouterr().out)
+    worker.terminate()
+    _, said = worker.communicate(timeout=30)
+
+    assert (143, "worker one is ready\n") == (worker.returncode, said)
+    assert 0 == campaign("results", "spring", "results.csv", "--json")
+    assert 10 == json.loads(capsys.readouterr().out)["outcomes"]["accepted"]
+    assert "s3cr3t" not in told.out + told.err

@@ -27,6 +27,7 @@ _STYLES = {
     CampaignState.CANCELLED: "red",
     CampaignState.FINISHED: "",
 }
+_SAID = {CampaignState.CANCELLED: "cancelled for good"}  # a recipient is cancelled, too, in other words
 _BAR = 40  # characters
 
 
@@ -72,7 +73,7 @@ def show_campaigns(standings: Sequence[Standing]) -> None:
     for each in standings:
         table.add_row(
             Text(printable(each.settings.campaign)),
-            Text(tr(each.state.value), style=_STYLES[each.state]),
+            Text(_state(each), style=_STYLES[each.state]),
             f"{_done(each):,}",
             f"{each.recipients:,}",
             f"{each.outcomes[Outcome.ACCEPTED]:,}",
@@ -98,7 +99,7 @@ def _tables(standing: Standing, rate: float | None, *, bar: bool = False) -> lis
 def _facts(standing: Standing, done: int, rate: float | None) -> dict[str, str]:
     share = f"{done / standing.recipients:.1%}" if standing.recipients else "–"
     facts = {
-        tr("state"): tr(standing.state.value) + (f": {standing.why}" if standing.why else ""),
+        tr("state"): _state(standing) + (f": {standing.why}" if standing.why else ""),
         tr("done"): tr("{done} of {count} recipients, {share}", done=f"{done:,}", count=_count(standing), share=share),
     }
     if standing.open:
@@ -130,6 +131,10 @@ def _workers(workers: Sequence[WorkerStanding]) -> Table:
 
 def _left(seconds: float) -> str:
     return tr("{seconds} s", seconds=f"{seconds:,.0f}") if seconds > 0 else tr("expired")
+
+
+def _state(standing: Standing) -> str:
+    return tr(_SAID.get(standing.state, standing.state.value))
 
 
 def _done(standing: Standing) -> int:

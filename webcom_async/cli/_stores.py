@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError
@@ -122,8 +122,8 @@ class Place(NamedTuple):
         """
         try:
             from webcom_async.scaleout.dbos import DbosEngine  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError as exc:
-            raise _missing(exc, "dbos") from None
+        except ImportError:
+            raise _missing("dbos") from None
         url = self.words if self.is_server else f"sqlite:///{(Path(self.words) / _ENGINE).absolute()}"
         return DbosEngine(
             store,
@@ -137,8 +137,8 @@ class Place(NamedTuple):
     def _server(self, patience: float) -> Store:
         try:
             from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError as exc:
-            raise _missing(exc, "dbos,postgres") from None
+        except ImportError:
+            raise _missing("dbos,postgres") from None
         # It tells of every connection that is lost; what matters of it comes as an error.
         logging.getLogger("psycopg").addHandler(logging.NullHandler())
         return PostgresStore(self.words, patience=patience)
@@ -160,7 +160,8 @@ def without_password(words: str) -> str:
         url = urlsplit(words)
         user, at, host = url.netloc.rpartition("@")
         kept = [(name, value) for name, value in parse_qsl(url.query) if "password" not in name.casefold()]
-        return urlunsplit(url._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=urlencode(kept, safe="/:")))
+        query = f"?{urlencode(kept, safe='/:')}" if kept else ""
+        return f"{url.scheme}://{user.partition(':')[0]}{at}{host}{url.path}{query}"
     except ValueError:
         return "…"  # what cannot be read cannot be told to hold none
 
@@ -181,8 +182,5 @@ def _lock(file: IO[str]) -> bool:
     return True
 
 
-def _missing(exc: ModuleNotFoundError, extras: str) -> Exception:
-    """Return what to say where an extra is not installed; *exc* itself if it is another module that is missing."""
-    if (exc.name or "").partition(".")[0] not in {"dbos", "psycopg", "psycopg_pool"}:
-        return exc
+def _missing(extras: str) -> InputError:
     return InputError(f'campaigns of many workers need: pip install "webcom-async[{extras}]"')

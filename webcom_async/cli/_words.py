@@ -141,6 +141,7 @@ _RUSSIAN = {
     "terminated": "остановлено",
     "running": "идёт",
     "paused": "на паузе",
+    "cancelled for good": "отменена",
     "finished": "окончена",
     "done": "сделано",
     "{done} of {count} recipients, {share}": "{done} из {count} получателей, {share}",

@@ -55,8 +55,8 @@ try:
         WorkflowStatus,
         error,
     )
-except ModuleNotFoundError as exc:
-    raise ModuleNotFoundError('DBOS is an extra: pip install "webcom-async[dbos]"', name=exc.name) from None
+except ImportError:
+    raise ImportError("webcom_async.scaleout.dbos needs DBOS: python -m pip install 'webcom-async[dbos]'") from None
 from sqlalchemy.exc import SQLAlchemyError
 
 from webcom_async.client import WebcomClient
