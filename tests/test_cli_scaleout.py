@@ -219,14 +219,15 @@ def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.Capt
         (("status", "--store", "mysql://me:s3cr3t@host/x"), "--store is mysql://me@host/x: give postgresql://"),
         (("worker", "--lease", "0"), "lease"),
         (("start", "nowhere.csv", *START), "nowhere.csv"),
+        (("start", "{people}", *START[:4], "--campaign", "spring/1/1"), "as the engine's own names do"),
         (("start", "p.csv", *START, "--between", "09:00-20:00"), "--between is an option of `send`"),
     ],
 )
 def test_bad_input_is_told_and_nothing_is_sent(
-    words: tuple[str, ...], told: str, gateway: Gateway, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], told: str, gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
     """A clear sentence, exit code 2, and no traceback."""
-    assert 2 == campaign(*words)
+    assert 2 == campaign(*(word.format(people=people) for word in words))
     said = capsys.readouterr().err
     assert told in said
     assert "s3cr3t" not in said

@@ -200,9 +200,10 @@ async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteSto
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.05))
     await plan(store, 40)
-    async with working(gateway, store, url, "first", in_flight=1) as engine:
-        await engine.start("spring")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_work_for_ever, gateway, store, url)
         await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] > 3)
+        tasks.cancel_scope.cancel()
 
     stopped = await store.standing("spring")
     found = await asyncio.to_thread(workflows, url)
@@ -216,6 +217,16 @@ async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteSto
     assert anyio.current_time() - began < 20
     assert {"first", "second"} == {worker.name for worker in (await store.standing("spring")).workers}
     assert one_sms_each(gateway, 40)
+
+
+async def _work_for_ever(gateway: Gateway, store: Store, url: str) -> None:
+    transport = GatewayTransport(gateway)
+    async with (
+        WebcomClient(token=gateway.token, transport=transport, in_flight=1) as client,
+        DbosEngine(store, client, system_database_url=url, name="first", lease_seconds=LEASE) as engine,
+    ):
+        await engine.start("spring")
+        await engine.run()
 
 
 async def test_a_campaign_that_was_only_planned_is_started_by_any_worker(store: SqliteStore, url: str):

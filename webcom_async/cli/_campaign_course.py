@@ -79,10 +79,12 @@ class Course:
     async def _run(self) -> Standing:
         async with self._place.store(new=True) as store:
             async with self._client() as client:
+                engine = self._place.engine(store, client)
+                engine.check_name(self._campaign)
                 self._standing = await self._plan(store)
                 if self._standing.state is not CampaignState.FINISHED:
                     with self._place.worked_on():
-                        await self._send(store, self._place.engine(store, client))
+                        await self._send(store, engine)
             return await store.standing(self._campaign)
 
     async def _send(self, store: Store, engine: "DbosEngine") -> None:

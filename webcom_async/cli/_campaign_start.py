@@ -172,6 +172,7 @@ def start_command(
 async def _enqueue(place: Place, order: _Order) -> Standing:
     """Plan a campaign, and tell the engine."""
     async with place.store(new=True) as store, place.engine(store) as engine:
+        engine.check_name(order.settings.campaign)
         standing = await order.plan(store)
         if standing.state is CampaignState.RUNNING:
             await engine.start(order.settings.campaign)

@@ -149,10 +149,19 @@ class DbosEngine:
             InputError: It was not planned in the store; or DBOS has its name for a workflow of another kind.
             StoreUnavailable: DBOS's database cannot be reached.
         """
-        if _engines_own(campaign):
-            raise InputError(f"campaign {campaign!r} ends as the engine's own names do: leave off what follows / or #")
         await self._store.settings(campaign)
         await self._opened.begin(campaign)
+
+    @staticmethod
+    def check_name(campaign: str) -> None:
+        """
+        Look whether a campaign of this name can be started; `start` does so, but then it is planned already.
+
+        Raises:
+            InputError: A shard, or a second round, of another campaign could have it.
+        """
+        if _engines_own(campaign):
+            raise InputError(f"campaign {campaign!r} ends as the engine's own names do: leave off what follows / or #")
 
     async def run(self) -> None:
         """
@@ -187,7 +196,9 @@ class DbosEngine:
                         await worker.stop()
         finally:
             _worker = None
-        await worker.put_back()
+            # Should the database be away now, the leases' end does it later.
+            with anyio.CancelScope(shield=True), suppress(StoreUnavailable):
+                await worker.put_back()
 
     async def wait(self, campaign: str, every: float = 0.2) -> Standing:
         """
@@ -283,7 +294,8 @@ class _Ledger:
         await self._ask(lambda client: client.register_queue(_CAMPAIGNS, polling_interval_sec=_POLL[_CAMPAIGNS]))
 
     async def begin(self, campaign: str) -> None:
-        """Enqueue a campaign's workflow, unless one is on its way already."""
+        """Enqueue a campaign's workflow, unless one is on its way already; raise `InputError` if its name is taken."""
+        DbosEngine.check_name(campaign)
         for workflow_id in _rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)
             if found is not None and found.name != _CAMPAIGN:
@@ -432,8 +444,8 @@ class _Worker:
         while True:
             try:
                 await self._look(heard)
-            except StoreUnavailable as exc:
-                _log.warning("the store cannot be reached", extra={"event": "store_unavailable", "error": str(exc)})
+            except WebcomError as exc:  # most likely the store is away
+                _log.warning("campaigns_unseen", extra={"error": str(exc)})
             await anyio.sleep(self._seconds / 4)
 
     async def _look(self, heard: "_Heard") -> None:
@@ -444,7 +456,7 @@ class _Worker:
             if overseer is None:
                 await self._ledger.begin(campaign)
             elif overseer.status == "PENDING" and heard.silent(overseer.workflow_id, overseer.attributes):
-                _log.warning("the overseer is silent", extra={"event": "overseer_silent", "campaign": campaign})
+                _log.warning("overseer_silent", extra={"campaign": campaign})
                 await self._ledger.put_back(overseer)
 
     async def stop(self) -> None:
@@ -510,7 +522,7 @@ class _Worker:
                 if due := await self._hand_out(campaign, state, overseer):
                     return due
             except StoreUnavailable as exc:
-                _log.warning("the store cannot be reached", extra={"event": "store_unavailable", "error": str(exc)})
+                _log.warning("store_unavailable", extra={"error": str(exc)})
             await anyio.sleep(self._pause)
 
     async def _hand_out(self, campaign: str, state: CampaignState, overseer: Overseer) -> list[Due]:
