@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,10 +127,10 @@ def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: st
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str, number: signal.Signals):
     """After a `kill -9` or a Ctrl-C the same command goes on at once, and everyone gets one SMS."""
-    gateway.faults.sometimes(1.0, Fault(delay=0.3))
+    arrived = under_way(gateway)
     command = [sys.executable, "-m", "webcom_async", "campaign", "start", people, *START, *SMALL, "--in-flight", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(gateway.ledger) >= 2)
+    assert arrived.wait(30)
     first.send_signal(number)
     _, told = first.communicate(timeout=20)
 
@@ -142,22 +143,22 @@ def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str
     assert 10 == len(gateway.ledger)
 
 
-def wait_for(come: Callable[[], object]) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + 30
-    while not come():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def under_way(gateway: Gateway, requests: int = 2) -> threading.Event:
+    """Let the gateway take its time, and return what is set when so many requests have come."""
+    arrived = threading.Event()
+    gateway.faults.script(*[Fault(delay=0.3)] * (requests - 1), Fault(delay=0.3, arrived=arrived))
+    gateway.faults.sometimes(1.0, Fault(delay=0.3))
+    return arrived
 
 
 @posix
 def test_another_terminal_pauses_resumes_and_looks(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
     """While one process sends from a folder others pause and resume it, see how it stands, and may not send."""
-    gateway.faults.sometimes(1.0, Fault(delay=0.3))
+    arrived = under_way(gateway)
     words = ["start", people, *START, *SMALL, "--in-flight", "1"]
     command = [sys.executable, "-m", "webcom_async", "campaign", *words]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    wait_for(lambda: len(gateway.ledger) >= 2)
+    assert arrived.wait(30)
     assert 0 == campaign("pause", "spring")
     assert "paused" in capsys.readouterr().out
     assert 2 == campaign(*words)
@@ -294,9 +295,11 @@ def test_a_database_takes_a_plan_and_its_workers_send(
     assert f"campaign worker --store {without_password(store)}" in told.err
     assert 0 == len(gateway.ledger)
     command = [sys.executable, "-m", "webcom_async", "campaign", "worker", "--name", "one"]
+    arrived = under_way(gateway, 5)
     worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(gateway.ledger) == 10)
-    wait_for(lambda: campaign("status", "spring", "--json") == 0 and '"finished"' in capsys.readouterr().out)
+    assert arrived.wait(30)
+    looks = (campaign("status", "spring", "--json") == 0 and '"finished"' in capsys.readouterr().out for _ in range(50))
+    assert any(looks)
     worker.terminate()
     _, said = worker.communicate(timeout=30)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from tests.builders import message, phones
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
+from webcom_async.cli._campaign_watch import looks
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, serve
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore, Standing, Store
 
@@ -70,22 +71,37 @@ async def plan(store: Store, count: int = 20, campaign: str = "spring", **settin
 
 
 async def until(store: Store, come: Callable[[Standing], bool]) -> Standing:
-    """Return how the campaign stands once it is so."""
-    with anyio.fail_after(30):
-        while not come(standing := await store.standing("spring")):  # noqa: ASYNC110 - another process may do it
-            await anyio.sleep(0.02)
+    """Return how the campaign stands once it is so, or has ended."""
+    with anyio.fail_after(40):
+        async with aclosing(looks(store, "spring")) as seen:
+            async for standing, _ in seen:
+                if come(standing):
+                    break
     return standing
 
 
-def workflows(url: str) -> dict[str, Any]:
-    """Return what DBOS has written down, by the workflows' ids."""
+async def a_while(store: Store, looks: int = 4) -> None:
+    """Look at the campaign so many times, four in a second: longer than its overseer takes between two looks."""
+    left = itertools.count(looks, -1)
+    await until(store, lambda _: next(left) == 0)
+
+
+@contextmanager
+def client_of(url: str) -> Iterator[DBOSClient]:
+    """Open DBOS's own client on the engine's tables."""
     client = DBOSClient(
         system_database_url=url, dbos_system_schema=adapter._SCHEMA, serializer=DBOSPortableJSONSerializer()
     )
     try:
-        return {each.workflow_id: each for each in client.list_workflows()}
+        yield client
     finally:
         client.destroy()
+
+
+def workflows(url: str) -> dict[str, Any]:
+    """Return what DBOS has written down, by the workflows' ids."""
+    with client_of(url) as client:
+        return {each.workflow_id: each for each in client.list_workflows()}
 
 
 def one_sms_each(gateway: Gateway, count: int = 20) -> bool:
@@ -115,9 +131,14 @@ async def test_a_campaign_is_a_workflow_and_its_shards_are_its_children(store: S
 
 
 async def _ended(url: str, workflow_id: str) -> None:
+    """Return when a workflow has ended."""
+
+    def wait() -> None:
+        with client_of(url) as client:
+            client.retrieve_workflow(workflow_id).get_result(polling_interval_sec=0.1)
+
     with anyio.fail_after(20):
-        while (await asyncio.to_thread(workflows, url))[workflow_id].status == "PENDING":  # noqa: ASYNC110 - the same
-            await anyio.sleep(0.05)
+        await asyncio.to_thread(wait)
 
 
 async def test_the_engine_is_told_no_phone_and_no_text(store: SqliteStore, url: str, tmp_path: Path):
@@ -165,7 +186,7 @@ async def test_a_paused_campaign_waits_for_whoever_resumes_it(store: SqliteStore
         await store.change_state("spring", CampaignState.PAUSED)
         await until(store, lambda standing: not any(worker.shards for worker in standing.workers))
         sent = len(gateway.ledger)
-        await anyio.sleep(LEASE / 3)  # an overseer that did not wait would have handed shards out
+        await a_while(store)
         still = len(gateway.ledger)
         await store.change_state("spring", CampaignState.RUNNING)
         await engine.wait("spring")
@@ -473,7 +494,7 @@ async def test_any_host_pauses_resumes_and_cancels(slow: tuple[Gateway, str], cr
         await store.change_state("spring", CampaignState.PAUSED)
         await until(store, lambda standing: not any(worker.shards for worker in standing.workers))
         paused = len(gateway.ledger)
-        await anyio.sleep(1.0)
+        await a_while(store)
         still = len(gateway.ledger)
 
         await store.change_state("spring", CampaignState.RUNNING)
