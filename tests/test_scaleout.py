@@ -30,6 +30,8 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
+from webcom_async._client_ids import ClientIdSms
+from webcom_async._phones import Phone
 from webcom_async.emulator import Fault, Faults, Gateway, serve
 from webcom_async.scaleout import (
     BatchDone,
@@ -46,6 +48,7 @@ from webcom_async.scaleout import (
     run_batch,
     run_shard,
 )
+from webcom_async.scaleout._counting import Witness, counted
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +187,18 @@ async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gate
     assert list(phones(7)) == [result.phone for result in results if result.outcome is Outcome.ACCEPTED]
     assert (CampaignState.FINISHED, 0) == (standing.state, standing.open)
     assert 7 == len(webcom_gateway.ledger)
+
+
+async def test_who_is_asked_for_elsewhere_is_open_once(store: SqliteStore):
+    """A phone twice in a batch, and in another one that is under way: one may be asked for again, the other never."""
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
+
+    done = counted(twice, 3, Witness(store.journals(lease)))
+
+    assert (1 + 1, twice[1:]) == (done.open, done.left_out)
+    assert 3 == done.outcomes[Outcome.NOT_SENT]
 
 
 # ---------------------------------------------------------------------------- the gateway is not

@@ -320,6 +320,24 @@ async def test_an_item_that_cannot_be_kept_plans_nothing(store: Store, odd: obje
     await planned(store)
 
 
+async def test_a_source_that_is_left_early_is_closed(store: Store):
+    """It is, when one of its items cannot be kept: it may be a cursor of a database."""
+    closed: list[bool] = []
+
+    async def source() -> AsyncIterator[object]:
+        try:
+            yield None
+            yield "79612242243"
+            yield "79612242244"
+        finally:
+            closed.append(True)
+
+    with pytest.raises(InputError, match="item 1 of the source"):
+        await store.plan(spring(), source())
+
+    assert [True] == closed
+
+
 @pytest.mark.parametrize("source", ["79612242243", 5, Recipient("79612242243")], ids=repr)
 async def test_a_source_is_something_to_iterate(store: Store, source: object):
     """One phone is not taken for a list of its digits."""
