@@ -266,6 +266,47 @@ async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
     assert 8 >= webcom_gateway.requests
 
 
+class SharedFolder(SqliteStore):
+    """A folder that says of itself that other hosts send from it too."""
+
+    shared = True
+
+
+async def test_a_host_without_a_network_halts_nobody_else(
+    connect: Connect, connect_to: Connect, webcom_gateway: Gateway, folder: Path, unused_port: int
+):
+    """Its shard is free again, before it waits as long as a lease; the others send everything."""
+    waits: list[tuple[float, bool]] = []
+
+    async def note(seconds: float) -> None:
+        waits.append((seconds, (await store.shards("spring"))[0].until is None))
+
+    async with SharedFolder(folder) as store, connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as cut_off:
+        await store.plan(spring(), phones(40))
+        worker = Worker(cut_off, store, "cut off", lease_seconds=30, clock=still_clock(sleep=note))
+        end = await worker.run_shard("spring", 1)
+        state = (await store.standing("spring")).state
+        async with connect(webcom_gateway) as client:
+            assert [Ending.DONE] * 2 == await sent(client, store)
+        await everyone_got_one(store, webcom_gateway)
+
+    assert (Ending.UNREACHED, CampaignState.RUNNING) == (end.ending, state)
+    assert "no connection" in end.why.lower()
+    assert (30, True) == waits[-1]
+
+
+async def test_a_gateway_that_the_only_host_does_not_reach_halts_the_campaign(
+    connect_to: Connect, store: SqliteStore, unused_port: int
+):
+    """Nobody else would reach it; the words say why."""
+    async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as cut_off:
+        end = await run_shard(cut_off, store, "spring", 1, holder="one")
+    halted = await store.standing("spring")
+
+    assert (Ending.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
+    assert end.why == halted.why
+
+
 async def test_a_worker_goes_on_when_what_halted_it_is_cleared_up(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):

@@ -413,6 +413,18 @@ async def test_a_slow_source_keeps_nobody_waiting(store: Store, other: Store):
     assert 100 == (await store.standing("spring")).recipients
 
 
+async def test_campaigns_are_listed_by_their_states(store: Store):
+    """One state, or several; all, if none is given."""
+    for name in ("spring", "summer", "autumn"):
+        await store.plan(spring(campaign=name), phones(3))
+    await store.change_state("summer", CampaignState.PAUSED)
+    await store.change_state("autumn", CampaignState.CANCELLED)
+
+    assert ["spring"] == await store.campaigns(CampaignState.RUNNING)
+    assert ["summer", "autumn"] == await store.campaigns(CampaignState.CANCELLED, CampaignState.PAUSED)
+    assert ["spring", "summer", "autumn"] == await store.campaigns()
+
+
 async def test_of_two_who_plan_at_once_both_have_planned(store: Store, other: Store):
     """One campaign is there, and both are told how many recipients it has."""
     counts: list[int] = []

@@ -1,7 +1,9 @@
 """`webcom-async campaign worker`: sends its share of every campaign in a store, until it is stopped."""
 
+import logging
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from signal import Signals
 
 import anyio
@@ -25,7 +27,7 @@ def worker_command(
     store: str | None = None,
     name: str | None = None,
     lease: MoreThanZero = 60.0,
-    shards_at_once: Positive = 4,
+    shards_at_once: Positive = 2,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
 ) -> int:
@@ -44,7 +46,7 @@ def worker_command(
         name: This worker's own, the same after each start, such as a host's: it takes its work up again at once after a
             crash. Without one, a new one is made.
         lease: Seconds after which a worker that is not heard of is taken for dead.
-        shards_at_once: Shards of one campaign at once.
+        shards_at_once: Shards of one campaign at once; the second is there when the first comes to its end.
         account: Which gateway, and how it is asked.
         lang: The language of what is said; the locale's, or WEBCOM_LANG, if left out.
     """
@@ -52,7 +54,8 @@ def worker_command(
     make = client_maker(account, settings_of(account))
     worker = _Worker(Place.of(store), make, name, lease, shards_at_once)
     try:
-        anyio.run(worker.run)
+        with _warnings_told():
+            anyio.run(worker.run)
     except CancelledError:
         if worker.stopped is None:
             raise
@@ -103,3 +106,29 @@ class _Worker:
                 self._scope.cancel()
         else:
             cut_short()
+
+
+class _Aside(logging.Handler):
+    """Says on stderr what a worker warns of, once in a row: it goes on, and nobody is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._latest = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        fields = (getattr(record, field, None) for field in ("campaign", "shard", "error"))
+        words = ": ".join([record.getMessage(), *(str(field) for field in fields if field is not None)])
+        if words != self._latest:
+            self._latest = words
+            say_aside(words)
+
+
+@contextmanager
+def _warnings_told() -> Generator[None, None, None]:
+    handler, logger = _Aside(), logging.getLogger("webcom_async")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

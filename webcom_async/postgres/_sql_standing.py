@@ -111,7 +111,9 @@ SELECT campaign_id, shard, sum(recipients) FROM batches WHERE campaign_id = %(ca
 ADD_TURNS = "INSERT INTO turns (campaign_id, rate, burst) VALUES (%(campaign)s, %(rate)s, %(burst)s)"
 
 FIND_SETTINGS = "SELECT settings FROM campaigns WHERE name = %(name)s AND settings IS NOT NULL"
-LIST_PLANNED = "SELECT name FROM campaigns WHERE settings IS NOT NULL ORDER BY planned_at, campaign_id"
+LIST_PLANNED = """
+SELECT name FROM campaigns WHERE settings IS NOT NULL AND state = ANY (%(states)s) ORDER BY planned_at, campaign_id
+"""
 FIND_BATCH = """
 SELECT content FROM batches JOIN campaigns USING (campaign_id)
 WHERE name = %(name)s AND shard = %(shard)s AND batch = %(batch)s

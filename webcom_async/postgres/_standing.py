@@ -27,6 +27,7 @@ from webcom_async.scaleout._store import (
 )
 
 __all__ = [
+    "ALL_STATES",
     "batch_done",
     "change_state",
     "hand_out",
@@ -42,6 +43,7 @@ __all__ = [
     "turn",
 ]
 
+ALL_STATES = [state.value for state in CampaignState]
 _PAGE = 1_000  # recipients
 _OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as the columns stand
 _result = msgspec.json.Decoder(SendResult).decode
@@ -75,7 +77,7 @@ async def recipients(session: Session, ref: BatchRef) -> list[Recipient]:
 
 
 async def _not_planned(session: Session, campaign: str) -> InputError:
-    names = ", ".join(repr(name) for (name,) in await session.fetch(_sql_standing.LIST_PLANNED))
+    names = ", ".join(repr(name) for (name,) in await session.fetch(_sql_standing.LIST_PLANNED, states=ALL_STATES))
     return InputError(f"campaign {campaign!r} was not planned here; {names or 'none'} was")
 
 

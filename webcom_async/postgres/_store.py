@@ -65,7 +65,12 @@ class PostgresStore:
         JournalError: From every method: the tables cannot be used; the message says why, and what to do.
         StoreUnavailable: From every method: the server was away for longer than *patience*.
         UsageError: From every method: it is closed, or belongs to another event loop.
+
+    Attributes:
+        shared: See `Store.shared`.
     """
+
+    shared: bool = True
 
     def __init__(
         self,
@@ -172,9 +177,10 @@ class PostgresStore:
         """See `Store.settings`."""
         return await self._server.call(lambda session: _standing.settings(session, campaign))
 
-    async def campaigns(self) -> list[str]:
+    async def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
-        rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED))
+        wanted = [state.value for state in states] or _standing.ALL_STATES
+        rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED, states=wanted))
         return [name for (name,) in rows]
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:

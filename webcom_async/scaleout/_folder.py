@@ -202,9 +202,10 @@ class CampaignFolder(Closing):
         """See `Store.settings`."""
         return self._campaign(campaign).settings
 
-    def campaigns(self) -> list[str]:
+    def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
-        return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS)]
+        wanted = array(state.value for state in states or CampaignState)
+        return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS, wanted)]
 
     def recipients(self, ref: BatchRef) -> list[Recipient]:
         """See `Store.recipients`."""

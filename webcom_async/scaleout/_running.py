@@ -25,10 +25,12 @@ from webcom_async.client import WebcomClient
 from webcom_async.errors import (
     CampaignStopped,
     ConfigurationError,
+    GatewayUnavailable,
     InputError,
     JournalError,
     LeaseLost,
     StoreUnavailable,
+    TlsError,
     UsageError,
     WebcomError,
 )
@@ -56,6 +58,7 @@ class Ending(enum.Enum):
     HELD = "held"  #: another worker has it; try again when its lease may have run out
     LOST = "lost"  #: another worker took it over, or this one could not renew its lease; try again
     STOPPED = "stopped"  #: the campaign does not run; try again if it is resumed
+    UNREACHED = "unreached"  #: this host does not reach the gateway; another may, and this one may later
 
 
 class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,6 +300,10 @@ class Worker:
             await self._give_back(lease)
         if end.finished:
             self._forget(campaign)
+        if end.ending is Ending.UNREACHED:
+            logger.warning("gateway_unreached", extra={"campaign": campaign, "shard": shard, "error": end.why})
+            # The shard is free: time for the others, before it is offered to this worker again.
+            await self._waiting.sleep(self._lease_seconds)
         logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
         return end
 
@@ -343,6 +350,11 @@ class Worker:
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
         except UsageError:
             raise
+        except (GatewayUnavailable, TlsError) as exc:
+            if self._store.shared:
+                return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
+            await self._halt(lease.campaign, str(exc))
+            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
         except WebcomError as exc:
             await self._halt(lease.campaign, str(exc))
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
@@ -462,7 +474,8 @@ async def run_shard(
 
     Calling it again, from anywhere, is always right: who was sent to is not sent to again. It waits while the store is
     away. Recipients that stay open (unknown, or not sent for a reason that may pass) are asked for in further passes.
-    A failure that would meet everybody, such as an empty account, halts the campaign for all its workers.
+    A failure that would meet everybody, such as an empty account, halts the campaign for all its workers; that the
+    gateway is not reached from here is no such failure where others may reach it.
 
     Args:
         client: Sends.

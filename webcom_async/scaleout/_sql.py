@@ -150,7 +150,7 @@ SELECT :1, number, content FROM temp.draft WHERE plan = :2 ORDER BY number
 FIND_CAMPAIGN = """
 SELECT campaign_id, settings, digest, recipients, state, why, planned_at, ended_at FROM campaigns WHERE name = :1
 """
-LIST_CAMPAIGNS = "SELECT name FROM campaigns ORDER BY campaign_id"
+LIST_CAMPAIGNS = "SELECT name FROM campaigns WHERE state IN (SELECT value FROM json_each(:1)) ORDER BY campaign_id"
 FIND_CONTENT = """
 SELECT content FROM contents JOIN batches USING (campaign_id, number)
 WHERE campaign_id = :1 AND shard = :2 AND number = :3

@@ -58,7 +58,12 @@ class SqliteStore:
         JournalError: From every method: the folder cannot be read or written, or another process sends from it; the
             message says which, and what to do.
         UsageError: The store is closed.
+
+    Attributes:
+        shared: See `Store.shared`.
     """
+
+    shared: bool = False
 
     def __init__(self, folder: StrPath, *, clock: Clock | None = None) -> None:
         self._path = Path(folder)
@@ -90,11 +95,11 @@ class SqliteStore:
         """See `Store.settings`."""
         return await self._call(lambda folder: folder.settings(campaign))
 
-    async def campaigns(self) -> list[str]:
+    async def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
         if self._held is None and not self._is_there():
             return []
-        return await self._call(lambda folder: folder.campaigns())
+        return await self._call(lambda folder: folder.campaigns(*states))
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
         """See `Store.recipients`."""

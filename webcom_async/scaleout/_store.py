@@ -191,6 +191,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """Where a campaign of many workers is written down."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether workers on several hosts may send from it at once, so that one may do what another cannot."""
+        ...
+
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
@@ -210,8 +215,8 @@ class Store(Protocol):
         """Return what a campaign was planned with; raise `InputError` if it was not planned here."""
         ...
 
-    async def campaigns(self) -> list[str]:
-        """Return the names of all campaigns that were planned, in that order."""
+    async def campaigns(self, *states: CampaignState) -> list[str]:
+        """Return the names of campaigns in these *states*, or of all if none is given, as they were planned."""
         ...
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:

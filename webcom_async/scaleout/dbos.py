@@ -112,7 +112,7 @@ class DbosEngine:
         system_database_url: str,
         name: str | None = None,
         lease_seconds: float = 60.0,
-        shards_at_once: int = 4,
+        shards_at_once: int = 2,
     ) -> None:
         if not lease_seconds > 0:
             raise InputError(f"lease_seconds is {lease_seconds!r}; it must be greater than zero")
@@ -429,9 +429,7 @@ class _Worker:
 
     async def take_up(self) -> None:
         """Free what a process of the same name held: DBOS will start that again."""
-        for campaign in await self._store.campaigns():
-            if (await self._store.standing(campaign)).state is not CampaignState.RUNNING:
-                continue
+        for campaign in await self._store.campaigns(CampaignState.RUNNING):
             for shard in await self._store.shards(campaign):
                 if shard.until is not None and shard.holder == self._name:
                     lease = await self._store.take(campaign, shard.number, self._name, self._seconds)
@@ -449,9 +447,7 @@ class _Worker:
             await anyio.sleep(self._seconds / 4)
 
     async def _look(self, heard: "_Heard") -> None:
-        for campaign in await self._store.campaigns():
-            if (await self._store.standing(campaign)).state is not CampaignState.RUNNING:
-                continue
+        for campaign in await self._store.campaigns(CampaignState.RUNNING):
             overseer = await self._ledger.overseer(campaign)
             if overseer is None:
                 await self._ledger.begin(campaign)
