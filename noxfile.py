@@ -19,6 +19,7 @@ PYTHONS = nox.project.python_versions(PROJECT)
 OLDEST = PYTHONS[0]
 PACKAGE = "webcom_async"
 WORKERS = ("-n", "2")  # many tests wait for processes
+MANY_PROCESSES = ("cli_scaleout", "dbos", "taskiq_nats")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -44,7 +45,10 @@ def tests(session: nox.Session) -> None:
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
     session.chdir(elsewhere)
-    session.run("pytest", *WORKERS, *session.posargs)
+    # Processes take their time, and the newest and the oldest interpreter say enough of them.
+    between = session.python not in (PYTHONS[0], PYTHONS[-1])
+    left_out = [f"--ignore=tests/test_{name}.py" for name in MANY_PROCESSES] if between else []
+    session.run("pytest", *WORKERS, *left_out, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -114,8 +118,15 @@ def reliability(session: nox.Session) -> None:
 @nox.session(python=OLDEST, default=False)
 def screenshots(session: nox.Session) -> None:
     """The pictures in `docs/`, of real commands on a terminal."""
-    session.install("-e", ".[cli]")
+    session.install("-e", ".[cli,postgres,dbos]", *GROUPS["tests"])
     session.run("python", "-m", "tests.screenshots", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def scaleout(session: nox.Session) -> None:
+    """The proof of campaigns of many workers; `-- --seeds 20 --recipients 500000` for the whole of it."""
+    session.install("-e", ".[cli,postgres,dbos]", *GROUPS["tests"])
+    session.run("python", "-m", "tests.scaleout", *session.posargs)
 
 
 @nox.session(python=OLDEST, default=False)

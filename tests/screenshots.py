@@ -12,14 +12,20 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 
+import anyio
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from tests.postgres_server import serve
 from webcom_async.cli._emulate import Settings, child
+from webcom_async.postgres import PostgresStore
+from webcom_async.scaleout import Standing
 
 __all__ = ["main"]
 
@@ -63,11 +69,45 @@ def pictures(folder: Path, environ: dict[str, str]) -> dict[str, str]:
     at = frames[int(len(frames) * _SHOWN_AT)].rstrip("\r\n")
     report = run(folder, environ, "report", "spring.journal")
     brief = "--text '…' --campaign spring --journal spring.journal"
+    at_work = "webcom-async campaign status spring"
     return {
+        "campaign": picture(at_work, run_by_many(folder, environ, *text)),
         "preview": picture(f"webcom-async preview клиенты.csv --text '{_TEXT}' --price 2.40", shown),
         "sending": picture(f"webcom-async send клиенты.csv --sender ACME {brief} --rate 400", findings + at),
         "report": picture("webcom-async report spring.journal", report),
     }
+
+
+def run_by_many(folder: Path, environ: dict[str, str], *text: str) -> str:
+    """Return what `campaign status` shows while three workers send."""
+    with serve() as server, ExitStack() as at_work:
+        known = environ | {"WEBCOM_STORE": server.database()}
+        sizes = ["--batch-size", "20", "--shard-size", "200", "--rate", "150"]
+        named = ["--sender", "ACME", "--campaign", "spring", "--yes"]
+        run(folder, known, "campaign", "start", "клиенты.csv", *text, *named, *sizes)
+        for name in ("host-1", "host-2", "host-3"):
+            worker = at_work.enter_context(start(folder, known, "campaign", "worker", "--name", name))
+            at_work.callback(worker.terminate)
+        while not _is_shown(known):
+            time.sleep(0.5)
+        return run(folder, known, "campaign", "status", "spring", "--once")
+
+
+def start(folder: Path, environ: dict[str, str], *words: str) -> "subprocess.Popen[bytes]":
+    """Start a command whose words nobody reads."""
+    command = [sys.executable, "-m", "webcom_async", *words]
+    return subprocess.Popen(command, cwd=folder, env=os.environ | environ, stderr=subprocess.DEVNULL)
+
+
+def _is_shown(environ: dict[str, str]) -> bool:
+    """Whether a campaign has come as far as pictures show it."""
+    standing = anyio.run(_standing, environ["WEBCOM_STORE"])
+    return sum(standing.outcomes.values()) > _SHOWN_AT * standing.recipients
+
+
+async def _standing(dsn: str) -> Standing:
+    async with PostgresStore(dsn) as store:
+        return await store.standing("spring")
 
 
 def write_people(file: Path) -> None:
