@@ -110,7 +110,7 @@ class Place(NamedTuple):
         *,
         name: str | None = None,
         lease_seconds: float = 60.0,
-        shards_at_once: int = 4,
+        shards_at_once: int = 2,
     ) -> "DbosEngine":
         """
         Return the engine whose books stand beside the store.
