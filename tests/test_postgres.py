@@ -37,7 +37,7 @@ from webcom_async._books import KeptBooks
 from webcom_async._wire import Addressed
 from webcom_async.emulator import Gateway
 from webcom_async.postgres import PostgresStore
-from webcom_async.scaleout import CampaignSettings, CampaignState
+from webcom_async.scaleout import CampaignSettings, CampaignState, Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -318,6 +318,66 @@ async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgre
         with pytest.raises(LeaseLost if by == "takeover" else CampaignStopped):
             await books.reserve([(SAID, wire_phones(3)[2:])])
     assert {"101", "102"} == set(await states(store))
+
+
+async def test_a_takeover_waits_for_who_is_settling(store: PostgresStore, postgres: str, schema: str):
+    """So nobody writes over what the next holder has reserved, and the next one knows what was settled."""
+    await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    taken: list[Lease] = []
+    one, two = wire_phones(2)
+    refused = [answer(one, id_sms="77"), answer(two, Outcome.REJECTED)]
+
+    async def take_over() -> None:
+        again = await store.take("spring", 1, "one", 60.0)
+        assert again is not None
+        taken.append(again)
+
+    async with (
+        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books,
+        await psycopg.AsyncConnection.connect(postgres) as in_the_way,
+        await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
+    ):
+        reserved = await books.reserve(batch(2))
+        # Somebody else is writing the same answer, so that whoever settles with it waits in the middle of that.
+        await in_the_way.execute(f"INSERT INTO {schema}.answers VALUES ('77', 1)")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(books.settle, refused, reserved)
+            await waiting(watching, 1)
+            tasks.start_soon(take_over)
+            await waiting(watching, 2)
+            assert [] == taken
+            await in_the_way.rollback()
+    async with aclosing(await store.journals(taken[0]).open(header(), lambda: NOW)) as books:
+        again = await books.reserve(batch(2))
+    assert ([], {"101", "102"}) == (again.addressed, {result.client_id_sms for result in again.settled})
+
+
+async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStore, postgres: str, schema: str):
+    """Whoever asks for one meanwhile is told the new state: the pause could not wait for what it does not see."""
+    await store.plan(CampaignSettings(campaign="spring", message=SAID, batch_size=1, shard_size=1), phones(2))
+    lease = await store.take("spring", 1, "one", 60.0)
+    assert lease is not None
+    given: list[object] = []
+
+    async def take() -> None:
+        given.append(await store.take("spring", 2, "two", 60.0))
+
+    async with (
+        await psycopg.AsyncConnection.connect(postgres) as in_the_way,
+        await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
+    ):
+        # As somebody does who is reserving.
+        await in_the_way.execute(f"SELECT 1 FROM {schema}.leases WHERE token = {lease.token} FOR KEY SHARE")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.change_state, "spring", CampaignState.PAUSED)
+            await waiting(watching, 1)
+            tasks.start_soon(take)
+            await waiting(watching, 2)
+            assert [] == given
+            await in_the_way.rollback()
+    assert [None] == given
 
 
 async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresStore):

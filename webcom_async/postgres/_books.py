@@ -334,7 +334,13 @@ class PostgresBooks:
         answered = [result.id_sms for result in results if result.id_sms is not None]
         if len(set(answered)) == len(answered):
             parameters = self._given(results)
-            [(claims, settled)] = await session.fetch(_sql.SETTLE_FRESH, claims=len(answered), **parameters)
+            _, _, [(claims, settled)], _ = await session.together(
+                ("BEGIN", {}),
+                # While a statement waits for a row, it does not see that its lease is revoked: so that cannot be.
+                (_sql.HOLD_LEASE, self._mine()),
+                (_sql.SETTLE_FRESH, {"claims": len(answered), **parameters}),
+                ("COMMIT", {}),
+            )
             if claims == len(answered):
                 return {}, results if settled == len(results) else await self._recall(session, results)
         while True:
@@ -348,6 +354,7 @@ class PostgresBooks:
     ) -> tuple[dict[str, set[str]], list[SendResult]] | None:
         """Settle with answers that were given before; None if somebody else was given one of them just now."""
         async with session.transaction():
+            await session.fetch(_sql.HOLD_LEASE, **self._mine())
             owners = await session.fetch(_sql.FIND_OWNERS, answers=answers)
             twice = shared(results, owners)
             sound = {

@@ -185,7 +185,8 @@ COUNT = "SELECT state, reason, count(*) FROM recipients WHERE campaign_id = %(ca
 
 ADD_LEASE = """
 INSERT INTO leases (campaign_id, shard, holder, seconds, until)
-VALUES (%(campaign)s, %(shard)s, %(holder)s, %(seconds)s, clock_timestamp() + %(seconds)s * interval '1 second')
+SELECT campaign_id, %(shard)s::int, %(holder)s, %(seconds)s, clock_timestamp() + %(seconds)s * interval '1 second'
+FROM campaigns WHERE campaign_id = %(campaign)s FOR KEY SHARE
 RETURNING token
 """
 

@@ -175,7 +175,8 @@ SELECT 1 FROM shards JOIN campaigns USING (campaign_id) WHERE name = %(name)s AN
 """
 LOCK_SHARD = """
 SELECT campaign_id, state = 'running' AND NOT done
-FROM shards JOIN campaigns USING (campaign_id) WHERE name = %(name)s AND shard = %(shard)s FOR UPDATE OF shards
+FROM shards JOIN campaigns USING (campaign_id) WHERE name = %(name)s AND shard = %(shard)s
+FOR UPDATE OF shards FOR KEY SHARE OF campaigns
 """
 FIND_LEASES = "SELECT token FROM leases WHERE campaign_id = %(campaign)s AND shard = %(shard)s"
 
