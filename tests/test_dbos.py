@@ -260,6 +260,22 @@ async def test_a_campaign_that_was_only_planned_is_started_by_any_worker(store: 
     assert one_sms_each(gateway)
 
 
+async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
+    store: SqliteStore, url: str, caplog: pytest.LogCaptureFixture
+):
+    """Those with the engine's own names are warned of, all at once; what was planned after them is sent."""
+    gateway = Gateway()
+    for campaign in ("summer#2", "summer/1/1", "spring"):
+        await plan(store, campaign=campaign)
+    async with working(gateway, store, url):
+        await until(store, lambda standing: standing.state is CampaignState.FINISHED)
+
+    assert one_sms_each(gateway)
+    warned = [vars(record)["error"] for record in caplog.records if record.message == "campaigns_not_started"]
+    assert warned
+    assert all("'summer#2'" in words and "'summer/1/1'" in words for words in warned)
+
+
 async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str):
     """One that may send slowly only does not keep the other one waiting."""
     gateway = Gateway()

@@ -447,13 +447,23 @@ class _Worker:
             await anyio.sleep(self._seconds / 4)
 
     async def _look(self, heard: "_Heard") -> None:
+        refused: list[str] = []
         for campaign in await self._store.campaigns(CampaignState.RUNNING):
-            overseer = await self._ledger.overseer(campaign)
-            if overseer is None:
-                await self._ledger.begin(campaign)
-            elif overseer.status == "PENDING" and heard.silent(overseer.workflow_id, overseer.attributes):
-                _log.warning("overseer_silent", extra={"campaign": campaign})
-                await self._ledger.put_back(overseer)
+            try:
+                await self._look_at(campaign, heard)
+            except InputError as exc:  # of this campaign alone; those behind it are looked at all the same
+                refused.append(str(exc))
+        if refused:
+            _log.warning("campaigns_not_started", extra={"error": "; ".join(refused)})
+
+    async def _look_at(self, campaign: str, heard: "_Heard") -> None:
+        DbosEngine.check_name(campaign)  # or another campaign's workflow would be taken for its overseer
+        overseer = await self._ledger.overseer(campaign)
+        if overseer is None:
+            await self._ledger.begin(campaign)
+        elif overseer.status == "PENDING" and heard.silent(overseer.workflow_id, overseer.attributes):
+            _log.warning("overseer_silent", extra={"campaign": campaign})
+            await self._ledger.put_back(overseer)
 
     async def stop(self) -> None:
         """End what is under way here: requests get the client's grace, and leases are given back."""
