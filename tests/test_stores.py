@@ -278,6 +278,7 @@ async def test_other_recipients_are_another_campaign(store: Store, count: int, w
         ({"shard_size": 1}, "shard_size is 1; a shard is made of batches"),
         ({"rate": 0}, "rate is 0"),
         ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": 1e-300}, "rate is 1e-300 .* at least 1 a day"),
         ({"id_bits": 7}, "id_bits is 7"),
         ({"sender": "ACME"}, "give message=, or text= and sender="),
         ({"message": None, "sender": "much too long"}, "sender 'much too long' has"),
@@ -706,6 +707,13 @@ async def test_all_workers_share_the_rate(store: Store, other: Store):
     waits = [await each.turn("spring", 50) for each in (store, other) * 3]
 
     assert [0.0, 0.0, 0.5, 1.0, 1.5, 2.0] == pytest.approx(waits, abs=0.3)
+
+
+async def test_the_slowest_rate_is_one_recipient_a_day(store: Store):
+    """The first may leave at once, and the second tomorrow."""
+    await planned(store, rate=1 / 86_400)
+
+    assert [0.0, 86_400.0] == pytest.approx([await store.turn("spring", 1) for _ in range(2)], abs=0.5)
 
 
 # ---------------------------------------------------------------------------- what a lease lets into the journal

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
+_SLOWEST = 1 / 86_400  # recipients per second
 _NEVER_QUOTED = frozenset({"message", "sender"})
 _WAY_OUT = "; go on with what it was planned with, or give the new campaign another name"
 
@@ -150,8 +151,8 @@ def _require_whole(name: str, value: object) -> None:
 
 
 def _require_rate(rate: object) -> None:
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < math.inf:
-        raise InputError(f"rate is {rate!r}; it must be above 0 recipients per second")
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not _SLOWEST <= rate < math.inf:
+        raise InputError(f"rate is {rate!r} recipients per second; it must be at least 1 a day, which is 1/86400")
 
 
 def _shown(value: object) -> str:
