@@ -1,6 +1,7 @@
 """The recipe for another engine: Taskiq with NATS JetStream, in real processes."""
 
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -11,15 +12,16 @@ from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
-from tests.builders import phones
+from tests.builders import message, phones
 from tests.watched import Watched
-from webcom_async import Outcome
-from webcom_async.emulator import serve
-from webcom_async.scaleout import SqliteStore, Store
+from webcom_async import Outcome, WebcomClient
+from webcom_async.emulator import Gateway, GatewayTransport, serve
+from webcom_async.scaleout import CampaignSettings, ShardEnd, SqliteStore, Store, Worker
 
 RECIPE = Path(__file__).parents[1] / "examples" / "taskiq_nats" / "campaigns.py"
 SERVER = shutil.which("nats-server", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
@@ -119,6 +121,35 @@ def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, where: dict[st
                 worker.communicate()
 
     anyio.run(compare, where, gateway)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_worker_that_is_set_up_wrongly_keeps_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """It says what is wrong, and the shard is not lost: it is sent once that is put right."""
+    monkeypatch.setenv("LEASE_SECONDS", "1")
+    recipe = runpy.run_path(str(RECIPE))
+    gateway = Gateway()
+    async with (
+        SqliteStore(tmp_path / "campaigns") as store,
+        WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), id_bits=53) as wrong,
+        WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)) as right,
+    ):
+        await store.plan(CampaignSettings(campaign="spring", message=message()), phones(3))
+        workers = iter([Worker(wrong, store, "one"), Worker(right, store, "one")])
+
+        async def run_shard(campaign: str, shard: int) -> ShardEnd:
+            return await next(workers).run_shard(campaign, shard)
+
+        state = SimpleNamespace(store=store, worker=SimpleNamespace(run_shard=run_shard))
+        with anyio.fail_after(PATIENCE):
+            ended = await recipe["send_shard"].original_func("spring", 1, SimpleNamespace(state=state))
+
+    assert "done" == ended
+    assert "id_bits" in capsys.readouterr().err
+    assert 3 == len(gateway.ledger)
 
 
 async def senders(where: dict[str, str]) -> set[int]:

@@ -29,7 +29,7 @@ from taskiq import AckableMessage, Context, TaskiqDepends, TaskiqEvents, TaskiqS
 from taskiq.api import run_receiver_task
 from taskiq_nats import PullBasedJetStreamBroker
 
-from webcom_async import JournalError, Message, WebcomClient
+from webcom_async import Message, WebcomClient, WebcomError
 from webcom_async.scaleout import CampaignSettings, CampaignState, Ending, SqliteStore, Store, Worker
 
 LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "60"))
@@ -96,7 +96,9 @@ async def send_shard(campaign: str, shard: int, context: Annotated[Context, Task
             cancelled = (await context.state.store.standing(campaign)).state is CampaignState.CANCELLED
             if end.ending is Ending.DONE or cancelled:
                 return end.ending.value
-        except JournalError as exc:  # the store is away, or another process sends from this folder
+        except WebcomError as exc:
+            # The store is away, another process sends from this folder, or this worker is set up wrongly: the task
+            # stays until somebody can do it.
             print(exc, file=sys.stderr)
         await asyncio.sleep(LEASE_SECONDS / 3)
 
