@@ -26,6 +26,7 @@ from tests.test_journals import run, settled, states, told
 from webcom_async import (
     CampaignStopped,
     ConfigurationError,
+    InputError,
     JournalError,
     LeaseLost,
     Outcome,
@@ -37,6 +38,7 @@ from webcom_async._books import KeptBooks
 from webcom_async._wire import Addressed
 from webcom_async.emulator import Gateway
 from webcom_async.postgres import PostgresStore
+from webcom_async.postgres._server import Session
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease
 
 pytestmark = pytest.mark.anyio
@@ -539,6 +541,57 @@ async def test_tables_of_others_are_refused_and_left_alone(
             with pytest.raises(JournalError, match=f"{schema}: .*{words}"):
                 await store.open(header(), lambda: NOW)
         assert before == await (await connection.execute(tables)).fetchall()
+
+
+# ---------------------------------------------------------------------------- plans and turns
+
+
+async def test_a_plan_that_fails_leaves_a_connection_as_it_was(opener: Opener):
+    """While it is planned nothing bounds the transaction; who uses its connection after that is bounded again."""
+    names = "'idle_in_transaction_session_timeout', 'transaction_timeout', 'lock_timeout'"
+    asked = f"SELECT name, setting FROM pg_settings WHERE name IN ({names}) ORDER BY name"
+
+    async def failing() -> AsyncIterator[str]:
+        yield next(phones(1))
+        raise ValueError("no more")
+
+    async with opener(connections=1) as store:
+        before = await store._server.call(lambda session: session.fetch(asked))
+        for source, failure in ((failing(), ValueError), ([], InputError)):
+            with pytest.raises(failure):
+                await store.plan(CampaignSettings(campaign="spring", message=SAID), source)
+        after = await store._server.call(lambda session: session.fetch(asked))
+
+    assert ("idle_in_transaction_session_timeout", "10000") in before
+    assert before == after
+
+
+async def test_who_plans_what_is_being_planned_is_told(postgres: str, opener: Opener, store: PostgresStore):
+    """The other one may stand still: after a while, which the DSN can shorten, it is waited for no longer."""
+    spring = CampaignSettings(campaign="spring", message=SAID)
+    hasty = psycopg.conninfo.make_conninfo(postgres, options="-c lock_timeout=100")
+    counts: list[int] = []
+
+    async def slow() -> AsyncIterator[str]:
+        async with opener(dsn=hasty) as other:
+            yield next(phones(1))
+            with anyio.fail_after(20), pytest.raises(StoreUnavailable, match="'spring': another process is planning"):
+                await other.plan(spring, phones(1))
+            counts.append(0)
+
+    assert 1 == await store.plan(spring, slow())
+    assert [0] == counts
+
+
+async def test_nobody_who_plans_is_waited_for_without_end(store: PostgresStore):
+    """Where nobody has set a bound, a plan's own is half a minute, and a silent host's connection ends as soon."""
+
+    async def bounds(session: Session) -> list[tuple[Any, ...]]:
+        async with session.unhurried_transaction(StoreUnavailable()):
+            names = "'lock_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count'"
+            return await session.fetch(f"SELECT setting FROM pg_settings WHERE name IN ({names}) ORDER BY name")
+
+    assert [("30000",), ("3",), ("15",), ("5",)] == await store._server.call(bounds)
 
 
 async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):

@@ -6,7 +6,7 @@ import msgspec
 
 from webcom_async._clock import Clock
 from webcom_async._sources import RecipientSource
-from webcom_async.errors import InputError
+from webcom_async.errors import InputError, StoreUnavailable
 from webcom_async.journal._rules import changed_settings
 from webcom_async.postgres import _sql, _sql_standing
 from webcom_async.postgres._server import Session
@@ -69,7 +69,7 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
     named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     _rules.check_times(settings, clock.now())
     # A source that takes its time is no transaction that was left open.
-    async with session.unhurried(), session.transaction():
+    async with session.unhurried_transaction(_planned_elsewhere(settings.campaign)):
         await session.change(_sql.ADD_CAMPAIGN, now=clock.now(), **named)
         rows = await session.fetch(_sql_standing.LOCK_PLAN, name=settings.campaign)
         before = _planned(settings, rows)
@@ -82,6 +82,12 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
             raise InputError(changed)
         await _write_batches(session, number, settings, planning)
         return None
+
+
+def _planned_elsewhere(campaign: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"campaign {campaign!r}: another process is planning it now; end it, or wait for its end, then try again"
+    )
 
 
 async def _write_batches(session: Session, number: int, settings: CampaignSettings, planning: Planning) -> None:

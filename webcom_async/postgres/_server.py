@@ -8,7 +8,7 @@ is done or the patience is at an end. It may not know what the rows mean.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -52,7 +52,15 @@ _SETTINGS = (
     "SET enable_mergejoin = off",
     "SET plan_cache_mode = force_generic_plan",
     "SET jit = off",
+    # A host that lost its power says no goodbye: the server finds out in half a minute, and frees what was locked.
+    "SET tcp_keepalives_idle = 15",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",
 )
+# Unless the DSN, or the server's administrator, has set a bound.
+_BOUND_LOCKS = """
+SELECT set_config('lock_timeout', '30s', true) WHERE current_setting('lock_timeout') = '0'
+"""
 
 # By SQLSTATE, or by its class: what is to be done. PostgreSQL's manual, appendix A.
 _ADVICE = {
@@ -108,20 +116,26 @@ class Session:
             yield copy.write_row
 
     @asynccontextmanager
-    async def unhurried(self) -> AsyncGenerator[None]:
-        """Let transactions in the block take as long as they like."""
-        await self._set(_timeouts(self._connection, 0))
-        yield
-        await self._set(_timeouts(self._connection, _STOPPED_SECONDS))
-
-    async def _set(self, settings: Iterable[str]) -> None:
-        await self._connection.execute("; ".join(settings).encode())
-
-    @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[None]:
         """Commit what is done in the block, or nothing of it."""
         async with self._connection.transaction():
             yield
+
+    @asynccontextmanager
+    async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
+        """
+        Do the same, for as long as it takes; but others who are at work on the same rows are not waited for for ever.
+
+        Args:
+            in_the_way: What is raised if they take too long.
+        """
+        async with self.transaction():
+            timeouts = _timeouts(self._connection, 0, local=True)
+            await self._connection.execute("; ".join((*timeouts, _BOUND_LOCKS)).encode())
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as exc:
+                raise in_the_way from exc
 
 
 class _Attempt:
@@ -378,12 +392,19 @@ class Server:
         return words.replace(password, "***") if password else words
 
 
-def _timeouts(connection: Connection, seconds: int) -> list[str]:
-    """Return the settings that bound a transaction whose process was stopped in the middle of it; 0 for no bound."""
+def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
+    """
+    Return the settings that bound a transaction whose process was stopped in the middle of it.
+
+    Args:
+        connection: Whose server it is.
+        seconds: How long it may take; 0 for no bound.
+        local: Whether they are for the transaction that has begun only.
+    """
     names = ["idle_in_transaction_session_timeout"]
     if connection.info.server_version >= _TRANSACTION_TIMEOUT:
         names.append("transaction_timeout")
-    return [f"SET {name} = '{seconds}s'" for name in names]
+    return [f"SET {'LOCAL ' if local else ''}{name} = '{seconds}s'" for name in names]
 
 
 def array(values: Sequence[str]) -> str:
