@@ -594,6 +594,18 @@ async def test_nobody_who_plans_is_waited_for_without_end(store: PostgresStore):
     assert [("30000",), ("3",), ("15",), ("5",)] == await store._server.call(bounds)
 
 
+async def test_a_clock_that_is_set_back_does_not_stop_the_sending(store: PostgresStore, postgres: str, schema: str):
+    """The server's clock goes back a day: who asks then waits for those before, and not for that day."""
+    await store.plan(CampaignSettings(campaign="spring", message=SAID, rate=10.0), phones(3))
+    for _ in range(2):
+        await store.turn("spring", 15)
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        day = "interval '1 day'"
+        await connection.execute(f"UPDATE {schema}.turns SET claimed = claimed + {day}, asked = asked + {day}")
+
+    assert [2.5, 3.0] == pytest.approx([await store.turn("spring", count) for count in (5, 5)], abs=0.5)
+
+
 async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
     """What is in one is not in the other, in one database."""
     async with opener() as one, PostgresStore(postgres, schema=f"{schema}_2") as two:

@@ -83,7 +83,8 @@ STANDING: tuple[str, ...] = (
         campaign_id bigint PRIMARY KEY,
         rate double precision NOT NULL,     -- recipients per second
         burst double precision NOT NULL,    -- seconds by which an even flow may be exceeded after a pause
-        claimed timestamptz NOT NULL DEFAULT '-infinity'
+        claimed timestamptz NOT NULL DEFAULT '-infinity',
+        asked timestamptz NOT NULL DEFAULT clock_timestamp()  -- the latest
     ) WITH (fillfactor = 10)
     """,
 )
@@ -220,9 +221,14 @@ WHERE campaign_id = %(campaign)s AND state <> 'cancelled'
 # ---------------------------------------------------------------------------- turns
 
 # The virtual scheduling of GCRA (ITU-T I.371, annex A), on one row that all workers take their turn from.
+# A clock that was set back takes along what it has promised. In seconds: an interval's days know summer time.
 TURN = """
 UPDATE turns
-SET claimed = greatest(claimed, clock_timestamp()) + %(recipients)s / rate * interval '1 second'
+SET claimed = greatest(
+        claimed + least(0, extract(epoch FROM clock_timestamp() - asked))::double precision * interval '1 second',
+        clock_timestamp()
+    ) + %(recipients)s / rate * interval '1 second',
+    asked = clock_timestamp()
 FROM campaigns
 WHERE turns.campaign_id = campaigns.campaign_id AND name = %(name)s
 RETURNING greatest(0, extract(epoch FROM claimed - clock_timestamp()) - burst)::double precision
