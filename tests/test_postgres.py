@@ -629,7 +629,17 @@ async def test_results_come_page_by_page(store: PostgresStore):
 
 @pytest.mark.parametrize(
     "dsn",
-    [f"postgres {PASSWORD}", f"postgresql://webcom:{PASSWORD}@[::1/x", f"postgresql://webcom:{PASSWORD}@@host/x", 7],
+    [
+        f"postgres {PASSWORD}",
+        f"postgresql://webcom:{PASSWORD}@[::1/x",
+        f"postgresql://webcom:{PASSWORD}@@host/x",
+        f"postgresql://webcom:{PASSWORD}/x@host/db",
+        f"postgresql://webcom:12/{PASSWORD}@host/db",
+        f"postgresql://webcom:12/{PASSWORD}:x",
+        f"postgresql://webcom:1@2/{PASSWORD}@host/db",
+        f"host=host port={PASSWORD}",
+        7,
+    ],
 )
 def test_a_dsn_that_cannot_be_read_is_not_repeated(dsn: Any):
     """The password may stand anywhere in it."""
@@ -637,6 +647,21 @@ def test_a_dsn_that_cannot_be_read_is_not_repeated(dsn: Any):
         PostgresStore(dsn)
 
     assert PASSWORD not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        (f"postgresql://webcom:{PASSWORD}%2Fx%40@host:5432/db", "host:5432/db"),
+        ("postgresql://[::1]:5432/db?user=a@b", "::1:5432/db"),
+        ("postgresql://h1:5432,h2:5433/db", "h1,h2:5432,5433/db"),
+        ("postgresql:///a%40b?host=/run", "/run/a@b"),
+        (f"host=host dbname=a@b password={PASSWORD}/:@x", "host/a@b"),
+    ],
+)
+def test_a_dsn_that_is_well_written_is_taken(dsn: str, shown: str):
+    """Whatever a password or a name holds, as long as it is written as libpq wants it."""
+    assert f"<PostgresStore: {shown}, schema webcom_async>" == repr(PostgresStore(dsn))
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,9 @@ _REFUSALS = (
 )
 
 
+_is_port = re.compile(r"[0-9, ]*").fullmatch  # or as many as there are hosts
+
+
 class Session:
     """A connection, for as long as a call takes. A statement is a transaction, unless `transaction` surrounds it."""
 
@@ -422,7 +425,19 @@ def _read(dsn: str) -> dict[str, Any]:
         raise ConfigurationError("the DSN cannot be read; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     if "@" in str(given.get("host") or ""):
         raise ConfigurationError("the DSN's password holds an @: write %40 for it")
+    if not _is_port(str(given.get("port") or "")) or _holds_marks(dsn):
+        raise ConfigurationError(
+            "the DSN cannot be read: its port is no number, or its database's name holds @ or :; "
+            "in a password, write %40 for @, %3A for : and %2F for /"
+        )
     return given
+
+
+def _holds_marks(dsn: str) -> bool:
+    """Whether the rest of a password that holds a slash would be taken, and shown, for the database's name."""
+    _, mark, place = dsn.partition("?")[0].partition("://")
+    database = place.partition("/")[2] if mark else ""
+    return "@" in database or ":" in database
 
 
 def _code(exc: BaseException) -> str:
