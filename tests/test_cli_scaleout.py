@@ -218,6 +218,10 @@ def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.Capt
         (("status",), "no campaigns in webcom-campaigns: start one"),
         (("pause", "spring"), "no campaigns in webcom-campaigns: start one"),
         (("status", "--store", "mysql://me:s3cr3t@host/x"), "--store is mysql://me@host/x: give postgresql://"),
+        (("status", "--store", "host=h user=me password=s3cr3t"), "--store has key=value words: give postgresql://"),
+        (("worker", "--store", "postgresql://me:s3cr3t/x@host/db"), "%2F for /"),
+        (("worker", "--store", "postgresql://me:s3cr3t@h1:1,h2:2/db"), "with one host and port"),
+        (("start", "{people}", *START, "--store", "POSTGRESQL://me:s3cr3t@h1:1,h2:2/db"), "with one host and port"),
         (("worker", "--lease", "0"), "lease"),
         (("start", "nowhere.csv", *START), "nowhere.csv"),
         (("start", "{people}", *START[:4], "--campaign", "spring/1/1"), "as the engine's own names do"),
@@ -245,7 +249,15 @@ def test_bad_input_is_told_and_nothing_is_sent(
         ),
         ("postgresql://me:s3cr3t%40@[::1/db", "…"),
         ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
+        ("mysql://me:s3cr3t/x@host/db", "mysql://me@host/db"),
+        ("postgresql://me:1/s3cr3t@x@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:1?s3cr3t@host/db", "…"),
+        ("postgresql://me:1#s3cr3t@host/db", "…"),
+        ("postgresql://host/db?user=me&password=1@s3cr3t", "…"),
+        ("host=h password=s3cr3t", "…"),
+        ("password = s3cr3t", "…"),
         ("a folder", "a folder"),
+        ("a=folder", "a=folder"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str):
@@ -307,3 +319,26 @@ def test_a_database_takes_a_plan_and_its_workers_send(
     assert 0 == campaign("results", "spring", "results.csv", "--json")
     assert 10 == json.loads(capsys.readouterr().out)["outcomes"]["accepted"]
     assert "s3cr3t" not in told.out + told.err
+
+
+def test_a_scheme_in_capitals_is_a_server_too(unused_port: int):
+    """Libpq itself knows small letters only."""
+    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    assert 3 == campaign("status", "--store", f"POSTGRESQL://me:s3cr3t@127.0.0.1:{unused_port}/x")
+
+
+@pytest.mark.parametrize("command", ["start", "worker"])
+def test_a_database_that_is_not_there_is_told_and_not_made(
+    command: str, gateway: Gateway, people: str, postgres: str, capsys: pytest.CaptureFixture[str]
+):
+    """Its name may be a slip of the pen, even if the user may make databases."""
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
+    slip = f"slip_{os.getpid()}"
+    words = [command, people, *START] if command == "start" else [command]
+    assert 2 == campaign(*words, "--store", postgres.rpartition("/")[0] + f"/{slip}")
+
+    assert "there is no such database" in capsys.readouterr().err
+    with psycopg.connect(postgres) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [slip]).fetchone()
+    assert (0,) == found
+    assert 0 == len(gateway.ledger)

@@ -25,6 +25,8 @@ _FOLDER = "webcom-campaigns"
 _PLAN, _ENGINE, _LOCK = "campaigns.db", "engine.db", "worker.lock"
 _PATIENCE = 5.0  # seconds: somebody waits at a terminal
 _is_url = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE).match
+# Of libpq's other way to write a DSN; a folder's name may hold any other `=`.
+_is_libpq = re.compile(r"(.*\s)?(host|hostaddr|port|dbname|user|password|service)\s*=", re.IGNORECASE | re.DOTALL).match
 _is_server = re.compile(r"postgres(ql)?://", re.IGNORECASE).match
 
 
@@ -46,12 +48,16 @@ class Place(NamedTuple):
         Return what `--store` names, or else `WEBCOM_STORE`, or else a folder in the working directory.
 
         Raises:
-            InputError: It is a URL of something else.
+            InputError: It is a URL of something else, or no URL of the server it means.
         """
         words = option or os.environ.get(STORE) or _FOLDER
+        if not _is_url(words) and _is_libpq(words):
+            url = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            raise InputError(f"--store has key=value words: give {url}, or a folder")
         if _is_url(words) and not _is_server(words):
             raise InputError(f"--store is {without_password(words)}: give postgresql://… or a folder")
-        return cls(words, option is not None)
+        scheme, mark, rest = words.partition("://")  # libpq knows it in small letters only
+        return cls(scheme.lower() + mark + rest if mark and _is_server(words) else words, option is not None)
 
     @property
     def is_server(self) -> bool:
@@ -153,15 +159,19 @@ class Place(NamedTuple):
 
 
 def without_password(words: str) -> str:
-    """Return *words*, in which a URL keeps its user and loses its password."""
+    """Return *words*, in which a URL keeps its user and loses its password, be it badly written."""
     if not _is_url(words):
-        return words
+        return "…" if _is_libpq(words) else words
+    scheme, _, rest = words.partition("://")
+    # A password may hold what ends it in a URL. Whatever stands before the last @ is of it, but the user.
+    login, at, place = rest.rpartition("@")
+    if "?" in login or "#" in login:
+        return "…"  # or the @ is of a password in the query
     try:
-        url = urlsplit(words)
-        user, at, host = url.netloc.rpartition("@")
+        url = urlsplit(f"{scheme}://{place}")
         kept = [(name, value) for name, value in parse_qsl(url.query) if "password" not in name.casefold()]
         query = f"?{urlencode(kept, safe='/:')}" if kept else ""
-        return f"{url.scheme}://{user.partition(':')[0]}{at}{host}{url.path}{query}"
+        return f"{url.scheme}://{re.split('[:/@]', login)[0]}{at}{url.netloc}{url.path}{query}"
     except ValueError:
         return "…"  # what cannot be read cannot be told to hold none
 

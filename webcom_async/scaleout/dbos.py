@@ -57,7 +57,8 @@ try:
     )
 except ImportError:
     raise ImportError("webcom_async.scaleout.dbos needs DBOS: python -m pip install 'webcom-async[dbos]'") from None
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError, LeaseLost, StoreUnavailable, UsageError, WebcomError
@@ -118,6 +119,7 @@ class DbosEngine:
             raise InputError(f"lease_seconds is {lease_seconds!r}; it must be greater than zero")
         if shards_at_once < 1:
             raise InputError(f"shards_at_once is {shards_at_once!r}; it must be at least 1")
+        _check_url(system_database_url)
         self.name = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
         self._store = store
         self._client = client
@@ -130,6 +132,8 @@ class DbosEngine:
         return f"DbosEngine(name={self.name!r})"
 
     async def __aenter__(self) -> Self:
+        # Where the database that both are in does not exist, DBOS would make it.
+        await self._store.campaigns(CampaignState.RUNNING)
         self._ledger = await _Ledger.open(self._url)
         return self
 
@@ -346,6 +350,17 @@ class _Ledger:
 
     async def _ask(self, question: Callable[[DBOSClient], T]) -> T:
         return await _asked(lambda: question(self._client))
+
+
+def _check_url(url: str) -> None:
+    """Raise `InputError` if DBOS could not read a URL, which may hold a password."""
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(
+            "DBOS cannot read the database's URL; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with one host and port"
+        ) from None
 
 
 def _log_level() -> str:
