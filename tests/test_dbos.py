@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from tests.builders import message, phones
+from tests.postgres_server import serve as own_server
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
 from webcom_async.cli._campaign_watch import looks
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, serve
@@ -491,6 +492,35 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
     assert one_sms_each(gateway, 160)
     assert {143} == {code for name, code in zip(crew.workers, crew.dismiss(), strict=True) if name != overseer}
     assert steady in {worker.name for worker in standing.workers}
+
+
+@posix
+@pytest.mark.socket
+async def test_a_worker_ends_though_its_database_is_away(slow: tuple[Gateway, str]):
+    """A signal ends it within a bound, a second one at once, and each has the first one's exit code."""
+    pytest.importorskip("cyclopts", reason="the command line is an extra")
+    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    if "WEBCOM_TEST_POSTGRES" in os.environ:
+        pytest.skip("the server is somebody else's, and may not be stopped")
+    with own_server() as server:
+        crew = Crew(slow[1], server.database())
+        async with on_postgres(crew.dsn) as (store, engine):
+            await plan(store, 400)
+            await engine.start("spring")
+            await asyncio.to_thread(crew.hire, "once", "twice")
+            await until(store, lambda standing: _held_by(standing, "once") and _held_by(standing, "twice"))
+        await asyncio.to_thread(server.stop, "immediate")
+
+        for name, number in (("once", signal.SIGTERM), ("twice", signal.SIGINT)):
+            crew.signal(name, number)
+        with pytest.raises(subprocess.TimeoutExpired):  # it has requests under way, and heard it
+            await asyncio.to_thread(crew.workers["twice"].wait, 1)
+        crew.signal("twice", signal.SIGTERM)
+        try:
+            assert 130 == await asyncio.to_thread(crew.workers["twice"].wait, 5)
+            assert 143 == await asyncio.to_thread(crew.workers["once"].wait, 18)
+        finally:
+            await asyncio.to_thread(crew.dismiss)
 
 
 def _held_by(standing: Standing, name: str) -> bool:

@@ -12,7 +12,7 @@ from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._display import say_aside
 from webcom_async.cli._exit_codes import ExitCode, of_signal
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, Lang, MoreThanZero, Positive
-from webcom_async.cli._signals import cut_short, listening
+from webcom_async.cli._signals import Deadline, cut_short, listening
 from webcom_async.cli._stores import Place
 from webcom_async.cli._words import choose_language, tr
 from webcom_async.client import WebcomClient
@@ -20,6 +20,8 @@ from webcom_async.client import WebcomClient
 __all__ = ["worker_command"]
 
 _PATIENCE = 60.0  # seconds: a server is restarted
+_STOPPING = 10.0  # seconds for all of it, of which requests under way get five
+_CUT_SHORT = 0.5  # seconds, which is ample where nothing hangs
 
 
 def worker_command(
@@ -36,6 +38,7 @@ def worker_command(
 
     Any number may run, on any hosts. One that is killed is replaced by the others after its lease; one that is stopped
     gives its shards back at once, after five seconds at most for requests under way; a second signal ends it at once.
+    Where the database is away, it ends after ten seconds, and its leases end by themselves.
     Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
 
     Exit codes: 2 bad input; 3 the store cannot be reached; 130 Ctrl-C; 143 SIGTERM.
@@ -56,9 +59,11 @@ def worker_command(
     try:
         with _warnings_told():
             anyio.run(worker.run)
-    except CancelledError:
+    except (CancelledError, KeyboardInterrupt):
         if worker.stopped is None:
             raise
+    finally:
+        worker.deadline.wait()
     return ExitCode.ALL_ACCEPTED if worker.stopped is None else of_signal(worker.stopped)
 
 
@@ -68,12 +73,14 @@ class _Worker:
 
     Attributes:
         stopped: The first signal that came.
+        deadline: When it ends, though it has not stopped.
     """
 
     def __init__(
         self, place: Place, client: Callable[[], WebcomClient], name: str | None, lease: float, shards_at_once: int
     ) -> None:
         self.stopped: Signals | None = None
+        self.deadline = Deadline()
         self._place = place
         self._client = client
         self._name = name
@@ -102,9 +109,11 @@ class _Worker:
     def _stop(self, number: Signals) -> None:
         if self.stopped is None:
             self.stopped = number
+            self.deadline.set(_STOPPING, of_signal(number))
             if self._scope is not None:
                 self._scope.cancel()
         else:
+            self.deadline.set(_CUT_SHORT, of_signal(self.stopped))
             cut_short()
 
 

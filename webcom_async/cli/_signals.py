@@ -3,11 +3,15 @@ Ctrl-C and SIGTERM: how a command learns that it is to stop.
 
 Both are exceptions while nothing is under way, and end a command at once. During a campaign they are events instead,
 so that requests under way can be waited for. A signal that this process was started to ignore stays ignored.
+
+A command with threads that nothing can cancel gives its stopping a `Deadline`.
 """
 
 import asyncio
 import inspect
+import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,7 +21,7 @@ from typing import NoReturn
 import anyio
 from anyio.abc import TaskStatus
 
-__all__ = ["Terminated", "cut_short", "listening", "signal_of", "terminable"]
+__all__ = ["Deadline", "Terminated", "cut_short", "listening", "signal_of", "terminable"]
 
 
 class Terminated(KeyboardInterrupt):
@@ -65,6 +69,49 @@ def cut_short() -> None:
         # One that has not begun is left to its task group: cancelled here, it would be warned of as never awaited.
         if isinstance(coroutine, CoroutineType) and inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
             task.cancel()
+
+
+class Deadline:
+    """
+    The end of this process, should its stopping take too long.
+
+    A thread that waits for a database cannot be cancelled, and the interpreter would wait for it at its exit. What
+    `kill -9` may do to a command at any time, this may too.
+    """
+
+    def __init__(self) -> None:
+        self._others = set(threading.enumerate())
+        self._timer: threading.Timer | None = None
+        self._code = 0
+
+    def set(self, seconds: float, code: int) -> None:
+        """End this process in so many seconds with an exit code, instead of when it was to end before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._code = code
+        self._timer = threading.Timer(seconds, _leave, (code,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def wait(self) -> None:
+        """Wait for the threads that were begun since this was made; a signal meanwhile ends the process at once."""
+        if self._timer is None:
+            return
+        try:
+            for thread in set(threading.enumerate()) - self._others:
+                if not thread.daemon:
+                    thread.join()
+        except KeyboardInterrupt:
+            _leave(self._code)
+        self._timer.cancel()
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process, whatever its threads do."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            stream.flush()
+    os._exit(code)
 
 
 async def _listen(told: Callable[[signal.Signals], None], *, task_status: TaskStatus[None]) -> None:
