@@ -32,7 +32,7 @@ from webcom_async import (
 )
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
-from webcom_async.emulator import Fault, Faults, Gateway, serve
+from webcom_async.emulator import Account, Fault, Faults, Gateway, serve
 from webcom_async.scaleout import (
     BatchDone,
     BatchRef,
@@ -651,7 +651,7 @@ async def test_a_store_that_is_away_is_waited_for(connect: Connect, webcom_gatew
         assert [Ending.DONE] * 2 == await sent(client, store)
         await everyone_got_one(store, webcom_gateway)
 
-    assert {"settings": 2, "take": 4, "open_batches": 4, "batch_done": 16, "shard_done": 4} == store.calls
+    assert {"settings": 4, "take": 4, "open_batches": 4, "batch_done": 16, "shard_done": 4} == store.calls
 
 
 # ---------------------------------------------------------------------------- set up wrongly
@@ -665,6 +665,19 @@ async def test_a_worker_of_other_ids_sends_nothing(connect: Connect, webcom_gate
 
     assert CampaignState.RUNNING is (await store.standing("spring")).state
     assert 0 == webcom_gateway.requests
+
+
+async def test_a_worker_of_another_account_sends_nothing(connect: Connect, store: SqliteStore):
+    """Its gateway does not know who was sent to; the campaign goes on, and somebody may say that it is the same."""
+    gateway = Gateway(Account(), Account(token="a new token", login="other"))
+    async with connect(gateway) as client, connect(gateway, token="a new token") as other:
+        assert Ending.DONE is (await run_shard(client, store, "spring", 1, holder="one")).ending
+        with pytest.raises(ConfigurationError, match=r"another account.*--same-account"):
+            await run_shard(other, store, "spring", 2, holder="two")
+        assert (CampaignState.RUNNING, 20) == ((await store.standing("spring")).state, len(gateway.ledger))
+        await store.claim("spring", None)
+        assert Ending.DONE is (await run_shard(other, store, "spring", 2, holder="two")).ending
+    await everyone_got_one(store, gateway)
 
 
 @pytest.mark.parametrize("wrong", [{"holder": ""}, {"holder": 5}, {"holder": "one", "lease_seconds": 0}])
@@ -706,17 +719,17 @@ async def test_a_second_process_that_sends_is_told_so(
     await everyone_got_one(store, webcom_gateway)
 
 
-async def test_a_campaign_whose_time_has_passed_is_halted(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """If nobody was sent to yet, there is nothing to send, and everybody sees why."""
+async def test_a_campaign_whose_time_has_passed_is_finished(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Nobody is sent to, everybody has a result that says why, and nobody is asked for again."""
     async with SqliteStore(folder, clock=Travel().clock()) as store:
         await store.plan(spring(validity_period=NOW.replace(hour=13)), phones(40))
         async with connect(webcom_gateway, clock=still_clock(now=lambda: NOW.replace(hour=14))) as client:
-            end = await run_shard(client, store, "spring", 1, holder="one")
-        halted = await store.standing("spring")
+            assert [Ending.DONE] * 2 == await sent(client, store)
+        finished, results = await store.standing("spring"), await results_of(store)
 
-    assert (Ending.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
-    assert "validity_period" in halted.why
-    assert 0 == webcom_gateway.requests
+    assert (CampaignState.FINISHED, 0, 40) == (finished.state, finished.open, finished.outcomes[Outcome.NOT_SENT])
+    assert {(Outcome.NOT_SENT, Reason.BAD_TIME)} == {(result.outcome, result.reason) for result in results}
+    assert (40, 0) == (len(results), webcom_gateway.requests)
 
 
 # ---------------------------------------------------------------------------- all of it at once

@@ -414,6 +414,20 @@ async def test_a_slow_source_keeps_nobody_waiting(store: Store, other: Store):
     assert 100 == (await store.standing("spring")).recipients
 
 
+async def test_the_first_account_is_the_campaigns(store: Store, other: Store):
+    """Whoever comes later is told which it is, until somebody forgets it; a campaign that is not there is named."""
+    await store.plan(spring(), phones(3))
+
+    assert ["a", "a", None, "b"] == [
+        await store.claim("spring", "a"),
+        await other.claim("spring", "b"),
+        await store.claim("spring", None),
+        await other.claim("spring", "b"),
+    ]
+    with pytest.raises(InputError, match="summer"):
+        await store.claim("summer", "a")
+
+
 async def test_campaigns_are_listed_by_their_states(store: Store):
     """One state, or several; all, if none is given."""
     for name in ("spring", "summer", "autumn"):

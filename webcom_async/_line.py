@@ -57,6 +57,10 @@ class Line:
         self._turns = anyio.Lock()
         self._credentials = credentials
 
+    def account(self, campaign: str) -> str:
+        """Return what tells this account from others, and nothing of it; another for each campaign."""
+        return self._credentials.digest(campaign)
+
     async def take_turn(self, recipients: int) -> None:
         """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
         if self.throttle is None:

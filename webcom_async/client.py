@@ -115,6 +115,15 @@ class WebcomClient:
         """The client's settings."""
         return self._line.options
 
+    def account(self, campaign: str) -> str:
+        """
+        Return a digest of whose account a campaign is sent with, for whoever compares two clients.
+
+        The gateway remembers `client_id_sms` per account: a campaign that goes on with another one sends everybody in
+        question a second SMS.
+        """
+        return self._line.account(campaign)
+
     async def send(
         self,
         phone: str | int,

@@ -7,6 +7,7 @@ repr, str, format or pickle shows them.
 
 import os
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote, quote_plus
@@ -17,6 +18,7 @@ from webcom_async.errors import ConfigurationError
 __all__ = ["Credentials", "Secret"]
 
 _FIELDS = ("token", "login", "password")
+_DIGEST_BYTES = 16
 _TELLING = 8  # characters
 
 
@@ -111,6 +113,12 @@ class Credentials:
     def reveal(self) -> dict[str, str]:
         """Return the secrets under their names on the wire, in the vendor's order: for a body, and nothing else."""
         return {field: secret.reveal() for field, secret in self._parts.items()}
+
+    def digest(self, of: str) -> str:
+        """Return what tells two accounts apart, and nothing of either: of the token, or the login, and *of*."""
+        named = self._parts.get("login") or self._parts["token"]
+        key = blake2b(of.encode(errors="surrogatepass")).digest()
+        return blake2b(named.reveal().encode(), key=key, digest_size=_DIGEST_BYTES).hexdigest()
 
     def redact(self, text: str) -> str:
         """

@@ -16,6 +16,7 @@ from webcom_async.cli._stores import Place
 from webcom_async.cli._way_on import command_line
 from webcom_async.cli._words import tr
 from webcom_async.client import WebcomClient
+from webcom_async.errors import InputError
 from webcom_async.models import Outcome
 from webcom_async.scaleout import CampaignState, Standing, Store
 
@@ -81,11 +82,27 @@ class Course:
             async with self._client() as client:
                 engine = self._place.engine(store, client)
                 engine.check_name(self._campaign)
-                self._standing = await self._plan(store)
-                if self._standing.state is not CampaignState.FINISHED:
-                    with self._place.worked_on():
+                with self._place.worked_on():
+                    await self._check_alone(store)
+                    self._standing = await self._plan(store)
+                    if self._standing.state is not CampaignState.FINISHED:
                         await self._send(store, engine)
             return await store.standing(self._campaign)
+
+    async def _check_alone(self, store: Store) -> None:
+        """
+        Look whether other campaigns would go on as well: a worker sends all that run.
+
+        Raises:
+            InputError: There are some.
+        """
+        others = [name for name in await store.campaigns(CampaignState.RUNNING) if name != self._campaign]
+        if others:
+            names = ", ".join(map(repr, others))
+            raise InputError(
+                f"{self._place.shown} holds campaigns that are not finished, and would go on as well: {names}; finish "
+                "them with `campaign worker`, pause or cancel them, or give --store another folder; nothing was sent"
+            )
 
     async def _send(self, store: Store, engine: "DbosEngine") -> None:
         async with listening(self._stop), engine:

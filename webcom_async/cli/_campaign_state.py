@@ -34,7 +34,13 @@ def pause_command(
 
 
 def resume_command(
-    campaign: str, /, *, store: str | None = None, lang: Lang | None = None, as_json: AsJson = False
+    campaign: str,
+    /,
+    *,
+    store: str | None = None,
+    same_account: Switch = False,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
 ) -> int:
     """
     Let a campaign go on that was paused, or halted by a failure; or ask again for those whom a finished one has open.
@@ -44,11 +50,15 @@ def resume_command(
     Args:
         campaign: Its name.
         store: Where it is kept; see `start`.
+        same_account: The account is the one that it was begun with, although its token is a new one. The gateway
+            remembers per account who was sent to.
         lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table.
     """
     choose_language(lang)
     place = Place.of(store)
+    if same_account:
+        anyio.run(_forget_account, place, campaign)
     code = _changed(place, campaign, CampaignState.RUNNING, as_json=as_json)
     say_aside(tr("it goes on where workers run: {command}", command=command_line("campaign", "worker", *place.option)))
     return code
@@ -100,6 +110,11 @@ def _confirm(standing: Standing) -> None:
         raise InputError("cancelling is for good, and nobody is here to ask: give --yes; nothing was changed")
     if not answer:
         raise InputError(tr("nothing was changed"))
+
+
+async def _forget_account(place: Place, campaign: str) -> None:
+    async with place.store() as store:
+        await store.claim(campaign, None)
 
 
 def _changed(place: Place, campaign: str, state: CampaignState, *, as_json: bool) -> int:

@@ -104,7 +104,12 @@ class Place(NamedTuple):
         if self.is_server:
             yield
             return
-        with (Path(self.words) / _LOCK).open("a") as file:
+        folder = Path(self.words)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise InputError(f"--store is {folder}: {exc.strerror}; give another folder") from None
+        with (folder / _LOCK).open("a") as file:
             if not _lock(file):
                 raise InputError(f"another process sends from {self.words}: one at a time does; nothing was sent")
             yield

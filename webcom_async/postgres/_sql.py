@@ -84,7 +84,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             state text CHECK (state IN ('running', 'paused', 'halted', 'cancelled', 'finished')),
             why text NOT NULL DEFAULT '',
             planned_at timestamptz,
-            ended_at timestamptz
+            ended_at timestamptz,
+            account text                        -- a digest of whose account it is sent with
         )
         """,
         """

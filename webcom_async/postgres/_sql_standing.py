@@ -9,6 +9,7 @@ __all__ = [
     "ADD_TURNS",
     "BATCH_DONE",
     "CHANGE_STATE",
+    "CLAIM",
     "COUNT_BATCHES",
     "DROP_LEFT_OUT",
     "FIND_BATCH",
@@ -112,6 +113,10 @@ SELECT campaign_id, shard, sum(recipients) FROM batches WHERE campaign_id = %(ca
 ADD_TURNS = "INSERT INTO turns (campaign_id, rate, burst) VALUES (%(campaign)s, %(rate)s, %(burst)s)"
 
 FIND_SETTINGS = "SELECT settings FROM campaigns WHERE name = %(name)s AND settings IS NOT NULL"
+CLAIM = """
+UPDATE campaigns SET account = CASE WHEN %(account)s::text IS NULL THEN NULL ELSE coalesce(account, %(account)s) END
+WHERE name = %(name)s AND settings IS NOT NULL RETURNING account
+"""
 LIST_PLANNED = """
 SELECT name FROM campaigns WHERE settings IS NOT NULL AND state = ANY (%(states)s) ORDER BY planned_at, campaign_id
 """

@@ -30,6 +30,7 @@ __all__ = [
     "ALL_STATES",
     "batch_done",
     "change_state",
+    "claim",
     "hand_out",
     "left_out",
     "number_of",
@@ -57,6 +58,15 @@ async def settings(session: Session, campaign: str) -> CampaignSettings:
     if not rows:
         raise await _not_planned(session, campaign)
     return settings_of(rows[0][0])
+
+
+async def claim(session: Session, campaign: str, account: str | None) -> str | None:
+    """See `Store.claim`."""
+    rows = await session.fetch(_sql_standing.CLAIM, name=campaign, account=account)
+    if not rows:
+        raise await _not_planned(session, campaign)
+    [(known,)] = rows
+    return None if known is None else str(known)
 
 
 async def number_of(session: Session, campaign: str) -> int:

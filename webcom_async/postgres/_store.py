@@ -177,6 +177,10 @@ class PostgresStore:
         """See `Store.settings`."""
         return await self._server.call(lambda session: _standing.settings(session, campaign))
 
+    async def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        return await self._server.call(lambda session: _standing.claim(session, campaign, account))
+
     async def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
         wanted = [state.value for state in states] or _standing.ALL_STATES

@@ -202,6 +202,16 @@ class CampaignFolder(Closing):
         """See `Store.settings`."""
         return self._campaign(campaign).settings
 
+    def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        with self._file.transaction():
+            number = self._campaign(campaign).number
+            [(known,)] = self._file.fetch(_sql.FIND_ACCOUNT, number)
+            if account is not None and known is not None:
+                return str(known)
+            self._file.change(_sql.CLAIM_ACCOUNT, number, account)
+            return account
+
     def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
         wanted = array(state.value for state in states or CampaignState)

@@ -287,7 +287,7 @@ class Worker:
         return done
 
     async def _run_shard(self, campaign: str, shard: int, steps: Steps) -> ShardEnd:
-        await self._waiting.patiently(lambda: self._know(campaign))
+        await self._waiting.patiently(lambda: self._learn(campaign))
         lease = await self._waiting.patiently(
             lambda: self._store.take(campaign, shard, self._name, self._lease_seconds)
         )
@@ -308,16 +308,27 @@ class Worker:
         return end
 
     async def _know(self, campaign: str) -> _Known:
+        return self._known.get(campaign) or await self._learn(campaign)
+
+    async def _learn(self, campaign: str) -> _Known:
+        """Look at a campaign's settings, which are others if it was purged and planned anew, and whether they suit."""
+        settings = await self._store.settings(campaign)
+        options = self._client.options
+        if settings.id_bits != options.id_bits:
+            raise ConfigurationError(
+                f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
+                f"id_bits={options.id_bits}: it would send everybody a second SMS. Give all clients the same"
+            )
+        account = self._client.account(campaign)
+        if await self._store.claim(campaign, account) != account:
+            raise ConfigurationError(
+                f"campaign {campaign!r} was begun with another account: the gateway remembers who was sent to per "
+                "account. Give all workers the same; if it is the same account under a new token, resume the campaign "
+                "with --same-account, or call store.claim(campaign, None)"
+            )
         known = self._known.get(campaign)
-        if known is None:
-            settings = await self._store.settings(campaign)
-            options = self._client.options
-            if settings.id_bits != options.id_bits:
-                raise ConfigurationError(
-                    f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
-                    f"id_bits={options.id_bits}: it would send everybody a second SMS. Give all clients the same"
-                )
-            known = self._known.setdefault(campaign, _Known(settings, options.retry_quota))
+        if known is None or known.settings != settings:
+            known = self._known[campaign] = _Known(settings, options.retry_quota)
         return known
 
     def _forget(self, campaign: str) -> None:
@@ -385,12 +396,10 @@ class Worker:
         """Offer *people* to the client, and return their results, and what ended it early."""
         settings = known.settings
         campaign = self._client.stream(
-            people,
+            _timed(people, settings),
             message=settings.message,
             sender=settings.sender,
             campaign=settings.campaign,
-            validity_period=settings.validity_period,
-            time_send=settings.time_send,
             journal=witness,
         )
         campaign.safeguards = known.safeguards
@@ -402,6 +411,20 @@ class Worker:
         except WebcomError as exc:
             return results, exc
         return results, None
+
+
+def _timed(people: Sequence[Recipient], settings: CampaignSettings) -> Sequence[Recipient]:
+    """Return *people* with the campaign's times as their own: a time that has passed is a result then, and no error."""
+    if settings.validity_period is None and settings.time_send is None:
+        return people
+    return [
+        msgspec.structs.replace(
+            each,
+            validity_period=each.validity_period or settings.validity_period,
+            time_send=each.time_send or settings.time_send,
+        )
+        for each in people
+    ]
 
 
 class _Running:

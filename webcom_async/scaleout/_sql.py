@@ -13,10 +13,12 @@ __all__ = [
     "CHANGE_SHARD",
     "CHANGE_STATE",
     "CLAIM",
+    "CLAIM_ACCOUNT",
     "CLEAR_DRAFT",
     "COPY_BATCHES",
     "COPY_CONTENTS",
     "COPY_SHARDS",
+    "FIND_ACCOUNT",
     "FIND_BATCH",
     "FIND_CAMPAIGN",
     "FIND_CLAIM",
@@ -60,6 +62,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             why TEXT NOT NULL DEFAULT '',
             planned_at INTEGER NOT NULL,    -- times are milliseconds since 1970, UTC
             ended_at INTEGER,
+            account TEXT,                   -- a digest of whose account it is sent with
             asked REAL NOT NULL DEFAULT 0,  -- of the rate: when a turn was last asked for, in seconds since 1970,
             claimed REAL NOT NULL DEFAULT 0 -- and the moment up to which an even flow is used up
         )
@@ -150,6 +153,8 @@ SELECT :1, number, content FROM temp.draft WHERE plan = :2 ORDER BY number
 FIND_CAMPAIGN = """
 SELECT campaign_id, settings, digest, recipients, state, why, planned_at, ended_at FROM campaigns WHERE name = :1
 """
+CLAIM_ACCOUNT = "UPDATE campaigns SET account = :2 WHERE campaign_id = :1"
+FIND_ACCOUNT = "SELECT account FROM campaigns WHERE campaign_id = :1"
 LIST_CAMPAIGNS = "SELECT name FROM campaigns WHERE state IN (SELECT value FROM json_each(:1)) ORDER BY campaign_id"
 FIND_CONTENT = """
 SELECT content FROM contents JOIN batches USING (campaign_id, number)

@@ -95,6 +95,10 @@ class SqliteStore:
         """See `Store.settings`."""
         return await self._call(lambda folder: folder.settings(campaign))
 
+    async def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        return await self._call(lambda folder: folder.claim(campaign, account))
+
     async def campaigns(self, *states: CampaignState) -> list[str]:
         """See `Store.campaigns`."""
         if self._held is None and not self._is_there():

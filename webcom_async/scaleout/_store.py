@@ -215,6 +215,18 @@ class Store(Protocol):
         """Return what a campaign was planned with; raise `InputError` if it was not planned here."""
         ...
 
+    async def claim(self, campaign: str, account: str | None) -> str | None:
+        """
+        Return whose account a campaign is sent with: *account*, if nobody has said so before.
+
+        The gateway remembers ids per account, so all workers must have the same. An account is a digest; see
+        `WebcomClient.account`. None forgets it, for whoever knows that another token is the same account's.
+
+        Raises:
+            InputError: The campaign was not planned here.
+        """
+        ...
+
     async def campaigns(self, *states: CampaignState) -> list[str]:
         """Return the names of campaigns in these *states*, or of all if none is given, as they were planned."""
         ...
