@@ -8,6 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -35,15 +36,15 @@ class LiveStanding:
     """A campaign as it stood last, and how fast it went."""
 
     def __init__(self) -> None:
-        self._standing: Standing | None = None
-        self._rate: float | None = None
+        self._shown: Group | str = ""
 
     def show(self, standing: Standing, rate: float | None) -> None:
         """Bring it up to date; *rate* is in recipients per second, None if it is not known yet."""
-        self._standing, self._rate = standing, rate
+        # Here, and not when it is drawn: the thread that draws does not know the language.
+        self._shown = Group(*_tables(standing, rate, bar=True))
 
     def __rich__(self) -> Group | str:
-        return "" if self._standing is None else Group(*_tables(self._standing, self._rate, bar=True))
+        return self._shown
 
 
 @contextmanager
@@ -89,7 +90,8 @@ def _tables(standing: Standing, rate: float | None, *, bar: bool = False) -> lis
     add_outcomes(counts, standing.outcomes)
     shown: list[RenderableType] = [counts]
     if bar:
-        shown.append(ProgressBar(total=max(standing.recipients, 1), completed=done, width=_BAR))
+        progress = ProgressBar(total=max(standing.recipients, 1), completed=done, width=_BAR)
+        shown.append(Padding(progress, (0, 0, 1, 0)))  # it does not end its line by itself
     shown.append(facts_table(_facts(standing, done, rate)))
     if standing.workers:
         shown.append(_workers(standing.workers))
