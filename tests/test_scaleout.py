@@ -252,6 +252,26 @@ async def test_an_empty_account_halts_the_campaign(connect: Connect, webcom_gate
     await everyone_got_one(store, webcom_gateway)
 
 
+async def test_a_paused_campaign_is_not_halted(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """A batch that was under way when somebody paused it may fail: the pause stays a pause."""
+    webcom_gateway.accounts[0].locked = True
+    arrived, until = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=until))
+    ends: list[Ending] = []
+
+    async def send(client: WebcomClient) -> None:
+        ends.append((await run_shard(client, store, "spring", 1, holder="one")).ending)
+
+    async with connect(webcom_gateway, in_flight=1) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(send, client)
+        await arrived.wait()
+        await store.change_state("spring", CampaignState.PAUSED, "lunch")
+        until.set()
+    paused = await store.standing("spring")
+
+    assert ([Ending.STOPPED], CampaignState.PAUSED, "lunch") == (ends, paused.state, paused.why)
+
+
 async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):

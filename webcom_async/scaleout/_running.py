@@ -371,11 +371,15 @@ class Worker:
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
 
     async def _halt(self, campaign: str, why: str) -> None:
+        """Halt a campaign that runs; one that somebody has paused stays so, until somebody resumes it."""
+        standing = await self._waiting.patiently(lambda: self._store.standing(campaign))
+        if standing.state is not CampaignState.RUNNING:
+            return
         try:
             await self._waiting.patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
         except InputError:
             return  # it has ended meanwhile
-        logger.warning("campaign_halted", extra={"campaign": campaign})
+        logger.warning("campaign_halted", extra={"campaign": campaign, "error": why})
 
     async def _give_back(self, lease: Lease) -> None:
         with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
