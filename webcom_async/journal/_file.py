@@ -18,12 +18,13 @@ from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._log import digest
 
-__all__ = ["Closing", "JournalFile", "StoredFile"]
+__all__ = ["SQLITE_VERSION", "Closing", "JournalFile", "StoredFile"]
 
 
 _PRIVATE = 0o600  # it holds phones and texts
 _OTHERS = 0o177
 _PAGE_ROWS = 1_000
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 _OLDEST_SQLITE = (3, 33)  # 2020; for UPDATE … FROM
 
 _IN_USE = "it is in use, by another process or by another campaign of this one; wait for the end of that"

@@ -35,6 +35,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,11 +63,12 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError, LeaseLost, StoreUnavailable, UsageError, WebcomError
+from webcom_async.journal._file import SQLITE_VERSION
 from webcom_async.scaleout._overseeing import Due, HandOut, Overseer
 from webcom_async.scaleout._running import Worker
 from webcom_async.scaleout._store import BatchRef, CampaignState, Standing, Store
 
-__all__ = ["DbosEngine"]
+__all__ = ["DbosEngine", "runs_on_sqlite"]
 
 T = TypeVar("T")
 
@@ -120,6 +122,12 @@ class DbosEngine:
         if shards_at_once < 1:
             raise InputError(f"shards_at_once is {shards_at_once!r}; it must be at least 1")
         _check_url(system_database_url)
+        if system_database_url.startswith("sqlite") and not runs_on_sqlite():
+            raise InputError(
+                f"DBOS needs SQLite 3.42 with Python 3.12 or newer, and this one has {_dotted(SQLITE_VERSION)}: take "
+                "Python 3.11, or one that brings a newer SQLite, or PostgreSQL. One process needs no engine: "
+                "`webcom-async send --journal` does the same"
+            )
         self.name = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
         self._store = store
         self._client = client
@@ -252,6 +260,15 @@ class DbosEngine:
                 await run_sync(DBOS.destroy)
             # It has made its own threads the loop's, and they are gone.
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+
+def runs_on_sqlite(python: tuple[int, ...] = sys.version_info[:2], sqlite: tuple[int, ...] = SQLITE_VERSION) -> bool:
+    """Whether DBOS can keep its tables in SQLite here: from Python 3.12 on it writes `unixepoch('subsec')`, of 3.42."""
+    return python < (3, 12) or sqlite >= (3, 42)
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
 
 
 class _Ledger:
