@@ -128,7 +128,7 @@ class DbosEngine:
                 "Python 3.11, or one that brings a newer SQLite, or PostgreSQL. One process needs no engine: "
                 "`webcom-async send --journal` does the same"
             )
-        self.name = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
+        self.name: str = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
         self._store = store
         self._client = client
         self._url = system_database_url
