@@ -85,6 +85,7 @@ DOORS = {
         "_single",
         "campaign",
         "client",
+        "scaleout._holding",
         "scaleout._running",
         "scaleout._sqlite",
         "scaleout.dbos",

@@ -4,17 +4,14 @@ The books of a campaign with a journal: from the event loop, one hop to a worker
 Which file it is, the caller decides; what the rows say is the journal's business.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from webcom_async._books import CampaignHeader, Reserved, StoredCampaign
-from webcom_async._held import Closable, Held
+from webcom_async._held import Held
 from webcom_async._paths import StrPath
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
@@ -22,12 +19,6 @@ from webcom_async.journal import Journal, StoredResults, campaigns, export, has_
 from webcom_async.models import Message, Outcome, SendResult
 
 __all__ = ["Bookkeeper", "FileJournals"]
-
-
-T = TypeVar("T")
-F = TypeVar("F", bound=Closable)
-
-_PAGE = 500  # recipients per hop
 
 
 class FileJournals:
@@ -73,9 +64,9 @@ class FileJournals:
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
         """See `Archive.results`. The file is locked meanwhile: close the generator if you leave it early."""
         wanted = frozenset(outcomes or Outcome)
-        held = await Held[StoredResults].open(lambda: StoredResults(self._path, campaign))
-        async with aclosing(_pages(held, await held.call(iter))) as pages:
-            async for page in pages:
+        async with await Held[StoredResults].open(lambda: StoredResults(self._path, campaign)) as held:
+            rows = await held.call(iter)
+            while page := await held.page(rows):
                 for result in page:
                     if result.outcome in wanted:
                         yield result
@@ -83,25 +74,14 @@ class FileJournals:
     async def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
         """See `Archive.export`. The file is locked meanwhile: close the generator if you leave it early."""
         rows = export(self._path, campaign)
-        held = await Held[Generator[dict[str, Any], None, None]].open(lambda: rows)
-        async with aclosing(_pages(held, rows)) as pages:
-            async for page in pages:
+        async with await Held[Generator[dict[str, Any], None, None]].open(lambda: rows) as held:
+            while page := await held.page(rows):
                 for row in page:
                     yield row
 
     async def purge(self, campaign: str) -> int:
         """See `Archive.purge`. Nothing is left to read in free pages."""
         return await run_sync(purge, self._path, campaign)
-
-
-async def _pages(held: Held[F], rows: Iterator[T]) -> AsyncGenerator[list[T], None]:
-    """Yield *rows* of what is *held*, a page per hop, and close it at the end."""
-    try:
-        while page := await held.call(lambda _: list(islice(rows, _PAGE))):
-            yield page
-    finally:
-        with CancelScope(shield=True):
-            await held.aclose()
 
 
 class Bookkeeper:
@@ -125,7 +105,7 @@ class Bookkeeper:
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
         """See `Journal.unsettled`; those who are settled on the way do not come again."""
         rows = await self._held.call(lambda journal: journal.unsettled())
-        while page := await self._held.call(lambda _: list(islice(rows, _PAGE))):
+        while page := await self._held.page(rows):
             for row in page:
                 yield row
 

@@ -6,7 +6,9 @@ between two states, and no lock of it is left to the garbage collector.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 import anyio
@@ -14,6 +16,8 @@ from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 __all__ = ["Closable", "Held"]
+
+_PAGE = 500  # rows per hop
 
 
 class Closable(Protocol):
@@ -60,6 +64,19 @@ class Held(Generic[F]):
         with CancelScope(shield=shielded):
             returned.append(await run_sync(locked, limiter=self._one_at_a_time))
         return returned[0]
+
+    async def page(self, rows: Iterator[T]) -> list[T]:
+        """Return the next of *rows*, which read the file as they come; none, if there are no more."""
+        return await self.call(lambda _: list(islice(rows, _PAGE)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with CancelScope(shield=True):
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Close the file, and let others open it."""

@@ -11,10 +11,9 @@ import msgspec
 
 from webcom_async.audience import Audience
 from webcom_async.cli._accounts import client_maker, settings_of
-from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._audiences import audience_of
 from webcom_async.cli._campaign_course import Course, conclude_campaign
-from webcom_async.cli._consenting import confirm_sending, message_of, show_dry_run
-from webcom_async.cli._costs import balance_of, cost_of
+from webcom_async.cli._consenting import consented, message_of
 from webcom_async.cli._display import say_aside, show_json
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._options import (
@@ -153,15 +152,9 @@ def start_command(
         is_span(times.validity_period),
     )
 
-    audit = check_audience(audience, visible=not as_json)
-    cost = cost_of(audit.parts, prices, None)
-    if consent.dry_run:
-        show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
-    refuse_unsayable(audit, options)
-    if consent.dry_run:
-        return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
-    tell_findings(audit)
-    confirm_sending(audit, cost, consent)
+    audit = consented(audience, options, prices, consent, account, as_json=as_json)
+    if isinstance(audit, ExitCode):
+        return audit
     if place.is_server:
         return _tell(place, anyio.run(_enqueue, place, order), as_json=as_json)
     course = Course(place, order.plan, make, order.settings.campaign, visible=not as_json)

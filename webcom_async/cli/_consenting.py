@@ -1,11 +1,15 @@
 """Before a file is sent: what is said to everyone, what it would be, and whether it is wanted."""
 
+from pathlib import Path
+
 import msgspec
 
 from webcom_async.audience import Audience, Audit
-from webcom_async.cli._costs import Cost
+from webcom_async.cli._audiences import check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._costs import Cost, balance_of, cost_of
 from webcom_async.cli._display import ask, say_aside, show_json
-from webcom_async.cli._options import ConsentOptions
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._options import AccountOptions, ConsentOptions, FileOptions, PriceOptions
 from webcom_async.cli._preview import preview_json
 from webcom_async.cli._preview_table import show_preview
 from webcom_async.cli._words import tr
@@ -13,7 +17,7 @@ from webcom_async.delivery import Balance
 from webcom_async.errors import InputError
 from webcom_async.models import Channel, Message
 
-__all__ = ["confirm_sending", "message_of", "show_dry_run"]
+__all__ = ["consented", "message_of"]
 
 
 def message_of(audience: Audience, like: Message, text: str | None) -> Message | None:
@@ -24,7 +28,44 @@ def message_of(audience: Audience, like: Message, text: str | None) -> Message |
     return msgspec.structs.replace(like, text=said)
 
 
-def show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
+def consented(
+    audience: Audience,
+    options: FileOptions,
+    prices: PriceOptions,
+    consent: ConsentOptions,
+    account: AccountOptions,
+    *,
+    journal: Path | None = None,
+    as_json: bool,
+) -> Audit | ExitCode:
+    """
+    Return what a file holds that is to be sent to, checked and confirmed; or how a dry run of it has ended.
+
+    Args:
+        audience: The file.
+        options: How it is read.
+        prices: What a part costs.
+        consent: What has to be said first.
+        account: Whose balance a dry run shows.
+        journal: Where prices of earlier campaigns are looked up.
+        as_json: Whether nothing but JSON is shown.
+
+    Raises:
+        InputError: It cannot be sent to, or it is not wanted.
+    """
+    audit = check_audience(audience, visible=not as_json)
+    cost = cost_of(audit.parts, prices, journal)
+    if consent.dry_run:
+        _show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
+    refuse_unsayable(audit, options)
+    if consent.dry_run:
+        return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
+    tell_findings(audit)
+    _confirm_sending(audit, cost, consent)
+    return audit
+
+
+def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
     """Show what sending would be, and that it was not done."""
     if as_json:
         show_json(preview_json(audience, audit, cost, balance))
@@ -33,13 +74,8 @@ def show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance 
         say_aside(tr("dry run: nothing was sent"))
 
 
-def confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
-    """
-    Ask before many are sent to.
-
-    Raises:
-        InputError: The answer is no, or nobody is there to ask.
-    """
+def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
+    """Ask before many are sent to."""
     if consent.yes or audit.sendable <= consent.confirm_above:
         return
     money = "" if cost.money is None else f", {cost}"

@@ -8,10 +8,9 @@ from webcom_async._client_ids import IdScheme
 from webcom_async.audience import Audience, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
-from webcom_async.cli._audiences import audience_of, check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._audiences import audience_of
 from webcom_async.cli._concluding import conclude
-from webcom_async.cli._consenting import confirm_sending, message_of, show_dry_run
-from webcom_async.cli._costs import balance_of, cost_of
+from webcom_async.cli._consenting import consented, message_of
 from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import Joined
 from webcom_async.cli._options import (
@@ -119,15 +118,9 @@ def send_command(
         rounds=None if times.between is None else Rounds(audience.people, hours_of(times.between, zone), _now),
     )
 
-    audit = check_audience(audience, visible=not as_json)
-    cost = cost_of(audit.parts, prices, journal)
-    if consent.dry_run:
-        show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
-    refuse_unsayable(audit, options)
-    if consent.dry_run:
-        return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
-    tell_findings(audit)
-    confirm_sending(audit, cost, consent)
+    audit = consented(audience, options, prices, consent, account, journal=journal, as_json=as_json)
+    if isinstance(audit, ExitCode):
+        return audit
     ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))

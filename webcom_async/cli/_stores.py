@@ -1,6 +1,5 @@
 """Where campaigns of many workers are kept: a PostgreSQL database, or a folder of this machine."""
 
-import logging
 import os
 import re
 import socket
@@ -150,8 +149,6 @@ class Place(NamedTuple):
             from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
         except ImportError:
             raise _missing("dbos,postgres") from None
-        # It tells of every connection that is lost; what matters of it comes as an error.
-        logging.getLogger("psycopg").addHandler(logging.NullHandler())
         return PostgresStore(self.words, patience=patience)
 
     def _folder(self, *, new: bool) -> Store:

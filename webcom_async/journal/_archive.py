@@ -5,7 +5,6 @@ It opens the file for as long as a call takes, and may not change what a campaig
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from webcom_async._phones import Phone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import Closing, JournalFile
 from webcom_async.journal._journal import counted
-from webcom_async.journal._rows import array, result_of
+from webcom_async.journal._rows import array, moment, result_of
 from webcom_async.journal._sql_delivery import FIND_PRICES, PURGE_DELIVERIES
 from webcom_async.models import Outcome, SendResult
 
@@ -197,7 +196,7 @@ def purge(path: StrPath, campaign: str) -> int:
 
 def _stored(file: JournalFile, number: int) -> StoredCampaign:
     [(created, opened)] = file.fetch(_sql.FIND_TIMES, number)
-    return StoredCampaign(_header(file, number), _moment(created), _moment(opened), *counted(file, number))
+    return StoredCampaign(_header(file, number), moment(created), moment(opened), *counted(file, number))
 
 
 def _header(file: JournalFile, number: int) -> CampaignHeader:
@@ -216,9 +215,5 @@ def number_of(file: JournalFile, campaign: str) -> int:
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
     del row["recipient_id"]
-    times = {field: row[field] and _moment(row[field]).isoformat() for field in _TIMES}
+    times = {field: row[field] and moment(row[field]).isoformat() for field in _TIMES}
     return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}
-
-
-def _moment(stamp: int) -> datetime:
-    return datetime.fromtimestamp(stamp / 1_000, UTC)

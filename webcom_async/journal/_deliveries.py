@@ -22,8 +22,8 @@ from webcom_async.delivery import Delivery, DeliveryReport, DeliveryState, Pace
 from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._archive import number_of
 from webcom_async.journal._file import JournalFile
-from webcom_async.journal._inbox import milliseconds, report_columns, report_of
-from webcom_async.journal._rows import array
+from webcom_async.journal._inbox import report_columns, report_of
+from webcom_async.journal._rows import array, milliseconds
 
 __all__ = ["Counts", "Deliveries"]
 

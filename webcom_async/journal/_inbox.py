@@ -6,7 +6,7 @@ to several processes at once. What is committed is on the disk (fsync).
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +15,9 @@ from webcom_async._progress import advanced
 from webcom_async.delivery import DeliveryReport, DeliveryState
 from webcom_async.journal import _sql_delivery as _sql
 from webcom_async.journal._file import StoredFile
-from webcom_async.journal._rows import array, storable
+from webcom_async.journal._rows import array, milliseconds, moment, storable
 
-__all__ = ["Inbox", "InboxFile", "milliseconds", "report_columns", "report_of"]
-
-# Exact from the year 1 to the year 9999, where a float of seconds may round to a date that is none.
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+__all__ = ["Inbox", "InboxFile", "report_columns", "report_of"]
 
 
 class InboxFile(StoredFile):
@@ -106,12 +102,7 @@ def report_columns(report: DeliveryReport) -> tuple[object, ...]:
 def report_of(row: Sequence[Any]) -> DeliveryReport:
     """Return the report that *row* keeps."""
     id_sms, state, said, changed_at, num_parts, price = row
-    moment = None if changed_at is None else _EPOCH + changed_at * _MILLISECOND
+    changed = None if changed_at is None else moment(changed_at)
     return DeliveryReport(
-        id_sms, DeliveryState(state), said, moment, num_parts, None if price is None else Decimal(price)
+        id_sms, DeliveryState(state), said, changed, num_parts, None if price is None else Decimal(price)
     )
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return *moment* as the files keep it."""
-    return (moment - _EPOCH) // _MILLISECOND

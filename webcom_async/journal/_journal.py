@@ -20,7 +20,16 @@ from webcom_async._wire import Addressed, WirePhone
 from webcom_async.journal import _sql
 from webcom_async.journal._file import Closing, JournalFile
 from webcom_async.journal._log import Log
-from webcom_async.journal._rows import array, columns, message_of, number_messages, outcome_of, result_of
+from webcom_async.journal._rows import (
+    array,
+    columns,
+    counts,
+    message_of,
+    milliseconds,
+    number_messages,
+    result_of,
+    states,
+)
 from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, changed_settings, shared
 from webcom_async.models import Message, Outcome, SendResult
 
@@ -138,8 +147,7 @@ class Journal(Closing):
         Raises:
             JournalError: The file cannot be read.
         """
-        states = array(state for outcome in outcomes or Outcome for state in _states(outcome))
-        for row in self._pages(_sql.PAGE_OF_RESULTS, states):
+        for row in self._pages(_sql.PAGE_OF_RESULTS, array(states(outcomes))):
             yield result_of(row[1:])
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
@@ -174,7 +182,7 @@ class Journal(Closing):
         return self._file
 
     def _stamp(self) -> int:
-        return int(self._now().timestamp() * 1_000)
+        return milliseconds(self._now())
 
     def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
         """Yield the rows of *statement*, a page of this campaign's; what is logged on the way is on later pages."""
@@ -206,13 +214,7 @@ class Journal(Closing):
 
 def counted(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
     """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
-    outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
-    for state, reason, count in file.fetch(_sql.COUNT, campaign):
-        outcome, why = outcome_of(state, reason)
-        outcomes[outcome] += count
-        if outcome is not Outcome.ACCEPTED:
-            reasons[why] = reasons.get(why, 0) + count
-    return outcomes, dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0].value)))
+    return counts(file.fetch(_sql.COUNT, campaign))
 
 
 # ---------------------------------------------------------------------------- the header
@@ -229,10 +231,3 @@ def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> int:
             raise file.unusable(changed)
         file.change(_sql.REOPEN_CAMPAIGN, stamp, number)
         return int(number)
-
-
-# ---------------------------------------------------------------------------- what became of it
-
-
-def _states(outcome: Outcome) -> list[str]:
-    return [outcome.value, _sql.RESERVED] if outcome is Outcome.UNKNOWN else [outcome.value]

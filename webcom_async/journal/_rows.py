@@ -5,6 +5,7 @@ Pure but for the numbering of messages. It may not know when a row is written, o
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -23,13 +24,21 @@ __all__ = [
     "array",
     "asked",
     "columns",
+    "counts",
     "message_of",
+    "milliseconds",
+    "moment",
     "number_messages",
     "outcome_of",
     "result_of",
+    "states",
     "storable",
+    "storable_result",
 ]
 
+# Exact from the year 1 to the year 9999, where a float of seconds may round to a date that is none.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _CUT_SHORT = "the run ended before an answer was recorded"
 
 
@@ -43,6 +52,16 @@ class Statements(Protocol):
     def change(self, statement: str, *parameters: object) -> int:
         """Run *statement* and return how many rows it changed."""
         ...
+
+
+def milliseconds(when: datetime) -> int:
+    """Return *when*, which is aware, as the files keep it."""
+    return (when - _EPOCH) // _MILLISECOND
+
+
+def moment(stamp: int) -> datetime:
+    """Return when *stamp* is, in UTC."""
+    return _EPOCH + stamp * _MILLISECOND
 
 
 def array(values: Iterable[object]) -> str:
@@ -84,6 +103,28 @@ def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
     return (Outcome.UNKNOWN, Reason.CANCELLED) if state == _sql.RESERVED else (Outcome(state), Reason(reason))
 
 
+def states(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the states of the rows that stand for *outcomes*; for all, if there are none."""
+    wanted = set(outcomes) or set(Outcome)
+    return [*(each.value for each in wanted), *([_sql.RESERVED] if Outcome.UNKNOWN in wanted else [])]
+
+
+def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+    """
+    Return recipients per outcome, and per reason of those who were not accepted, the most frequent first.
+
+    Args:
+        rows: A state, a reason, and how many recipients have both.
+    """
+    outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
+    for state, reason, count in rows:
+        outcome, why = outcome_of(state, reason)
+        outcomes[outcome] += count
+        if outcome is not Outcome.ACCEPTED:
+            reasons[why] = reasons.get(why, 0) + count
+    return outcomes, dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0].value)))
+
+
 def columns(result: SendResult) -> tuple[object, ...]:
     """Return *result* as a row of `_sql.SETTLE`."""
     return (
@@ -94,6 +135,13 @@ def columns(result: SendResult) -> tuple[object, ...]:
         result.reason.value,
         storable(result.error),
         result.attempts,
+    )
+
+
+def storable_result(result: SendResult) -> SendResult:
+    """Return *result*, which may be about anything that a caller gave, as JSON can carry it."""
+    return msgspec.structs.replace(
+        result, client_id_sms=storable(result.client_id_sms), phone=storable(result.phone), error=storable(result.error)
     )
 
 

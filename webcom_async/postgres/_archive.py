@@ -9,7 +9,7 @@ import msgspec
 from webcom_async._books import CampaignHeader, StoredCampaign
 from webcom_async._reasons import Reason
 from webcom_async.errors import InputError, JournalError
-from webcom_async.journal._rows import outcome_of, result_of
+from webcom_async.journal._rows import counts, result_of, states
 from webcom_async.models import Outcome, SendResult
 from webcom_async.postgres import _sql
 from webcom_async.postgres._books import pages_of
@@ -32,8 +32,8 @@ async def stored_campaigns(session: Session) -> list[StoredCampaign]:
     stored: list[StoredCampaign] = []
     for number, name, id_bits, fingerprint, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
         header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
-        counts = await counted(session, number)
-        stored.append(StoredCampaign(header, created.astimezone(UTC), opened.astimezone(UTC), *counts))
+        sums = await counted(session, number)
+        stored.append(StoredCampaign(header, created.astimezone(UTC), opened.astimezone(UTC), *sums))
     return stored
 
 
@@ -54,21 +54,13 @@ async def number_of(session: Session, server: Server, campaign: str) -> int:
 
 async def counted(session: Session, number: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
     """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
-    outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
-    for state, reason, count in await session.fetch(_sql.COUNT, campaign=number):
-        outcome, why = outcome_of(state, reason)
-        outcomes[outcome] += count
-        if outcome is not Outcome.ACCEPTED:
-            reasons[why] = reasons.get(why, 0) + count
-    return outcomes, dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0].value)))
+    return counts(await session.fetch(_sql.COUNT, campaign=number))
 
 
 async def results(server: Server, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
     """Yield what is known of a campaign's recipients, in the order of their first reservations; lazily."""
     number = await server.call(lambda session: number_of(session, server, campaign))
-    wanted = outcomes or tuple(Outcome)
-    states = [outcome.value for outcome in wanted] + (["reserved"] if Outcome.UNKNOWN in wanted else [])
-    async for row in pages_of(server, _sql.PAGE_OF_RESULTS, _PAGE, campaign=number, states=states):
+    async for row in pages_of(server, _sql.PAGE_OF_RESULTS, _PAGE, campaign=number, states=states(outcomes)):
         yield result_of(row[1:])
 
 

@@ -21,12 +21,14 @@ from webcom_async._phones import Phone
 from webcom_async._policy import collision, doubted
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import CampaignStopped, JournalError, LeaseLost, StoreUnavailable
+from webcom_async.errors import JournalError, LeaseLost, StoreUnavailable
 from webcom_async.journal._rows import asked, columns, message_of, result_of
 from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, shared
 from webcom_async.models import AllAccepted, Message, SendResult
 from webcom_async.postgres import _sql
 from webcom_async.postgres._server import Server, Session, array
+from webcom_async.scaleout._rules import stopped
+from webcom_async.scaleout._store import CampaignState
 
 __all__ = ["PostgresBooks", "Tenure"]
 
@@ -318,7 +320,7 @@ class PostgresBooks:
         rows = await session.fetch(_sql.FIND_STANDING_OF_LEASE, **self._mine())
         if rows and rows[0][0]:
             _, state, why = rows[0]
-            return CampaignStopped(f"campaign {self._tenure.name!r} is {state}{f': {why}' if why else ''}")
+            return stopped(self._tenure.name, CampaignState(state), why)
         if self._tenure.own:
             return LeaseLost(
                 f"campaign {self._tenure.name!r}: nothing was heard of this run for {self._tenure.seconds:g} s, and "

@@ -29,8 +29,8 @@ from webcom_async.errors import ConfigurationError, JournalError, StoreUnavailab
 __all__ = ["Server", "Session", "array"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
-# What the pool says of a server that is away goes where the application's logs go, and not to stderr by itself.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+# What it says of a server that is away goes where the application's logs go, and not to stderr by itself.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from webcom_async.errors import InputError, LeaseLost
-from webcom_async.journal._rows import storable
-from webcom_async.models import Outcome, Recipient, SendResult
+from webcom_async.journal._rows import storable, storable_result
+from webcom_async.models import Recipient, SendResult
 from webcom_async.postgres import _sql, _sql_standing
 from webcom_async.postgres._books import pages_of
 from webcom_async.postgres._planning import settings_of
@@ -46,7 +46,6 @@ __all__ = [
 
 ALL_STATES = [state.value for state in CampaignState]
 _PAGE = 1_000  # recipients
-_OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as the columns stand
 _result = msgspec.json.Decoder(SendResult).decode
 
 # ---------------------------------------------------------------------------- the plan
@@ -82,17 +81,13 @@ async def recipients(session: Session, ref: BatchRef) -> list[Recipient]:
     rows = await session.fetch(_sql_standing.FIND_BATCH, name=ref.campaign, shard=ref.shard, batch=ref.batch)
     if not rows:
         await number_of(session, ref.campaign)
-        raise _no_batch(ref)
+        raise _rules.no_batch(ref)
     return recipients_of(rows[0][0])
 
 
 async def _not_planned(session: Session, campaign: str) -> InputError:
     names = ", ".join(repr(name) for (name,) in await session.fetch(_sql_standing.LIST_PLANNED, states=ALL_STATES))
     return InputError(f"campaign {campaign!r} was not planned here; {names or 'none'} was")
-
-
-def _no_batch(ref: BatchRef) -> InputError:
-    return InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
 
 
 # ---------------------------------------------------------------------------- the standing
@@ -113,7 +108,7 @@ async def standing(session: Session, campaign: str) -> Standing:
         state=CampaignState(state),
         why=why,
         recipients=count,
-        outcomes=dict(zip(_OUTCOMES, map(int, sums[:4]), strict=True)),
+        outcomes=dict(zip(_rules.OUTCOMES, map(int, sums[:4]), strict=True)),
         open=int(sums[4]),
         shards=shard_count,
         shards_done=shards_done,
@@ -181,7 +176,7 @@ async def hand_out(session: Session, campaign: str, shard: int, generation: int)
 
 async def _no_shard(session: Session, campaign: str, shard: int) -> InputError:
     await number_of(session, campaign)
-    return InputError(f"campaign {campaign!r} has no shard {shard}")
+    return _rules.no_shard(campaign, shard)
 
 
 # ---------------------------------------------------------------------------- leases
@@ -213,8 +208,8 @@ async def open_batches(session: Session, campaign: str, shard: int) -> list[Batc
 
 async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
     """See `Store.batch_done`."""
-    counts = {outcome.value: done.outcomes.get(outcome, 0) for outcome in _OUTCOMES}
-    kept = [msgspec.json.encode(_storable(result)).decode() for result in done.left_out]
+    counts = {outcome.value: done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES}
+    kept = [msgspec.json.encode(storable_result(result)).decode() for result in done.left_out]
     given = {"lease": lease.token, "shard": ref.shard, "batch": ref.batch, "holder": lease.holder, "results": kept}
     _, held, changed, *_ = await session.together(
         ("BEGIN", {}),
@@ -227,7 +222,7 @@ async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchD
     if not held:
         raise LeaseLost
     if not changed:
-        raise _no_batch(ref)
+        raise _rules.no_batch(ref)
 
 
 async def shard_done(session: Session, lease: Lease) -> bool:
@@ -247,15 +242,6 @@ async def _held(session: Session, lease: Lease) -> tuple[int, int]:
     if not rows:
         raise LeaseLost
     return rows[0]
-
-
-def _storable(result: SendResult) -> SendResult:
-    return msgspec.structs.replace(
-        result,
-        client_id_sms=storable(result.client_id_sms),
-        phone=storable(result.phone),
-        error=storable(result.error),
-    )
 
 
 # ---------------------------------------------------------------------------- turns and results

@@ -32,8 +32,9 @@ from webcom_async.scaleout._store import (
 )
 
 if TYPE_CHECKING:
+    from webcom_async.scaleout._holding import Hold
     from webcom_async.scaleout._overseeing import HandOut, Overseer
-    from webcom_async.scaleout._running import Ending, Hold, ShardEnd, Steps, Worker, run_batch, run_shard
+    from webcom_async.scaleout._running import Ending, ShardEnd, Steps, Worker, run_batch, run_shard
     from webcom_async.scaleout._sqlite import SqliteStore
 
 __all__ = [
@@ -61,7 +62,7 @@ __all__ = [
 _ACTS = {
     "Ending": "_running",
     "HandOut": "_overseeing",
-    "Hold": "_running",
+    "Hold": "_holding",
     "Overseer": "_overseeing",
     "ShardEnd": "_running",
     "SqliteStore": "_sqlite",

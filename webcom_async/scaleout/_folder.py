@@ -10,7 +10,7 @@ writing `campaigns.db`. So whoever has changed the one or the other knows that n
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +23,10 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.errors import CampaignStopped, InputError, JournalError, LeaseLost, StoreUnavailable
+from webcom_async.errors import InputError, JournalError, LeaseLost, StoreUnavailable
 from webcom_async.journal import Journal, has_begun, stored_campaign
 from webcom_async.journal._file import Closing, StoredFile
-from webcom_async.journal._inbox import milliseconds
-from webcom_async.journal._rows import array, storable
+from webcom_async.journal._rows import array, milliseconds, moment, storable, storable_result
 from webcom_async.models import Outcome, Recipient, SendResult
 from webcom_async.scaleout import _rules, _sql
 from webcom_async.scaleout._planning import PlannedBatch, recipients_of
@@ -46,10 +45,8 @@ __all__ = ["CAMPAIGNS", "CampaignFolder", "SharedJournal"]
 
 CAMPAIGNS = "campaigns.db"
 _READABLE = 40  # characters of a campaign's name, in the name of its journal
-_OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as the columns stand
 _results = msgspec.json.Decoder(list[SendResult]).decode
 _settings = msgspec.json.Decoder(CampaignSettings).decode
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CampaignsFile(StoredFile):
@@ -221,7 +218,7 @@ class CampaignFolder(Closing):
         """See `Store.recipients`."""
         rows = self._file.fetch(_sql.FIND_CONTENT, self._campaign(ref.campaign).number, ref.shard, ref.batch)
         if not rows:
-            raise InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
+            raise _rules.no_batch(ref)
         return recipients_of(rows[0][0])
 
     # ------------------------------------------------------------------------ the standing
@@ -235,13 +232,13 @@ class CampaignFolder(Closing):
             state=campaign.state,
             why=campaign.why,
             recipients=campaign.recipients,
-            outcomes=dict(zip(_OUTCOMES, sums, strict=True)),
+            outcomes=dict(zip(_rules.OUTCOMES, sums, strict=True)),
             open=still_open,
             shards=shards,
             shards_done=done,
             workers=self._workers(campaign.number),
-            planned=_moment(campaign.planned_at),
-            ended=None if campaign.ended_at is None else _moment(campaign.ended_at),
+            planned=moment(campaign.planned_at),
+            ended=None if campaign.ended_at is None else moment(campaign.ended_at),
         )
 
     def change_state(self, name: str, state: CampaignState, why: str) -> Standing:
@@ -270,7 +267,7 @@ class CampaignFolder(Closing):
                 generation=generation,
                 done=bool(done),
                 holder=holder,
-                until=None if until is None else _moment(until),
+                until=None if until is None else moment(until),
                 expired=until is not None and until <= now,
             )
             for number, recipients, generation, done, holder, until in self._file.fetch(
@@ -329,10 +326,10 @@ class CampaignFolder(Closing):
             number = self._hold(lease).number
             rows = self._file.fetch(_sql.FIND_BATCH, number, ref.shard, ref.batch)
             if not rows:
-                raise InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
+                raise _rules.no_batch(ref)
             [(recipients, done_by, *before)] = rows
-            after = [*(done.outcomes.get(outcome, 0) for outcome in _OUTCOMES), done.open]
-            left_out = array(map(_storable, done.left_out)) if done.left_out else None
+            after = [*(done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES), done.open]
+            left_out = array(map(storable_result, done.left_out)) if done.left_out else None
             self._file.change(_sql.BATCH_DONE, number, ref.shard, ref.batch, lease.holder, *after, left_out)
             changes = [new - old for new, old in zip(after, before, strict=True)]
             self._file.change(_sql.CHANGE_SHARD, number, ref.shard, *changes)
@@ -408,8 +405,7 @@ class CampaignFolder(Closing):
         with self._file.transaction():
             hold = self._hold(lease)
             if hold.state is not CampaignState.RUNNING:
-                words = f": {hold.why}" if hold.why else ""
-                raise CampaignStopped(f"campaign {lease.campaign!r} is {hold.state.value}{words}")
+                raise _rules.stopped(lease.campaign, hold.state, hold.why)
             others = self._holding(hold.number, shared.others(addressed, lease))
             left, duplicates = shared.without(addressed, others) if others else (addressed, [])
             reserved = shared.journal.reserve(left)
@@ -480,7 +476,7 @@ class CampaignFolder(Closing):
         """Return whether a shard is done, who has or had it, and until when."""
         rows = self._file.fetch(_sql.FIND_SHARD, number, shard)
         if not rows:
-            raise InputError(f"campaign {name!r} has no shard {shard}")
+            raise _rules.no_shard(name, shard)
         [(done, holder, until)] = rows
         return bool(done), holder, until
 
@@ -516,7 +512,7 @@ class CampaignFolder(Closing):
                 name=name,
                 shards=[shard for shard, _ in held.get(name, [])],
                 done=done.get(name, 0),
-                until=min((_moment(until) for _, until in held.get(name, [])), default=None),
+                until=min((moment(until) for _, until in held.get(name, [])), default=None),
             )
             for name in sorted(done.keys() | held.keys())
         ]
@@ -555,13 +551,3 @@ class CampaignFolder(Closing):
 
     def _drop(self, name: str) -> None:
         self._journals.pop(name).journal.close()
-
-
-def _moment(stamp: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=stamp)
-
-
-def _storable(result: SendResult) -> SendResult:
-    return msgspec.structs.replace(
-        result, client_id_sms=storable(result.client_id_sms), phone=storable(result.phone), error=storable(result.error)
-    )

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from webcom_async._addressing import CallDefaults, call_defaults
 from webcom_async._books import CampaignHeader, fingerprint
 from webcom_async._client_ids import ID_BITS
-from webcom_async.errors import InputError
-from webcom_async.scaleout._store import CampaignSettings, CampaignState
+from webcom_async.errors import CampaignStopped, InputError
+from webcom_async.models import Outcome
+from webcom_async.scaleout._store import BatchRef, CampaignSettings, CampaignState
 
 __all__ = [
     "ENDED",
+    "OUTCOMES",
     "burst_seconds",
     "check_change",
     "check_same_recipients",
@@ -23,8 +25,12 @@ __all__ = [
     "check_unchanged",
     "header_of",
     "largest_batch",
+    "no_batch",
+    "no_shard",
+    "stopped",
 ]
 
+OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as columns stand
 ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
 _SLOWEST = 1 / 86_400  # recipients per second
 _NEVER_QUOTED = frozenset({"message", "sender"})
@@ -115,6 +121,21 @@ def check_change(campaign: str, state: CampaignState, wanted: CampaignState, sti
         raise InputError(f"campaign {campaign!r} is finished: there is nothing to be {wanted.value}")
     if state is CampaignState.FINISHED and not still_open:
         raise InputError(f"campaign {campaign!r} is finished, and nobody is left to be asked for again")
+
+
+def stopped(campaign: str, state: CampaignState, why: str) -> CampaignStopped:
+    """Return why nothing of a campaign may leave that does not run."""
+    return CampaignStopped(f"campaign {campaign!r} is {state.value}{f': {why}' if why else ''}")
+
+
+def no_shard(campaign: str, shard: int) -> InputError:
+    """Return what to raise for a shard that a campaign does not have."""
+    return InputError(f"campaign {campaign!r} has no shard {shard}")
+
+
+def no_batch(ref: BatchRef) -> InputError:
+    """Return what to raise for a batch that a campaign does not have."""
+    return InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
 
 
 def header_of(settings: CampaignSettings) -> CampaignHeader:

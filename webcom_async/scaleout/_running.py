@@ -3,17 +3,13 @@ A worker: it takes a shard, sends its batches, and keeps telling the store that 
 
 Whatever hands shards out calls `run_shard`, or, where each batch is a step of its own, holds a lease with `Hold` and
 calls `run_batch`. Both may be called again at any time, and by several at once: who may send is decided by the store.
-
-Fencing has two halves. A worker that cannot renew its lease stops by itself when the lease has run out by its own
-clock. And one that does not notice, because it was asleep, is refused by the store as soon as another has the shard.
 """
 
 import enum
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import msgspec
@@ -36,17 +32,18 @@ from webcom_async.errors import (
 )
 from webcom_async.models import Recipient, SendResult
 from webcom_async.options import Options
+from webcom_async.scaleout import _rules
 from webcom_async.scaleout._counting import Witness, counted
+from webcom_async.scaleout._holding import Hold
 from webcom_async.scaleout._store import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, Store
 
-__all__ = ["Ending", "Hold", "ShardEnd", "Steps", "Worker", "run_batch", "run_shard"]
+__all__ = ["Ending", "ShardEnd", "Steps", "Worker", "run_batch", "run_shard"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 T = TypeVar("T")
 
 LEASE_SECONDS = 60.0
-_BEATS = 3  # in a lease: two may be lost
 _PAUSE = 1.0  # seconds, before a store that was away is asked again
 _FAREWELL = 5.0  # seconds that a lease is tried to be given back for
 
@@ -78,64 +75,6 @@ class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
     ending: Ending
     finished: bool = False
     why: str = ""
-
-
-class Hold:
-    """
-    A lease that is renewed for as long as the block lasts.
-
-    The block is cancelled when the lease is lost: when the store says so, or when it was not renewed in its time.
-
-    Args:
-        store: The store.
-        lease: The lease; `Store.take` gives one.
-
-    Raises:
-        LeaseLost: On entering, or when the block was cancelled for it.
-        StoreUnavailable: On entering.
-    """
-
-    def __init__(self, store: Store, lease: Lease) -> None:
-        self._store = store
-        self._lease = lease
-        self._fence = CancelScope()
-        self._why = ""
-
-    async def __aenter__(self) -> Self:
-        until = anyio.current_time() + self._lease.seconds
-        if not await self._store.renew(self._lease):
-            raise LeaseLost
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._beat)
-        self._fence.deadline = until
-        self._fence.__enter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._fence.__exit__(kind, exc, traceback)
-        self._tasks.cancel_scope.cancel()
-        await self._tasks.__aexit__(None, None, None)
-        if self._fence.cancelled_caught:
-            logger.warning("lease_lost", extra={"campaign": self._lease.campaign, "shard": self._lease.shard})
-            raise LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
-
-    async def _beat(self) -> None:
-        while True:
-            await anyio.sleep(self._lease.seconds / _BEATS)
-            # From before it is asked: the store's own count begins no earlier.
-            until = anyio.current_time() + self._lease.seconds
-            try:
-                held = await self._store.renew(self._lease)
-            except WebcomError:
-                continue  # the fence stands where it stood
-            if not held:
-                self._why = str(LeaseLost())
-                self._fence.cancel()
-                return
-            self._fence.deadline = until
 
 
 class _Waiting:
@@ -339,8 +278,7 @@ class Worker:
         """Say why a shard could not be taken."""
         standing = await self._store.standing(campaign)
         if standing.state not in {CampaignState.RUNNING, CampaignState.FINISHED}:
-            words = f": {standing.why}" if standing.why else ""
-            why = f"the campaign is {standing.state.value}{words}"
+            why = str(_rules.stopped(campaign, standing.state, standing.why))
             return ShardEnd(campaign=campaign, shard=shard, ending=Ending.STOPPED, why=why)
         [found] = [each for each in await self._store.shards(campaign) if each.number == shard]
         if found.done:
@@ -361,12 +299,9 @@ class Worker:
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
         except UsageError:
             raise
-        except (GatewayUnavailable, TlsError) as exc:
-            if self._store.shared:
-                return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
-            await self._halt(lease.campaign, str(exc))
-            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
         except WebcomError as exc:
+            if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError):
+                return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
             await self._halt(lease.campaign, str(exc))
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
 

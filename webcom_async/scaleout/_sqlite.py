@@ -8,7 +8,6 @@ pause, resume and cancel it meanwhile; a second one that tries to send is told t
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -40,8 +39,6 @@ from webcom_async.scaleout._store import (
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
-
-_PAGE = 500  # results per hop
 
 
 class SqliteStore:
@@ -170,7 +167,7 @@ class SqliteStore:
         held = await self._open()
         shared, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
         try:
-            while page := await held.call(lambda _: list(islice(rows, _PAGE))):
+            while page := await held.page(rows):
                 for row in page:
                     yield row
         finally:
@@ -261,7 +258,7 @@ class LeasedBooks:
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
         """See `KeptBooks.unsettled`."""
         rows = await self._held.call(lambda _: self._shared.journal.unsettled())
-        while page := await self._held.call(lambda _: list(islice(rows, _PAGE))):
+        while page := await self._held.page(rows):
             for row in page:
                 yield row
 
