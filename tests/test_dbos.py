@@ -26,8 +26,9 @@ pytest.importorskip("dbos", reason="the engine is an extra")
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer
 
-from webcom_async.scaleout import dbos as adapter
-from webcom_async.scaleout.dbos import DbosEngine, runs_on_sqlite
+from webcom_async.scaleout.dbos import DbosEngine
+from webcom_async.scaleout.dbos._names import SCHEMA
+from webcom_async.scaleout.dbos._sqlite import usable
 
 pytestmark = pytest.mark.anyio
 
@@ -48,18 +49,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    if not runs_on_sqlite():
-        pytest.skip("DBOS needs a newer SQLite with this Python")
     return f"sqlite:///{tmp_path}/engine.db"
-
-
-def test_an_sqlite_that_the_engine_cannot_use_is_known():
-    """It depends on the interpreter, too; where it cannot, making an engine says what to take instead."""
-    assert [True, False, True] == [
-        runs_on_sqlite((3, 11), (3, 40, 1)),
-        runs_on_sqlite((3, 12), (3, 40, 1)),
-        runs_on_sqlite((3, 13), (3, 42, 0)),
-    ]
 
 
 @asynccontextmanager
@@ -102,7 +92,7 @@ async def a_while(store: Store, looks: int = 4) -> None:
 def client_of(url: str) -> Iterator[DBOSClient]:
     """Open DBOS's own client on the engine's tables."""
     client = DBOSClient(
-        system_database_url=url, dbos_system_schema=adapter._SCHEMA, serializer=DBOSPortableJSONSerializer()
+        system_database_url=usable(url), dbos_system_schema=SCHEMA, serializer=DBOSPortableJSONSerializer()
     )
     try:
         yield client

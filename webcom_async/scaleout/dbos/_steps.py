@@ -1,0 +1,65 @@
+"""A shard's batches as steps, whose outcomes DBOS remembers."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from dbos import DBOS, StepReservation, error
+
+from webcom_async.errors import LeaseLost, WebcomError
+from webcom_async.scaleout._store import BatchRef
+
+__all__ = ["ShardSteps"]
+
+T = TypeVar("T")
+
+_FAILED = -1  # how many of a batch are open, in the words of a step
+
+
+class ShardSteps:
+    """
+    A shard's batches as steps of the workflow that is running.
+
+    Attributes:
+        ended: What DBOS has ended the workflow with; it is raised where nothing stands between that and DBOS.
+    """
+
+    def __init__(self) -> None:
+        self.ended: BaseException | None = None
+
+    async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
+        """Look which batches are open, once and for all."""
+
+        async def numbers() -> list[tuple[str, int, int]]:
+            return [(ref.campaign, ref.shard, ref.batch) for ref in await look()]
+
+        return [BatchRef(*numbers) for numbers in await self._ran(DBOS.reserve_step(), "open", numbers)]
+
+    def sent(
+        self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
+    ) -> Callable[[BatchRef], Awaitable[int]]:
+        """Return *send*, each of whose calls is a step, numbered as *refs* are ordered."""
+        reserved = {ref: DBOS.reserve_step() for ref in refs}
+
+        async def step(ref: BatchRef) -> int:
+            failures: list[WebcomError] = []
+
+            async def attempt() -> int:
+                try:
+                    return await send(ref)
+                except WebcomError as exc:
+                    failures.append(exc)
+                    return _FAILED
+
+            still_open = await self._ran(reserved[ref], f"batch {ref.batch}", attempt)
+            if still_open == _FAILED:
+                raise failures[0] if failures else LeaseLost("an earlier execution of this shard was ended")
+            return still_open
+
+        return step
+
+    async def _ran(self, step: StepReservation, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await step.run_async({"name": name}, work)
+        except error.DBOSBaseException as exc:
+            self.ended = exc
+            raise LeaseLost("the engine gave the shard to another worker") from None
