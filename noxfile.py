@@ -18,7 +18,7 @@ GROUPS = PROJECT["dependency-groups"]
 PYTHONS = nox.project.python_versions(PROJECT)
 OLDEST = PYTHONS[0]
 PACKAGE = "webcom_async"
-WORKERS = ("-n", "2")  # many tests wait for processes
+WORKERS = ("-n", "4")  # more than cores: many tests wait for processes
 MANY_PROCESSES = ("cli_scaleout", "dbos", "taskiq_nats")
 
 nox.needs_version = ">=2025.5.1"

@@ -560,7 +560,7 @@ async def test_a_worker_of_the_same_name_takes_its_work_up_at_once(slow: tuple[G
     """A host that comes back after a crash does not wait for the lease of who it was."""
     gateway, url = slow
     async with on_postgres(crew.dsn) as (store, engine):
-        await plan(store, 60)
+        await plan(store, 60, shard_size=30)
         await engine.start("spring")
         await asyncio.to_thread(crew.hire, "one")
         await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] >= 4)

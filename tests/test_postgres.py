@@ -35,10 +35,12 @@ from webcom_async import (
     UsageError,
 )
 from webcom_async._books import KeptBooks
+from webcom_async._clock import Clock
 from webcom_async._wire import Addressed
 from webcom_async.emulator import Gateway
 from webcom_async.postgres import PostgresStore
-from webcom_async.postgres._server import Session
+from webcom_async.postgres._format import prepare
+from webcom_async.postgres._server import Server, Session
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease
 
 pytestmark = pytest.mark.anyio
@@ -514,6 +516,32 @@ async def test_many_first_runs_make_the_tables_once(opener: Opener):
             tasks.start_soon(store.stored_campaigns)
     for store in stores:
         await store.aclose()
+
+
+class Overtaken(Session):
+    """A session in which something else happens after its first statement."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]], meanwhile: Callable[[], Any]) -> None:
+        super().__init__(connection)
+        self._meanwhile: Callable[[], Any] | None = meanwhile
+
+    async def fetch(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
+        rows = await super().fetch(text, **parameters)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return rows
+
+
+async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
+    opener: Opener, postgres: str, schema: str
+):
+    """Whoever comes between a host's look and its lock has done its work for it."""
+    server = Server(postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock())
+    async with opener() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        await connection.execute(f"SET search_path = {schema}")
+        await prepare(Overtaken(connection, other.stored_campaigns), server)
+        assert [] == await other.stored_campaigns()
 
 
 @pytest.mark.parametrize(

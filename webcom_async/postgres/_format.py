@@ -27,11 +27,11 @@ async def prepare(session: Session, server: Server) -> None:
 
 async def _checked_version(session: Session, server: Server) -> int:
     """Return the version of the tables; 0 if there are none yet. Nothing is written."""
-    if not await session.fetch(_sql.HAS_FORMAT, schema=server.schema):
-        if await session.fetch(_sql.HAS_TABLES, schema=server.schema):
-            raise server.unusable("it holds the tables of another program; give another schema=")
+    # With one statement: another process may commit all of them between two.
+    tables = {name for (name,) in await session.fetch(_sql.LIST_TABLES, schema=server.schema)}
+    if not tables:
         return 0
-    rows = await session.fetch(_sql.FIND_FORMAT)
+    rows = await session.fetch(_sql.FIND_FORMAT) if "format" in tables else []
     if len(rows) != 1 or rows[0][0] != _sql.APPLICATION:
         raise server.unusable("it holds the tables of another program; give another schema=")
     version: int = rows[0][1]

@@ -31,11 +31,10 @@ __all__ = [
     "FIND_OWN",
     "FIND_OWNERS",
     "FIND_STANDING_OF_LEASE",
-    "HAS_FORMAT",
-    "HAS_TABLES",
     "HOLD_LEASE",
     "LIST_CAMPAIGNS",
     "LIST_HOLDERS",
+    "LIST_TABLES",
     "LOCK_CAMPAIGN",
     "LOCK_FORMAT",
     "LOCK_OTHERS",
@@ -144,8 +143,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 LOCK_FORMAT = "SELECT pg_advisory_xact_lock(hashtextextended(%(schema)s, 5762436))"
-HAS_FORMAT = "SELECT 1 FROM pg_tables WHERE schemaname = %(schema)s AND tablename = 'format'"
-HAS_TABLES = "SELECT 1 FROM pg_tables WHERE schemaname = %(schema)s LIMIT 1"
+LIST_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %(schema)s"
 FIND_FORMAT = "SELECT application, version FROM format"
 ADD_FORMAT = "INSERT INTO format (application, version) VALUES (%(application)s, %(version)s)"
 SET_FORMAT = "UPDATE format SET version = %(version)s"
