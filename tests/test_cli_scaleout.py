@@ -108,6 +108,25 @@ def test_an_empty_account_halts_a_campaign_and_the_same_command_goes_on(
     assert 10 == len(gateway.ledger)
 
 
+@posix
+def test_a_worker_says_in_sentences_what_an_operator_has_to_know(gateway: Gateway, people: str):
+    """Where it works, and that an empty account has halted a campaign, in the operator's language."""
+    gateway.accounts[0].balance = 4
+    campaign("start", people, *START, *SMALL)
+    campaign("resume", "spring")
+    gateway.accounts[0].balance = 0
+    command = [sys.executable, "-m", "webcom_async", "campaign", "worker", "--lang", "ru"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as worker:
+        assert worker.stderr is not None
+        said = [worker.stderr.readline() for _ in range(2)]
+        worker.terminate()
+
+    assert f"исполнитель {os.uname().nodename} готов: webcom-campaigns\n" == said[0]
+    assert said[1].startswith("spring: остановлена: ")
+    assert 143 == worker.returncode
+    assert 4 == len(gateway.ledger)
+
+
 def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
     """It takes a yes, and neither `start` nor `resume` brings it back."""
     gateway.accounts[0].balance = 4
@@ -317,7 +336,7 @@ def test_a_database_takes_a_plan_and_its_workers_send(
     worker.terminate()
     _, said = worker.communicate(timeout=30)
 
-    assert (143, "worker one is ready\n") == (worker.returncode, said)
+    assert (143, f"worker one is ready: {without_password(store)}\n") == (worker.returncode, said)
     assert 0 == campaign("results", "spring", "results.csv", "--json")
     assert 10 == json.loads(capsys.readouterr().out)["outcomes"]["accepted"]
     assert "s3cr3t" not in told.out + told.err

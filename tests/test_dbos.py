@@ -395,7 +395,7 @@ class Crew:
         for name in names:
             said = self.workers[name].stderr
             assert said is not None
-            assert f"worker {name} is ready\n" == said.readline()
+            assert said.readline().startswith(f"worker {name} is ready: postgresql://")
 
     def signal(self, name: str, number: signal.Signals) -> None:
         self.workers[name].send_signal(number)

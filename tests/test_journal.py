@@ -94,6 +94,14 @@ def test_calls_may_come_from_changing_threads(journal: Journal):
 # ---------------------------------------------------------------------------- headers and files
 
 
+@pytest.mark.parametrize("path", ["postgresql://me:s3cr3t@host/x", Path("postgresql://me:s3cr3t@host/x"), "file:/x"])
+def test_a_url_is_no_path_and_is_not_repeated(path: str | Path):
+    """It may hold a password; the words say what takes one."""
+    with pytest.raises(JournalError, match="this is a URL; a journal on a server is a PostgresStore") as raised:
+        campaigns(path)
+    assert "s3cr3t" not in str(raised.value)
+
+
 def test_the_fingerprint_is_of_what_is_said():
     """Message and sender count, and it is the same on every machine."""
     cases = [(SAID, None), (message("B"), None), (message(TEXT, "B"), None), (None, "ACME"), (None, None)]

@@ -39,8 +39,9 @@ from webcom_async._clock import Clock
 from webcom_async._wire import Addressed
 from webcom_async.emulator import Gateway
 from webcom_async.postgres import PostgresStore
+from webcom_async.postgres import _server as door
 from webcom_async.postgres._format import prepare
-from webcom_async.postgres._server import Server, Session
+from webcom_async.postgres._server import Session
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease
 
 pytestmark = pytest.mark.anyio
@@ -537,7 +538,7 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     opener: Opener, postgres: str, schema: str
 ):
     """Whoever comes between a host's look and its lock has done its work for it."""
-    server = Server(postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock())
+    server = door.Server(postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock())
     async with opener() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         await connection.execute(f"SET search_path = {schema}")
         await prepare(Overtaken(connection, other.stored_campaigns), server)

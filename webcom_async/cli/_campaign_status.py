@@ -1,7 +1,6 @@
 """`webcom-async campaign status`: how campaigns of many workers stand, over all workers."""
 
 import sys
-from contextlib import aclosing
 
 import anyio
 
@@ -18,8 +17,6 @@ from webcom_async.errors import InputError
 from webcom_async.scaleout import Standing
 
 __all__ = ["campaign_status_command"]
-
-_LOOKS = 2
 
 
 def campaign_status_command(
@@ -42,7 +39,7 @@ def campaign_status_command(
     Args:
         campaign: Its name.
         store: Where it is kept; see `start`.
-        once: Show it once, also on a terminal.
+        once: Show it once, also on a terminal; without a speed, which takes a while to be known.
         lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON for each campaign, once, instead of tables.
     """
@@ -51,11 +48,11 @@ def campaign_status_command(
     if campaign is None:
         return _all(anyio.run(_standings, place), as_json=as_json)
     if as_json or once or not sys.stderr.isatty():
-        standing, speed = anyio.run(_look, place, campaign)
+        standing, speed = anyio.run(_look, place, campaign), None
     else:
         standing, speed = anyio.run(_watch, place, campaign)
     if as_json:
-        show_json(standing_json(standing, speed))
+        show_json(standing_json(standing))
     else:
         show_standing(standing, speed)
     return of_standing(standing)
@@ -77,16 +74,9 @@ async def _standings(place: Place) -> list[Standing]:
         return [await store.standing(campaign) for campaign in await store.campaigns()]
 
 
-async def _look(place: Place, campaign: str) -> tuple[Standing, float | None]:
-    """Look at a campaign, and at one that goes on twice: a speed takes two looks."""
+async def _look(place: Place, campaign: str) -> Standing:
     async with place.store() as store:
-        seen: list[tuple[Standing, float | None]] = []
-        async with aclosing(looks(store, campaign)) as found:
-            async for look in found:
-                seen.append(look)
-                if len(seen) == _LOOKS:
-                    break
-        return seen[-1]
+        return await store.standing(campaign)
 
 
 async def _watch(place: Place, campaign: str) -> tuple[Standing, float | None]:

@@ -103,7 +103,7 @@ class _Worker:
                 if self.stopped is not None:
                     self._scope.cancel()
                 async with engine, engine.working():
-                    say_aside(tr("worker {name} is ready", name=engine.name))
+                    say_aside(tr("worker {name} is ready: {place}", name=engine.name, place=self._place.shown))
                     await anyio.sleep_forever()
 
     def _stop(self, number: Signals) -> None:
@@ -117,20 +117,37 @@ class _Worker:
             cut_short()
 
 
+_EVENTS = {
+    "store_away": "the store cannot be reached just now; waiting for it",
+    "gateway_unreached": "{campaign}, shard {shard}: given back, because the gateway is not reached from here: {error}",
+    "campaign_halted": "{campaign}: halted: {error}",
+    "lease_lost": "{campaign}, shard {shard}: given up, because its lease could not be renewed in time",
+    "shard_failed": "{campaign}, shard {shard}: not sent from here: {error}",
+    "overseer_silent": "{campaign}: nothing is heard of the worker that oversees it; another one does from now on",
+    "campaigns_unseen": "it could not be looked at which campaigns run: {error}",
+    "campaigns_not_started": "not started: {error}",
+}
+
+
 class _Aside(logging.Handler):
     """Says on stderr what a worker warns of, once in a row: it goes on, and nobody is asked."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        # Now, and not when it is said: the engine's tasks do not know the language.
+        self._words = {event: tr(words) for event, words in _EVENTS.items()}
         self._latest = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
-        fields = (getattr(record, field, None) for field in ("campaign", "shard", "error"))
-        words = ": ".join([record.getMessage(), *(str(field) for field in fields if field is not None)])
-        if words != self._latest:
-            self._latest = words
-            say_aside(words)
+        words = self._words.get(record.getMessage(), "")
+        known = {field: getattr(record, field, None) for field in ("campaign", "shard", "error")}
+        if known["campaign"] is None and "{campaign}" in words:
+            return  # one request's; what it means for its campaign comes as an event of its own
+        said = words.format(**known)
+        if said and said != self._latest:
+            self._latest = said
+            say_aside(said)
 
 
 @contextmanager

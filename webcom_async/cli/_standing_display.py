@@ -70,7 +70,7 @@ def show_campaigns(standings: Sequence[Standing]) -> None:
     table.add_column(tr("state"))
     for name in ("done", "recipients", "accepted"):
         table.add_column(tr(name), justify="right")
-    table.add_column(tr("planned (UTC)"))
+    table.add_column(tr("planned (UTC)"), no_wrap=True)
     for each in standings:
         table.add_row(
             Text(printable(each.settings.campaign)),
@@ -78,7 +78,7 @@ def show_campaigns(standings: Sequence[Standing]) -> None:
             f"{_done(each):,}",
             f"{each.recipients:,}",
             f"{each.outcomes[Outcome.ACCEPTED]:,}",
-            _moment(each.planned),
+            f"{each.planned:%Y-%m-%d %H:%M}",
         )
     show_tables(table)
 
@@ -151,9 +151,10 @@ def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def standing_json(standing: Standing, rate: float | None = None) -> dict[str, Any]:
-    """Return a campaign as it stands for machines."""
+def standing_json(standing: Standing) -> dict[str, Any]:
+    """Return a campaign as it stands for machines, which take a speed from two of these."""
     return {
+        "seen": datetime.now(UTC),
         "campaign": standing.settings.campaign,
         "state": standing.state.value,
         "why": standing.why,
@@ -163,7 +164,6 @@ def standing_json(standing: Standing, rate: float | None = None) -> dict[str, An
         "open": standing.open,
         "shards": standing.shards,
         "shards_done": standing.shards_done,
-        "recipients_per_second": None if rate is None else round(rate, 1),
         "rate": standing.settings.rate,
         "planned": standing.planned,
         "ended": standing.ended,

@@ -161,11 +161,27 @@ _RUSSIAN = {
         "Отменить {campaign} навсегда? Не дошла очередь до получателей: {count}."
     ),
     "nothing was changed": "ничего не изменено",
-    "worker {name} is ready": "исполнитель {name} готов",
+    "worker {name} is ready: {place}": "исполнитель {name} готов: {place}",
+    "the store cannot be reached just now; waiting for it": "хранилище сейчас недоступно; ждём",
+    "{campaign}, shard {shard}: given back, because the gateway is not reached from here: {error}": (
+        "{campaign}, часть {shard}: возвращена, потому что шлюз отсюда недоступен: {error}"
+    ),
+    "{campaign}: halted: {error}": "{campaign}: остановлена: {error}",
+    "{campaign}, shard {shard}: given up, because its lease could not be renewed in time": (
+        "{campaign}, часть {shard}: оставлена, потому что аренду не удалось продлить вовремя"
+    ),
+    "{campaign}, shard {shard}: not sent from here: {error}": (
+        "{campaign}, часть {shard}: отсюда не отправляется: {error}"
+    ),
+    "{campaign}: nothing is heard of the worker that oversees it; another one does from now on": (
+        "{campaign}: исполнитель, который следил за ней, молчит; теперь следит другой"
+    ),
+    "it could not be looked at which campaigns run: {error}": "не удалось узнать, какие рассылки идут: {error}",
+    "not started: {error}": "не начаты: {error}",
     "it goes on where workers run: {command}": "продолжат исполнители: {command}",
     "it is paused; to let it go on: {command}": "она на паузе; продолжить: {command}",
-    "to send it, on every host that is to: {command}": "отправлять, на каждой машине, которой следует: {command}",
-    "to look at it: {command}": "смотреть: {command}",
+    "to send it, on every host that is to: {command}": "чтобы отправить, запустите на каждой машине: {command}",
+    "to look at it: {command}": "посмотреть: {command}",
     "to ask again for {count}: {command}": "спросить ещё раз о {count}: {command}",
     "first run": "первый запуск",
     "last run": "последний запуск",

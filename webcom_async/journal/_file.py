@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from webcom_async._paths import StrPath
+from webcom_async._paths import StrPath, is_url
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._log import digest
@@ -92,6 +92,11 @@ class StoredFile(Closing):
 
     def __init__(self, path: StrPath, *, create: bool = False) -> None:
         self._path = path
+        if is_url(path):
+            raise JournalError(
+                f"a {self.kind} has a path, and this is a URL; a journal on a server is a PostgresStore, and the "
+                "campaigns in it are for `webcom-async campaign`"
+            )
         with self._explained():
             if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
                 raise self.unusable(f"Python's SQLite is {sqlite3.sqlite_version}, and 3.33 is needed; upgrade it")

@@ -291,7 +291,7 @@ class Server:
             return pause
         if self._clock.monotonic() + pause > until:
             raise self._away(exc) from exc
-        logger.info("store_away", extra={"error": type(exc).__name__})
+        logger.warning("store_away", extra={"error": type(exc).__name__})
         await self._clock.sleep(pause)
         if self._pool is not None:
             await self._pool.check()  # those that broke as well are not tried one by one

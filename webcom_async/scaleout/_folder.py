@@ -21,6 +21,7 @@ from webcom_async._batching import not_sent
 from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
+from webcom_async._paths import is_url
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import InputError, JournalError, LeaseLost, StoreUnavailable
@@ -151,6 +152,8 @@ class CampaignFolder(Closing):
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
+        if is_url(folder):
+            raise JournalError("a folder has a path, and this is a URL; a server is reached by a PostgresStore")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:

@@ -94,7 +94,7 @@ class _Waiting:
             try:
                 return await call()
             except StoreUnavailable:
-                logger.warning("store_unavailable")
+                logger.warning("store_away")
                 await self.sleep(_PAUSE)
 
 

@@ -179,7 +179,7 @@ class EngineWorker:
                 if due := await self._hand_out(campaign, state, overseer):
                     return due
             except StoreUnavailable as exc:
-                _log.warning("store_unavailable", extra={"error": str(exc)})
+                _log.warning("store_away", extra={"error": type(exc).__name__})
             await anyio.sleep(self._pause)
 
     async def _hand_out(self, campaign: str, state: CampaignState, overseer: Overseer) -> list[Due]:
