@@ -90,6 +90,28 @@ def test_the_same_start_again_sends_nobody_a_second_sms(
     assert (10, 0) == (len(gateway.ledger), gateway.ledger.repeats)
 
 
+def test_results_stand_beside_the_rows_of_the_file(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Every row has a line, in its order: sent to, left out by `start`, or not come to."""
+    lines = ["phone,name", *(f"{phone},Nr {number}" for number, phone in enumerate(phones(6)))]
+    lines[3:3] = ["12,Bad", f"{next(iter(phones(1)))},Twice"]
+    (tmp_path / "some.csv").write_text("\n".join(lines))
+    gateway.accounts[0].balance = 4
+    campaign("start", "some.csv", "--sender", "ACME", "--text", "Hi {name}", "--campaign", "spring", "--yes", *SMALL)
+    capsys.readouterr()
+
+    assert 1 == campaign("results", "spring", "out.csv", "--file", "some.csv", "--text", "Hi {name}", "--json")
+    with Path("out.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    names = ["Nr 0", "Nr 1", "Bad", "Twice", *(f"Nr {number}" for number in range(2, 6))]
+    assert names == [row["name"] for row in rows]
+    taken = ["accepted", "accepted", "not_sent", "not_sent", "accepted", "accepted", "not_sent", "not_sent"]
+    assert taken == [row["outcome"] for row in rows]
+    assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows if row["id_sms"]}
+    assert {"accepted": 4, "rejected": 0, "unknown": 0, "not_sent": 4} == shown(capsys)["outcomes"]
+
+
 def test_an_empty_account_halts_a_campaign_and_the_same_command_goes_on(
     gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):

@@ -24,6 +24,7 @@ from webcom_async import (
     Recipient,
     SendResult,
 )
+from webcom_async._batching import not_sent
 from webcom_async._books import KeptBooks
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone
@@ -860,6 +861,23 @@ async def test_a_campaigns_journal_has_the_campaigns_settings(store: Store):
             await store.journals(lease).open(header_of(spring(**changes)), lambda: NOW)
     assert header_of(spring()) == await store.journals(lease).header("spring")
     await books.aclose()
+
+
+async def test_what_is_known_is_recalled_by_id(store: Store, other: Store):
+    """A result that was given comes back for whoever is not known; it takes no lease to ask."""
+    await planned(store, 8)
+    asked = [not_sent(to, Reason.HALTED, "asked") for _, phones in batch(4) for to in phones]
+    assert asked == await store.recall("spring", asked)
+    lease = await taken(store)
+    books = await opened(store, lease)
+    await books.settle(answers(batch(2)), await books.reserve(batch(2)))
+    await books.aclose()
+
+    known = await store.recall("spring", asked)
+    assert [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.NOT_SENT, Outcome.NOT_SENT] == [each.outcome for each in known]
+    assert asked[2:] == known[2:]
+    with pytest.raises(InputError, match="winter"):
+        await other.recall("winter", asked)
 
 
 async def test_results_are_of_the_offered_and_of_the_left_out(store: Store):

@@ -1,23 +1,25 @@
 """`webcom-async campaign results`: what became of everybody in a campaign of many workers, into a file."""
 
-from collections import Counter
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
 
-from webcom_async._reasons import Reason
-from webcom_async.cli._display import counts_json, show_counts, show_json
-from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._options import AsJson, Lang
+from webcom_async._client_ids import IdScheme
+from webcom_async.audience import Audience
+from webcom_async.cli._filing import Filing, expected, people_of
+from webcom_async.cli._options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async.cli._stores import Place
-from webcom_async.cli._words import choose_language, tr
-from webcom_async.files import ResultsFile
-from webcom_async.models import Outcome, SendResult
+from webcom_async.cli._words import choose_language
+from webcom_async.files import Row
+from webcom_async.models import SendResult
+from webcom_async.scaleout import Store
 
 __all__ = ["results_command"]
 
 _PAGE = 500
+Page = list[tuple[SendResult, Row | None]]
 
 
 def results_command(
@@ -26,11 +28,18 @@ def results_command(
     /,
     *,
     store: str | None = None,
+    file: Path | None = None,
+    text: str | None = None,
+    options: FileOptions = NO_FILE_OPTIONS,
     lang: Lang | None = None,
     as_json: AsJson = False,
 ) -> int:
     """
     Write what is known of a campaign's recipients into a new file: CSV, .jsonl or .parquet. It may still go on.
+
+    With --file, the campaign's own file of recipients, there is a line for each of its rows, in its order, beside its
+    columns: also for rows that were left out, and for rows that no worker has come to. Give the options that `start`
+    got.
 
     Exit codes: 0 everyone in the file was accepted; 1 somebody was not; 2 bad input; 3 the store cannot be reached.
 
@@ -38,33 +47,43 @@ def results_command(
         campaign: Its name.
         results: The new file.
         store: Where it is kept; see `start`.
+        file: The recipients.
+        text: The text that `start` got; it tells which rows had none.
+        options: How the recipients are read.
         lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table.
     """
     choose_language(lang)
-    outcomes, reasons = Counter[Outcome](), Counter[Reason]()
-    anyio.run(_write, Place.of(store), campaign, results, outcomes, reasons)
-    counts = {outcome: outcomes[outcome] for outcome in Outcome}
-    if as_json:
-        show_json(counts_json(campaign, counts, dict(reasons.most_common())))
-    else:
-        show_counts(counts, dict(reasons.most_common()), tr("Report"), {tr("campaign"): campaign})
-    return ExitCode.ALL_ACCEPTED if counts[Outcome.ACCEPTED] == outcomes.total() else ExitCode.NOT_ALL_ACCEPTED
+    audience = people_of(file, text, options, visible=not as_json)
+    filing = anyio.run(_write, Place.of(store), campaign, results, audience)
+    return filing.conclude(campaign, as_json=as_json)
 
 
-async def _write(place: Place, campaign: str, path: Path, outcomes: Counter[Outcome], reasons: Counter[Reason]) -> None:
+async def _write(place: Place, campaign: str, path: Path, audience: Audience | None) -> Filing:
     """Write all results a page at a time, and count them."""
     async with place.store() as store:
-        await store.settings(campaign)  # no file is made for a campaign that is not there
-        with closing(ResultsFile(path)) as file:
-            page: list[SendResult] = []
-            async for result in store.results(campaign):
-                page.append(result)
-                outcomes[result.outcome] += 1
-                if result.outcome is not Outcome.ACCEPTED:
-                    reasons[result.reason] += 1
-                if len(page) == _PAGE:
-                    file.write((each, None) for each in page)
-                    page.clear()
-            if page:
-                file.write((each, None) for each in page)
+        settings = await store.settings(campaign)  # no file is made for a campaign that is not there
+        ids = IdScheme(campaign, settings.id_bits)
+        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, ids)
+        with Filing(path, audience) as filing:
+            async with aclosing(pages):
+                async for page in pages:
+                    filing.write(page)
+        return filing
+
+
+async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
+    page: Page = []
+    async for result in store.results(campaign):
+        page.append((result, None))
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _beside(store: Store, campaign: str, audience: Audience, ids: IdScheme) -> AsyncGenerator[Page, None]:
+    for page in expected(audience, ids):
+        known = await store.recall(campaign, [result for result, _ in page])
+        yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]

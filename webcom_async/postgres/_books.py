@@ -30,7 +30,7 @@ from webcom_async.postgres._server import Server, Session, array
 from webcom_async.scaleout._rules import stopped
 from webcom_async.scaleout._store import CampaignState
 
-__all__ = ["PostgresBooks", "Tenure"]
+__all__ = ["PostgresBooks", "Tenure", "pages_of", "recalled"]
 
 _PAGE = 500  # recipients
 _TRIES = 4  # of two campaigns that reserve one id at the same moment
@@ -373,10 +373,7 @@ class PostgresBooks:
             return twice, known
 
     async def _recall(self, session: Session, results: Sequence[SendResult]) -> list[SendResult]:
-        numbers = [result.client_id_sms for result in results if _is_id(result.client_id_sms)]
-        rows = await session.fetch(_sql.FIND_OWN, **self._mine(ids=array(numbers)))
-        own = {str(row[0]): _row(row) for row in rows}
-        return [better(result, own.get(result.client_id_sms)) for result in results]
+        return await recalled(session, self._tenure.campaign, results)
 
     def _given(self, results: list[SendResult]) -> dict[str, object]:
         """Return *results* as the statements take them, without those that never had a row of their own."""
@@ -426,6 +423,14 @@ class PostgresBooks:
         self._renewed = self._monotonic()
         token = self._tenure.token
         await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=token), shielded=True)
+
+
+async def recalled(session: Session, campaign: int, results: Sequence[SendResult]) -> list[SendResult]:
+    """Return what a campaign, given by its number, knows of recipients, *results* as far as it knows nothing."""
+    numbers = [result.client_id_sms for result in results if _is_id(result.client_id_sms)]
+    rows = await session.fetch(_sql.FIND_OWN, campaign=campaign, lease=0, ids=array(numbers))
+    own = {str(row[0]): _row(row) for row in rows}
+    return [better(result, own.get(result.client_id_sms)) for result in results]
 
 
 async def pages_of(server: Server, statement: str, rows: int, **criteria: object) -> AsyncGenerator[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
@@ -19,7 +19,7 @@ from webcom_async.errors import ConfigurationError, LeaseLost
 from webcom_async.journal._rules import changed_settings
 from webcom_async.models import Outcome, Recipient, SendResult
 from webcom_async.postgres import _archive, _planning, _sql, _sql_standing, _standing
-from webcom_async.postgres._books import PostgresBooks, Tenure
+from webcom_async.postgres._books import PostgresBooks, Tenure, recalled
 from webcom_async.postgres._format import prepare
 from webcom_async.postgres._server import Server, Session
 from webcom_async.scaleout import _rules
@@ -149,6 +149,15 @@ class PostgresStore:
             async for result in others:
                 if not outcomes or result.outcome in outcomes:
                     yield result
+
+    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`."""
+
+        async def recall(session: Session) -> list[SendResult]:
+            number = await _archive.number_of(session, self._server, campaign)
+            return await recalled(session, number, results)
+
+        return await self._server.call(recall)
 
     def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any]]:
         """See `Archive.export`. Delivery is not tracked here: its fields are None."""

@@ -445,6 +445,18 @@ class CampaignFolder(Closing):
         shared.users += 1
         return shared, chain(shared.journal.results(*outcomes), left_out)
 
+    def recall(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`."""
+        campaign = self._campaign(name)
+        if name not in self._journals and not self.journal_path(name).exists():
+            return list(results)
+        shared = self._journal(_rules.header_of(campaign.settings))
+        shared.users += 1
+        try:
+            return shared.journal.recall(results)
+        finally:
+            self.close_journal(shared)
+
     def close(self) -> None:
         """Close all files, and let others open them."""
         try:

@@ -5,7 +5,7 @@ From the event loop, one hop to a worker thread per call, one call at a time. Ot
 pause, resume and cancel it meanwhile; a second one that tries to send is told that the journal is in use.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -173,6 +173,10 @@ class SqliteStore:
         finally:
             if shared is not None:
                 await held.call(lambda folder: folder.close_journal(shared), shielded=True)
+
+    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`. The journal is locked meanwhile, as for `results`."""
+        return await self._call(lambda folder: folder.recall(campaign, results))
 
     async def aclose(self) -> None:
         """See `Store.aclose`."""

@@ -12,7 +12,7 @@ always right.
 """
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -336,6 +336,16 @@ class Store(Protocol):
         Args:
             campaign: Its name.
             outcomes: Only these; all, if none is given.
+        """
+        ...
+
+    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """
+        Return what is known of the recipients of *results*, by their ids, and the result itself where nothing is.
+
+        Args:
+            campaign: Its name.
+            results: What to say of those of whom nothing is known; a few hundred at a time.
         """
         ...
 

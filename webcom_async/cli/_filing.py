@@ -1,0 +1,113 @@
+"""Results into a file: as a campaign has them, or beside the rows of the file that it was sent to."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from webcom_async._client_ids import IdScheme
+from webcom_async._phones import Phone
+from webcom_async._reasons import Reason
+from webcom_async.audience import Audience, Person, StopList
+from webcom_async.cli._audiences import audience_of, check_audience
+from webcom_async.cli._display import counts_json, show_counts, show_json
+from webcom_async.cli._exit_codes import ExitCode
+from webcom_async.cli._joining import id_of
+from webcom_async.cli._options import FileOptions
+from webcom_async.cli._words import tr
+from webcom_async.files import CsvTable, ResultsFile, Row
+from webcom_async.models import Outcome, Recipient, SendResult
+
+__all__ = ["Expected", "Filing", "expected", "pages", "people_of"]
+
+_PAGE = 500
+_NEVER_LEFT = "no run has come to this row"
+_ANY_TEXT = "a text that everyone has"
+
+T = TypeVar("T")
+Expected = tuple[SendResult, Row]
+"""A row of the file, and what is to be said of it if nothing is known."""
+
+
+class Filing:
+    """
+    A new file of results, and what they add up to.
+
+    Args:
+        path: The file; it is made with the first results.
+        audience: Whose rows stand beside them; None for no rows.
+
+    Raises:
+        InputError: The file is there, or cannot be written. So does every method.
+    """
+
+    def __init__(self, path: Path, audience: Audience | None) -> None:
+        table = None if audience is None else audience.table
+        delimiter = table.delimiter if isinstance(table, CsvTable) else ","
+        self._sink = ResultsFile(path, () if table is None else table.columns, delimiter=delimiter)
+        self._outcomes = Counter[Outcome]()
+        self._reasons = Counter[Reason]()
+
+    def write(self, page: list[tuple[SendResult, Row | None]]) -> None:
+        """Write results beside their rows."""
+        self._sink.write(page)
+        self._outcomes.update(result.outcome for result, _ in page)
+        self._reasons.update(result.reason for result, _ in page if result.outcome is not Outcome.ACCEPTED)
+
+    def conclude(self, campaign: str, *, as_json: bool) -> ExitCode:
+        """Show what was written, counted, and return the exit code."""
+        outcomes = {outcome: self._outcomes[outcome] for outcome in Outcome}
+        reasons = dict(self._reasons.most_common())
+        if as_json:
+            show_json(counts_json(campaign, outcomes, reasons))
+        else:
+            show_counts(outcomes, reasons, tr("Report"), {tr("campaign"): campaign})
+        everybody = outcomes[Outcome.ACCEPTED] == sum(outcomes.values())
+        return ExitCode.ALL_ACCEPTED if everybody else ExitCode.NOT_ALL_ACCEPTED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sink.close()
+
+
+def people_of(file: Path | None, text: str | None, options: FileOptions, *, visible: bool) -> Audience | None:
+    """
+    Return everyone in a file, if there is one; who is on a stop list may have got an SMS before they were.
+
+    Raises:
+        InputError: It cannot be read, or nobody is in it.
+    """
+    if file is None:
+        return None
+    audience = audience_of(file, text or _ANY_TEXT, dataclasses.replace(options, stop_list=()))
+    check_audience(audience, visible=visible)
+    return audience
+
+
+def expected(audience: Audience, ids: IdScheme, stopped: StopList | None = None) -> Iterator[list[Expected]]:
+    """Yield pages of *audience*'s rows, with what is to be said of them if nothing is known."""
+    for page in pages(audience.people()):
+        yield [(_unknown(person, ids, stopped or StopList()), person.row) for person in page]
+
+
+def _unknown(person: Person, ids: IdScheme, stopped: StopList) -> SendResult:
+    if person.skipped is not None:
+        return person.skipped
+    recipient = cast("Recipient", person.recipient)
+    phone = Phone(str(recipient.phone))
+    why = (Reason.STOP_LIST, "it is on the stop list") if phone in stopped else (Reason.HALTED, _NEVER_LEFT)
+    return SendResult(id_of(recipient, ids), phone, Outcome.NOT_SENT, None, *why)
+
+
+def pages(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield *items* in lists."""
+    source = iter(items)
+    while page := list(islice(source, _PAGE)):
+        yield page
