@@ -418,6 +418,21 @@ async def test_a_worker_that_is_cancelled_gives_its_shard_back(
     await everyone_got_one(store, webcom_gateway)
 
 
+async def test_what_comes_while_a_worker_leaves_is_counted(connect: Connect, store: SqliteStore):
+    """Its last requests get their grace, and the campaign's counts are those of the gateway."""
+    arrived, answer = anyio.Event(), anyio.Event()
+    gateway = Gateway()
+    gateway.faults.script(Fault(arrived=arrived, until=answer))
+    async with connect(gateway, in_flight=1) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(Worker(client, store, "one").run_shard, "spring", 1)
+        await arrived.wait()
+        tasks.cancel_scope.cancel()
+        answer.set()
+
+    standing = await store.standing("spring")
+    assert 0 < len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
+
+
 # ---------------------------------------------------------------------------- one worker at a time
 
 
@@ -698,6 +713,22 @@ async def test_a_worker_of_another_account_sends_nothing(connect: Connect, store
         await store.claim("spring", None)
         assert Ending.DONE is (await run_shard(other, store, "spring", 2, holder="two")).ending
     await everyone_got_one(store, gateway)
+
+
+async def test_a_mistyped_password_does_not_become_the_campaigns_account(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """It halts the campaign, as it would for everybody; whoever has the right one goes on after a resume."""
+    async with connect(webcom_gateway, token="mistyped") as slip, connect(webcom_gateway) as client:
+        halted = await run_shard(slip, store, "spring", 1, holder="one")
+        await store.change_state("spring", CampaignState.RUNNING)
+        assert [Ending.DONE] * 2 == await sent(client, store)
+        async with connect(webcom_gateway, token="mistyped") as late:
+            with pytest.raises(ConfigurationError, match="another account"):
+                await run_shard(late, store, "spring", 1, holder="three")
+
+    assert Ending.STOPPED is halted.ending
+    await everyone_got_one(store, webcom_gateway)
 
 
 @pytest.mark.parametrize("wrong", [{"holder": ""}, {"holder": 5}, {"holder": "one", "lease_seconds": 0}])

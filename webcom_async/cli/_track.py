@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from webcom_async._paths import is_url
 from webcom_async._untrusted import csv_cell
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import live_table, report_fields, show_track, track_fields
@@ -69,7 +70,7 @@ def track_command(
         as_json: Print one line of JSON instead of tables.
     """
     choose_language(lang)
-    if not journal.exists():
+    if not is_url(journal) and not journal.exists():
         raise InputError(f"journal {journal}: there is no such file")
     begin = Pace.first_beside(reports) if first is None else first
     pace = Pace(first=begin, longest=longest, deadline=deadline)

@@ -125,8 +125,8 @@ def _workers(done: dict[str, int], held: list[tuple[Any, ...]]) -> list[WorkerSt
 
 def _worker(name: str, done: int, held: list[tuple[Any, ...]]) -> WorkerStanding:
     now = [(shard, until) for _, shard, until in held if until is not None]
-    first = min((until for _, until in now), default=None)
-    return WorkerStanding(name=name, shards=[shard for shard, _ in now], done=done, until=_utc_or_none(first))
+    latest = max((until for _, until in now), default=None)
+    return WorkerStanding(name=name, shards=[shard for shard, _ in now], done=done, until=_utc_or_none(latest))
 
 
 async def change_state(session: Session, campaign: str, state: CampaignState, why: str) -> Standing:

@@ -527,7 +527,7 @@ class CampaignFolder(Closing):
                 name=name,
                 shards=[shard for shard, _ in held.get(name, [])],
                 done=done.get(name, 0),
-                until=min((moment(until) for _, until in held.get(name, [])), default=None),
+                until=max((moment(until) for _, until in held.get(name, [])), default=None),
             )
             for name in sorted(done.keys() | held.keys())
         ]

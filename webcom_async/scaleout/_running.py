@@ -8,6 +8,7 @@ calls `run_batch`. Both may be called again at any time, and by several at once:
 import enum
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -17,8 +18,10 @@ from anyio import CancelScope
 
 from webcom_async._clock import Clock
 from webcom_async._safeguards import Safeguards
+from webcom_async.campaign import Results
 from webcom_async.client import WebcomClient
 from webcom_async.errors import (
+    AuthenticationError,
     CampaignStopped,
     ConfigurationError,
     GatewayUnavailable,
@@ -30,7 +33,7 @@ from webcom_async.errors import (
     UsageError,
     WebcomError,
 )
-from webcom_async.models import Recipient, SendResult
+from webcom_async.models import Outcome, Recipient, SendResult
 from webcom_async.options import Options
 from webcom_async.scaleout import _rules
 from webcom_async.scaleout._counting import Witness, counted
@@ -214,7 +217,12 @@ class Worker:
         people = await self._store.recipients(ref)
         await self._take_turn(known, len(people) if leaving is None else leaving)
         witness = Witness(self._store.journals(lease))
-        results, failure = await self._send(known, people, witness)
+        results: list[SendResult] = []
+        try:
+            failure = await self._send(known, people, witness, results)
+        except anyio.get_cancelled_exc_class():
+            await self._note_in_time(lease, ref, counted(results, len(people), witness))
+            raise
         if failure is not None and not isinstance(failure, LeaseLost | StoreUnavailable):
             self._forget(ref.campaign)
         if failure is not None and (isinstance(failure, JournalError) or not results):
@@ -303,6 +311,8 @@ class Worker:
             if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError):
                 return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
             await self._halt(lease.campaign, str(exc))
+            if isinstance(exc, AuthenticationError):
+                await self._waiting.patiently(lambda: self._disown(lease.campaign))
             return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
 
     async def _halt(self, campaign: str, why: str) -> None:
@@ -315,6 +325,13 @@ class Worker:
         except InputError:
             return  # it has ended meanwhile
         logger.warning("campaign_halted", extra={"campaign": campaign, "error": why})
+
+    async def _disown(self, campaign: str) -> None:
+        """Forget whose account a campaign is that nobody was served from: its password, or token, was mistyped."""
+        served = self._store.results(campaign, Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN)
+        async with aclosing(served):
+            if await anext(served, None) is None:
+                await self._store.claim(campaign, None)
 
     async def _give_back(self, lease: Lease) -> None:
         with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
@@ -329,10 +346,20 @@ class Worker:
         async with known.turns:
             await self._waiting.sleep(await self._store.turn(known.settings.campaign, recipients))
 
+    async def _note_in_time(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
+        """Note what became of a batch that was cut short, if anybody was sent to: else its counts lag the journal's."""
+        if done.outcomes[Outcome.NOT_SENT] == sum(done.outcomes.values()):
+            return
+        with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
+            try:
+                await self._store.batch_done(lease, ref, done)
+            except WebcomError:
+                logger.info("batch_not_noted", extra={"campaign": ref.campaign, "shard": ref.shard})
+
     async def _send(
-        self, known: _Known, people: Sequence[Recipient], witness: Witness
-    ) -> tuple[list[SendResult], WebcomError | None]:
-        """Offer *people* to the client, and return their results, and what ended it early."""
+        self, known: _Known, people: Sequence[Recipient], witness: Witness, results: list[SendResult]
+    ) -> WebcomError | None:
+        """Offer *people* to the client, append what becomes of them to *results*, and return what ended it early."""
         settings = known.settings
         campaign = self._client.stream(
             _timed(people, settings),
@@ -342,14 +369,17 @@ class Worker:
             journal=witness,
         )
         campaign.safeguards = known.safeguards
-        results: list[SendResult] = []
+        stream: Results | None = None
         try:
             async with campaign as stream:
                 async for some in stream.batches():
                     results += some
         except WebcomError as exc:
-            return results, exc
-        return results, None
+            return exc
+        finally:
+            if stream is not None:
+                results += stream.unread  # what came while it was being left
+        return None
 
 
 def _timed(people: Sequence[Recipient], settings: CampaignSettings) -> Sequence[Recipient]:

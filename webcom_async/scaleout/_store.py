@@ -12,7 +12,7 @@ always right.
 """
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -148,7 +148,7 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
         name: Its name.
         shards: The numbers of the shards that it holds now.
         done: Recipients of the batches that it has done, in all.
-        until: When the first of its leases ends unless it is renewed; None if it holds none.
+        until: When the latest of its leases ends unless it is renewed, a sign of life; None if it holds none.
     """
 
     name: str
@@ -329,7 +329,7 @@ class Store(Protocol):
         """
         ...
 
-    def results(self, campaign: str, *outcomes: Outcome) -> AsyncIterator[SendResult]:
+    def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
         """
         Yield what is known of a campaign's recipients: of those who were offered, and of those left out; lazily.
 
