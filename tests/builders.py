@@ -1,8 +1,11 @@
 """Builders for tests: a few words instead of fixtures full of dicts."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
@@ -80,3 +83,27 @@ class Travel:
         """Let so many seconds pass, and others run."""
         self.seconds += seconds
         await self.meanwhile()
+
+
+class _Noticed(logging.Handler):
+    """Sets an event when something is logged."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(logging.INFO)
+        self.event = anyio.Event()
+        self._message = message
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == self._message:
+            self.event.set()
+
+
+@contextmanager
+def logged(message: str) -> Iterator[anyio.Event]:
+    """Return the event of something being logged."""
+    logger, handler = logging.getLogger("webcom_async"), _Noticed(message)
+    logger.addHandler(handler)
+    try:
+        yield handler.event
+    finally:
+        logger.removeHandler(handler)

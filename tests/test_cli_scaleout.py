@@ -106,8 +106,7 @@ def test_results_stand_beside_the_rows_of_the_file(
         rows = list(csv.DictReader(file))
     names = ["Nr 0", "Nr 1", "Bad", "Twice", *(f"Nr {number}" for number in range(2, 6))]
     assert names == [row["name"] for row in rows]
-    taken = ["accepted", "accepted", "not_sent", "not_sent", "accepted", "accepted", "not_sent", "not_sent"]
-    assert taken == [row["outcome"] for row in rows]
+    assert ["bad_phone", "duplicate"] == [row["reason"] for row in rows[2:4]]
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows if row["id_sms"]}
     assert {"accepted": 4, "rejected": 0, "unknown": 0, "not_sent": 4} == shown(capsys)["outcomes"]
 
@@ -144,7 +143,7 @@ def test_a_worker_says_in_sentences_what_an_operator_has_to_know(gateway: Gatewa
         worker.terminate()
 
     assert f"исполнитель {os.uname().nodename} готов: webcom-campaigns\n" == said[0]
-    assert said[1].startswith("spring: остановлена: ")
+    assert said[1].startswith("spring: прервана: ")
     assert 143 == worker.returncode
     assert 4 == len(gateway.ledger)
 
@@ -264,6 +263,10 @@ def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.Capt
         (("worker", "--store", "postgresql://me:s3cr3t@h1:1,h2:2/db"), "with one host and port"),
         (("start", "{people}", *START, "--store", "POSTGRESQL://me:s3cr3t@h1:1,h2:2/db"), "with one host and port"),
         (("worker", "--lease", "0"), "lease"),
+        (("worker", "--lease", "1e300", "--store", "postgresql://me:s3cr3t@host/x"), "lease_seconds is 1e+300"),
+        (("worker", "--store", "postgresql://me:s3cr3t@host:1"), "names no database"),
+        (("start", "{people}", *START, "--store", "what?"), "can hold no ? # or %"),
+        (("start", "{people}", *START[:4], "--campaign", 201 * "x", "--yes"), "it may have 200"),
         (("start", "nowhere.csv", *START), "nowhere.csv"),
         (("start", "{people}", *START[:4], "--campaign", "spring/1/1"), "as the engine's own names do"),
         (("start", "p.csv", *START, "--between", "09:00-20:00"), "--between is an option of `send`"),

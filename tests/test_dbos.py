@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.builders import message, phones
+from tests.builders import logged, message, phones
 from tests.postgres_server import serve as own_server
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
 from webcom_async.cli._campaign_watch import looks
@@ -276,6 +276,26 @@ async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
     warned = [vars(record)["error"] for record in caplog.records if record.message == "campaigns_not_started"]
     assert warned
     assert all("'summer#2'" in words and "'summer/1/1'" in words for words in warned)
+
+
+async def test_an_overseer_that_cannot_hand_out_shards_tries_again(dsn: str):
+    """Whatever the database refuses for a while, nobody has to do anything once it does not."""
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    gateway = Gateway()
+    async with PostgresStore(dsn) as store:
+        await plan(store)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            async with working(gateway, store, dsn) as engine:
+                connection.execute("ALTER TABLE webcom_async.shards RENAME TO hidden")
+                await engine.start("spring")
+                with logged("overseer_failed") as failed, anyio.fail_after(20):
+                    await failed.wait()
+                connection.execute("ALTER TABLE webcom_async.hidden RENAME TO shards")
+                await engine.wait("spring")
+
+    assert one_sms_each(gateway)
 
 
 async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str):

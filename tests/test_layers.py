@@ -106,6 +106,7 @@ DOORS = {
         "cli._campaign_state",
         "cli._campaign_status",
         "cli._campaign_worker",
+        "cli._report",
         "cli._sending",
         "cli._signals",
         "cli._status",

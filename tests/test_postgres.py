@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC
 from typing import Any
 
 import anyio
@@ -18,7 +19,7 @@ import pytest
 pytest.importorskip("psycopg_pool", reason="psycopg is an extra")
 import psycopg
 
-from tests.builders import NOW, message, phones, wire_phones
+from tests.builders import NOW, logged, message, phones, still_clock, wire_phones
 from tests.conftest import Connect
 from tests.postgres_server import PASSWORD, Server
 from tests.test_journal import SAID, answer, answers, batch, header
@@ -33,16 +34,17 @@ from webcom_async import (
     Reason,
     StoreUnavailable,
     UsageError,
+    WebcomClient,
 )
 from webcom_async._books import KeptBooks
 from webcom_async._clock import Clock
 from webcom_async._wire import Addressed
-from webcom_async.emulator import Gateway
+from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.postgres import PostgresStore
 from webcom_async.postgres import _server as door
 from webcom_async.postgres._format import prepare
 from webcom_async.postgres._server import Session
-from webcom_async.scaleout import CampaignSettings, CampaignState, Lease
+from webcom_async.scaleout import CampaignSettings, CampaignState, Ending, Lease, Worker
 
 pytestmark = pytest.mark.anyio
 
@@ -504,6 +506,57 @@ async def test_a_run_that_ends_while_the_server_is_away_has_its_results(postgres
         finally:
             await anyio.to_thread.run_sync(postgres_server.start)
         assert answers(batch(1)) == await told(store)
+
+
+@pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout"])
+async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, postgres: str, schema: str, bound: str):
+    """An administrator's time-outs, beside a lock of another program's, are waited out as an outage is."""
+    async with opener() as store:
+        await store.plan(CampaignSettings(campaign="spring", message=message()), phones(2))
+    mark = "&" if "?" in postgres else "?"
+    async with (
+        opener(dsn=f"{postgres}{mark}options=-c%20{bound}%3D100ms") as hurried,
+        await psycopg.AsyncConnection.connect(postgres) as connection,
+        anyio.create_task_group() as tasks,
+    ):
+        await hurried.campaigns()
+        await connection.execute(f"LOCK TABLE {schema}.campaigns IN ACCESS EXCLUSIVE MODE")
+        with logged("store_away") as away:
+            tasks.start_soon(hurried.standing, "spring")
+            await away.wait()
+        await connection.rollback()
+
+
+@pytest.mark.parametrize("odd", ["DateStyle=German", "DateStyle=SQL", "TimeZone=-03:30", "IntervalStyle=sql_standard"])
+async def test_a_database_may_write_dates_as_it_likes(opener: Opener, postgres: str, odd: str):
+    """What an administrator has set for a database is not what this library reads."""
+    mark = "&" if "?" in postgres else "?"
+    async with opener(dsn=f"{postgres}{mark}options=-c%20{odd.replace('=', '%3D')}") as store:
+        await store.plan(CampaignSettings(campaign="весна", message=message("Скидка")), phones(2))
+        lease = await store.take("весна", 1, "one", 60.0)
+        standing = await store.standing("весна")
+        [shard] = await store.shards("весна")
+
+    assert lease is not None
+    assert (UTC, [shard.until]) == (standing.planned.tzinfo, [each.until for each in standing.workers])
+
+
+async def test_a_worker_that_the_store_refuses_halts_nobody(opener: Opener, postgres: str, schema: str):
+    """Its shard is for others; it sends again when the store lets it."""
+    gateway = Gateway()
+    transport = GatewayTransport(gateway)
+    async with opener() as store, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        await store.plan(CampaignSettings(campaign="spring", message=message(), batch_size=2), phones(5))
+        async with WebcomClient(token=gateway.token, transport=transport, clock=still_clock()) as client:
+            worker = Worker(client, store, "one", clock=still_clock())
+            await connection.execute(f"ALTER TABLE {schema}.recipients RENAME TO hidden")
+            refused = await worker.run_shard("spring", 1)
+            state = (await store.standing("spring")).state
+            await connection.execute(f"ALTER TABLE {schema}.hidden RENAME TO recipients")
+            done = await worker.run_shard("spring", 1)
+
+    assert (Ending.UNREACHED, CampaignState.RUNNING, Ending.DONE) == (refused.ending, state, done.ending)
+    assert 5 == len(gateway.ledger)
 
 
 # ---------------------------------------------------------------------------- its tables

@@ -85,7 +85,7 @@ class Course:
                 with self._place.worked_on():
                     await self._check_alone(store)
                     self._standing = await self._plan(store)
-                    if self._standing.state is not CampaignState.FINISHED:
+                    if self._standing.state is CampaignState.RUNNING:
                         await self._send(store, engine)
             return await store.standing(self._campaign)
 
@@ -133,14 +133,18 @@ def conclude_campaign(
         show_standing(standing)
     if standing.state is CampaignState.HALTED:
         show_error(standing.why)
+    resume = command_line("campaign", "resume", standing.settings.campaign, *place.option)
+    if standing.state is CampaignState.PAUSED:
+        go_on = f"{resume} && {go_on}"
     if stopped is not None and standing.state is not CampaignState.FINISHED:
         code = of_signal(stopped)
         show_error(f"{tr(code.name.lower())}; {tr('to send to the rest: {command}', command=go_on)}")
         return code
     if standing.state is CampaignState.HALTED:
         say_aside(tr("to send to the rest: {command}", command=go_on))
+    elif standing.state is CampaignState.PAUSED:
+        say_aside(tr("it is paused; to let it go on: {command}", command=go_on))
     elif standing.state is CampaignState.FINISHED and standing.open:
-        resume = command_line("campaign", "resume", standing.settings.campaign, *place.option)
         say_aside(tr("to ask again for {count}: {command}", count=f"{standing.open:,}", command=f"{resume} && {go_on}"))
     return of_standing(standing)
 

@@ -62,11 +62,12 @@ def results_command(
 async def _write(place: Place, campaign: str, path: Path, audience: Audience | None) -> Filing:
     """Write all results a page at a time, and count them."""
     async with place.store() as store:
-        settings = await store.settings(campaign)  # no file is made for a campaign that is not there
-        ids = IdScheme(campaign, settings.id_bits)
-        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, ids)
-        with Filing(path, audience) as filing:
-            async with aclosing(pages):
+        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience)
+        async with aclosing(pages):
+            nobody: Page = []
+            first = await anext(pages, nobody)  # no file is made for a campaign that is not there
+            with Filing(path, audience) as filing:
+                filing.write(first)
                 async for page in pages:
                     filing.write(page)
         return filing
@@ -83,7 +84,9 @@ async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
         yield page
 
 
-async def _beside(store: Store, campaign: str, audience: Audience, ids: IdScheme) -> AsyncGenerator[Page, None]:
+async def _beside(store: Store, campaign: str, audience: Audience) -> AsyncGenerator[Page, None]:
+    settings = await store.settings(campaign)
+    ids = IdScheme(campaign, settings.id_bits)
     for page in expected(audience, ids):
         known = await store.recall(campaign, [result for result, _ in page])
         yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]

@@ -128,7 +128,9 @@ def _changed(place: Place, campaign: str, state: CampaignState, *, as_json: bool
 
 async def _change(place: Place, campaign: str, state: CampaignState) -> Standing:
     async with place.store() as store:
-        return await store.change_state(campaign, state)
+        # Why it was halted stays of use, where it does not go on.
+        why = (await store.standing(campaign)).why if state is CampaignState.CANCELLED else ""
+        return await store.change_state(campaign, state, why)
 
 
 async def _standing(place: Place, campaign: str) -> Standing:

@@ -19,6 +19,9 @@ from webcom_async.scaleout import Standing
 __all__ = ["campaign_status_command"]
 
 
+_PATIENCE = 600.0  # seconds: somebody watches, and can end it
+
+
 def campaign_status_command(
     campaign: str | None = None,
     /,
@@ -83,7 +86,8 @@ async def _watch(place: Place, campaign: str) -> tuple[Standing, float | None]:
     """Look at a campaign until it ends, or a signal comes."""
     seen: tuple[Standing, float | None] | None = None
     scope = anyio.CancelScope()
-    async with place.store() as store, listening(lambda _: scope.cancel()):
+    await _look(place, campaign)  # whether it is there is told soon; an outage later is sat out
+    async with place.store(patience=_PATIENCE) as store, listening(lambda _: scope.cancel()):
         with live_standing(visible=True) as live, scope:
             async for standing, speed in looks(store, campaign):
                 seen = standing, speed

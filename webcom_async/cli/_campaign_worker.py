@@ -38,10 +38,11 @@ def worker_command(
 
     Any number may run, on any hosts. One that is killed is replaced by the others after its lease; one that is stopped
     gives its shards back at once, after five seconds at most for requests under way; a second signal ends it at once.
-    Where the database is away, it ends after ten seconds, and its leases end by themselves.
+    A database that is away is waited for. Who stops a worker meanwhile waits ten seconds at most, and its leases end by
+    themselves.
     Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
 
-    Exit codes: 2 bad input; 3 the store cannot be reached; 130 Ctrl-C; 143 SIGTERM.
+    Exit codes: 2 bad input; 3 the store was not reached in the first minute; 130 Ctrl-C; 143 SIGTERM.
 
     Args:
         store: `postgresql://user@host/database`, or a folder, which one worker at a time sends from; WEBCOM_STORE does
@@ -118,11 +119,14 @@ class _Worker:
 
 
 _EVENTS = {
-    "store_away": "the store cannot be reached just now; waiting for it",
-    "gateway_unreached": "{campaign}, shard {shard}: given back, because the gateway is not reached from here: {error}",
+    "store_away": "{store} cannot be reached just now; waiting for it ({error})",
+    "store_back": "{store} is reached again",
+    "store_unavailable": "still waiting: {error}",
+    "shard_given_back": "{campaign}, shard {shard}: given back, because it cannot be sent from here now: {error}",
+    "overseer_failed": "{campaign}: its shards could not be handed out, which is tried again: {error}",
     "campaign_halted": "{campaign}: halted: {error}",
-    "lease_lost": "{campaign}, shard {shard}: given up, because its lease could not be renewed in time",
-    "shard_failed": "{campaign}, shard {shard}: not sent from here: {error}",
+    "lease_lost": "{campaign}, shard {shard}: given up: {error}",
+    "shard_failed": "{campaign}: not sent from here: {error}",
     "overseer_silent": "{campaign}: nothing is heard of the worker that oversees it; another one does from now on",
     "campaigns_unseen": "it could not be looked at which campaigns run: {error}",
     "campaigns_not_started": "not started: {error}",
@@ -130,31 +134,36 @@ _EVENTS = {
 
 
 class _Aside(logging.Handler):
-    """Says on stderr what a worker warns of, once in a row: it goes on, and nobody is asked."""
+    """Says on stderr what an operator has to know of a worker, which goes on; nothing twice in a row."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         # Now, and not when it is said: the engine's tasks do not know the language.
         self._words = {event: tr(words) for event, words in _EVENTS.items()}
-        self._latest = ""
+        self._latest: dict[object, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
         words = self._words.get(record.getMessage(), "")
-        known = {field: getattr(record, field, None) for field in ("campaign", "shard", "error")}
+        known = {field: getattr(record, field, None) for field in ("campaign", "shard", "error", "store")}
         if known["campaign"] is None and "{campaign}" in words:
             return  # one request's; what it means for its campaign comes as an event of its own
         said = words.format(**known)
-        if said and said != self._latest:
-            self._latest = said
+        # Calls that wait for one store meet it in different words.
+        about, token = (known["campaign"], said) if known["store"] is None else (known["store"], words)
+        if said and token != self._latest.get(about):
+            self._latest[about] = token
             say_aside(said)
 
 
 @contextmanager
 def _warnings_told() -> Generator[None, None, None]:
     handler, logger = _Aside(), logging.getLogger("webcom_async")
+    before = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)

@@ -13,7 +13,8 @@ from typing import IO, NamedTuple
 import msgspec
 
 from webcom_async._phones import normalise_phone
-from webcom_async.cli._display import say
+from webcom_async.cli._display import say, say_aside
+from webcom_async.cli._words import tr
 from webcom_async.emulator import Account, Behaviour, Fate, Fault, Gateway, Language, Step, UrlPost
 from webcom_async.emulator._server import Stop, listen, run_server, url_of
 from webcom_async.errors import InputError, TransportError
@@ -120,6 +121,15 @@ def emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> Non
         if until_eof:
             threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
         run_server(gateway, listener, stop)
+    if not until_eof:
+        sent, again = f"{len(gateway.ledger):,}", f"{gateway.ledger.repeats:,}"
+        say_aside(
+            tr(
+                "{sent} SMS were sent; asked for again, and answered with the first one: {again}",
+                sent=sent,
+                again=again,
+            )
+        )
 
 
 def _report(gateway: Gateway, post: UrlPost) -> None:

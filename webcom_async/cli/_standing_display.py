@@ -67,7 +67,7 @@ def show_campaigns(standings: Sequence[Standing]) -> None:
     """Print a line for each campaign on stdout."""
     table = Table(title=tr("Campaigns"), box=SIMPLE_HEAD, title_justify="left")
     table.add_column(tr("campaign"), overflow="fold")
-    table.add_column(tr("state"))
+    table.add_column(tr("state"), no_wrap=True)
     for name in ("done", "recipients", "accepted"):
         table.add_column(tr(name), justify="right")
     table.add_column(tr("planned (UTC)"), no_wrap=True)
@@ -101,10 +101,10 @@ def _tables(standing: Standing, rate: float | None, *, bar: bool = False) -> lis
 def _facts(standing: Standing, done: int, rate: float | None) -> dict[str, str]:
     share = f"{done / standing.recipients:.1%}" if standing.recipients else "–"
     facts = {
-        tr("state"): _state(standing) + (f": {standing.why}" if standing.why else ""),
+        tr("state"): ": ".join(filter(None, [_state(standing), standing.why or _idle(standing)])),
         tr("done"): tr("{done} of {count} recipients, {share}", done=f"{done:,}", count=_count(standing), share=share),
     }
-    if standing.open:
+    if standing.open and standing.state is not CampaignState.CANCELLED:
         facts[tr("to be asked again")] = f"{standing.open:,}"
     facts[tr("shards")] = tr("{done} of {count}", done=f"{standing.shards_done:,}", count=f"{standing.shards:,}")
     if rate is not None:
@@ -137,6 +137,13 @@ def _left(seconds: float) -> str:
 
 def _state(standing: Standing) -> str:
     return tr(_SAID.get(standing.state, standing.state.value))
+
+
+def _idle(standing: Standing) -> str:
+    """Say that a campaign runs of which nobody holds a shard."""
+    now = datetime.now(UTC)
+    at_work = any(worker.until is not None and worker.until > now for worker in standing.workers)
+    return "" if at_work or standing.state is not CampaignState.RUNNING else tr("nobody works on it now")
 
 
 def _done(standing: Standing) -> int:

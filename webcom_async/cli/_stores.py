@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from webcom_async._books import Archive
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError
 from webcom_async.scaleout import Store
 
 if TYPE_CHECKING:
+    from webcom_async.postgres import PostgresStore
     from webcom_async.scaleout.dbos import DbosEngine
 
 __all__ = ["STORE", "Place", "without_password"]
@@ -22,6 +24,7 @@ __all__ = ["STORE", "Place", "without_password"]
 STORE = "WEBCOM_STORE"
 _FOLDER = "webcom-campaigns"
 _PLAN, _ENGINE, _LOCK = "campaigns.db", "engine.db", "worker.lock"
+_OF_URLS = frozenset("?#%")
 _PATIENCE = 5.0  # seconds: somebody waits at a terminal
 _is_url = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE).match
 # Of libpq's other way to write a DSN; a folder's name may hold any other `=`.
@@ -92,6 +95,19 @@ class Place(NamedTuple):
         finally:
             await store.aclose()
 
+    @asynccontextmanager
+    async def archive(self) -> AsyncGenerator[Archive, None]:
+        """
+        Open the journals in a database, whoever keeps them there.
+
+        Raises:
+            InputError: It is no database, or an extra is missing.
+        """
+        if not self.is_server:
+            raise InputError(f"--store is {self.shown}: give postgresql://…, or the path of a journal instead")
+        async with self._server(_PATIENCE) as store:
+            yield store
+
     @contextmanager
     def worked_on(self) -> Generator[None, None, None]:
         """
@@ -134,7 +150,10 @@ class Place(NamedTuple):
             from webcom_async.scaleout.dbos import DbosEngine  # noqa: PLC0415 - an extra
         except ImportError:
             raise _missing("dbos") from None
-        url = self.words if self.is_server else f"sqlite:///{(Path(self.words) / _ENGINE).absolute()}"
+        file = (Path(self.words) / _ENGINE).absolute()
+        if not self.is_server and not _OF_URLS.isdisjoint(str(file)):
+            raise InputError(f"--store is {file.parent}: the engine's URL can hold no ? # or %; give another folder")
+        url = self.words if self.is_server else f"sqlite:///{file}"
         return DbosEngine(
             store,
             client,
@@ -144,7 +163,7 @@ class Place(NamedTuple):
             shards_at_once=shards_at_once,
         )
 
-    def _server(self, patience: float) -> Store:
+    def _server(self, patience: float) -> "PostgresStore":
         try:
             from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
         except ImportError:

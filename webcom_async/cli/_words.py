@@ -130,7 +130,7 @@ _RUSSIAN = {
     "bad_time": "негодное время",
     "duplicate": "повтор",
     "id_reused": "номер сообщения занят",
-    "halted": "рассылка остановлена",
+    "halted": "рассылка прервана",
     "cancelled": "отправка прервана",
     "not_reached": "шлюз недоступен",
     "connection_lost": "связь прервалась",
@@ -147,32 +147,37 @@ _RUSSIAN = {
     "{done} of {count} recipients, {share}": "{done} из {count} получателей, {share}",
     "{done} of {count}": "{done} из {count}",
     "to be asked again": "спросить ещё раз",
-    "shards": "доли рассылки",
+    "shards": "порции",
     "speed": "скорость",
     "{rate} recipients/s": "{rate} получателей/с",
     "limit": "предел",
-    "planned (UTC)": "намечена (UTC)",
+    "planned (UTC)": "запланирована (UTC)",
     "ended (UTC)": "завершена (UTC)",
     "worker": "исполнитель",
-    "holds shards": "держит доли",
+    "holds shards": "держит порции",
     "lease": "аренда",
     "expired": "истекла",
     "Cancel {campaign} for good? {count} recipients were not come to.": (
-        "Отменить {campaign} навсегда? Не дошла очередь до получателей: {count}."
+        "Отменить {campaign} навсегда? Не отправлено получателям: {count}."
     ),
     "nothing was changed": "ничего не изменено",
     "worker {name} is ready: {place}": "исполнитель {name} готов: {place}",
-    "the store cannot be reached just now; waiting for it": "хранилище сейчас недоступно; ждём",
-    "{campaign}, shard {shard}: given back, because the gateway is not reached from here: {error}": (
-        "{campaign}, часть {shard}: возвращена, потому что шлюз отсюда недоступен: {error}"
+    "{store} cannot be reached just now; waiting for it ({error})": "{store} сейчас недоступен; ждём ({error})",
+    "{sent} SMS were sent; asked for again, and answered with the first one: {again}": (
+        "отправлено SMS: {sent}; запрошено повторно, отвечено прежним номером: {again}"
     ),
-    "{campaign}: halted: {error}": "{campaign}: остановлена: {error}",
-    "{campaign}, shard {shard}: given up, because its lease could not be renewed in time": (
-        "{campaign}, часть {shard}: оставлена, потому что аренду не удалось продлить вовремя"
+    "nobody works on it now": "сейчас никто над ней не работает",
+    "{store} is reached again": "{store} снова доступен",
+    "still waiting: {error}": "ждём дальше: {error}",
+    "{campaign}, shard {shard}: given back, because it cannot be sent from here now: {error}": (
+        "{campaign}, порция {shard}: возвращена, потому что отсюда сейчас не отправить: {error}"
     ),
-    "{campaign}, shard {shard}: not sent from here: {error}": (
-        "{campaign}, часть {shard}: отсюда не отправляется: {error}"
+    "{campaign}: its shards could not be handed out, which is tried again: {error}": (
+        "{campaign}: порции не удалось раздать, попробуем снова: {error}"
     ),
+    "{campaign}: halted: {error}": "{campaign}: прервана: {error}",
+    "{campaign}, shard {shard}: given up: {error}": "{campaign}, порция {shard}: оставлена: {error}",
+    "{campaign}: not sent from here: {error}": "{campaign}: отсюда не отправляется: {error}",
     "{campaign}: nothing is heard of the worker that oversees it; another one does from now on": (
         "{campaign}: исполнитель, который следил за ней, молчит; теперь следит другой"
     ),

@@ -94,8 +94,8 @@ class StoredFile(Closing):
         self._path = path
         if is_url(path):
             raise JournalError(
-                f"a {self.kind} has a path, and this is a URL; a journal on a server is a PostgresStore, and the "
-                "campaigns in it are for `webcom-async campaign`"
+                f"a {self.kind} has a path, and this is a URL; a journal on a server is a PostgresStore, which "
+                "`webcom-async report --store` and `webcom-async campaign` read"
             )
         with self._explained():
             if sqlite3.sqlite_version_info < _OLDEST_SQLITE:

@@ -45,7 +45,8 @@ async def _checked_version(session: Session, server: Server) -> int:
 async def _migrate(session: Session, server: Server, version: int) -> None:
     if version == len(_sql.MIGRATIONS):
         return
-    if version == 0:
+    # An administrator may have made it, for a user who may not.
+    if version == 0 and not await session.fetch(_sql.FIND_SCHEMA, schema=server.schema):
         await session.change(_sql.MAKE_SCHEMA.format(f'"{server.schema}"'))
     for migration in _sql.MIGRATIONS[version:]:
         for statement in migration:

@@ -38,6 +38,7 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 _CONNECT_SECONDS = 5
 _WAIT_FOR_A_CONNECTION = 2.0  # seconds; then it is looked what keeps the server from giving one
 _WAIT_AT_FIRST = 0.05
+_IDLE_SECONDS = 30.0  # after which a connection goes: the server has a hundred for all
 _WAIT_AT_MOST = 1.0
 _STOPPED_SECONDS = 10  # in which a process that was stopped within a transaction loses it
 _OLDEST_SERVER = 12_00_00
@@ -47,6 +48,7 @@ _TRANSACTION_TIMEOUT = 17_00_00
 # What is forbidden here, and done all the same, counts as dear, and would be compiled first.
 _SETTINGS = (
     "SET default_transaction_isolation = 'read committed'",
+    "SET DateStyle = 'ISO'",  # psycopg reads no other
     "SET enable_seqscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
@@ -73,8 +75,9 @@ _ADVICE = {
     "22": "a value cannot be stored; look at the words behind it",
     "XX": "it is damaged; look at the server's log",
 }
-# What passes: the connection is gone, the server starts or stops, or has no connection left.
-_PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300")
+# What passes: the connection is gone, the server starts or stops, or has no connection left; somebody has cancelled a
+# statement, or has set a time for it, and another one has held a lock for longer.
+_PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "57014", "55P03")
 _AT_ONCE = ("40001", "40P01")  # two transactions were in each other's way: the next try is alone
 # Of a connection that was not made, the server's words are all there is: it gives no SQLSTATE then.
 _REFUSALS = (
@@ -245,7 +248,7 @@ class Server:
         try:
             async with pool.connection() as connection:
                 return await work(Session(connection))
-        except (psycopg.Error, PoolTimeout) as exc:
+        except (psycopg.Error, PoolTimeout, UnicodeError) as exc:
             raise self._explained(exc) from exc
 
     def unusable(self, why: str) -> JournalError:
@@ -271,6 +274,8 @@ class Server:
                 pool = await self._opened()
                 left = max(_WAIT_AT_FIRST, until - self._clock.monotonic())
                 async with pool.connection(timeout=min(left, _WAIT_FOR_A_CONNECTION)) as connection:
+                    if pause > _WAIT_AT_FIRST:
+                        logger.info("store_back", extra={"store": str(self)})
                     return await work(Session(connection))
             except (psycopg.Error, OSError, UnicodeError) as exc:
                 pause = await self._wait(exc, attempt, pause, until)
@@ -291,7 +296,7 @@ class Server:
             return pause
         if self._clock.monotonic() + pause > until:
             raise self._away(exc) from exc
-        logger.warning("store_away", extra={"error": type(exc).__name__})
+        logger.warning("store_away", extra={"store": str(self), "error": self._words(exc)})
         await self._clock.sleep(pause)
         if self._pool is not None:
             await self._pool.check()  # those that broke as well are not tried one by one
@@ -332,6 +337,7 @@ class Server:
             min_size=0,
             max_size=self._connections,
             open=False,
+            max_idle=_IDLE_SECONDS,
             configure=self._configure,
             # Its own back-off doubles without a bound that suits a restart of seconds: let it begin anew.
             reconnect_timeout=_WAIT_FOR_A_CONNECTION,
@@ -349,7 +355,7 @@ class Server:
         await connection.execute("; ".join(settings).encode())
 
     def _defaults(self) -> dict[str, Any]:
-        ours = {"application_name": "webcom_async", "connect_timeout": _CONNECT_SECONDS}
+        ours = {"application_name": "webcom_async", "connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8"}
         return {name: value for name, value in ours.items() if name not in self._given}
 
     def _check_usable(self) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "FIND_OTHERS",
     "FIND_OWN",
     "FIND_OWNERS",
+    "FIND_SCHEMA",
     "FIND_STANDING_OF_LEASE",
     "HOLD_LEASE",
     "LIST_CAMPAIGNS",
@@ -147,6 +148,7 @@ LIST_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %(schema)s"
 FIND_FORMAT = "SELECT application, version FROM format"
 ADD_FORMAT = "INSERT INTO format (application, version) VALUES (%(application)s, %(version)s)"
 SET_FORMAT = "UPDATE format SET version = %(version)s"
+FIND_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s"
 MAKE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS {}"
 
 # ---------------------------------------------------------------------------- campaigns and leases

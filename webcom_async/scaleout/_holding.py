@@ -61,8 +61,10 @@ class Hold:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
         if self._fence.cancelled_caught:
-            logger.warning("lease_lost", extra={"campaign": self._lease.campaign, "shard": self._lease.shard})
-            raise LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
+            lost = LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
+            which = {"campaign": self._lease.campaign, "shard": self._lease.shard}
+            logger.warning("lease_lost", extra={**which, "error": str(lost)})
+            raise lost
 
     async def _beat(self) -> None:
         while True:

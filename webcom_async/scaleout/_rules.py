@@ -32,6 +32,7 @@ __all__ = [
 
 OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as columns stand
 ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
+_LONGEST_NAME = 200  # characters: an engine makes ids of it, and databases index them
 _SLOWEST = 1 / 86_400  # recipients per second
 _NEVER_QUOTED = frozenset({"message", "sender"})
 _WAY_OUT = "; go on with what it was planned with, or give the new campaign another name"
@@ -47,6 +48,8 @@ def check_settings(settings: CampaignSettings) -> None:
     name = settings.campaign
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise InputError(f"campaign is {name!r}; it must be a name, without control characters")
+    if len(name) > _LONGEST_NAME:
+        raise InputError(f"campaign is a name of {len(name):,} characters; it may have {_LONGEST_NAME}")
     for field in ("batch_size", "shard_size"):
         _require_whole(field, getattr(settings, field))
     if settings.rate is not None:

@@ -47,6 +47,7 @@ logger: logging.Logger = logging.getLogger("webcom_async")
 T = TypeVar("T")
 
 LEASE_SECONDS = 60.0
+LONGEST_LEASE = 86_400.0
 _PAUSE = 1.0  # seconds, before a store that was away is asked again
 _FAREWELL = 5.0  # seconds that a lease is tried to be given back for
 
@@ -58,7 +59,7 @@ class Ending(enum.Enum):
     HELD = "held"  #: another worker has it; try again when its lease may have run out
     LOST = "lost"  #: another worker took it over, or this one could not renew its lease; try again
     STOPPED = "stopped"  #: the campaign does not run; try again if it is resumed
-    UNREACHED = "unreached"  #: this host does not reach the gateway; another may, and this one may later
+    UNREACHED = "unreached"  #: not from this host, for the gateway or the store; from another, or from here later
 
 
 class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +97,8 @@ class _Waiting:
         while True:
             try:
                 return await call()
-            except StoreUnavailable:
-                logger.warning("store_away")
+            except StoreUnavailable as exc:
+                logger.warning("store_unavailable", extra={"error": str(exc)})
                 await self.sleep(_PAUSE)
 
 
@@ -170,8 +171,8 @@ class Worker:
     ) -> None:
         if not isinstance(name, str) or not name:
             raise InputError(f"a worker's name is {name!r}; it must be one that no other worker has")
-        if not lease_seconds > 0:
-            raise InputError(f"lease_seconds is {lease_seconds!r}; it must be above 0 seconds")
+        if not 0 < lease_seconds <= LONGEST_LEASE:
+            raise InputError(f"lease_seconds is {lease_seconds!r}; it must be above 0 and at most {LONGEST_LEASE:g}")
         self._client = client
         self._store = store
         self._name = name
@@ -248,7 +249,7 @@ class Worker:
         if end.finished:
             self._forget(campaign)
         if end.ending is Ending.UNREACHED:
-            logger.warning("gateway_unreached", extra={"campaign": campaign, "shard": shard, "error": end.why})
+            logger.warning("shard_given_back", extra={"campaign": campaign, "shard": shard, "error": end.why})
             # The shard is free: time for the others, before it is offered to this worker again.
             await self._waiting.sleep(self._lease_seconds)
         logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
@@ -308,7 +309,7 @@ class Worker:
         except UsageError:
             raise
         except WebcomError as exc:
-            if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError):
+            if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError | JournalError):
                 return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
             await self._halt(lease.campaign, str(exc))
             if isinstance(exc, AuthenticationError):
@@ -467,7 +468,7 @@ async def run_shard(
     Calling it again, from anywhere, is always right: who was sent to is not sent to again. It waits while the store is
     away. Recipients that stay open (unknown, or not sent for a reason that may pass) are asked for in further passes.
     A failure that would meet everybody, such as an empty account, halts the campaign for all its workers; that the
-    gateway is not reached from here is no such failure where others may reach it.
+    gateway is not reached from here, or that the store refuses this worker, is no such failure where there are others.
 
     Args:
         client: Sends.

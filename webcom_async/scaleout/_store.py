@@ -166,7 +166,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         state: Whether it goes on.
         why: Words about that; empty if there are none.
         recipients: How many it has.
-        outcomes: Recipients of done batches per outcome; all outcomes are there.
+        outcomes: Recipients of done batches per outcome; all outcomes are there. Who comes twice, in two batches,
+            counts twice, with the one SMS that they got.
         open: Recipients of done batches for whom asking again may still help.
         shards: How many it has.
         shards_done: How many of them are done.

@@ -15,13 +15,15 @@ from dbos import DBOS, DBOSPortableJSONSerializer
 
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError, StoreUnavailable, UsageError
+from webcom_async.scaleout._running import LONGEST_LEASE
 from webcom_async.scaleout._store import CampaignState, Standing, Store
-from webcom_async.scaleout.dbos._ledger import CONNECTIONS, Ledger, check_url, log_level
+from webcom_async.scaleout.dbos._ledger import CONNECTIONS, Ledger, log_level, usable_url
 from webcom_async.scaleout.dbos._names import APPLICATION, SCHEMA, VERSION, check_name
-from webcom_async.scaleout.dbos._sqlite import usable
 from webcom_async.scaleout.dbos._working import EngineWorker, appointed
 
 __all__ = ["DbosEngine"]
+
+_SHORTEST_LEASE = 1.0  # seconds, in which it is renewed three times, by a database that has other work too
 
 
 class DbosEngine:
@@ -52,15 +54,16 @@ class DbosEngine:
         lease_seconds: float = 60.0,
         shards_at_once: int = 2,
     ) -> None:
-        if not lease_seconds > 0:
-            raise InputError(f"lease_seconds is {lease_seconds!r}; it must be greater than zero")
+        if not _SHORTEST_LEASE <= lease_seconds <= LONGEST_LEASE:
+            raise InputError(
+                f"lease_seconds is {lease_seconds!r}; it must be {_SHORTEST_LEASE:g} to {LONGEST_LEASE:,.0f} seconds"
+            )
         if shards_at_once < 1:
             raise InputError(f"shards_at_once is {shards_at_once!r}; it must be at least 1")
-        check_url(system_database_url)
         self.name: str = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
         self._store = store
         self._client = client
-        self._url = usable(system_database_url)
+        self._url = usable_url(system_database_url)
         self._lease_seconds = lease_seconds
         self._shards_at_once = shards_at_once
         self._ledger: Ledger | None = None

@@ -25,8 +25,9 @@ from webcom_async.scaleout.dbos._names import (
     enqueued,
     rounds,
 )
+from webcom_async.scaleout.dbos._sqlite import usable
 
-__all__ = ["ALIVE", "CONNECTIONS", "Ledger", "check_url", "log_level"]
+__all__ = ["ALIVE", "CONNECTIONS", "Ledger", "log_level", "usable_url"]
 
 ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 CONNECTIONS = 5  # to the database, each for workflows and for the rest
@@ -133,15 +134,25 @@ class Ledger:
         return await _asked(lambda: question(self._client))
 
 
-def check_url(url: str) -> None:
-    """Raise `InputError` if DBOS could not read a URL, which may hold a password."""
+def usable_url(url: str) -> str:
+    """
+    Return the URL to give DBOS for the database at *url*.
+
+    Raises:
+        InputError: DBOS could not read it, or would make a database of its own. It may hold a password.
+    """
     try:
-        make_url(url)
+        read = make_url(url)
     except (ArgumentError, ValueError):
         raise InputError(
             "DBOS cannot read the database's URL; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
             "with one host and port"
         ) from None
+    if read.get_backend_name() != "postgresql":
+        return usable(url)
+    if not read.database:
+        raise InputError("the database's URL names no database; it is written postgresql://USER:PASSWORD@HOST/DATABASE")
+    return read.update_query_dict({"client_encoding": "utf8"}).render_as_string(hide_password=False)
 
 
 def log_level() -> str:

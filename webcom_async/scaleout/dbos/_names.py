@@ -6,6 +6,7 @@ Pure. A campaign's workflow has the campaign's name, so that one which is made u
 
 import re
 from collections.abc import Iterator
+from itertools import count
 
 from dbos import EnqueueOptions
 
@@ -32,7 +33,6 @@ SCHEMA = "webcom_async_engine"
 CAMPAIGN, CAMPAIGNS = "webcom_async.campaign", "webcom-async-campaigns"  # a workflow's name, and its queue's
 SHARD, SHARDS = "webcom_async.shard", "webcom-async-shards"
 QUEUES = {CAMPAIGN: CAMPAIGNS, SHARD: SHARDS}
-_ROUNDS = 1_000  # of one campaign
 
 _engines_own = re.compile(r"/\d+/\d+\Z|#\d+\Z").search
 
@@ -51,7 +51,7 @@ def check_name(campaign: str) -> None:
 def rounds(campaign: str) -> Iterator[str]:
     """Yield the ids of a campaign's workflow: its name, and what follows if it is resumed after its end."""
     yield campaign
-    yield from (f"{campaign}#{number}" for number in range(2, _ROUNDS))
+    yield from (f"{campaign}#{number}" for number in count(2))
 
 
 def shard_id(campaign: str, shard: int, generation: int) -> str:

@@ -102,7 +102,7 @@ class EngineWorker:
         for campaign in await self._store.campaigns(CampaignState.RUNNING):
             try:
                 await self._look_at(campaign, heard)
-            except InputError as exc:  # of this campaign alone; those behind it are looked at all the same
+            except WebcomError as exc:  # of this campaign alone; those behind it are looked at all the same
                 refused.append(str(exc))
         if refused:
             _log.warning("campaigns_not_started", extra={"error": "; ".join(refused)})
@@ -178,8 +178,12 @@ class EngineWorker:
                     return []
                 if due := await self._hand_out(campaign, state, overseer):
                     return due
+            except InputError:
+                return []  # it was purged
             except StoreUnavailable as exc:
-                _log.warning("store_away", extra={"error": type(exc).__name__})
+                _log.warning("store_unavailable", extra={"error": str(exc)})
+            except Exception as exc:  # noqa: BLE001 - let out, it would end this overseer, and each that comes after it
+                _log.warning("overseer_failed", extra={"campaign": campaign, "error": f"{type(exc).__name__}: {exc}"})
             await anyio.sleep(self._pause)
 
     async def _hand_out(self, campaign: str, state: CampaignState, overseer: Overseer) -> list[Due]:
