@@ -97,16 +97,18 @@ def test_results_stand_beside_the_rows_of_the_file(
     lines = ["phone,name", *(f"{phone},Nr {number}" for number, phone in enumerate(phones(6)))]
     lines[3:3] = ["12,Bad", f"{next(iter(phones(1)))},Twice"]
     (tmp_path / "some.csv").write_text("\n".join(lines))
+    (tmp_path / "stop.txt").write_text(f"{[*phones(6)][-1]}\n")
     gateway.accounts[0].balance = 4
-    campaign("start", "some.csv", "--sender", "ACME", "--text", "Hi {name}", "--campaign", "spring", "--yes", *SMALL)
+    given = ("--text", "Hi {name}", "--stop-list", "stop.txt")
+    campaign("start", "some.csv", "--sender", "ACME", *given, "--campaign", "spring", "--yes", *SMALL)
     capsys.readouterr()
 
-    assert 1 == campaign("results", "spring", "out.csv", "--file", "some.csv", "--text", "Hi {name}", "--json")
+    assert 1 == campaign("results", "spring", "out.csv", "--file", "some.csv", *given, "--json")
     with Path("out.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     names = ["Nr 0", "Nr 1", "Bad", "Twice", *(f"Nr {number}" for number in range(2, 6))]
     assert names == [row["name"] for row in rows]
-    assert ["bad_phone", "duplicate"] == [row["reason"] for row in rows[2:4]]
+    assert ["bad_phone", "duplicate", "stop_list"] == [rows[place]["reason"] for place in (2, 3, 7)]
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows if row["id_sms"]}
     assert {"accepted": 4, "rejected": 0, "unknown": 0, "not_sent": 4} == shown(capsys)["outcomes"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.postgres_server import Server
 from tests.reliability.table import Row
-from tests.scaleout.stage import Stage, Verdict, Worker, gateway_of, on_stage, write_phones
+from tests.scaleout.stage import Stage, Verdict, gateway_of, on_stage, write_phones
 
 __all__ = ["measure"]
 
@@ -48,11 +48,12 @@ def _run(server: Server, folder: Path, phones: Path, recipients: int, seed: int,
 
 
 class _Faults:
-    """What strikes a stage, each at a moment that chance chooses."""
+    """What strikes a stage, each at a moment that chance chooses; who sleeps is none of those that are killed."""
 
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self._stage = stage
         self._chance = chance
+        self._sleeper, *self._others = chance.sample(stage.workers, len(stage.workers))
 
     def strike(self, recipients: int) -> list[str]:
         """Do everything once its share of the recipients was sent to, and return what was done."""
@@ -66,12 +67,12 @@ class _Faults:
         return done
 
     def _kill(self) -> str:
-        worker = self._any()
+        worker = self._others.pop()
         worker.kill()
         return f"{worker.name} killed"
 
     def _sleep(self) -> str:
-        worker = self._any()
+        worker = self._sleeper
         worker.stop()
         time.sleep(_ASLEEP)
         worker.wake()
@@ -81,6 +82,3 @@ class _Faults:
         immediately = self._chance.random() < 0.5
         self._stage.server.restart("immediate" if immediately else "fast")
         return f"database restarted ({'immediate' if immediately else 'fast'})"
-
-    def _any(self) -> Worker:
-        return self._chance.choice([worker for worker in self._stage.workers if not worker.killed])

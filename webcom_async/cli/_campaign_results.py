@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 
 from webcom_async._client_ids import IdScheme
-from webcom_async.audience import Audience
+from webcom_async.audience import Audience, StopList
+from webcom_async.cli._audiences import stop_list
 from webcom_async.cli._filing import Filing, expected, people_of
 from webcom_async.cli._options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async.cli._stores import Place
@@ -55,14 +56,14 @@ def results_command(
     """
     choose_language(lang)
     audience = people_of(file, text, options, visible=not as_json)
-    filing = anyio.run(_write, Place.of(store), campaign, results, audience)
+    filing = anyio.run(_write, Place.of(store), campaign, results, audience, stop_list(options))
     return filing.conclude(campaign, as_json=as_json)
 
 
-async def _write(place: Place, campaign: str, path: Path, audience: Audience | None) -> Filing:
+async def _write(place: Place, campaign: str, path: Path, audience: Audience | None, stopped: StopList) -> Filing:
     """Write all results a page at a time, and count them."""
     async with place.store() as store:
-        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience)
+        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, stopped)
         async with aclosing(pages):
             nobody: Page = []
             first = await anext(pages, nobody)  # no file is made for a campaign that is not there
@@ -84,9 +85,9 @@ async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
         yield page
 
 
-async def _beside(store: Store, campaign: str, audience: Audience) -> AsyncGenerator[Page, None]:
+async def _beside(store: Store, campaign: str, audience: Audience, stopped: StopList) -> AsyncGenerator[Page, None]:
     settings = await store.settings(campaign)
     ids = IdScheme(campaign, settings.id_bits)
-    for page in expected(audience, ids):
+    for page in expected(audience, ids, stopped):
         known = await store.recall(campaign, [result for result, _ in page])
         yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]

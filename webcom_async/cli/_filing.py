@@ -91,10 +91,10 @@ def people_of(file: Path | None, text: str | None, options: FileOptions, *, visi
     return audience
 
 
-def expected(audience: Audience, ids: IdScheme, stopped: StopList | None = None) -> Iterator[list[Expected]]:
+def expected(audience: Audience, ids: IdScheme, stopped: StopList) -> Iterator[list[Expected]]:
     """Yield pages of *audience*'s rows, with what is to be said of them if nothing is known."""
     for page in pages(audience.people()):
-        yield [(_unknown(person, ids, stopped or StopList()), person.row) for person in page]
+        yield [(_unknown(person, ids, stopped), person.row) for person in page]
 
 
 def _unknown(person: Person, ids: IdScheme, stopped: StopList) -> SendResult:
