@@ -267,7 +267,8 @@ class Scratchpad:
             swallowed = {now for now, before in twice if now.phone != before.phone and now.id_sms not in shared}
             known = [_swallowed(each) if each in swallowed else each for each in known]
             known = [doubted(each) if each.id_sms in shared else each for each in known]
-        self._unknown.difference_update(each.client_id_sms for each in known if self._unknown)
+        if self._unknown:
+            self._unknown.difference_update(each.client_id_sms for each in known)
         self._unknown.update(each.client_id_sms for each in not_accepted(known) if each.outcome is Outcome.UNKNOWN)
         if shared:
             raise collision(shared, known)
