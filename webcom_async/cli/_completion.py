@@ -5,7 +5,7 @@ from typing import Literal
 
 from webcom_async.cli._display import say
 
-__all__ = ["completion_command"]
+__all__ = ["Shell", "completion_command"]
 
 Shell = Literal["bash", "zsh", "fish"]
 

@@ -14,12 +14,13 @@ import msgspec
 
 from webcom_async._phones import normalise_phone
 from webcom_async.cli._display import say, say_aside
+from webcom_async.cli._options import Hidden, Port, Positive, Seconds, Share
 from webcom_async.cli._words import tr
 from webcom_async.emulator import Account, Behaviour, Fate, Fault, Gateway, Language, Step, UrlPost
 from webcom_async.emulator._server import Stop, listen, run_server, url_of
 from webcom_async.errors import InputError, TransportError
 
-__all__ = ["Child", "Settings", "child", "emulate"]
+__all__ = ["Child", "Settings", "child", "emulate_command"]
 
 _LOOK_SECONDS = 0.2
 _URL = "export WEBCOM_BASE_URL="
@@ -98,7 +99,49 @@ class Settings(NamedTuple):
         return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 
 
-def emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> None:
+def emulate_command(
+    *,
+    host: str = "127.0.0.1",
+    port: Port = 8765,
+    latency: Seconds = 0.0,
+    lost: Share = 0.0,
+    busy: Share = 0.0,
+    seed: int = 0,
+    language: Language = Language.ENGLISH,
+    balance: int | None = None,
+    stop_list: Path | None = None,
+    webhook: str | None = None,
+    delivery: Seconds = 5.0,
+    requests_per_second: Positive | None = None,
+    until_eof: Hidden = False,
+) -> None:
+    """
+    Run an emulated gateway until Ctrl-C, and print what a shell needs to send to it.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        latency: Seconds that every answer takes.
+        lost: Share of requests that are processed and then not answered, such as 0.05.
+        busy: Share of requests that are answered 503.
+        seed: Decides which.
+        language: The language of its sentences.
+        balance: Messages the account may send.
+        stop_list: A file of phones that must not get anything, one a line.
+        webhook: Where delivery reports are posted to, over http.
+        delivery: Seconds until an SMS is delivered.
+        requests_per_second: More requests than these are answered 429.
+        until_eof: Stop at the end of standard input.
+    """
+    _emulate(
+        Settings(latency, lost, busy, seed, language, balance, stop_list, webhook, delivery, requests_per_second),
+        host,
+        port,
+        until_eof=until_eof,
+    )
+
+
+def _emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> None:
     """
     Answer until Ctrl-C, SIGTERM or, with *until_eof*, the end of standard input.
 

@@ -22,6 +22,7 @@ __all__ = [
     "AsJson",
     "ConsentOptions",
     "FileOptions",
+    "Hidden",
     "Lang",
     "MoreThanZero",
     "Port",
@@ -51,6 +52,7 @@ Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
 MoreThanZero = Annotated[float, Parameter(validator=Number(gt=0))]
 Reasons = Annotated[tuple[Reason, ...], Parameter(negative=())]
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+Hidden = Annotated[bool, Parameter(show=False, negative=())]
 Switch = Annotated[bool, Parameter(negative=())]
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Repeated = Annotated[tuple[str, ...], Parameter(negative=())]

@@ -32,8 +32,8 @@ What is known of DBOS 3.4, and why the code is as it is:
 
 try:
     from webcom_async.scaleout.dbos._engine import DbosEngine
-except ModuleNotFoundError as exc:
-    if exc.name != "dbos":
+except ModuleNotFoundError as _exc:
+    if _exc.name != "dbos":
         raise
     raise ImportError("webcom_async.scaleout.dbos needs DBOS: python -m pip install 'webcom-async[dbos]'") from None
 
