@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import nox
@@ -18,8 +19,9 @@ GROUPS = PROJECT["dependency-groups"]
 PYTHONS = nox.project.python_versions(PROJECT)
 OLDEST = PYTHONS[0]
 PACKAGE = "webcom_async"
-WORKERS = ("-n", "4")  # more than cores: many tests wait for processes
-MANY_PROCESSES = ("cli_scaleout", "dbos", "taskiq_nats")
+WORKERS = ("-n", "3", "--dist", "worksteal")  # more than two cores: many tests wait for processes
+# They cost half of the suite's time, and say little of an interpreter, or of a library, that others do not say of it.
+SLOW = ("cli", "cli_scaleout", "dbos", "layers", "reliability", "taskiq_nats")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -45,10 +47,12 @@ def tests(session: nox.Session) -> None:
     shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
     session.chdir(elsewhere)
-    # Processes take their time, and the newest and the oldest interpreter say enough of them.
     between = session.python not in (PYTHONS[0], PYTHONS[-1])
-    left_out = [f"--ignore=tests/test_{name}.py" for name in MANY_PROCESSES] if between else []
-    session.run("pytest", *WORKERS, *left_out, *session.posargs)
+    session.run("pytest", *WORKERS, *_without(SLOW if between else ()), *session.posargs)
+
+
+def _without(names: Iterable[str]) -> list[str]:
+    return [f"--ignore=tests/test_{name}.py" for name in names]
 
 
 @nox.session(python=OLDEST)
@@ -60,17 +64,17 @@ def bare(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def httpx(session: nox.Session) -> None:
-    """The suite with a caller's own `httpx.AsyncClient`, and with a caller's own `httpx2.AsyncClient`."""
-    session.install("-e", ".[cli]", "httpx>=0.28", *GROUPS["tests"])
-    session.run("pytest", *WORKERS, "--http=httpx", *session.posargs)
-    session.run("pytest", *WORKERS, "--http=httpx2", *session.posargs)
+    """The suite with a caller's own `httpx.AsyncClient`, and with an `httpx2.AsyncClient`; no command line."""
+    session.install("-e", ".[emulator]", "httpx>=0.28", *GROUPS["tests"])
+    for library in ("httpx", "httpx2"):
+        session.run("pytest", *WORKERS, f"--http={library}", *_without(("layers", "reliability")), *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def aiohttp(session: nox.Session) -> None:
-    """The suite with our transport on aiohttp."""
-    session.install("-e", ".[cli,aiohttp]", *GROUPS["tests"])
-    session.run("pytest", *WORKERS, "--http=aiohttp", *session.posargs)
+    """The suite with our transport on aiohttp; without the command line, which has one of its own."""
+    session.install("-e", ".[emulator,aiohttp]", *GROUPS["tests"])
+    session.run("pytest", *WORKERS, "--http=aiohttp", *_without(("layers", "reliability")), *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -82,7 +86,7 @@ def lowest(session: nox.Session) -> None:
     needed = PROJECT["project"]["dependencies"] + ours
     lowest_versions = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in needed]
     session.install("-e", ".", *lowest_versions, *GROUPS["tests"])
-    session.run("pytest", *WORKERS, *session.posargs)
+    session.run("pytest", *WORKERS, *_without(set(SLOW) - {"cli", "dbos"}), *session.posargs)
     sockets = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy")]
     session.run("pytest", *WORKERS, "--http=aiohttp", *sockets, *session.posargs)
 
