@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -190,15 +191,25 @@ PURE = [
 IMPURE_STDLIB = {"time", "random", "socket", "asyncio", "threading", "logging", "os", "subprocess", "sqlite3", "ssl"}
 
 
-def modules() -> Iterator[str]:
-    """Yield the dotted names of the package's modules, without the package's own."""
+@cache
+def modules() -> list[str]:
+    """Return the dotted names of the package's modules, without the package's own."""
+    return list(_modules())
+
+
+def _modules() -> Iterator[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         yield name.removesuffix(".__init__")
 
 
-def imports(module: str) -> Iterator[str]:
-    """Yield the dotted names that *module* imports when it runs, wherever in it."""
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return the dotted names that *module* imports when it runs, wherever in it."""
+    return frozenset(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
     path = PACKAGE.joinpath(*module.split("."))
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(source.read_text(encoding="utf-8"))
@@ -248,7 +259,7 @@ def test_the_emulator_shares_the_wire_and_no_conduct(module: str):
     assert set() <= own(module) - {"emulator"} <= EMULATOR_MAY_USE
 
 
-@pytest.mark.parametrize("module", list(modules()))
+@pytest.mark.parametrize("module", modules())
 def test_third_party_libraries_come_in_through_their_doors(module: str):
     """A library is imported where its door is, and nowhere else."""
     used = {name.split(".")[0] for name in imports(module)} & set(DOORS)
