@@ -1,7 +1,7 @@
 """
 A campaign on Taskiq with NATS JetStream: a task is a shard, and is acknowledged when that is done.
 
-    python -m pip install webcom-async taskiq taskiq-nats
+    python -m pip install "webcom-async[postgres]" taskiq taskiq-nats
     nats-server -js
     python campaigns.py worker                     # on every host
     python campaigns.py start spring phones.txt    # anywhere; again, if in doubt
@@ -117,7 +117,10 @@ async def start(campaign: str, phones: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "worker":
-        asyncio.run(run_receiver_task(broker, run_startup=True, max_async_tasks=SHARDS_AT_ONCE))
-    else:
-        asyncio.run(start(sys.argv[2], Path(sys.argv[3])))
+    match sys.argv[1:]:
+        case ["worker"]:
+            asyncio.run(run_receiver_task(broker, run_startup=True, max_async_tasks=SHARDS_AT_ONCE))
+        case ["start", campaign, phones]:
+            asyncio.run(start(campaign, Path(phones)))
+        case _:
+            sys.exit("say `worker`, or `start CAMPAIGN FILE`")
