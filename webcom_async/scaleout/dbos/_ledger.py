@@ -148,7 +148,7 @@ def usable_url(url: str) -> str:
             "DBOS cannot read the database's URL; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
             "with one host and port"
         ) from None
-    if read.get_backend_name() != "postgresql":
+    if read.get_backend_name() not in {"postgres", "postgresql"}:
         return usable(url)
     if not read.database:
         raise InputError("the database's URL names no database; it is written postgresql://USER:PASSWORD@HOST/DATABASE")
