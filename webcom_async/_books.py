@@ -6,6 +6,7 @@ run; here is what every kind of journal promises, and nothing of how it does so.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._policy import collision, doubted, in_doubt_among
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.models import Message, Outcome, SendResult, not_accepted
+from webcom_async.models import AllAccepted, Message, Outcome, SendResult, not_accepted
 
 __all__ = [
     "Archive",
@@ -238,8 +239,8 @@ class Scratchpad:
 
     def __init__(self) -> None:
         self._unknown: set[ClientIdSms] = set()
-        self._latest: dict[str, SendResult] = {}
-        self._older: dict[str, SendResult] = {}
+        self._latest = _Answers()
+        self._older = _Answers()
 
     async def reserve(self, addressed: list[Addressed]) -> Reserved:
         """Let everyone leave."""
@@ -283,21 +284,42 @@ class Scratchpad:
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
         """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
-        answered = {each.id_sms: each for each in results if each.id_sms is not None}
-        twice = [
-            (answered[id_sms], before[id_sms])
-            for before in (self._latest, self._older)
-            if not answered.keys().isdisjoint(before.keys())  # of two views the shorter one is gone through
-            for id_sms in answered.keys() & before.keys()
-        ]
-        if len(answered) < len(results):
-            # Halves of one batch have an answer each.
-            both = ((answered[each.id_sms], each) for each in results if each.id_sms is not None)
-            twice += [(now, before) for now, before in both if now is not before]
-        self._latest |= answered
+        if isinstance(results, AllAccepted):
+            answered, ids = list(results), results.id_sms
+        else:
+            answered = [each for each in results if each.id_sms is not None]
+            ids = {each.id_sms for each in answered if each.id_sms is not None}
+        before = self._latest.among(ids) + self._older.among(ids)
+        if len(ids) < len(answered):
+            before += answered  # halves of one batch have an answer each
+        self._latest.add(answered, ids)
         if len(self._latest) > _REMEMBERED:
-            self._older, self._latest = self._latest, {}
-        return twice
+            self._older, self._latest = self._latest, _Answers()
+        now = {each.id_sms: each for each in answered} if before else {}
+        return [(now[each.id_sms], each) for each in before if now[each.id_sms] is not each]
+
+
+class _Answers:
+    """Answers with an `id_sms`, batch by batch; whose one is, is looked up only when it comes again."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._batches: list[list[SendResult]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, answered: list[SendResult], ids: AbstractSet[str]) -> None:
+        """Remember *answered*, which were answered with *ids*."""
+        self._ids |= ids
+        self._batches.append(answered)
+        self._count += len(answered)
+
+    def among(self, ids: AbstractSet[str]) -> list[SendResult]:
+        """Return those that were answered with one of *ids*."""
+        again = self._ids & ids
+        return [each for batch in self._batches for each in batch if each.id_sms in again] if again else []
 
 
 def _swallowed(result: SendResult) -> SendResult:

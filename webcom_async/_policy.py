@@ -133,7 +133,7 @@ def in_doubt(result: SendResult) -> SendResult:
 
 def in_doubt_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
     """Return *results*, with those of *ids* `in_doubt`."""
-    if not ids:
+    if not ids or isinstance(results, AllAccepted):
         return results
     return [in_doubt(result) if result.client_id_sms in ids else result for result in results]
 

@@ -225,12 +225,9 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         PairingError: Not one entry per recipient, or an entry that says neither yes nor no.
         RefusedRequest: The gateway refused the whole request.
     """
-    ids = _all_taken(body, len(recipients))
-    if ids is not None:
-        client_ids = [phone.client_id_sms for phone in recipients]
-        phones = [phone.phone for phone in recipients]
-        clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
-        return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean))
+    everyone = _all_taken(body, recipients, attempts)
+    if everyone is not None:
+        return everyone
     try:
         reply = _send_reply.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -360,9 +357,9 @@ def _wire_message(message: Message, phones: list[WirePhone]) -> WireText | WireM
     return WireMessage(**asdict(message), phones=phones)
 
 
-def _all_taken(body: bytes, count: int) -> list[str] | None:
+def _all_taken(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> AllAccepted | None:
     """
-    Return the ids of an answer that says a plain yes to each of *count* recipients, no two alike; None for any other.
+    Return what an answer means that says a plain yes to each of *recipients*, no two alike; None for any other.
 
     Most answers are so, and msgspec finds it out on the way: a third of the time of looking at each entry.
     """
@@ -372,7 +369,13 @@ def _all_taken(body: bytes, count: int) -> list[str] | None:
         return None
     written = "".join(ids)
     plain = written.encode("ascii", "replace").isdigit() and min(ids) >= "1"
-    return ids if plain and len(ids) == len(set(ids)) == count else None
+    distinct = frozenset(ids)
+    if not (plain and len(ids) == len(distinct) == len(recipients)):
+        return None
+    client_ids = [phone.client_id_sms for phone in recipients]
+    phones = [phone.phone for phone in recipients]
+    clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
+    return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean), distinct)
 
 
 def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Entry]:

@@ -9,6 +9,7 @@ only, so the gateway may ignore or refuse it in JSON: try it with your own phone
 
 import enum
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import lru_cache
 
@@ -242,9 +243,21 @@ class AllAccepted(list[SendResult]):
 
     Nearly every batch is so, and nobody who looks for others has to look at its results one by one: a tenth of a
     campaign's work. Not to be changed.
+
+    Args:
+        results: They.
+        id_sms: Their ids, if they are known already.
+
+    Attributes:
+        id_sms: Their ids.
     """
 
-    __slots__ = ()
+    __slots__ = ("id_sms",)
+
+    def __init__(self, results: Iterable[SendResult], id_sms: AbstractSet[str] | None = None) -> None:
+        super().__init__(results)
+        given = (each.id_sms for each in self if each.id_sms is not None)
+        self.id_sms: AbstractSet[str] = set(given) if id_sms is None else id_sms
 
 
 _ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an Enum
