@@ -39,8 +39,8 @@ def work(batches: int) -> Work:
     ids = IdScheme(HEADER.campaign)
     made: Work = []
     for first in range(FIRST_PHONE, FIRST_PHONE + batches * SIZE, SIZE):
-        phones = [Phone(str(phone)) for phone in range(first, first + SIZE)]
-        everyone = list(map(WirePhone, phones, ids.derive_all(phones)))
+        numbers = range(first, first + SIZE)
+        everyone = list(map(WirePhone, map(Phone, map(str, numbers)), ids.derive_all(numbers)))
         results = [SendResult(to.client_id_sms, to.phone, Outcome.ACCEPTED, to.phone[1:]) for to in everyone]
         made.append(([(SAID, everyone)], AllAccepted(results)))
     return made

@@ -142,17 +142,22 @@ def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
     """Taking many at once is a shortcut: the same digits, or none of them."""
     taken = normal_phones(written)
 
-    assert taken is None or taken == [normalise_phone(each) for each in written]
+    assert taken is None or taken.phones == [normalise_phone(each) for each in written]
+    assert taken is None or list(map(str, taken.numbers)) == taken.phones
 
 
 @pytest.mark.parametrize("written", ["79612242243", " 79612242243\r\n", "88005553535", "442079460958", "96122422"])
 def test_clean_phones_are_taken_as_a_whole(written: str):
     """What needs no more than a strip takes the short way."""
-    assert [normalise_phone(written)] * 2 == normal_phones([written, written])
+    taken = normal_phones([written, written])
+
+    assert taken is not None
+    assert [normalise_phone(written)] * 2 == taken.phones
 
 
 @pytest.mark.parametrize(
-    "written", ["89612242243", "+79612242243", "0796122422", "1234567", "1234567890123456", "²" * 9]
+    "written",
+    ["89612242243", "+79612242243", "0796122422", "1234567", "1234567890123456", "²" * 9, "7961224224 3", "7.9e10"],
 )
 def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str):
     """Nothing is guessed on the short way."""

@@ -10,7 +10,7 @@ first SMS is answered. The page types it Int and shows it in quotes.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Literal, NewType, cast, get_args
 
@@ -34,7 +34,7 @@ Derive = Callable[[Phone, str], ClientIdSms]
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
-_numbers = msgspec.json.Decoder(list[int]).decode
+_INSTEAD_OF_ZERO = 1  # zero means "none" to the gateway's language
 _json = msgspec.json.Encoder().encode
 _PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
@@ -66,19 +66,18 @@ class IdScheme:
     def derive(self, phone: Phone, key: str = "") -> ClientIdSms:
         """Return the id of *phone* in this campaign; *key* tells several messages to one phone apart."""
         offset = self._offset + self._of_key(key) if key else self._offset
-        # Zero means "none" to the gateway's language.
-        return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or 1))
+        return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or _INSTEAD_OF_ZERO))
 
-    def derive_all(self, phones: Sequence[Phone]) -> list[ClientIdSms]:
+    def derive_all(self, numbers: Iterable[int]) -> list[ClientIdSms]:
         """
-        Return the ids of *phones*, one or more, all without a key.
+        Return the ids of one or more phones, given as *numbers*, all without a key.
 
-        Read and written as one JSON array, which takes two thirds of the time of `int` and `str` for each.
+        Written as one JSON array, which takes half of the time of `str` for each.
         """
         factor, offset, mask = self._factor, self._offset, self._mask
-        ids = [number * factor + offset & mask for number in _numbers(f"[{','.join(phones)}]")]
+        ids = [number * factor + offset & mask for number in numbers]
         if 0 in ids:
-            return list(map(self.derive, phones))
+            ids[ids.index(0)] = _INSTEAD_OF_ZERO  # no other phone's is 0
         return cast("list[ClientIdSms]", _json(ids)[1:-1].decode().split(","))
 
     def _of_key(self, key: str) -> int:
@@ -97,7 +96,7 @@ def mint_campaign() -> str:
 
 def random_ids(bits: IdBits) -> Derive:
     """Return what gives each phone a random id, for a message that belongs to no campaign."""
-    return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or 1))
+    return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or _INSTEAD_OF_ZERO))
 
 
 def check_client_id(given: object) -> ClientIdSms:

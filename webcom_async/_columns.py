@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 
 from webcom_async._addressing import CallDefaults
 from webcom_async._client_ids import ClientIdSms, IdScheme, check_client_id
-from webcom_async._phones import Phone, normal_phones
+from webcom_async._phones import NormalPhones, normal_phones
 from webcom_async._wire import Addressed, WirePhone, encode_messages, encode_texts
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Recipient
@@ -34,7 +34,7 @@ class Whole(NamedTuple):
 class _Columns(NamedTuple):
     """What recipients bring; nothing but the phones, if they are phones."""
 
-    phones: Sequence[object]
+    phones: Sequence[str]
     client_ids: Sequence[object] = ()
     keys: Sequence[object] = ()
     texts: Sequence[object] = ()
@@ -50,14 +50,14 @@ def taken_whole(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) 
         ids: How ids are derived.
     """
     columns = _columns(given)
-    phones = None if columns is None else normal_phones(columns.phones)
-    if columns is None or phones is None:
+    normal = None if columns is None else normal_phones(columns.phones)
+    if columns is None or normal is None:
         return None
-    client_ids = _client_ids(columns, phones, ids)
-    if client_ids is None or len(set(client_ids)) < len(phones):
+    client_ids = _client_ids(columns, normal, ids)
+    if client_ids is None or len(set(client_ids)) < len(client_ids):
         return None
     validity_period, time_send = defaults.wire_times()
-    to = list(map(WirePhone, phones, client_ids, repeat(validity_period), repeat(time_send)))
+    to = list(map(WirePhone, normal.phones, client_ids, repeat(validity_period), repeat(time_send)))
     if not _all_none(columns.texts):
         return _with_texts(columns.texts, defaults.template, to, client_ids)
     if defaults.message is None:
@@ -69,22 +69,23 @@ def taken_whole(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) 
 def _columns(given: Sequence[object]) -> _Columns | None:
     kinds = set(map(type, given))
     if kinds == {str}:
-        return _Columns(given)
+        return _Columns(cast("Sequence[str]", given))
     if kinds != {Recipient}:
         return None
     phones, client_ids, keys, texts, *others = zip(*map(astuple, cast("Sequence[Recipient]", given)), strict=True)
-    return _Columns(phones, client_ids, keys, texts) if all(map(_all_none, others)) else None
+    plain = set(map(type, phones)) == {str} and all(map(_all_none, others))
+    return _Columns(phones, client_ids, keys, texts) if plain else None
 
 
-def _client_ids(columns: _Columns, phones: list[Phone], ids: IdScheme) -> list[ClientIdSms] | None:
+def _client_ids(columns: _Columns, normal: NormalPhones, ids: IdScheme) -> list[ClientIdSms] | None:
     if _all_none(columns.client_ids) and set(columns.keys) <= {""}:
-        return ids.derive_all(phones)
+        return ids.derive_all(normal.numbers)
     if not set(map(type, columns.keys)) <= {str}:
         return None
     try:
         return [
             ids.derive(phone, cast("str", key)) if given is None else check_client_id(given)
-            for phone, given, key in zip(phones, columns.client_ids, columns.keys, strict=True)
+            for phone, given, key in zip(normal.phones, columns.client_ids, columns.keys, strict=True)
         ]
     except InputError:
         return None
