@@ -121,6 +121,7 @@ DOORS = {
         "audience._columns",
         "_books",
         "_client_ids",
+        "_phones",
         "_line",
         "_clock",
         "_progress",

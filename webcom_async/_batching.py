@@ -19,7 +19,7 @@ from webcom_async._client_ids import ClientIdSms, IdScheme
 from webcom_async._columns import taken_whole
 from webcom_async._phones import Phone, shown
 from webcom_async._reasons import Reason
-from webcom_async._wire import Addressed, WirePhone, message_size, phone_size
+from webcom_async._wire import Addressed, WirePhone, message_size, phone_size, phones_of
 from webcom_async.errors import InputError
 from webcom_async.models import Message, Outcome, Recipient, SendResult
 
@@ -51,7 +51,7 @@ class Batch(msgspec.Struct):
     @property
     def phones(self) -> list[WirePhone]:
         """All recipients, in source order."""
-        return [phone for _, phones in self.addressed for phone in phones]
+        return phones_of(self.addressed)
 
     def narrow(self, addressed: list[Addressed]) -> None:
         """Keep *addressed* only."""

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from anyio import CancelScope
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from webcom_async import _policy
 from webcom_async._batching import Batch
@@ -22,7 +22,7 @@ from webcom_async._reasons import Reason
 from webcom_async._retry import retrying
 from webcom_async._safeguards import RetryQuota
 from webcom_async._tally import Tally
-from webcom_async._wire import Addressed, Reply, WirePhone, encode_messages
+from webcom_async._wire import Addressed, Reply, WirePhone, encode_messages, phones_of
 from webcom_async.errors import (
     ConnectionLost,
     Knowledge,
@@ -64,7 +64,7 @@ class Part:
         past: "Part | None" = None,
         messages: bytes | None = None,
     ) -> None:
-        self.phones: list[WirePhone] = [phone for _, phones in addressed for phone in phones]
+        self.phones: list[WirePhone] = phones_of(addressed)
         self.messages: bytes = encode_messages(addressed) if messages is None else messages
         self.attempts: int = 0 if past is None else past.attempts
         self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
@@ -276,9 +276,10 @@ class Flight:
 
     async def _attempt(self, part: Part) -> None:
         line = self._line
-        async with line.limiter:
-            # A place that comes free just when the stream is left: what has not left does not leave any more.
-            await checkpoint_if_cancelled()
+        async with line.place():
+            # A place that comes free just when the stream is left: what has not left does not leave any more. A
+            # caller's own task, on asyncio, hears of its cancellation only when the event loop turns.
+            await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
             await line.take_turn(len(part.phones))
             sent_in = line.limit.sent()
             before = part.knowledge

@@ -1,6 +1,7 @@
 """The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
 
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import TypeVar
 
 import anyio
@@ -39,7 +40,6 @@ class Line:
     Attributes:
         under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
             gateway notices two at once is not documented.
-        limiter: Who may have a request under way now.
         limit: How many they may be.
         throttle: How fast recipients may leave; None for as fast as it goes.
         closed: Whether nothing may leave any more.
@@ -51,15 +51,19 @@ class Line:
         self.clock = clock
         self.under_way: set[ClientIdSms] = set()
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
-        self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(self.limit.limit)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
         self.closed: bool = False
         self._turns = anyio.Lock()
+        self._places = anyio.CapacityLimiter(self.limit.limit)
         self._credentials = credentials
 
     def account(self, campaign: str) -> str:
         """Return what tells this account from others, and nothing of it; another for each campaign."""
         return self._credentials.digest(campaign)
+
+    def place(self) -> "_Place":
+        """Return what holds one of the places for requests under way, as a context manager that waits for it."""
+        return _Place(self._places)
 
     async def take_turn(self, recipients: int) -> None:
         """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
@@ -78,7 +82,7 @@ class Line:
             self.limit.succeeded(sent_in)
         elif shrinks(error):
             self.limit.pushed_back(sent_in)
-        self.limiter.total_tokens = self.limit.limit
+        self._places.total_tokens = self.limit.limit
 
     def payload(self, messages: bytes) -> Payload:
         """Return the body that carries *messages*, `message`'s array."""
@@ -133,7 +137,7 @@ class Line:
             UsageError: The client was closed.
             WebcomError: There is no usable answer.
         """
-        async with self.limiter:
+        async with self.place():
             sent_in = self.limit.sent()
             try:
                 reply = await self._exchange(question(self._credentials), options, entries)
@@ -168,6 +172,24 @@ class Line:
         if isinstance(error, GatewayError):
             error.error = redact(error.error)
         return error
+
+
+class _Place:
+    """A place of *places*. A free one is taken at once, where anyio would let the event loop turn before."""
+
+    def __init__(self, places: anyio.CapacityLimiter) -> None:
+        self._places = places
+
+    async def __aenter__(self) -> None:
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._places.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._places.release()
 
 
 def _judged(judge: Callable[[], T]) -> T | WebcomError:

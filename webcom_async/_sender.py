@@ -18,7 +18,8 @@ from contextlib import contextmanager
 
 import anyio
 from anyio import CancelScope
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from anyio.abc import ObjectReceiveStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from webcom_async._batching import Batch, Cutter, not_sent
 from webcom_async._books import Books, Reserved
@@ -114,12 +115,12 @@ class Sender:
         """What is settled and was not received."""
         return [result for batch in self._settled.values() for result in batch]
 
-    async def _work(self, outbox: ObjectSendStream[list[SendResult]]) -> None:
+    async def _work(self, outbox: MemoryObjectSendStream[list[SendResult]]) -> None:
         async with outbox:
             try:
                 while (batch := await self._next()) is not None:
                     results = await self._deliver(batch)
-                    await outbox.send(results)
+                    await _hand_over(results, outbox)
             except anyio.BrokenResourceError:
                 return  # nobody listens any more; `close` is on its way
             except Exception as exc:  # noqa: BLE001 - the reader raises it, bare
@@ -307,6 +308,14 @@ class _Course:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
         fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
         return in_doubt_among(self.held_back + fresh if self.held_back else fresh, self.doubtful)
+
+
+async def _hand_over(results: list[SendResult], outbox: MemoryObjectSendStream[list[SendResult]]) -> None:
+    """Give *results* to a reader: to one who waits at once, where anyio would let the event loop turn before."""
+    try:
+        outbox.send_nowait(results)
+    except anyio.WouldBlock:
+        await outbox.send(results)
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:

@@ -42,6 +42,7 @@ __all__ = [
     "known_id",
     "message_size",
     "phone_size",
+    "phones_of",
     "refused_outcome",
     "wire_minute",
     "wire_second",
@@ -156,6 +157,13 @@ class Payload:
 
 
 # ---------------------------------------------------------------------------- the client's side
+
+
+def phones_of(addressed: Sequence[Addressed]) -> list[WirePhone]:
+    """Return all recipients of *addressed*, in their order. Not to be changed."""
+    if len(addressed) == 1:
+        return addressed[0][1]
+    return [phone for _, phones in addressed for phone in phones]
 
 
 def encode_messages(addressed: Iterable[Addressed]) -> bytes:
