@@ -13,7 +13,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
-    ["_reasons", "_untrusted", "_clock", "segments", "_number_set", "_paths", "_asgi"],
+    ["_reasons", "_untrusted", "_clock", "_event_loop", "segments", "_number_set", "_paths", "_asgi"],
     ["errors"],
     ["_phones", "_decoding", "templates"],
     ["phonebook"],
@@ -76,6 +76,7 @@ DOORS = {
         "_bookkeeper",
         "_clock",
         "_deadline",
+        "_event_loop",
         "_held",
         "_httpx",
         "_transport",

@@ -13,6 +13,8 @@ import anyio
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
+from webcom_async._event_loop import asyncio_loop
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -40,12 +42,9 @@ class Course(Generic[T]):
 
 async def within(seconds: float, call: Awaitable[T]) -> Course[T]:
     """Await *call* for so many *seconds*; then it is cancelled, and nothing is raised."""
-    import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import
-
     course = Course[T]()
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    loop = asyncio_loop()
+    if loop is None:
         await _watched_by_task(seconds, call, course)
         return course
     with CancelScope() as scope:

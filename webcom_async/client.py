@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 
 import anyio
-from anyio.lowlevel import current_token
 
 from webcom_async._addressing import CallDefaults, address, call_defaults
 from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
 from webcom_async._books import CampaignHeader, Journals, Scratchpad, fingerprint
 from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
+from webcom_async._event_loop import running_loop
 from webcom_async._http_client import AsyncHttpClient, HttpTransport
 from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._inquiry import StatusInquiry, ask_balance
@@ -390,7 +390,7 @@ class WebcomClient:
 
     def _check_usable(self) -> None:
         self._line.check_open()
-        here = current_token()
+        here = running_loop()
         if self._loop is None:
             self._loop = here
         elif self._loop != here:

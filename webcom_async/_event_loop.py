@@ -1,0 +1,25 @@
+"""Which event loop this is: asyncio's own, asked directly, because anyio takes 2 µs to find out."""
+
+from typing import TYPE_CHECKING
+
+from anyio.lowlevel import current_token
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["asyncio_loop", "running_loop"]
+
+
+def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
+    """Return the running event loop of asyncio; None if it is not asyncio that runs."""
+    import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def running_loop() -> object:
+    """Return what is equal to itself only, and stands for the event loop that runs here."""
+    return asyncio_loop() or current_token()
