@@ -87,13 +87,38 @@ async def test_different_messages_share_too(connect: Connect, webcom_gateway: Ga
     assert dict(zip(phones(4), ["a", "b", "b", "c"], strict=True)) == sent
 
 
-async def test_a_full_request_leaves_at_once(connect: Connect, webcom_gateway: Gateway):
+async def test_no_more_share_a_request_than_fit_into_a_batch(connect: Connect, webcom_gateway: Gateway):
     """No request carries more than `batch_size`, however many wait."""
     async with connect(webcom_gateway, linger=0.001, batch_size=20) as client:
         results = await all_of(*sends(client, 50))
 
     assert [10, 20, 20] == sorted(carried(webcom_gateway))
     assert 50 == len(results) == len(webcom_gateway.ledger)
+
+
+async def test_a_full_request_leaves_at_once(connect: Connect, webcom_gateway: Gateway):
+    """Where nobody else can come, nobody waits for more."""
+    async with connect(webcom_gateway, linger=5.0, batch_size=20, clock=clock_of(Lingering())) as client:
+        results = await all_of(*sends(client, 40))
+
+    assert [20, 20] == carried(webcom_gateway)
+    assert {Outcome.ACCEPTED} == {result.outcome for result in results}
+
+
+async def test_nobody_lingers_longer_than_the_first(connect: Connect, webcom_gateway: Gateway):
+    """What an event loop that is busy took until the wait begins is a part of it."""
+    times = iter([10.0, 12.0])
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async with connect(
+        webcom_gateway, linger=5.0, clock=still_clock(monotonic=lambda: next(times, 13.0), sleep=sleep)
+    ) as client:
+        await all_of(*sends(client, 2))
+
+    assert [3.0] == waits
 
 
 async def test_a_lone_call_goes_as_it_always_did(connect: Connect, webcom_gateway: Gateway):

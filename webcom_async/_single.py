@@ -175,6 +175,7 @@ class _Company:
         self._singles: list[Single] = []
         self._bytes_left = line.options.batch_bytes
         self._lingering = CancelScope()
+        self._leaves = line.clock.monotonic() + line.options.linger
         self._flight: Flight | None = None
 
     def has_room(self, size: int) -> bool:
@@ -185,14 +186,16 @@ class _Company:
         return room
 
     def join(self, single: Single, size: int) -> None:
-        """Take *single* in."""
+        """Take *single* in; the last one that can come need not wait for more."""
         self._singles.append(single)
         self._bytes_left -= size
+        if len(self._singles) >= self.largest:
+            self._lingering.cancel()
 
     async def linger(self) -> None:
-        """Wait for more to come."""
+        """Wait for more to come: not longer than the first may wait, who is here for some time on a busy event loop."""
         with self._lingering:
-            await self._line.clock.sleep(self._line.options.linger)
+            await self._line.clock.sleep(max(0.0, self._leaves - self._line.clock.monotonic()))
 
     async def travel(self) -> None:
         """Post once for all who still wait; a lone one goes alone."""
