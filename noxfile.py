@@ -52,6 +52,9 @@ def tests(session: nox.Session) -> None:
     session.chdir(elsewhere)
     left_out = {PYTHONS[0]: (), PYTHONS[-1]: SAID_ONCE}.get(session.python, SLOW)
     session.run("pytest", *WORKERS, *_without(left_out), *session.posargs)
+    if session.python == OLDEST and not session.posargs:
+        # A share of the proof: a process killed at 400 moments.
+        session.run("python", "-m", "tests.reliability", "--only", "kills")
 
 
 def _without(names: Iterable[str]) -> list[str]:
