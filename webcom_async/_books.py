@@ -312,9 +312,10 @@ class _Answers:
 
     def add(self, answered: list[SendResult], ids: AbstractSet[str]) -> None:
         """Remember *answered*, which were answered with *ids*."""
-        self._ids |= ids
-        self._batches.append(answered)
-        self._count += len(answered)
+        if answered:
+            self._ids |= ids
+            self._batches.append(answered)
+            self._count += len(answered)
 
     def among(self, ids: AbstractSet[str]) -> list[SendResult]:
         """Return those that were answered with one of *ids*."""
