@@ -54,6 +54,24 @@ def test_ids_in_one_go_are_the_ids_one_by_one():
     assert [scheme.derive(phone) for phone in everyone] == scheme.derive_all(map(int, everyone))
 
 
+def test_no_id_is_zero():
+    """Zero means "none" to the gateway's language: whose id it would be has another, each time they are asked for."""
+    scheme, phone = next(found for found in map(of_zero, map(str, range(1_000))) if found is not None)
+
+    assert "1" == scheme.derive(Phone(str(phone)))
+    assert ["1", "1"] == scheme.derive_all([phone, phone])
+
+
+def of_zero(campaign: str) -> tuple[IdScheme, int] | None:
+    """Return the campaign's scheme, and the phone whose id it would make 0; None if that is no phone's number."""
+    scheme = IdScheme(campaign, 53)
+    # Ids are `phone × factor + offset`: two of them tell both.
+    offset = int(scheme.derive(Phone("0")))
+    factor = int(scheme.derive(Phone("1"))) - offset
+    phone = -offset * pow(factor, -1, 2**53) % 2**53
+    return (scheme, phone) if 10**7 <= phone < 10**15 else None
+
+
 @pytest.mark.parametrize("bits", [0, 31, 52, 62, 64, 128])
 def test_other_widths_are_refused(bits: int):
     """Narrower ids would collide within a campaign, wider ones do not fit the gateway's Int."""

@@ -77,7 +77,7 @@ class IdScheme:
         factor, offset, mask = self._factor, self._offset, self._mask
         ids = [number * factor + offset & mask for number in numbers]
         if 0 in ids:
-            ids[ids.index(0)] = _INSTEAD_OF_ZERO  # no other phone's is 0
+            ids = [each or _INSTEAD_OF_ZERO for each in ids]
         return cast("list[ClientIdSms]", _json(ids)[1:-1].decode().split(","))
 
     def _of_key(self, key: str) -> int:
