@@ -100,9 +100,9 @@ class Sender:
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
-    def take(self, results: list[SendResult]) -> None:
-        """Note that a reader has received *results*."""
-        del self._settled[id(results)]
+    def take(self, results: list[SendResult]) -> bool:
+        """Note that a reader has received *results*; False if they were taken for left before he woke up."""
+        return self._settled.pop(id(results), None) is not None
 
     def take_left(self) -> list[SendResult]:
         """Return what is settled and was never received, and note that it is now."""

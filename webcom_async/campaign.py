@@ -99,13 +99,14 @@ class Results:
         return [*self._received, *self._sender.unread]
 
     async def _receive(self) -> list[SendResult]:
-        try:
-            results = await self._inbox.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            # A reader that was cancelled just as it was handed a batch has left it here.
-            return self._sender.take_left() or self._end()
-        self._sender.take(results)
-        return results
+        while True:
+            try:
+                results = await self._inbox.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                # A reader that was cancelled just as it was handed a batch has left it here.
+                return self._sender.take_left() or self._end()
+            if self._sender.take(results):
+                return results
 
     def _end(self) -> NoReturn:
         failure = self._sender.failure
