@@ -224,6 +224,17 @@ async def test_the_balance_is_told(connect: Connect):
     assert Decimal("24.40") == after.money
 
 
+async def test_a_question_of_somebody_who_was_cancelled_is_not_asked(connect: Connect, webcom_gateway: Gateway):
+    """What has not left does not leave any more."""
+    async with connect(webcom_gateway) as client:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await client.balance()
+
+    assert scope.cancelled_caught
+    assert 0 == webcom_gateway.requests
+
+
 async def test_a_refused_balance_is_raised_without_credentials(connect: Connect):
     """The gateway's words are told, and what they repeat of the request is not."""
     gateway = Gateway()

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
@@ -138,6 +139,7 @@ class Line:
             WebcomError: There is no usable answer.
         """
         async with self.place():
+            await checkpoint()  # whoever is cancelled asks nothing any more
             sent_in = self.limit.sent()
             try:
                 reply = await self._exchange(question(self._credentials), options, entries)
