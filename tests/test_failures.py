@@ -169,6 +169,32 @@ async def test_a_gateway_that_cuts_ids_ends_the_campaign(connect: Connect):
     assert 1 == gateway.requests
 
 
+async def test_an_sms_is_whose_it_was_first(connect: Connect, webcom_gateway: Gateway):
+    """Two phones share an id of the caller's own: only the first has an SMS, however often both come again."""
+    first, second = phones(2)
+    people = [Recipient(phone, client_id_sms=7) for phone in [first, second, first, second, second, first]]
+    async with connect(webcom_gateway, batch_size=1, in_flight=1) as client:
+        async with client.stream(people, **SALE) as results:
+            told = [(result.phone, result.outcome) async for result in results]
+
+    assert [first] == [sms.phone for sms in webcom_gateway.ledger.sent]
+    outcomes = {first: Outcome.ACCEPTED, second: Outcome.NOT_SENT}
+    assert [(person.phone, outcomes[person.phone]) for person in people] == told
+
+
+async def test_an_id_sms_is_noticed_again_however_many_phones_come_twice_meanwhile(connect: Connect):
+    """What comes again does not push the answers of others out of memory."""
+    gateway = Gateway(behaviour=Behaviour(id_bits=11))
+    first, cut = Recipient("79612249998", client_id_sms=7), Recipient("79612249999", client_id_sms=2**11 + 7)
+    again = [Recipient(phone, client_id_sms=number) for number, phone in enumerate(phones(500), 100)]
+    async with connect(gateway, in_flight=1) as client:
+        async with client.stream([first, *again * 20, cut], **SALE) as results:
+            with pytest.raises(IdCollision, match=r"2055 and 7\b"):
+                await _exhaust(results)
+
+    assert 501 == len(gateway.ledger)
+
+
 async def _exhaust(results: Results) -> None:
     async for _ in results:
         pass
