@@ -11,13 +11,14 @@ __all__ = ["asyncio_loop", "running_loop"]
 
 
 def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
-    """Return the running event loop of asyncio; None if it is not asyncio that runs."""
+    """Return the event loop of the running task, if that is one of asyncio; None if not, as where trio is its guest."""
     import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import
 
     try:
-        return asyncio.get_running_loop()
+        task = asyncio.current_task()
     except RuntimeError:
         return None
+    return None if task is None else task.get_loop()
 
 
 def running_loop() -> object:
