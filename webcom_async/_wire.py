@@ -377,13 +377,12 @@ def _all_taken(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> A
         return None
     written = "".join(ids)
     plain = written.encode("ascii", "replace").isdigit() and min(ids) >= "1"
-    distinct = frozenset(ids)
-    if not (plain and len(ids) == len(distinct) == len(recipients)):
+    if not (plain and len(ids) == len(set(ids)) == len(recipients)):
         return None
     client_ids = [phone.client_id_sms for phone in recipients]
     phones = [phone.phone for phone in recipients]
     clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
-    return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean), distinct)
+    return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean), ids)
 
 
 def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Entry]:
