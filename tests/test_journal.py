@@ -58,9 +58,9 @@ def answer(to: WirePhone, outcome: Outcome = Outcome.ACCEPTED, **changes: object
     return msgspec.structs.replace(result, **changes)
 
 
-def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED) -> list[SendResult]:
+def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED, **changes: object) -> list[SendResult]:
     """Return the same outcome for everyone."""
-    return [answer(to, outcome) for _, tos in addressed for to in tos]
+    return [answer(to, outcome, **changes) for _, tos in addressed for to in tos]
 
 
 def states(journal: Journal) -> dict[str, Outcome]:

@@ -138,6 +138,7 @@ DOORS = {
         "_tally",
         "journal._rows",
         "journal._numbers",
+        "journal._payloads",
         "journal._log",
         "journal._journal",
         "journal._archive",

@@ -203,9 +203,6 @@ class StoredFile(Closing):
             _protect(self._path)
         self.change("PRAGMA journal_mode = WAL")
         self.change("PRAGMA synchronous = FULL")
-        # For the numbers of a run, of which there may be many.
-        self.change("PRAGMA temp_store = FILE")
-        self.change("PRAGMA temp.cache_size = -8000")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
         self.change("PRAGMA wal_autocheckpoint = 8000")
         self.change(f"PRAGMA cache_size = -{self.cache_kib}")

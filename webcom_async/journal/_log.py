@@ -18,14 +18,21 @@ from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import msgspec
-from msgspec.structs import astuple
 
 from webcom_async._books import Reserved
-from webcom_async._wire import Addressed, WirePhone
+from webcom_async._wire import Addressed, phones_of
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._numbers import Numbers, as_numbers
-from webcom_async.journal._rows import Statements, array, asked, columns, number_messages
+from webcom_async.journal._payloads import (
+    Said,
+    accepted_payload,
+    reserved_payload,
+    reserved_rows,
+    results_payload,
+    settled_rows,
+)
+from webcom_async.journal._rows import Statements, array, number_messages
 from webcom_async.journal._rules import DUPLICATES
 from webcom_async.models import AllAccepted, Message, SendResult
 
@@ -34,10 +41,6 @@ __all__ = ["Log", "Logged", "digest"]
 _ENTRIES = 64  # in a transaction
 _NUMBERED_MESSAGES = 256
 
-# A message is its number, or itself; the recipients are as on the wire.
-_reserved = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
-# As `_sql.SETTLE` takes them.
-_settled = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -107,22 +110,17 @@ def _entries(file: Logged) -> Iterator[_Entry]:
 
 def _make_rows(file: Logged, entry: _Entry) -> None:
     new = entry.kind == _sql.RESERVED
+    rows: Sequence[object]
     try:
-        rows: Sequence[object] = _new_rows(file, entry.payload) if new else _settled.decode(entry.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        if new:
+            rows = reserved_rows(entry.payload, lambda contents: number_messages(file, contents))
+        else:
+            rows = settled_rows(entry.payload)
+    except (msgspec.DecodeError, ValueError) as exc:
         raise file.damaged(f"entry {entry.number} of its log: {exc}") from None
     statement = _sql.RESERVE if new else _sql.SETTLE
     if file.change(statement, entry.campaign, entry.stamp, array(rows)) != len(rows):
         raise file.damaged(f"entry {entry.number} of its log does not fit the rows")
-
-
-def _new_rows(file: Logged, payload: bytes) -> list[tuple[object, ...]]:
-    groups = [(bytes(said), phones) for said, phones in _reserved.decode(payload)]
-    numbers = {said: int(said) for said, _ in groups if said.isdigit()}
-    contents = [said for said, _ in groups if said not in numbers]
-    if contents:
-        numbers |= zip(contents, number_messages(file, contents), strict=True)
-    return [(*asked(to), to.phone, numbers[said]) for said, phones in groups for to in phones]
 
 
 # ---------------------------------------------------------------------------- from batches to entries
@@ -140,10 +138,10 @@ class Log:
     def __init__(self, file: Logged, campaign: int) -> None:
         self._file = file
         self._campaign = campaign
-        self._ids = Numbers(file, "ids")
-        self._answers = Numbers(file, "answers")
+        self._ids = Numbers()
+        self._answers = Numbers()
         self._next = 1  # never used again, so that no stale `Reserved` names another batch's entry
-        self._open: set[int] = set()
+        self._open: dict[int, list[int]] = {}  # ids by entry
         self._empty = True
         self._has_rows = bool(file.fetch(_sql.FIND_ANYBODY))
         self._number = lru_cache(_NUMBERED_MESSAGES)(self._numbered)
@@ -161,9 +159,9 @@ class Log:
         if numbers is None or self._in_rows(_sql.FIND_KNOWN_IDS, ids) or not self._ids.add(numbers):
             return None
         # A text that several get is stored once; one's own text is in the entry.
-        said = [(self._number(message) if phones[1:] else message, phones) for message, phones in addressed]
-        entry = self._append(_sql.RESERVED, _encode(said), stamp)
-        self._open.add(entry)
+        said: list[Said] = [self._number(message) if phones[1:] else _encode(message) for message, phones in addressed]
+        entry = self._append(_sql.RESERVED, reserved_payload(said, addressed, numbers), stamp)
+        self._open[entry] = numbers
         return entry
 
     def settle(self, results: Sequence[SendResult], reserved: Reserved, stamp: int) -> bool:
@@ -173,16 +171,18 @@ class Log:
         It is if the batch is not in the log, or settled there already, or if the results are of others, or have an
         `id_sms` that may be another's.
         """
-        if reserved.entry not in self._open or not _are_of(results, reserved.addressed):
+        entry = reserved.entry or 0  # which is no entry's number
+        client_ids = self._open.get(entry)
+        plain = isinstance(results, AllAccepted) and _are_everybody(results, reserved.addressed)
+        if client_ids is None or not (plain or _are_of(results, reserved.addressed)):
             return False
         answers = [result.id_sms for result in results if result.id_sms is not None]
-        if answers:
-            numbers = as_numbers(answers)
-            if numbers is None or self._in_rows(_sql.FIND_OWNERS, answers) or not self._answers.add(numbers):
-                return False
-        plain = isinstance(results, AllAccepted)  # without words, which may hold what cannot be stored
-        self._append("settled", _encode(list(map(astuple if plain else columns, results))), stamp)
-        self._open.remove(reserved.entry)
+        numbers = as_numbers(answers)
+        if numbers is None or self._in_rows(_sql.FIND_OWNERS, answers) or not self._answers.add(numbers):
+            return False
+        payload = accepted_payload(results, client_ids, numbers) if plain else results_payload(results)
+        self._append("settled", payload, stamp)
+        del self._open[entry]
         return True
 
     def holds(self, results: Sequence[SendResult]) -> bool:
@@ -217,6 +217,17 @@ class Log:
         # By itself, before the entry: a number that was taken back would be wrong to remember.
         [number] = number_messages(self._file, [_encode(message)])
         return number
+
+
+def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool:
+    """Whether *results* are of all in *addressed*, in their order, after as many attempts, and without a word."""
+    everyone = phones_of(addressed)
+    return (
+        [result.client_id_sms for result in results] == [to.client_id_sms for to in everyone]
+        and [result.phone for result in results] == [to.phone for to in everyone]
+        and len({result.attempts for result in results}) == 1
+        and {result.error for result in results} == {""}
+    )
 
 
 def _are_of(results: Sequence[SendResult], addressed: Sequence[Addressed]) -> bool:

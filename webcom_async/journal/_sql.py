@@ -11,16 +11,13 @@ __all__ = [
     "ADD_CAMPAIGN",
     "ADD_ENTRY",
     "ADD_MESSAGES",
-    "ADD_NUMBERS",
     "APPLICATION_ID",
-    "CLEAR_NUMBERS",
     "COUNT",
     "FIND_ANYBODY",
     "FIND_CAMPAIGN",
     "FIND_HEADER",
     "FIND_KNOWN_IDS",
     "FIND_MESSAGES",
-    "FIND_NUMBERS",
     "FIND_OWNERS",
     "FIND_RECIPIENTS",
     "FIND_STOPPED",
@@ -28,7 +25,6 @@ __all__ = [
     "FORGET_ENTRIES",
     "IDENTIFY",
     "LIST_CAMPAIGNS",
-    "MAKE_NUMBERS",
     "MIGRATIONS",
     "NEXT_ENTRY",
     "PAGE_OF_EXPORT",
@@ -103,6 +99,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     DELIVERIES,
+    (),  # entries of the log are columns, which an older release cannot read
 )
 
 # Whose file it is, its version, and whether anything is in it.
@@ -206,9 +203,10 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 # A batch was reserved, or settled.
 ADD_ENTRY = "INSERT INTO log (entry, campaign_id, kind, written_at, crc, payload) VALUES (:1, :2, :3, :4, :5, :6)"
 
-# The entry after one.
+# The entry after one; without its payload if that is no such.
 NEXT_ENTRY = """
-SELECT entry, campaign_id, kind, written_at, crc, payload FROM log WHERE entry > :1 ORDER BY entry LIMIT 1
+SELECT entry, campaign_id, kind, written_at, crc, CASE typeof(payload) WHEN 'blob' THEN payload END
+FROM log WHERE entry > :1 ORDER BY entry LIMIT 1
 """
 
 # They are rows now.
@@ -219,12 +217,6 @@ FIND_ANYBODY = "SELECT 1 FROM recipients LIMIT 1"
 
 # A row, if any of these ids is known, in whichever campaign.
 FIND_KNOWN_IDS = "SELECT 1 FROM recipients WHERE client_id_sms IN (SELECT value FROM json_each(:1)) LIMIT 1"
-
-# Numbers of a run, apart from the journal; the name is filled in.
-MAKE_NUMBERS = "CREATE TEMP TABLE IF NOT EXISTS {} (number INTEGER PRIMARY KEY)"
-ADD_NUMBERS = "INSERT OR IGNORE INTO temp.{} SELECT value FROM json_each(:1)"
-FIND_NUMBERS = "SELECT 1 FROM json_each(:1) CROSS JOIN temp.{} ON number = value LIMIT 1"
-CLEAR_NUMBERS = "DELETE FROM temp.{}"
 
 # ---------------------------------------------------------------------------- page by page
 
