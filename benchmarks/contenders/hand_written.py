@@ -15,42 +15,69 @@ from benchmarks.reference import answer_of, encode, request_of, results_of
 from benchmarks.watch import Watch
 from webcom_async import Recipient, SendResult
 
-__all__ = ["Post", "chunks", "poster", "send"]
+__all__ = ["Batch", "Post", "Results", "Settle", "chunks", "loop", "poster", "send"]
 
 Post = Callable[[bytes], Awaitable[bytes]]
 Batch = Sequence[str | Recipient]
+Settle = Callable[[Batch, Post], Awaitable[list[SendResult]]]
+Results = asyncio.Queue[list[SendResult] | None]
 
 _HEADERS = {"content-type": "text/json; charset=utf-8"}
 
 
 async def send(case: Case, url: str, source: Batch, watch: Watch) -> int:
     """Send to *source* and read every result, one by one."""
-    batches: asyncio.Queue[Batch | None] = asyncio.Queue(case.in_flight)
-    results: asyncio.Queue[list[SendResult] | None] = asyncio.Queue(case.in_flight)
-    accepted = 0
+    ids = count(10**18)
+
+    async def settle(batch: Batch, post: Post) -> list[SendResult]:
+        """Post one batch and return what became of it."""
+        phones, request = request_of(batch, ids)
+        return results_of(phones, answer_of(await post(encode(request))))
+
+    return await loop(case, url, source, watch, settle=settle, read=_read)
+
+
+async def loop(
+    case: Case, url: str, source: Batch, watch: Watch, *, settle: Settle, read: Callable[[Results], Awaitable[int]]
+) -> int:
+    """
+    Send to *source* with as many workers as requests in flight, and return how many were accepted.
+
+    Args:
+        case: How.
+        url: Where to.
+        source: Whom to.
+        watch: What measures.
+        settle: Sends one batch.
+        read: Reads the results of all, and counts them.
+    """
+    results: Results = asyncio.Queue(case.in_flight)
     async with poster(case.transport, f"{url}/json", case.in_flight) as post:
         with watch:
-            work = asyncio.create_task(_work(case, source, batches, results, post))
-            while (settled := await results.get()) is not None:
-                for _ in settled:
-                    pass  # what a reader does with a result is nobody's work here
-                accepted += len(settled)
+            work = asyncio.create_task(_work(case, source, results, lambda batch: settle(batch, post)))
+            accepted = await read(results)
             await work
     return accepted
 
 
+async def _read(results: Results) -> int:
+    """Read them with as little as it takes."""
+    accepted = 0
+    while (settled := await results.get()) is not None:
+        for _ in settled:
+            pass  # what a reader does with a result is nobody's work here
+        accepted += len(settled)
+    return accepted
+
+
 async def _work(
-    case: Case,
-    source: Batch,
-    batches: "asyncio.Queue[Batch | None]",
-    results: "asyncio.Queue[list[SendResult] | None]",
-    post: Post,
+    case: Case, source: Batch, results: Results, settle: Callable[[Batch], Awaitable[list[SendResult]]]
 ) -> None:
-    """Fill the queue, let workers empty it, and say when that was all."""
-    ids = count(10**18)
+    """Fill a queue, let workers empty it, and say when that was all."""
+    batches: asyncio.Queue[Batch | None] = asyncio.Queue(case.in_flight)
     async with asyncio.TaskGroup() as group:
         for _ in range(case.in_flight):
-            group.create_task(_worker(batches, results, post, ids))
+            group.create_task(_worker(batches, results, settle))
         for batch in chunks(source, case.batch_size):
             await batches.put(batch)
         for _ in range(case.in_flight):
@@ -60,14 +87,12 @@ async def _work(
 
 async def _worker(
     batches: "asyncio.Queue[Batch | None]",
-    results: "asyncio.Queue[list[SendResult] | None]",
-    post: Post,
-    ids: "count[int]",
+    results: Results,
+    settle: Callable[[Batch], Awaitable[list[SendResult]]],
 ) -> None:
-    """Post one batch after another."""
+    """Send one batch after another."""
     while (batch := await batches.get()) is not None:
-        phones, request = request_of(batch, ids)
-        await results.put(results_of(phones, answer_of(await post(encode(request)))))
+        await results.put(await settle(batch))
 
 
 def chunks(source: Batch, size: int) -> list[Batch]:

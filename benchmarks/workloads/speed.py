@@ -23,6 +23,8 @@ def one_text(scale: Scale) -> Group:
         "ours on aiohttp, batches()": Case(name="ours", transport="aiohttp", batches=True, **everyone),
         "hand-written loop on httpx2": Case(name="hand-written", **everyone),
         "hand-written loop on aiohttp": Case(name="hand-written", transport="aiohttp", **everyone),
+        "the loop with our checks on httpx2": Case(name="checked", **everyone),
+        "the loop with our checks on aiohttp": Case(name="checked", transport="aiohttp", **everyone),
         "requests in 8 threads": Case(name="threads", **everyone),
         "one POST per phone on httpx": Case(name="one-by-one", transport="httpx", **each),
         "one POST per phone on httpx2": Case(name="one-by-one", transport="httpx2", **each),
@@ -43,8 +45,10 @@ def one_text(scale: Scale) -> Group:
 def own_texts(scale: Scale) -> Group:
     """Workload B."""
     options = {"recipients": scale.own_texts, "personal": True}
-    cases = {f"ours on {library}": Case(name="ours", transport=library, **options) for library in _TRANSPORTS} | {
-        f"hand-written loop on {library}": Case(name="hand-written", transport=library, **options)
+    names = {"ours": "ours", "hand-written loop": "hand-written", "the loop with our checks": "checked"}
+    cases = {
+        f"{said} on {library}": Case(name=name, transport=library, **options)
+        for said, name in names.items()
         for library in _TRANSPORTS
     }
     found = raced(cases, scale.repeats)
@@ -124,7 +128,15 @@ def _to_others(found: dict[str, Measured]) -> list[Row]:
         )
         for library in _TRANSPORTS
     ]
-    return [*by_hand, *(_against(found, other, library, bar) for other, library, bar in bars)]
+    checked = [
+        without_bar(
+            f"CPU of ours on {library} ÷ the loop with our checks on {library}",
+            ratio(found[f"ours on {library}"], found[f"the loop with our checks on {library}"], "times_ref"),
+            " ×",
+        )
+        for library in _TRANSPORTS
+    ]
+    return [*by_hand, *checked, *(_against(found, other, library, bar) for other, library, bar in bars)]
 
 
 def _against(found: dict[str, Measured], other: str, library: str, bar: float | None) -> Row:
