@@ -97,13 +97,16 @@ def _with_texts(
     """Address recipients who bring a text each; None if one brings none, or one that needs a closer look."""
     if template is None or set(map(type, texts)) != {str} or not all(map(str.strip, cast("Sequence[str]", texts))):
         return None
+    # Of what a `Message` would check, there is only the text, which was.
+    copy, say = cast("Any", template).__copy__, msgspec.structs.force_setattr
     addressed: list[Addressed] = []
     before: str | None = None
     for text, phone in zip(cast("Sequence[str]", texts), to, strict=True):
         if text == before:
             addressed[-1][1].append(phone)
         else:
-            addressed.append((_says(template, text), [phone]))
+            addressed.append((said := copy(), [phone]))
+            say(said, "text", text)
             before = text
     try:
         return Whole(addressed, client_ids, encode_texts(template, addressed))
@@ -111,12 +114,5 @@ def _with_texts(
         return None  # half of a character
 
 
-def _says(template: Message, text: str) -> Message:
-    """Return *template* with another text, which was checked: without what `Message` would check again."""
-    said: Message = cast("Any", template).__copy__()
-    msgspec.structs.force_setattr(said, "text", text)
-    return said
-
-
 def _all_none(column: Sequence[object]) -> bool:
-    return set(map(type, column)) <= {type(None)}
+    return not column or (column[0] is None and set(column) == {None})
