@@ -9,7 +9,7 @@ Source: apidocs.webcom.mobi, JSON specification, sending SMS and Viber.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Annotated, Literal
 
 import msgspec
@@ -163,7 +163,7 @@ def phones_of(addressed: Sequence[Addressed]) -> list[WirePhone]:
     """Return all recipients of *addressed*, in their order. Not to be changed."""
     if len(addressed) == 1:
         return addressed[0][1]
-    return [phone for _, phones in addressed for phone in phones]
+    return list(chain.from_iterable([phones for _, phones in addressed]))
 
 
 def encode_messages(addressed: Iterable[Addressed]) -> bytes:
