@@ -266,6 +266,9 @@ class Breaking:
     def transaction(self) -> AbstractContextManager[None]:
         return self._file.transaction()
 
+    def cache(self, kib: int | None = None) -> None:
+        self._file.cache(kib)
+
     def damaged(self, found: str) -> JournalError:
         return self._file.damaged(found)
 

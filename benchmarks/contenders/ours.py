@@ -1,8 +1,8 @@
 """This library, as its users call it."""
 
 import tempfile
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,27 @@ from benchmarks.watch import Watch
 from webcom_async import Recipient, WebcomClient, WebcomError
 from webcom_async.campaign import Results
 
-__all__ = ["SALE", "client", "send"]
+__all__ = ["SALE", "client", "kept", "send"]
 
 SALE: dict[str, str] = {"text": TEXT, "sender": SENDER}
 
 
 async def send(case: Case, url: str, source: Iterable[str | Recipient], watch: Watch) -> int:
     """Send to *source* and read every result, one by one or in lists."""
-    with tempfile.TemporaryDirectory() as folder:
-        kept: dict[str, Any] = {"campaign": "sale", "journal": Path(folder) / "journal"} if case.journal else {}
-        said = {"sender": SENDER} if case.personal else SALE
+    said = {"sender": SENDER} if case.personal else SALE
+    with kept(case) as where:
         async with client(case, url) as ours:
             with watch:
-                async with ours.stream(source, **said, **kept) as results:
+                async with ours.stream(source, **said, **where) as results:
                     await (_read_lists(results) if case.batches else _read_one_by_one(results))
         return results.report.accepted
+
+
+@contextmanager
+def kept(case: Case) -> Generator[dict[str, Any], None, None]:
+    """Give what a call says of its journal, which is gone afterwards; nothing, if the case has none."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {"campaign": "sale", "journal": Path(folder) / "journal"} if case.journal else {}
 
 
 async def _read_one_by_one(results: Results) -> None:

@@ -10,9 +10,14 @@ __all__ = ["import_time", "memory"]
 
 def memory(scale: Scale) -> Group:
     """Workload F."""
-    cases = {f"{count:,}": Case(name="memory", recipients=count) for count in scale.counts}
+    names = [f"{count:,}" for count in scale.counts]
+    cases = {
+        f"{count:,}{said}": Case(name="memory", recipients=count, journal=journal)
+        for journal, said in ((False, ""), (True, ", with a journal"))
+        for count in scale.counts
+    }
     found = raced(cases, 1)
-    least, *_, most = found
+    least, *_, most = names
     difference = figure(found[most], "over_idle_mib")
     base = figure(found[least], "over_idle_mib")
     more = difference - base if isinstance(difference, float) and isinstance(base, float) else str(difference)

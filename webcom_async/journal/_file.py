@@ -167,6 +167,10 @@ class StoredFile(Closing):
         """From now on, what is committed survives the process; after a power loss, the last of it may be missing."""
         self.change("PRAGMA synchronous = NORMAL")
 
+    def cache(self, kib: int | None = None) -> None:
+        """Keep at most *kib* KiB of pages in memory from now on; without it, `cache_kib`."""
+        self.change(f"PRAGMA cache_size = -{self.cache_kib if kib is None else kib}")
+
     def shred(self) -> None:
         """Write the file anew: deleted rows would stay readable in pages that are free."""
         self.change("VACUUM")
@@ -205,7 +209,7 @@ class StoredFile(Closing):
         self.change("PRAGMA synchronous = FULL")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
         self.change("PRAGMA wal_autocheckpoint = 8000")
-        self.change(f"PRAGMA cache_size = -{self.cache_kib}")
+        self.cache()
         self._check_sound()
         if version < len(self.migrations):
             self._migrate()

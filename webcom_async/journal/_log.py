@@ -40,6 +40,7 @@ __all__ = ["Log", "Logged", "digest"]
 
 _ENTRIES = 64  # in a transaction
 _NUMBERED_MESSAGES = 256
+_CACHE_KIB = 2_000  # a log is written and not looked at
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,6 +50,10 @@ class Logged(Statements, Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit what is done in the block, or nothing of it."""
+        ...
+
+    def cache(self, kib: int | None = None) -> None:
+        """Keep at most *kib* KiB of pages in memory; without it, as many as rows want."""
         ...
 
     def damaged(self, found: str) -> JournalError:
@@ -144,6 +149,8 @@ class Log:
         self._open: dict[int, list[int]] = {}  # ids by entry
         self._empty = True
         self._has_rows = bool(file.fetch(_sql.FIND_ANYBODY))
+        if not self._has_rows:
+            file.cache(_CACHE_KIB)
         self._number = lru_cache(_NUMBERED_MESSAGES)(self._numbered)
 
     def reserve(self, addressed: Sequence[Addressed], stamp: int) -> int | None:
@@ -194,7 +201,9 @@ class Log:
 
     def digest(self) -> None:
         """Turn it into rows, which may be read and written then."""
-        self._has_rows = True  # even if it breaks off
+        if not self._has_rows:
+            self._has_rows = True  # even if it breaks off
+            self._file.cache()
         if self._empty:
             return
         digest(self._file)
