@@ -19,6 +19,7 @@ def one_text(scale: Scale) -> Group:
     cases = {
         "ours on httpx2": Case(name="ours", **everyone),
         "ours on httpx2, batches()": Case(name="ours", batches=True, **everyone),
+        "ours on httpx2, 8 × 50 in flight": Case(name="ours", batch_size=50, **everyone),
         "ours on aiohttp": Case(name="ours", transport="aiohttp", **everyone),
         "ours on aiohttp, batches()": Case(name="ours", transport="aiohttp", batches=True, **everyone),
         "hand-written loop on httpx2": Case(name="hand-written", **everyone),
@@ -119,32 +120,29 @@ def _to_others(found: dict[str, Measured]) -> list[Row]:
         ("aiokafka producer", "httpx2", None),
         ("aiokafka producer", "aiohttp", 5),
     ]
-    by_hand = [
-        at_most(
-            f"CPU of ours on {library} ÷ hand-written loop on {library}",
-            ratio(found[f"ours on {library}"], found[f"hand-written loop on {library}"], "times_ref"),
-            1.25,
-            " ×",
-        )
-        for library in _TRANSPORTS
-    ]
-    checked = [
-        without_bar(
-            f"CPU of ours on {library} ÷ the loop with our checks on {library}",
-            ratio(found[f"ours on {library}"], found[f"the loop with our checks on {library}"], "times_ref"),
-            " ×",
-        )
-        for library in _TRANSPORTS
-    ]
-    return [*by_hand, *checked, *(_against(found, other, library, bar) for other, library, bar in bars)]
+    rows: list[Row] = []
+    for library in _TRANSPORTS:
+        by_hand = _cpu_ratio(found, f"ours on {library}", f"hand-written loop on {library}")
+        checked = _cpu_ratio(found, f"ours on {library}", f"the loop with our checks on {library}")
+        rows += [at_most(*by_hand, 1.25, " ×"), without_bar(*checked, " ×")]
+    rows.append(without_bar(*_cpu_ratio(found, "ours on httpx2, 8 × 50 in flight", "ours on httpx2"), " ×"))
+    for other, library, bar in bars:
+        rows.append(_against(found, other, f"ours on {library}", bar))
+        if bar is not None:
+            rows.append(_against(found, other, f"hand-written loop on {library}", None))
+    return rows
 
 
-def _against(found: dict[str, Measured], other: str, library: str, bar: float | None) -> Row:
-    """Compare another contender with ours on *library*."""
-    what = f"CPU of {other} ÷ ours on {library}"
-    times = ratio(found[other], found[f"ours on {library}"], "times_ref")
+def _against(found: dict[str, Measured], other: str, whose: str, bar: float | None) -> Row:
+    """Compare another contender with *whose*."""
+    what, times = _cpu_ratio(found, other, whose)
     digits = 1 if isinstance(times, float) and times < 100 else 0
     return without_bar(what, times, " ×", digits) if bar is None else at_least(what, times, bar, " ×", digits)
+
+
+def _cpu_ratio(found: dict[str, Measured], above: str, below: str) -> tuple[str, float | str]:
+    """Return what one takes over what the other takes, each in multiples of its own process's REF, and its name."""
+    return f"CPU of {above} ÷ {below}", ratio(found[above], found[below], "times_ref")
 
 
 def _speeds(found: dict[str, Measured]) -> list[list[str]]:
