@@ -149,6 +149,16 @@ class OddText(str):
         raise LookupError
 
 
+class Nothing:
+    """Something that is no None, and says that it is."""
+
+    def __eq__(self, other: object) -> bool:
+        return other is None
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+
 class OddMoment(datetime):
     """A time that cannot be compared."""
 
@@ -165,6 +175,11 @@ ODD = [
     Recipient("79612242250", key=0),  # type: ignore[arg-type]
     Recipient("79612242250", key=["order", 7]),  # type: ignore[arg-type]
     Recipient("79612242250", text=["a list"]),  # type: ignore[arg-type]
+    *(
+        Recipient("79612242250", **{field: Nothing()})  # type: ignore[arg-type]
+        for field in ("text", "client_id_sms", "validity_period", "number_sms", "key")
+    ),
+    Recipient("79612242250", number_sms=True),
 ]
 
 

@@ -1,6 +1,7 @@
 """The failure table: for each symptom on the wire, what is done and what is claimed."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import anyio
@@ -28,7 +29,10 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
+from webcom_async._books import Reserved, Scratchpad
+from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Part
+from webcom_async._phones import Phone
 from webcom_async._safeguards import RetryQuota, SystematicRefusals
 from webcom_async._wire import decode_request
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
@@ -283,6 +287,23 @@ async def test_already_sent_is_no_refusal(connect: Connect):
         result = await client.send("79612242243", **SALE)
 
     assert (Outcome.UNKNOWN, Reason.ALREADY_SENT) == (result.outcome, result.reason)
+
+
+async def test_who_has_no_id_sms_is_not_remembered():
+    """Nobody need be told apart from them, so that a list of closed numbers takes no memory."""
+    books = Scratchpad()
+    refused = [
+        SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.REJECTED, None, Reason.STOP_LIST)
+        for number in range(500)
+    ]
+    await books.settle(refused, Reserved([], [], []))
+    tracemalloc.start()
+    for _ in range(200):
+        await books.settle(list(refused), Reserved([], [], []))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert grown < 100_000
 
 
 async def test_an_id_sms_that_comes_twice_raises_the_alarm(connect: Connect):

@@ -7,7 +7,6 @@ The journal's log: that it is what a run writes, and that nobody can tell it fro
 import random
 import shutil
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -571,11 +570,16 @@ def test_nobody_can_tell_a_log_from_rows():
 # ---------------------------------------------------------------------------- numbers
 
 
-@given(batches=st.lists(st.lists(st.integers(1, 60) | st.just(2**63 - 1), max_size=6), max_size=12))
+@given(
+    batches=st.lists(
+        st.lists(st.integers(1, 60) | st.sampled_from([256, 257, 65_536, 2**63 - 1]), max_size=6), max_size=12
+    ),
+    chance=st.sampled_from([1, 0x9E3779B97F4A7C15]),  # one leaves numbers as they are, so that ends look like others
+)
 @settings(max_examples=60, deadline=None)
-def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
+def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]], chance: int):
     """Packed and unpacked, as a set would, until they are forgotten."""
-    numbers = Numbers(unpacked=10)
+    numbers = Numbers(unpacked=10, chance=chance)
     for _ in range(2):
         seen: set[int] = set()
         for some in batches:
@@ -587,19 +591,37 @@ def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
         numbers.clear()
 
 
-@pytest.mark.parametrize("far", [1, 2**37 + 1], ids=["one after another", "far apart"])
-def test_many_numbers_are_told_apart_in_little_memory(far: int):
-    """Ids count up or look like chance: a million takes less than 16 bytes each, and each is found again."""
-    numbers = Numbers(unpacked=1_000)
+@pytest.mark.parametrize("step", [1, 2**16, 2**22, 2**37 + 1], ids=["1", "2**16", "2**22", "2**37 + 1"])
+def test_many_numbers_are_told_apart_in_little_memory_and_time(step: int):
+    """Ids count up, look like chance, or end all alike: each takes a few bytes, and has few others beside it."""
+    numbers = Numbers(unpacked=1_000, chance=0x9E3779B97F4A7C15)
     for first in range(0, 200_000, 500):
-        some = [number * far for number in range(first, first + 500)]
+        some = [number * step for number in range(first, first + 500)]
         assert not numbers.meet(some)
         assert numbers.add(some)
-        assert numbers.meet(some[-1:])
-        assert not numbers.add(some[:1])
-    taken = sum(map(sys.getsizeof, numbers._packed))
-    assert taken <= 200_000 * 6 + 65_536 * sys.getsizeof(b"") * 1.2
-    assert all(numbers.meet([number * far]) for number in range(0, 200_000, 997))
+        assert not numbers.add(some[-1:])
+    assert all(numbers.meet([number * step]) for number in range(0, 200_000, 997))
+    assert sum(map(len, numbers._packed)) <= 1.1 * 6 * 200_000
+    assert max(map(len, numbers._packed)) <= 100 * 6
+
+
+def test_the_ends_of_two_numbers_are_no_third():
+    """Kept side by side, two numbers read like another one between them, which was never met."""
+    numbers = Numbers(unpacked=0, chance=1)  # which leaves them as they are
+    assert numbers.add([2])
+    assert numbers.add([1])
+    assert not numbers.meet([65_536])
+    assert numbers.add([65_536])
+    assert numbers.meet([65_536])
+
+
+def test_small_numbers_in_any_order_are_never_taken_for_others():
+    """Customers' numbers hold zeros and each other's ends: none is known before it was met."""
+    chance = random.Random(7)
+    everyone = chance.sample(range(1, 2_000_000), 200_000)
+    numbers = Numbers(unpacked=1_000, chance=0x9E3779B97F4A7C15)
+
+    assert all(numbers.add(everyone[first : first + 100]) for first in range(0, 200_000, 100))
 
 
 @pytest.mark.parametrize("text", ["", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "7,8", "9" * 19, str(2**63)])

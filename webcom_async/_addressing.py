@@ -144,9 +144,6 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
         client_id = derive(phone, recipient.key)
     else:
         client_id = check_client_id(recipient.client_id_sms)
-    number = recipient.number_sms
-    if number is not None and not (isinstance(number, int) and 0 <= number <= _LARGEST_NUMBER):
-        raise InputError(f"number_sms {shown(number)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
     validity_period = recipient.validity_period or defaults.validity_period
     time_send = recipient.time_send or defaults.time_send
     return message, WirePhone(
@@ -154,8 +151,14 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
         client_id,
         None if validity_period is None else _time("validity_period", validity_period, defaults.zone),
         None if time_send is None else _time("time_send", time_send, defaults.zone),
-        number,
+        None if recipient.number_sms is None else _number_sms(recipient.number_sms),
     )
+
+
+def _number_sms(given: object) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _LARGEST_NUMBER:
+        raise InputError(f"number_sms {shown(given)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
+    return int(given)  # other kinds of int cannot be written as JSON
 
 
 def _time(field: str, moment: datetime, zone: tzinfo) -> str:

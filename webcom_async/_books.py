@@ -5,7 +5,7 @@ A campaign without a journal keeps no more than what must not be forgotten while
 run; here is what every kind of journal promises, and nothing of how it does so.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -283,18 +283,17 @@ class Scratchpad:
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
         """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
-        apart = results.id_sms if isinstance(results, AllAccepted) else None
-        ids = [each.id_sms for each in results if each.id_sms is not None] if apart is None else apart
-        whose = self._older.among(ids) | self._latest.among(ids)
+        ids, answered = _answered(results)
+        whose = self._latest.among(ids) | self._older.among(ids)
         # An SMS is whose it was first: who comes later was sent nothing.
-        self._latest.add([*whose.values(), *results], ids)
+        self._latest.add([*whose, *ids], [*whose.values(), *answered])
         if len(self._latest) > _REMEMBERED:
             self._older, self._latest = self._latest, _Answers()
-        if apart is not None and not whose:
+        if not whose and isinstance(results, AllAccepted):
             return []
         # Halves of a batch have an answer each.
-        answered = [(each, whose.setdefault(each.id_sms, each)) for each in results if each.id_sms is not None]
-        return [(now, before) for now, before in answered if now is not before]
+        pairs = [(now, whose.setdefault(id_sms, now)) for id_sms, now in zip(ids, answered, strict=True)]
+        return [(now, before) for now, before in pairs if now is not before]
 
 
 class _Answers:
@@ -307,17 +306,18 @@ class _Answers:
     def __init__(self) -> None:
         self._ids: set[str] = set()
         self._by_id: dict[str, SendResult] = {}
-        self._to_enter: list[list[SendResult]] = []
+        self._to_enter: list[tuple[Sequence[str], Sequence[SendResult]]] = []
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, answered: list[SendResult], ids: Iterable[str]) -> None:
-        """Remember *answered*, whose `id_sms` are *ids*, as far as they have any; the first of several counts."""
+    def add(self, ids: Sequence[str], answered: Sequence[SendResult]) -> None:
+        """Remember *answered*, each under its one of *ids*; the first of several counts."""
         self._ids.update(ids)
-        self._to_enter.append(answered)
+        if ids:
+            self._to_enter.append((ids, answered))
 
-    def among(self, ids: Iterable[str]) -> dict[str, SendResult]:
+    def among(self, ids: Sequence[str]) -> dict[str, SendResult]:
         """Return those that were answered with one of *ids*."""
         known = self._ids.intersection(ids)
         if known:
@@ -325,11 +325,18 @@ class _Answers:
         return {id_sms: self._by_id[id_sms] for id_sms in known}
 
     def _enter(self) -> None:
-        for answered in self._to_enter:
-            for each in answered:
-                if each.id_sms is not None:
-                    self._by_id.setdefault(each.id_sms, each)
+        for ids, answered in self._to_enter:
+            for id_sms, each in zip(ids, answered, strict=True):
+                self._by_id.setdefault(id_sms, each)
         self._to_enter.clear()
+
+
+def _answered(results: list[SendResult]) -> tuple[Sequence[str], Sequence[SendResult]]:
+    """Return the `id_sms` of those of *results* that have one, and these."""
+    if isinstance(results, AllAccepted):
+        return results.id_sms, results
+    answered = [each for each in results if each.id_sms is not None]
+    return [each.id_sms or "" for each in answered], answered
 
 
 def _swallowed(result: SendResult) -> SendResult:

@@ -115,4 +115,4 @@ def _with_texts(
 
 
 def _all_none(column: Sequence[object]) -> bool:
-    return not column or (column[0] is None and set(column) == {None})
+    return not column or (column[0] is None and set(map(type, column)) == {type(None)})
