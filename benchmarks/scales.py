@@ -43,7 +43,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 SCALES = {
     "quick": Scale(
         name="quick",
-        repeats=3,
+        repeats=5,
         one_text=100_000,
         own_texts=50_000,
         journaled=50_000,
