@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from benchmarks.case import Case, Figures, Unavailable
-from benchmarks.contenders import anchors, checked, hand_written, one_by_one, ours, threads
+from benchmarks.contenders import anchors, bare, checked, hand_written, one_by_one, ours, threads
 from benchmarks.generate import personal, phones
 from benchmarks.reference import ref_ns
 from benchmarks.servers import Server, gateway
@@ -21,6 +21,7 @@ CONTENDERS: dict[str, Contender] = {
     "ours": ours.send,
     "hand-written": hand_written.send,
     "checked": checked.send,
+    "bare": bare.send,
     "one-by-one": one_by_one.send,
     "threads": threads.send,
     "elasticsearch": anchors.send_to_elasticsearch,

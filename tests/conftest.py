@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.builders import still_clock
 from tests.postgres_server import postgres, postgres_server, schema
@@ -20,7 +21,13 @@ Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C be heard: a script's job in the background is started with it ignored, and hands that on."""
+    """
+    Give Hypothesis' examples all the time they take, on a machine that may stand still for a moment.
+
+    And let Ctrl-C be heard: a script's job in the background is started with it ignored, and hands that on.
+    """
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -316,7 +316,6 @@ good = st.builds(
 bad = st.sampled_from(["rubbish", None, Recipient("", 5), Recipient("79612242243", "007")])
 
 
-@settings(deadline=None)
 @given(
     st.lists(good | bad | st.integers(79612242243, 79612242253), max_size=30), st.integers(1, 7), st.integers(1, 700)
 )
@@ -339,7 +338,6 @@ def test_everybody_comes_out_once_in_order_and_within_the_limits(items: list[obj
     assert len(items) == taken
 
 
-@settings(deadline=None)
 @given(st.lists(good, max_size=30, unique_by=lambda one: (one.phone, one.key)), st.integers(1, 7), st.integers(1, 2000))
 def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipient], size: int, max_bytes: int):
     """Strung together, the batches are the source: nobody lost, doubled or overtaken."""
@@ -514,7 +512,7 @@ PLAIN = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.lists(PLAIN.map(lambda said: Recipient(**said)), min_size=1, max_size=12)
     | st.lists(st.integers(79_000_000_000, 79_000_000_030).map(str), min_size=1, max_size=12),

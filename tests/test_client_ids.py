@@ -1,7 +1,7 @@
 """Client ids: given by the caller, or derived."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import phones
@@ -106,7 +106,6 @@ def test_ids_do_not_depend_on_the_order():
     assert 100 == len(set(forth.values()))
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.sampled_from([53, 63]))
 def test_every_derived_id_is_one_that_a_caller_may_give(campaign: str, key: str, bits: IdBits):
     """Derived ids pass the check for given ones, and fit their width, whatever campaign and key are made of."""
@@ -180,7 +179,6 @@ def test_a_number_too_long_to_print_is_refused_like_any_other(given_id: int):
     assert Reason.BAD_CLIENT_ID is refused.value.reason
 
 
-@settings(deadline=None)
 @given(st.one_of(st.integers(), st.text(), st.text("0123456789"), st.floats(), st.booleans(), st.none()))
 def test_the_outcome_is_a_number_of_63_bits_or_an_input_error(given_id: object):
     """Whatever is given, there is an id that survives a round trip through an Int, or an `InputError`."""

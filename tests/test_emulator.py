@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import message, phones, wire_phones
@@ -297,7 +297,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(TOKEN | {"message": value}).encode()))
 def test_the_emulator_answers_everything(body: bytes):
     """Whatever is posted, it answers with a document that has entries or an error, and never fails itself."""

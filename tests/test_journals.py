@@ -568,7 +568,7 @@ def test_a_journal_knows_what_a_dict_would(request: pytest.FixtureRequest, tmp_p
         opener = partial(schemas, dsn=request.getfixturevalue("postgres"), schema=request.getfixturevalue("schema"))
     with start_blocking_portal() as portal, opener(portal) as places:
         machine = type("Machine", (Twin,), {"portal": portal, "places": places})
-        run_state_machine_as_test(machine, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
+        run_state_machine_as_test(machine, settings=settings(max_examples=12, stateful_step_count=20))
 
 
 # ---------------------------------------------------------------------------- between runs

@@ -564,7 +564,7 @@ def parts(reserved: object) -> object:
 
 def test_nobody_can_tell_a_log_from_rows():
     """Whatever is reserved, settled, looked up, left, killed or broken off, the log's journal is the rows' journal."""
-    run_state_machine_as_test(Twins, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Twins, settings=settings(max_examples=60, stateful_step_count=30))
 
 
 # ---------------------------------------------------------------------------- numbers
@@ -576,7 +576,7 @@ def test_nobody_can_tell_a_log_from_rows():
     ),
     chance=st.sampled_from([1, 0x9E3779B97F4A7C15]),  # one leaves numbers as they are, so that ends look like others
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]], chance: int):
     """Packed and unpacked, as a set would, until they are forgotten."""
     numbers = Numbers(unpacked=10, chance=chance)

@@ -73,7 +73,7 @@ def test_nothing_is_due_unless_the_campaign_runs(state: CampaignState):
     assert (state in {CampaignState.CANCELLED, CampaignState.FINISHED}) is Overseer.is_over(state)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(HandOut)), max_size=6),
     st.integers(0, 3),

@@ -1,7 +1,7 @@
 """Phone numbers, from what people write to what the wire carries."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webcom_async import InputError, Reason
@@ -92,7 +92,6 @@ def test_an_int_that_is_no_phone_is_refused(written: int):
     assert Reason.BAD_PHONE is refused.value.reason
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[1-79][0-9]{7,14}", fullmatch=True), st.data())
 def test_separators_never_change_a_number(digits: str, data: st.DataObject):
     """Wherever separators stand, the digits come out in order."""
@@ -103,7 +102,6 @@ def test_separators_never_change_a_number(digits: str, data: st.DataObject):
     assert digits == normalise_phone(written) == normalise_phone("+" + written)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(), st.text("0123456789+-() ", max_size=20), st.integers(), st.none(), st.binary()))
 def test_the_outcome_is_digits_or_an_input_error(written: object):
     """Whatever is given, there is a phone of 8 to 15 digits or an `InputError`, and nothing else."""
@@ -119,7 +117,6 @@ def test_the_outcome_is_digits_or_an_input_error(written: object):
         assert "0" != phone[0]
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[1-9][0-9]{7,14}", fullmatch=True))
 def test_what_came_out_goes_in_again(digits: str):
     """A normalised phone is its own normal form, so that results can be fed back."""

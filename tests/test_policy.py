@@ -5,7 +5,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import NOW, accepted, wire_phones
@@ -209,7 +209,6 @@ def test_an_answer_that_cannot_be_paired_is_asked_again_once(status: int, body: 
     assert [True, False, False] == [worth_retrying(failure, attempts) for attempts in (1, 2, 3)]
 
 
-@settings(deadline=None)
 @given(st.integers(100, 999), st.binary(max_size=50) | st.sampled_from([HTML, accepted(1), error("?")]), st.text())
 def test_every_answer_means_something(status: int, body: bytes, header: str):
     """Whatever comes back, it is results for everybody or an error of ours."""

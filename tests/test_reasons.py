@@ -1,7 +1,7 @@
 """The gateway's sentences, in both languages."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import Reason
@@ -98,7 +98,6 @@ def test_an_unknown_sentence_is_other(text: str):
     assert Reason.OTHER is classify(text)
 
 
-@settings(deadline=None)
 @given(st.text(), st.sampled_from(PRINTED), st.text())
 def test_noise_around_a_sentence_never_fails(before: str, printed: tuple[Reason, str], after: str):
     """Text from the gateway is untrusted, and always gets a reason; a whole sentence in it is never overlooked."""

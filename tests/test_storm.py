@@ -65,5 +65,5 @@ class StormMachine(RuleBasedStateMachine):
 
 
 TestStorm = StormMachine.TestCase
-TestStorm.settings = settings(deadline=None, max_examples=25, stateful_step_count=8)
+TestStorm.settings = settings(max_examples=25, stateful_step_count=8)
 TestStorm = pytest.mark.timeout(120)(TestStorm)

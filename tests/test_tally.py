@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import phones
@@ -64,7 +64,6 @@ def test_outcomes_and_reasons_are_counted():
     assert [(Reason.TIMEOUT, 3), (Reason.STOP_LIST, 1)] == list(report.reasons.items())
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(st.sampled_from(Outcome), st.sampled_from(Reason)), max_size=5), max_size=5))
 def test_nobody_is_counted_twice_or_not_at_all(batches: list[list[tuple[Outcome, Reason]]]):
     """However results come in, the outcomes add up to them, and the reasons to those not accepted."""

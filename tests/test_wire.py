@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import accepted, message, wire_phones
@@ -193,7 +193,6 @@ message_strategy = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, min_size=1, max_size=4)), min_size=1, max_size=4))
 def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[WirePhone]]]):
     """The sizes of messages and recipients add up to the array: its brackets and the commas that last items lack."""
@@ -203,7 +202,6 @@ def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[WirePhone]]
     assert sizes + 2 - 1 - len(addressed) == len(encode_messages(addressed))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, max_size=4)), max_size=4))
 def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message, list[WirePhone]]]):
     """Encoding and the gateway's decoding agree on who gets what."""
@@ -439,7 +437,6 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
-@settings(deadline=None)
 @given(st.one_of(damaged(), st.binary(), st.text().map(str.encode)), st.integers(0, 4))
 def test_every_answer_settles_everybody_once_or_nobody(body: bytes, count: int):
     """Whatever comes back, there is exactly one result per recipient, in order, or an error that settles nobody."""
@@ -460,7 +457,6 @@ entry_values = (
 odd_entries = st.dictionaries(st.sampled_from(["state", "id_sms", "error", "client_id_sms", "phone"]), entry_values)
 
 
-@settings(deadline=None)
 @given(st.lists(odd_entries, min_size=1, max_size=4), st.integers(1, 4))
 def test_every_odd_entry_settles_everybody_once_or_nobody(entries: list[dict[str, object]], count: int):
     """Valid JSON with any values in the documented fields is no more dangerous than invalid JSON."""

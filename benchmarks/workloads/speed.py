@@ -26,6 +26,8 @@ def one_text(scale: Scale) -> Group:
         "hand-written loop on aiohttp": Case(name="hand-written", transport="aiohttp", **everyone),
         "the loop with our checks on httpx2": Case(name="checked", **everyone),
         "the loop with our checks on aiohttp": Case(name="checked", transport="aiohttp", **everyone),
+        "bare POSTs of the same batches on httpx2": Case(name="bare", **everyone),
+        "bare POSTs of the same batches on aiohttp": Case(name="bare", transport="aiohttp", **everyone),
         "requests in 8 threads": Case(name="threads", **everyone),
         "one POST per phone on httpx": Case(name="one-by-one", transport="httpx", **each),
         "one POST per phone on httpx2": Case(name="one-by-one", transport="httpx2", **each),
@@ -46,7 +48,12 @@ def one_text(scale: Scale) -> Group:
 def own_texts(scale: Scale) -> Group:
     """Workload B."""
     options = {"recipients": scale.own_texts, "personal": True}
-    names = {"ours": "ours", "hand-written loop": "hand-written", "the loop with our checks": "checked"}
+    names = {
+        "ours": "ours",
+        "hand-written loop": "hand-written",
+        "the loop with our checks": "checked",
+        "bare POSTs of the same batches": "bare",
+    }
     cases = {
         f"{said} on {library}": Case(name=name, transport=library, **options)
         for said, name in names.items()
