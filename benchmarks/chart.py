@@ -7,8 +7,8 @@ from benchmarks.case import Measured
 
 __all__ = ["chart"]
 
-_LEFT, _RIGHT, _TOP = 250, 90, 56  # space for names, figures and the title
-_WIDTH = 860
+_LEFT, _RIGHT, _TOP = 310, 90, 56  # space for names, figures and the title
+_WIDTH = 920
 _BAR, _STEP = 18, 26
 _OURS, _OTHERS = "#0b7285", "#adb5bd"
 _STYLE = "text{font:13px system-ui,sans-serif;fill:#343a40}.small{font-size:11px;fill:#868e96}.title{font-size:16px}"
