@@ -16,7 +16,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._policy import collision, doubted, in_doubt_among
 from webcom_async._reasons import Reason
 from webcom_async._wire import Addressed, WirePhone
-from webcom_async.models import AllAccepted, Message, Outcome, SendResult, not_accepted
+from webcom_async.models import AllAccepted, Message, Outcome, SendResult, given_ids, not_accepted
 
 __all__ = [
     "Archive",
@@ -283,7 +283,8 @@ class Scratchpad:
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
         """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
-        ids, answered = _answered(results)
+        ids = given_ids(results)
+        answered = results if len(ids) == len(results) else [each for each in results if each.id_sms is not None]
         whose = self._latest.among(ids) | self._older.among(ids)
         # An SMS is whose it was first: who comes later was sent nothing.
         self._latest.add([*whose, *ids], [*whose.values(), *answered])
@@ -329,14 +330,6 @@ class _Answers:
             for id_sms, each in zip(ids, answered, strict=True):
                 self._by_id.setdefault(id_sms, each)
         self._to_enter.clear()
-
-
-def _answered(results: list[SendResult]) -> tuple[Sequence[str], Sequence[SendResult]]:
-    """Return the `id_sms` of those of *results* that have one, and these."""
-    if isinstance(results, AllAccepted):
-        return results.id_sms, results
-    answered = [each for each in results if each.id_sms is not None]
-    return [each.id_sms or "" for each in answered], answered
 
 
 def _swallowed(result: SendResult) -> SendResult:

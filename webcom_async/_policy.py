@@ -32,7 +32,7 @@ from webcom_async.errors import (
     Split,
     WebcomError,
 )
-from webcom_async.models import AllAccepted, Outcome, SendResult, not_accepted
+from webcom_async.models import AllAccepted, Outcome, SendResult, given_ids, not_accepted
 from webcom_async.options import Options
 
 __all__ = [
@@ -216,7 +216,7 @@ def _told_apart(results: list[SendResult]) -> list[SendResult]:
     """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
     if isinstance(results, AllAccepted):
         return results
-    given = [result.id_sms for result in results if result.id_sms is not None]
+    given = given_ids(results)
     if len(set(given)) < len(given):
         raise IdCollision
     return results

@@ -255,8 +255,7 @@ class AllAccepted(list[SendResult]):
 
     def __init__(self, results: Iterable[SendResult], id_sms: Sequence[str] | None = None) -> None:
         super().__init__(results)
-        given = (each.id_sms for each in self if each.id_sms is not None)
-        self.id_sms: Sequence[str] = list(given) if id_sms is None else id_sms
+        self.id_sms: Sequence[str] = _given_ids(self) if id_sms is None else id_sms
 
 
 _ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an Enum
@@ -268,6 +267,15 @@ def not_accepted(results: Iterable[SendResult]) -> list[SendResult]:
         return []
     accepted = _ACCEPTED
     return [result for result in results if result.outcome is not accepted]
+
+
+def given_ids(results: Iterable[SendResult]) -> Sequence[str]:
+    """Return the `id_sms` of those of *results* that have one, in their order."""
+    return results.id_sms if isinstance(results, AllAccepted) else _given_ids(results)
+
+
+def _given_ids(results: Iterable[SendResult]) -> list[str]:
+    return [result.id_sms for result in results if result.id_sms is not None]
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):

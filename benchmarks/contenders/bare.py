@@ -20,12 +20,11 @@ __all__ = ["send"]
 async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: Watch) -> int:
     """Post to *source*, and return how many were posted."""
     ids = count(10**18)
-    bodies = [encode(request_of(batch, ids)[1]) for batch in chunks(source, case.batch_size)]
-    bodies.reverse()
+    bodies = iter([encode(request_of(batch, ids)[1]) for batch in chunks(source, case.batch_size)])
 
     async def settle(_batch: Batch, post: Post) -> list[SendResult]:
         """Post one body."""
-        await post(bodies.pop())
+        await post(next(bodies))
         return []
 
     await hand_written.loop(case, url, source, watch, settle=settle, read=_wait)

@@ -41,8 +41,8 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
         """Post one batch and return what became of it."""
         batch = batcher.cut(deque(given), under_way, datetime.now(UTC))
         under_way.update(batch.client_ids)
-        said = await post(bytes(Payload(credentials, batch.messages or b"")))
-        results = await books.settle(decode_send(said, batch.phones, 1), Reserved(batch.addressed, [], []))
+        answer = await post(bytes(Payload(credentials, batch.messages or b"")))
+        results = await books.settle(decode_send(answer, batch.phones, 1), Reserved(batch.addressed, [], []))
         under_way.difference_update(batch.client_ids)
         return results
 

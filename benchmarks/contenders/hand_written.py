@@ -15,7 +15,7 @@ from benchmarks.reference import answer_of, encode, request_of, results_of
 from benchmarks.watch import Watch
 from webcom_async import Recipient, SendResult
 
-__all__ = ["Batch", "Post", "Results", "Settle", "chunks", "loop", "poster", "send"]
+__all__ = ["Batch", "Post", "Results", "chunks", "loop", "poster", "send"]
 
 Post = Callable[[bytes], Awaitable[bytes]]
 Batch = Sequence[str | Recipient]

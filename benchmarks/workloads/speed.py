@@ -9,6 +9,12 @@ from benchmarks.scales import Scale
 __all__ = ["journaled", "one_text", "own_texts"]
 
 _TRANSPORTS = ("httpx2", "aiohttp")
+_SAME_BATCHES = {
+    "ours": "ours",
+    "hand-written loop": "hand-written",
+    "the loop with our checks": "checked",
+    "bare POSTs of the same batches": "bare",
+}
 
 
 def one_text(scale: Scale) -> Group:
@@ -16,18 +22,10 @@ def one_text(scale: Scale) -> Group:
     everyone = {"recipients": scale.one_text}
     each = {"recipients": scale.one_by_one}
     anchored = {"recipients": scale.anchored}
-    cases = {
-        "ours on httpx2": Case(name="ours", **everyone),
+    cases = _with_the_same_batches(**everyone) | {
         "ours on httpx2, batches()": Case(name="ours", batches=True, **everyone),
-        "ours on httpx2, 8 × 50 in flight": Case(name="ours", batch_size=50, **everyone),
-        "ours on aiohttp": Case(name="ours", transport="aiohttp", **everyone),
         "ours on aiohttp, batches()": Case(name="ours", transport="aiohttp", batches=True, **everyone),
-        "hand-written loop on httpx2": Case(name="hand-written", **everyone),
-        "hand-written loop on aiohttp": Case(name="hand-written", transport="aiohttp", **everyone),
-        "the loop with our checks on httpx2": Case(name="checked", **everyone),
-        "the loop with our checks on aiohttp": Case(name="checked", transport="aiohttp", **everyone),
-        "bare POSTs of the same batches on httpx2": Case(name="bare", **everyone),
-        "bare POSTs of the same batches on aiohttp": Case(name="bare", transport="aiohttp", **everyone),
+        "ours on httpx2, 8 × 50 in flight": Case(name="ours", batch_size=50, **everyone),
         "requests in 8 threads": Case(name="threads", **everyone),
         "one POST per phone on httpx": Case(name="one-by-one", transport="httpx", **each),
         "one POST per phone on httpx2": Case(name="one-by-one", transport="httpx2", **each),
@@ -47,19 +45,7 @@ def one_text(scale: Scale) -> Group:
 
 def own_texts(scale: Scale) -> Group:
     """Workload B."""
-    options = {"recipients": scale.own_texts, "personal": True}
-    names = {
-        "ours": "ours",
-        "hand-written loop": "hand-written",
-        "the loop with our checks": "checked",
-        "bare POSTs of the same batches": "bare",
-    }
-    cases = {
-        f"{said} on {library}": Case(name=name, transport=library, **options)
-        for said, name in names.items()
-        for library in _TRANSPORTS
-    }
-    found = raced(cases, scale.repeats)
+    found = raced(_with_the_same_batches(recipients=scale.own_texts, personal=True), scale.repeats)
     return Group(
         title=f"B. Everyone with a text of 120 Cyrillic characters: {scale.own_texts:,} recipients, 8 × 500 in flight",
         facts=_speeds(found),
@@ -86,6 +72,15 @@ def journaled(scale: Scale) -> Group:
         ],
         measured=found,
     )
+
+
+def _with_the_same_batches(**options: int) -> dict[str, Case]:
+    """Return the cases of those who send the same batches, on each HTTP library."""
+    return {
+        f"{said} on {library}": Case(name=name, transport=library, **options)
+        for said, name in _SAME_BATCHES.items()
+        for library in _TRANSPORTS
+    }
 
 
 def _to_ref(found: dict[str, Measured], bars: tuple[float, float]) -> list[Row]:

@@ -31,7 +31,7 @@ from webcom_async.journal._rows import (
     states,
 )
 from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, changed_settings, shared
-from webcom_async.models import Message, Outcome, SendResult
+from webcom_async.models import Message, Outcome, SendResult, given_ids
 
 __all__ = ["Journal", "counted"]
 
@@ -115,7 +115,7 @@ class Journal(Closing):
         if reserved is not None and self._log.settle(results, reserved, self._stamp()):
             return results
         with self._rows.transaction():
-            answers = array({result.id_sms for result in results if result.id_sms is not None})
+            answers = array(set(given_ids(results)))
             twice = shared(results, self._file.fetch(_sql.FIND_OWNERS, answers))
             known = self._record([doubted(result) if result.id_sms in twice else result for result in results])
         if twice:

@@ -34,7 +34,7 @@ from webcom_async.journal._payloads import (
 )
 from webcom_async.journal._rows import Statements, array, number_messages
 from webcom_async.journal._rules import DUPLICATES
-from webcom_async.models import AllAccepted, Message, SendResult
+from webcom_async.models import AllAccepted, Message, SendResult, given_ids
 
 __all__ = ["Log", "Logged", "digest"]
 
@@ -180,10 +180,12 @@ class Log:
         """
         entry = reserved.entry or 0  # which is no entry's number
         client_ids = self._open.get(entry)
-        plain = isinstance(results, AllAccepted) and _are_everybody(results, reserved.addressed)
-        if client_ids is None or not (plain or _are_of(results, reserved.addressed)):
+        if client_ids is None:
             return False
-        answers = [result.id_sms for result in results if result.id_sms is not None]
+        plain = isinstance(results, AllAccepted) and _are_everybody(results, reserved.addressed)
+        if not (plain or _are_of(results, reserved.addressed)):
+            return False
+        answers = given_ids(results)
         numbers = as_numbers(answers)
         if numbers is None or self._in_rows(_sql.FIND_OWNERS, answers) or not self._answers.add(numbers):
             return False

@@ -51,8 +51,8 @@ _ROWS = b"["  # of JSON; no array of msgpack begins so
 _pack = msgspec.msgpack.Encoder().encode
 _reserved = msgspec.msgpack.Decoder(_Reserved)
 _accepted = msgspec.msgpack.Decoder(_Accepted)
-_reserved_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
-_settled_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
+_reserved_in_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
+_settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
 
 
 def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], client_ids: list[int]) -> bytes:
@@ -92,7 +92,7 @@ def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]
         msgspec.DecodeError, ValueError: It says nothing of the kind.
     """
     if payload.startswith(_ROWS):
-        groups = [(bytes(said), phones) for said, phones in _reserved_rows.decode(payload)]
+        groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
         messages = _numbered([int(said) if said.isdigit() else said for said, _ in groups], number)
         pairs = zip(groups, messages, strict=True)
         return [(*asked(to), to.phone, message) for (_, phones), message in pairs for to in phones]
@@ -112,7 +112,7 @@ def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
         msgspec.DecodeError, ValueError: It says nothing of the kind.
     """
     if payload.startswith(_ROWS):
-        return _settled_rows.decode(payload)
+        return _settled_in_rows.decode(payload)
     batch = _accepted.decode(payload)
     everybody = zip(batch.client_ids, batch.phones, batch.id_sms, strict=True)
     return [(client_id, phone, _YES, str(id_sms), _NONE, "", batch.attempts) for client_id, phone, id_sms in everybody]

@@ -24,7 +24,7 @@ from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import JournalError, LeaseLost, StoreUnavailable
 from webcom_async.journal._rows import asked, columns, message_of, result_of
 from webcom_async.journal._rules import DUPLICATES, Row, Triage, better, shared
-from webcom_async.models import AllAccepted, Message, SendResult
+from webcom_async.models import AllAccepted, Message, SendResult, given_ids
 from webcom_async.postgres import _sql
 from webcom_async.postgres._server import Server, Session, array
 from webcom_async.scaleout._rules import stopped
@@ -333,7 +333,7 @@ class PostgresBooks:
     async def _settle(
         self, session: Session, results: list[SendResult]
     ) -> tuple[dict[str, set[str]], list[SendResult]]:
-        answered = [result.id_sms for result in results if result.id_sms is not None]
+        answered = given_ids(results)
         if len(set(answered)) == len(answered):
             parameters = self._given(results)
             _, _, [(claims, settled)], _ = await session.together(
