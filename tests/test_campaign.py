@@ -673,21 +673,21 @@ async def _cancel_after(turns: int, scope: anyio.CancelScope) -> None:
 @pytest.mark.parametrize("readers", [2, 3])
 async def test_several_readers_share_the_results(connect: Connect, in_flight: int, readers: int):
     """Each result goes to one of them, the last ones too, and all of them come to an end."""
-    for count in range(1, 40):
-        seen: list[str] = []
 
-        async def read(results: Results, seen: list[str] = seen) -> None:
-            seen.extend([result.phone async for result in results])
+    async def read(results: Results, seen: list[str]) -> None:
+        seen.extend([result.phone async for result in results])
 
-        async with (
-            connect(Gateway(), batch_size=3, in_flight=in_flight) as client,
-            client.stream(phones(count), **SALE) as results,
-            anyio.create_task_group() as tasks,
-        ):
-            for _ in range(readers):
-                tasks.start_soon(read, results)
+    async with connect(Gateway(), batch_size=3, in_flight=in_flight) as client:
+        for count in range(1, 40):
+            seen: list[str] = []
+            async with (
+                client.stream(phones(count), campaign=f"sale of {count}", **SALE) as results,
+                anyio.create_task_group() as tasks,
+            ):
+                for _ in range(readers):
+                    tasks.start_soon(read, results, seen)
 
-        assert sorted(phones(count)) == sorted(seen)
+            assert sorted(phones(count)) == sorted(seen)
 
 
 async def test_a_slow_reader_slows_the_sending_down(connect: Connect, webcom_gateway: Gateway):

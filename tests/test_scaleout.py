@@ -497,29 +497,33 @@ async def test_a_woken_worker_sends_nothing_more(
 
 
 class Deaf(SqliteStore):
-    """A store that answers no heartbeat, after the first."""
+    """A store that answers no heartbeat any more, once a request has arrived at the gateway."""
 
-    renewals = 0
+    def __init__(self, folder: Path, arrived: anyio.Event) -> None:
+        super().__init__(folder)
+        self.arrived = arrived
+        self.unheard = 0
 
     async def renew(self, lease: Lease) -> bool:
-        """Renew once."""
-        self.renewals += 1
-        if self.renewals > 1:
+        """Renew until then."""
+        if self.arrived.is_set():
+            self.unheard += 1
             raise StoreUnavailable
         return await super().renew(lease)
 
 
 async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webcom_gateway: Gateway, folder: Path):
     """By its own clock, before it learns that somebody else was faster; it says so, and gives up what is under way."""
-    held(webcom_gateway)
+    arrived, go_on = held(webcom_gateway)
     async with (
-        Deaf(folder) as store,
+        Deaf(folder, arrived) as store,
         connect(webcom_gateway, in_flight=1, grace=0.0) as client,
     ):
         await store.plan(spring(), phones(40))
-        end = await Worker(client, store, "one", lease_seconds=0.3).run_shard("spring", 1)
-        assert (Ending.LOST, "the lease could not be renewed for 0.3 s") == (end.ending, end.why)
-        assert 1 < store.renewals
+        end = await Worker(client, store, "one", lease_seconds=1.0).run_shard("spring", 1)
+        assert (Ending.LOST, "the lease could not be renewed for 1 s") == (end.ending, end.why)
+        assert 0 < store.unheard
+    go_on.set()
     async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
         assert [Ending.DONE] * 2 == await sent(client, store)
         await everyone_got_one(store, webcom_gateway)
