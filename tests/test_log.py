@@ -4,6 +4,7 @@ The journal's log: that it is what a run writes, and that nobody can tell it fro
 `python -m tests.test_log` writes the stored file of today's format; see `test_stored_logs_become_todays_rows`.
 """
 
+import math
 import random
 import shutil
 import sqlite3
@@ -572,14 +573,15 @@ def test_nobody_can_tell_a_log_from_rows():
 
 @given(
     batches=st.lists(
-        st.lists(st.integers(1, 60) | st.sampled_from([256, 257, 65_536, 2**63 - 1]), max_size=6), max_size=12
-    ),
-    chance=st.sampled_from([1, 0x9E3779B97F4A7C15]),  # one leaves numbers as they are, so that ends look like others
+        # The latter are in one place with each other in tables of 17 and 5.
+        st.lists(st.integers(0, 60) | st.integers(0, 40).map(lambda n: 85 * n) | st.just(2**63 - 1), max_size=9),
+        max_size=20,
+    )
 )
-@settings(max_examples=60)
-def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]], chance: int):
-    """Packed and unpacked, as a set would, until they are forgotten."""
-    numbers = Numbers(unpacked=10, chance=chance)
+@settings(max_examples=100)
+def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
+    """In the set and in tables that grow, as a set would, until they are forgotten."""
+    numbers = Numbers(few=10, places=16)
     for _ in range(2):
         seen: set[int] = set()
         for some in batches:
@@ -587,41 +589,47 @@ def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]], chan
             new = len(set(some) - seen) == len(some)
             assert numbers.add(some) is new
             seen.update(some)
-            assert len(numbers._latest) <= 10
         numbers.clear()
 
 
-@pytest.mark.parametrize("step", [1, 2**16, 2**22, 2**37 + 1], ids=["1", "2**16", "2**22", "2**37 + 1"])
-def test_many_numbers_are_told_apart_in_little_memory_and_time(step: int):
-    """Ids count up, look like chance, or end all alike: each takes a few bytes, and has few others beside it."""
-    numbers = Numbers(unpacked=1_000, chance=0x9E3779B97F4A7C15)
-    for first in range(0, 200_000, 500):
-        some = [number * step for number in range(first, first + 500)]
+def _by_chance(number: int) -> int:
+    return random.Random(number).getrandbits(63)
+
+
+def _by_five_servers(number: int) -> int:
+    """A time in milliseconds, a server and a counter, as snowflake ids are made."""
+    return (1_700_000_000_000 + number // 7) << 22 | number % 5 << 12 | number % 7
+
+
+@pytest.mark.parametrize(
+    "nth",
+    [lambda n: n, lambda n: n << 16, lambda n: n << 37 | 1, _by_chance, _by_five_servers],
+    ids=["counted", "ending alike", "far apart", "by chance", "snowflakes"],
+)
+def test_many_numbers_are_told_apart_in_little_memory(nth: Callable[[int], int]):
+    """Ids count up, look like chance, or end all alike: each is known from when it was met, and takes a few bytes."""
+    numbers = Numbers(few=1_000, places=1 << 14)
+    everyone = [nth(number) for number in range(100_000)]
+    for first in range(0, len(everyone), 500):
+        some = everyone[first : first + 500]
         assert not numbers.meet(some)
         assert numbers.add(some)
         assert not numbers.add(some[-1:])
-    assert all(numbers.meet([number * step]) for number in range(0, 200_000, 997))
-    assert sum(map(len, numbers._packed)) <= 1.1 * 6 * 200_000
-    assert max(map(len, numbers._packed)) <= 100 * 6
+    assert all(numbers.meet([number]) for number in everyone[::97])
+    places = sum(map(len, numbers._tables))
+    assert 8 * places <= 29 * len(everyone)
+    assert len(numbers._others) <= len(everyone) / 5
 
 
-def test_the_ends_of_two_numbers_are_no_third():
-    """Kept side by side, two numbers read like another one between them, which was never met."""
-    numbers = Numbers(unpacked=0, chance=1)  # which leaves them as they are
-    assert numbers.add([2])
-    assert numbers.add([1])
-    assert not numbers.meet([65_536])
-    assert numbers.add([65_536])
-    assert numbers.meet([65_536])
-
-
-def test_small_numbers_in_any_order_are_never_taken_for_others():
-    """Customers' numbers hold zeros and each other's ends: none is known before it was met."""
-    chance = random.Random(7)
-    everyone = chance.sample(range(1, 2_000_000), 200_000)
-    numbers = Numbers(unpacked=1_000, chance=0x9E3779B97F4A7C15)
-
-    assert all(numbers.add(everyone[first : first + 100]) for first in range(0, 200_000, 100))
+def test_numbers_that_want_one_place_are_told_apart_at_no_cost():
+    """Whoever makes numbers that share their place in every table gets a set of them."""
+    numbers = Numbers(few=10, places=1 << 15)
+    assert numbers.add(range(1, 12))
+    step = math.prod(map(len, numbers._tables))
+    everyone = range(step, 20_000 * step, step)
+    assert all(numbers.add(everyone[first : first + 100]) for first in range(0, len(everyone), 100))
+    assert 19_900 < len(numbers._others)
+    assert all(numbers.meet([number]) and not numbers.meet([number + 1]) for number in everyone)
 
 
 @pytest.mark.parametrize("text", ["", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "7,8", "9" * 19, str(2**63)])

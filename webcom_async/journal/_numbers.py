@@ -1,22 +1,25 @@
 """
-Which numbers a run has met, however many, in some ten bytes each.
+Which numbers a run has met, however many.
 
-The latest are a Python set, which is looked through in a tenth of the time; beyond a bound they are packed into an
-eighth of its memory.
+Few are a Python set, which is looked through in a third of the time; beyond a bound they are in tables, which take 14
+to 29 bytes a number instead of over 80.
 """
 
-import secrets
-import struct
-from collections.abc import Collection, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import count
+from math import isqrt
 from typing import Annotated
 
 import msgspec
 
 __all__ = ["Numbers", "as_numbers"]
 
-_UNPACKED = 65_536  # some 5 MB
-_WORD_BITS = 64
-_PLACES = 1 << 16
+_FEW = 131_072  # as a set, some 11 MB, and so is
+_PLACES = 1 << 20
+_FILLED = 3 / 4
+_TABLES = 4
+_AT_ONCE = 4096  # numbers that are objects while tables grow, which take three times their place
 _WRITTEN = b"0123456789,"
 _decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]).decode  # SQLite's integers
 
@@ -41,66 +44,78 @@ class Numbers:
     """
     Numbers from 0 to 2**63 - 1 that were met.
 
+    A number has one place in each table, by its remainder. If another one is there, it goes on to the next table, of a
+    quarter of the size, and after the last one to a set, where a fiftieth of them ends if they are as good as chance.
+    Sizes are primes, which spread numbers that count up or end alike; and whatever they are, each takes a few steps.
+
     Args:
-        unpacked: Numbers beyond which they are packed.
-        chance: 64 bits; by default another ones for each, so that nobody can choose numbers that share a place.
+        few: How many are a set; there are no tables before.
+        places: The size of the first table, at first. Tables double.
     """
 
-    def __init__(self, unpacked: int = _UNPACKED, chance: int | None = None) -> None:
-        self._unpacked = unpacked
-        self._latest: set[int] = set()
-        # By the two upper bytes of what is made of them: the six lower ones of each, in a row.
-        self._packed: list[bytes] = []
-        # Odd, so that no two numbers become one.
-        self._factor = (secrets.randbits(_WORD_BITS) if chance is None else chance) | 1
+    def __init__(self, few: int = _FEW, places: int = _PLACES) -> None:
+        self._few = few
+        self._places = places
+        self.clear()
 
-    def add(self, numbers: Collection[int]) -> bool:
+    def add(self, numbers: Sequence[int]) -> bool:
         """Add *numbers* and return whether all of them are new, and no two alike."""
-        met = self._meet_packed(numbers)
-        before = len(self._latest)
-        self._latest.update(numbers)
-        new = len(self._latest) - before == len(numbers)
-        if len(self._latest) > self._unpacked:
-            self._pack()
-        return new and not met
+        while self._count + len(numbers) > self._room:
+            self._grow()
+        return self._enter(numbers)
 
-    def meet(self, numbers: Collection[int]) -> bool:
+    def meet(self, numbers: Iterable[int]) -> bool:
         """Whether any of *numbers* was added."""
-        return not self._latest.isdisjoint(numbers) or self._meet_packed(numbers)
+        return any(map(self._has, numbers))
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._latest.clear()
-        self._packed.clear()
+        self._tables: list[array[int]] = []
+        self._others: set[int] = set()
+        self._room = self._few
+        self._count = 0
 
-    def _meet_packed(self, numbers: Collection[int]) -> bool:
-        packed = self._packed
-        # `in` first: it says no to nearly all of them, and takes no call.
-        return bool(packed) and any(
-            lower in packed[upper] and _holds(packed[upper], lower) for lower, upper in self._spread(numbers)
-        )
+    def _enter(self, numbers: Sequence[int]) -> bool:
+        """Add *numbers*, for which there is room; see `add`."""
+        new = True
+        self._count += len(numbers)
+        for table in self._tables:
+            size = len(table)
+            others: list[int] = []
+            for number in numbers:
+                place = number % size
+                there = table[place]
+                if there < 0:
+                    table[place] = number
+                elif there == number:
+                    new = False
+                else:
+                    others.append(number)
+            numbers = others
+        before = len(self._others)
+        self._others.update(numbers)
+        return new and len(self._others) - before == len(numbers)
 
-    def _pack(self) -> None:
-        packed = self._packed or [b""] * _PLACES
-        for lower, upper in self._spread(self._latest):
-            packed[upper] += lower
-        self._packed = packed
-        self._latest.clear()
+    def _has(self, number: int) -> bool:
+        for table in self._tables:
+            there = table[number % len(table)]
+            if there < 0 or there == number:
+                return there == number
+        return number in self._others
 
-    def _spread(self, numbers: Collection[int]) -> Iterator[tuple[bytes, int]]:
-        """
-        Yield of each of *numbers* what is kept and where, even if they count up or have their last bits in common.
+    def _grow(self) -> None:
+        tables, others = self._tables, self._others
+        places = 2 * len(tables[0]) if tables else self._places
+        self.clear()
+        self._tables = [array("q", [-1]) * _prime(places >> 2 * step) for step in range(_TABLES)]
+        self._room = int(places * _FILLED)
+        for table in tables:
+            for first in range(0, len(table), _AT_ONCE):
+                self._enter([number for number in table[first : first + _AT_ONCE] if number >= 0])
+        self._enter(list(others))
 
-        The upper bits of a product are as good as chance (Knuth's multiplicative hashing).
-        """
-        factor, word = self._factor, (1 << _WORD_BITS) - 1
-        products = [number * factor & word for number in numbers]
-        return struct.iter_unpack("<6sH", struct.pack(f"<{len(products)}Q", *products))
 
-
-def _holds(packed: bytes, number: bytes) -> bool:
-    """Whether *number* is one of *packed*, and not made of the ends of two."""
-    place = packed.find(number)
-    while place % len(number) and place >= 0:
-        place = packed.find(number, place + 1)
-    return place >= 0
+def _prime(least: int) -> int:
+    """Return the first odd prime from *least* on."""
+    candidates = count(max(3, least | 1), 2)
+    return next(each for each in candidates if all(each % divisor for divisor in range(3, isqrt(each) + 1, 2)))
