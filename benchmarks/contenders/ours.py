@@ -1,5 +1,6 @@
 """This library, as its users call it."""
 
+import importlib
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
@@ -31,8 +32,12 @@ async def send(case: Case, url: str, source: Iterable[str | Recipient], watch: W
 @contextmanager
 def kept(case: Case) -> Generator[dict[str, Any], None, None]:
     """Give what a call says of its journal, which is gone afterwards; nothing, if the case has none."""
+    if not case.journal:
+        yield {}
+        return
+    importlib.import_module("webcom_async.journal")  # once in a process, and none of a recipient's work
     with tempfile.TemporaryDirectory() as folder:
-        yield {"campaign": "sale", "journal": Path(folder) / "journal"} if case.journal else {}
+        yield {"campaign": "sale", "journal": Path(folder) / "journal"}
 
 
 async def _read_one_by_one(results: Results) -> None:
