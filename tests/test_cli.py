@@ -122,7 +122,9 @@ def test_a_journal_makes_the_second_run_send_to_the_rest_only(tmp_path: Path):
         second = run("send", write_phones(tmp_path), *words, "--json", gateway_url=url)
 
     assert (3, 0) == (first.returncode, second.returncode)
-    assert 10 == json.loads(second.stdout)["outcomes"]["accepted"] == len(gateway.ledger)
+    told = json.loads(second.stdout)
+    assert (10, 4) == (told["outcomes"]["accepted"], told["from_journal"])
+    assert 10 == len(gateway.ledger)
     assert 0 == gateway.ledger.repeats
 
 

@@ -126,6 +126,38 @@ async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gate
     assert webcom_gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
 
 
+async def test_a_report_tells_who_was_settled_before(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Whoever comes from the journal is counted as such: the rest is what this run did."""
+    webcom_gateway.accounts[0].balance = 17
+    reports = []
+    for _ in range(2):
+        async with connect(webcom_gateway, batch_size=5, in_flight=1) as client:
+            with pytest.raises(OutOfBalance) as halted:
+                await client.send_all(phones(40), journal=journal, **SALE)
+        reports.append(halted.value.report)
+    webcom_gateway.accounts[0].balance = None
+    async with connect(webcom_gateway) as client:
+        reports.append(await client.send_all(phones(40), journal=journal, **SALE))
+
+    assert [(0, 17), (17, 17), (17, 40)] == [(report.from_journal, report.accepted) for report in reports if report]
+    assert "; 17 from the journal; " in str(reports[2])
+    assert "journal" not in str(reports[0])
+
+
+async def test_who_comes_after_a_halt_is_from_the_journal_too(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """Nobody is sent to any more, and those who were before are told and counted as such."""
+    await run(connect, webcom_gateway, journal, count=30)
+    webcom_gateway.accounts[0].balance = 0
+    # The first request takes one of all those who were taken from the source with it.
+    async with connect(webcom_gateway, batch_bytes=1, in_flight=1) as client:
+        with pytest.raises(OutOfBalance) as halted:
+            await client.send_all([*phones(40)][::-1], journal=journal, **SALE)
+
+    report = halted.value.report
+    assert report is not None
+    assert (30, 30, 10) == (report.from_journal, report.accepted, report.not_sent)
+
+
 async def test_what_was_unknown_is_asked_again_under_its_id(connect: Connect, webcom_gateway: Gateway, journal: Path):
     """An answer that never came is learnt by the next run, without a second SMS."""
     webcom_gateway.faults.sometimes(1.0, Fault(close=True, processed=True))

@@ -33,7 +33,7 @@ from webcom_async._sources import Source
 from webcom_async._tally import Tally
 from webcom_async._wire import Addressed, WirePhone
 from webcom_async.errors import IdCollision, JournalError, UsageError
-from webcom_async.models import SendResult
+from webcom_async.models import Outcome, SendResult
 
 __all__ = ["Sender"]
 
@@ -200,6 +200,7 @@ class Sender:
             return
         course.reserved = reserved
         course.known += reserved.settled + reserved.refused
+        self._tally.from_journal += len(reserved.settled)
         batch.narrow(reserved.addressed)
         course.held_back = self._hold_back(batch)
 
@@ -222,7 +223,7 @@ class Sender:
             return results
         try:
             if reserved is None:
-                return await self._books.recall(results)
+                return await self._recall(results)
             results = await self._books.settle(results, reserved)
         except IdCollision as exc:
             self._halt(exc)
@@ -231,6 +232,12 @@ class Sender:
             # They stay reserved there, so that the next run asks again under the same ids.
             self._halt(exc)
         return results
+
+    async def _recall(self, unsent: list[SendResult]) -> list[SendResult]:
+        """Return what the books know of those who are *unsent* now."""
+        known = await self._books.recall(unsent)
+        self._tally.from_journal += sum(result.outcome in (Outcome.ACCEPTED, Outcome.REJECTED) for result in known)
+        return known
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
         """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""

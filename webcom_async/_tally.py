@@ -31,6 +31,7 @@ class Tally:
         self.exhausted: bool = False
         self.halted: bool = False
         self.taken: int = 0
+        self.from_journal: int = 0
         self.in_flight: int = 0
         self._campaign = campaign
         self._traffic = dict.fromkeys(Traffic.__struct_fields__, 0)
@@ -84,5 +85,6 @@ class Tally:
             reasons=dict(self._reasons.most_common()),
             **self._traffic,
             seconds=until - self._started,
+            from_journal=self.from_journal,
             complete=self.exhausted and not self.halted and self.taken == sum(self._outcomes.values()),
         )

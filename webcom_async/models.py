@@ -311,6 +311,8 @@ class Report(Traffic, frozen=True, kw_only=True):
         seconds: Time from the opening of the stream to the last result.
         complete: Whether the source was read to its end, everything taken from it has a result, and nothing ended the
             campaign early.
+        from_journal: Recipients whose result is in the journal from before, or from another worker: nothing was sent
+            for them now.
     """
 
     campaign: str
@@ -318,6 +320,7 @@ class Report(Traffic, frozen=True, kw_only=True):
     reasons: Mapping[Reason, int]
     seconds: float
     complete: bool
+    from_journal: int = 0
 
     @property
     def recipients(self) -> int:
@@ -355,6 +358,7 @@ class Report(Traffic, frozen=True, kw_only=True):
         return (
             f"{self.recipients:,} recipients{'' if self.complete else ' (incomplete)'}: {counts}"
             + (f" ({reasons})" if reasons else "")
+            + (f"; {self.from_journal:,} from the journal" if self.from_journal else "")
             + f"; {self.requests:,} requests, {self.retries:,} retries, "
             f"{self.seconds:.2f} s, {self.recipients_per_second:,.0f} recipients/s"
         )

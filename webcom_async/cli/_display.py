@@ -107,6 +107,10 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
         tr("time"): tr("{seconds} s, {rate} recipients/s", seconds=seconds, rate=rate),
         tr("campaign"): printable(report.campaign),
     }
+    if report.from_journal:
+        facts[tr("from the journal")] = tr(
+            "{count} recipients, for whom nothing was sent", count=f"{report.from_journal:,}"
+        )
     if not report.complete:
         facts[tr("incomplete")] = tr("the campaign ended before its last recipient")
     show_counts(report.outcomes, report.reasons, title, facts | dict(further or {}))
@@ -174,6 +178,7 @@ def report_json(report: Report) -> dict[str, Any]:
     """Return *report* for machines."""
     return counts_json(report.campaign, report.outcomes, report.reasons) | {
         "complete": report.complete,
+        "from_journal": report.from_journal,
         "requests": report.requests,
         "retries": report.retries,
         "seconds": round(report.seconds, 3),

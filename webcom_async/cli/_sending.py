@@ -255,7 +255,8 @@ def added(reports: Sequence[Report], campaign: str) -> Report:
     if len(reports) == 1:
         return reports[0]
     numbers = {
-        field: sum(getattr(report, field) for report in reports) for field in (*Traffic.__struct_fields__, "seconds")
+        field: sum(getattr(report, field) for report in reports)
+        for field in (*Traffic.__struct_fields__, "seconds", "from_journal")
     }
     reasons = Counter[Reason]()
     for report in reports:

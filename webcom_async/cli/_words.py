@@ -27,6 +27,8 @@ _RUSSIAN = {
     "requests": "запросы",
     "time": "время",
     "campaign": "рассылка",
+    "from the journal": "из журнала",
+    "{count} recipients, for whom nothing was sent": "получателей: {count}, им ничего не отправлялось",
     "incomplete": "не окончена",
     "the campaign ended before its last recipient": "рассылка прервана до последнего получателя",
     "{requests}, {retries} of them repeated": "{requests}, из них повторных {retries}",
