@@ -589,7 +589,17 @@ def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
             new = len(set(some) - seen) == len(some)
             assert numbers.add(some) is new
             seen.update(some)
+            assert numbers._count == len(seen)  # or tables would grow by who is met again
         numbers.clear()
+
+
+def test_numbers_are_still_known_if_there_is_no_memory_for_more():
+    """Tables that cannot grow are the tables that they were: nobody is taken for new who is not."""
+    numbers = Numbers(few=10, places=1 << 44)
+    assert numbers.add(range(10))
+    with pytest.raises(MemoryError):
+        numbers.add(range(10, 20))
+    assert all(numbers.meet([number]) for number in range(10))
 
 
 def _by_chance(number: int) -> int:

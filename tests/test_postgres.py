@@ -32,6 +32,7 @@ from webcom_async import (
     LeaseLost,
     Outcome,
     Reason,
+    Report,
     StoreUnavailable,
     UsageError,
     WebcomClient,
@@ -39,7 +40,7 @@ from webcom_async import (
 from webcom_async._books import KeptBooks
 from webcom_async._clock import Clock
 from webcom_async._wire import Addressed
-from webcom_async.emulator import Gateway, GatewayTransport
+from webcom_async.emulator import Fault, Gateway, GatewayTransport
 from webcom_async.postgres import PostgresStore
 from webcom_async.postgres import _server as door
 from webcom_async.postgres._format import prepare
@@ -245,6 +246,34 @@ async def test_a_run_that_is_not_heard_of_loses_what_it_had(opener: Opener):
             assert [Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.UNKNOWN, Outcome.NOT_SENT] == [
                 each.outcome for each in known
             ]
+
+
+async def test_who_was_taken_over_comes_from_the_journal(connect: Connect, webcom_gateway: Gateway, opener: Opener):
+    """A run whose people another one has sent to meanwhile tells their results, and counts them as not its own."""
+    arrived, go_on = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=go_on, status=429))
+    reports: list[Report] = []
+
+    async with (
+        opener(lease=0.05) as slow,
+        opener() as fast,
+        connect(webcom_gateway, attempts=1) as one,
+        connect(webcom_gateway) as other,
+    ):
+
+        async def send(client: WebcomClient, store: PostgresStore) -> None:
+            sent = await client.send_all(phones(5), text="Sale!", sender="ACME", campaign="spring", journal=store)
+            reports.append(sent)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, one, slow)
+            await arrived.wait()
+            await ended(opener)
+            await send(other, fast)
+            go_on.set()
+
+    assert [(5, 0), (5, 5)] == [(report.accepted, report.from_journal) for report in reports]
+    assert 5 == len(webcom_gateway.ledger)
 
 
 async def test_a_run_keeps_its_lease_as_it_goes_on(opener: Opener):

@@ -92,11 +92,11 @@ class Sender:
         finally:
             while self._waiting:
                 batch = self._cut()
-                unsent = _unsent(batch, Reason.CANCELLED)
+                unsent = known = _unsent(batch, Reason.CANCELLED)
                 try:
-                    unsent = await self._write_down(unsent, None)
+                    known = await self._write_down(unsent, None)
                 finally:
-                    self._count(batch.unusable + unsent)
+                    self._count(batch.unusable + known, _from_journal(unsent, known))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
                 await self._source.aclose()
 
@@ -178,11 +178,12 @@ class Sender:
             self._halt(exc)
             raise
         finally:
-            results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
+            ours = results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
             try:
-                results = await self._write_down(results, course.reserved)
+                results = await self._write_down(ours, course.reserved)
             finally:
-                everyone = self._count(course.known + results if course.known else results)
+                from_journal = course.settled_before + _from_journal(ours, results)
+                everyone = self._count(course.known + results if course.known else results, from_journal)
                 self._line.under_way.difference_update(batch.client_ids)
         if course.flight is not None:
             self._learn(course.flight, batch, results[len(course.held_back) :] if course.held_back else results)
@@ -200,7 +201,6 @@ class Sender:
             return
         course.reserved = reserved
         course.known += reserved.settled + reserved.refused
-        self._tally.from_journal += len(reserved.settled)
         batch.narrow(reserved.addressed)
         course.held_back = self._hold_back(batch)
 
@@ -223,7 +223,7 @@ class Sender:
             return results
         try:
             if reserved is None:
-                return await self._recall(results)
+                return await self._books.recall(results)
             results = await self._books.settle(results, reserved)
         except IdCollision as exc:
             self._halt(exc)
@@ -232,12 +232,6 @@ class Sender:
             # They stay reserved there, so that the next run asks again under the same ids.
             self._halt(exc)
         return results
-
-    async def _recall(self, unsent: list[SendResult]) -> list[SendResult]:
-        """Return what the books know of those who are *unsent* now."""
-        known = await self._books.recall(unsent)
-        self._tally.from_journal += sum(result.outcome in (Outcome.ACCEPTED, Outcome.REJECTED) for result in known)
-        return known
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
         """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
@@ -262,8 +256,8 @@ class Sender:
         batch.narrow(timely)
         return held_back
 
-    def _count(self, results: list[SendResult]) -> list[SendResult]:
-        self._tally.settle(results, self._line.clock.monotonic())
+    def _count(self, results: list[SendResult], from_journal: int) -> list[SendResult]:
+        self._tally.settle(results, self._line.clock.monotonic(), from_journal)
         self._settled[id(results)] = results
         return results
 
@@ -307,6 +301,11 @@ class _Course:
         self.flight: Flight | None = None
 
     @property
+    def settled_before(self) -> int:
+        """How many were settled before anything left."""
+        return 0 if self.reserved is None else len(self.reserved.settled)
+
+    @property
     def doubtful(self) -> AbstractSet[ClientIdSms]:
         """Ids of those who may have been sent to before."""
         return frozenset() if self.reserved is None else self.reserved.doubtful
@@ -323,6 +322,15 @@ async def _hand_over(results: list[SendResult], outbox: MemoryObjectSendStream[l
         outbox.send_nowait(results)
     except anyio.WouldBlock:
         await outbox.send(results)
+
+
+def _from_journal(ours: list[SendResult], known: list[SendResult]) -> int:
+    """Return how many of *ours* are open, and settled in what is *known*: by an earlier run, or by another worker."""
+    if known is ours:
+        return 0
+    settled = (Outcome.ACCEPTED, Outcome.REJECTED)
+    pairs = zip(ours, known, strict=True)
+    return sum(mine.outcome not in settled and theirs.outcome in settled for mine, theirs in pairs)
 
 
 def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:

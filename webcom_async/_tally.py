@@ -31,12 +31,12 @@ class Tally:
         self.exhausted: bool = False
         self.halted: bool = False
         self.taken: int = 0
-        self.from_journal: int = 0
         self.in_flight: int = 0
         self._campaign = campaign
         self._traffic = dict.fromkeys(Traffic.__struct_fields__, 0)
         self._started = now
         self._last = now
+        self._from_journal = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._reasons: Counter[Reason] = Counter()
 
@@ -60,9 +60,10 @@ class Tally:
         self._traffic["requests"] += 1
         self._traffic["retries"] += 1
 
-    def settle(self, results: Sequence[SendResult], now: float) -> None:
-        """Count *results*."""
+    def settle(self, results: Sequence[SendResult], now: float, from_journal: int = 0) -> None:
+        """Count *results*, of which so many are *from_journal*."""
         self._last = now
+        self._from_journal += from_journal
         others = not_accepted(results)
         self._outcomes[Outcome.ACCEPTED] += len(results) - len(others)
         for result in others:
@@ -85,6 +86,6 @@ class Tally:
             reasons=dict(self._reasons.most_common()),
             **self._traffic,
             seconds=until - self._started,
-            from_journal=self.from_journal,
+            from_journal=self._from_journal,
             complete=self.exhausted and not self.halted and self.taken == sum(self._outcomes.values()),
         )

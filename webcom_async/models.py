@@ -311,8 +311,8 @@ class Report(Traffic, frozen=True, kw_only=True):
         seconds: Time from the opening of the stream to the last result.
         complete: Whether the source was read to its end, everything taken from it has a result, and nothing ended the
             campaign early.
-        from_journal: Recipients whose result is in the journal from before, or from another worker: nothing was sent
-            for them now.
+        from_journal: Recipients whose result was in the journal already, from an earlier run, from another worker, or
+            from the same source in which they stand twice: nothing was sent for them.
     """
 
     campaign: str

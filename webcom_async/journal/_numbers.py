@@ -62,7 +62,7 @@ class Numbers:
         """Add *numbers* and return whether all of them are new, and no two alike."""
         while self._count + len(numbers) > self._room:
             self._grow()
-        return self._enter(numbers)
+        return self._enter(numbers) == len(numbers)
 
     def meet(self, numbers: Iterable[int]) -> bool:
         """Whether any of *numbers* was added."""
@@ -75,10 +75,9 @@ class Numbers:
         self._room = self._few
         self._count = 0
 
-    def _enter(self, numbers: Sequence[int]) -> bool:
-        """Add *numbers*, for which there is room; see `add`."""
-        new = True
-        self._count += len(numbers)
+    def _enter(self, numbers: Sequence[int]) -> int:
+        """Add *numbers*, for which there is room, and return how many of them are new."""
+        new = len(numbers)
         for table in self._tables:
             size = len(table)
             others: list[int] = []
@@ -88,13 +87,15 @@ class Numbers:
                 if there < 0:
                     table[place] = number
                 elif there == number:
-                    new = False
+                    new -= 1
                 else:
                     others.append(number)
             numbers = others
         before = len(self._others)
         self._others.update(numbers)
-        return new and len(self._others) - before == len(numbers)
+        new -= len(numbers) - (len(self._others) - before)
+        self._count += new
+        return new
 
     def _has(self, number: int) -> bool:
         for table in self._tables:
@@ -104,15 +105,16 @@ class Numbers:
         return number in self._others
 
     def _grow(self) -> None:
-        tables, others = self._tables, self._others
-        places = 2 * len(tables[0]) if tables else self._places
-        self.clear()
-        self._tables = [array("q", [-1]) * _prime(places >> 2 * step) for step in range(_TABLES)]
-        self._room = int(places * _FILLED)
-        for table in tables:
+        """Make room, or leave all as it is if memory is short."""
+        places = 2 * len(self._tables[0]) if self._tables else self._places
+        grown = Numbers()
+        grown._tables = [array("q", [-1]) * _prime(places >> 2 * step) for step in range(_TABLES)]
+        for table in self._tables:
             for first in range(0, len(table), _AT_ONCE):
-                self._enter([number for number in table[first : first + _AT_ONCE] if number >= 0])
-        self._enter(list(others))
+                grown._enter([number for number in table[first : first + _AT_ONCE] if number >= 0])
+        grown._enter(list(self._others))
+        self._tables, self._others = grown._tables, grown._others
+        self._room = int(places * _FILLED)
 
 
 def _prime(least: int) -> int:
