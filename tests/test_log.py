@@ -613,13 +613,13 @@ def _by_five_servers(number: int) -> int:
 
 @pytest.mark.parametrize(
     "nth",
-    [lambda n: n, lambda n: n << 16, lambda n: n << 37 | 1, _by_chance, _by_five_servers],
-    ids=["counted", "ending alike", "far apart", "by chance", "snowflakes"],
+    [lambda n: n, lambda n: n << 16, lambda n: n << 22, lambda n: n * (2**37 + 1), _by_chance, _by_five_servers],
+    ids=["counted", "2**16 apart", "2**22 apart", "2**37 + 1 apart", "by chance", "snowflakes"],
 )
 def test_many_numbers_are_told_apart_in_little_memory(nth: Callable[[int], int]):
     """Ids count up, look like chance, or end all alike: each is known from when it was met, and takes a few bytes."""
     numbers = Numbers(few=1_000, places=1 << 14)
-    everyone = [nth(number) for number in range(100_000)]
+    everyone = [nth(number) for number in range(200_000)]
     for first in range(0, len(everyone), 500):
         some = everyone[first : first + 500]
         assert not numbers.meet(some)
@@ -631,7 +631,16 @@ def test_many_numbers_are_told_apart_in_little_memory(nth: Callable[[int], int])
     assert len(numbers._others) <= len(everyone) / 5
 
 
-def test_numbers_that_want_one_place_are_told_apart_at_no_cost():
+def test_small_numbers_in_any_order_are_never_taken_for_others():
+    """Customers' numbers hold zeros and each other's ends: none is known before it was met."""
+    chance = random.Random(7)
+    everyone = chance.sample(range(1, 2_000_000), 200_000)
+    numbers = Numbers(few=1_000, places=1 << 14)
+
+    assert all(numbers.add(everyone[first : first + 100]) for first in range(0, 200_000, 100))
+
+
+def test_numbers_that_want_one_place_are_told_apart():
     """Whoever makes numbers that share their place in every table gets a set of them."""
     numbers = Numbers(few=10, places=1 << 15)
     assert numbers.add(range(1, 12))

@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["Numbers", "as_numbers"]
 
-_FEW = 131_072  # as a set, some 11 MB, and so is
+_FEW = 131_072  # a set of so many takes some 11 MB, and so do the first tables
 _PLACES = 1 << 20
 _FILLED = 3 / 4
 _TABLES = 4
