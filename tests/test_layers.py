@@ -59,6 +59,7 @@ CORE = {module for row in LAYERS[:-1] for module in row}
 
 DOORS = {
     "httpx2": {"_httpx"},
+    "httpcore2": {"_httpx"},
     "aiohttp": {"_aiohttp"},
     "tenacity": {"_retry"},
     "sqlite3": {"journal._file"},
@@ -281,4 +282,6 @@ def test_every_door_is_used(library: str):
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_touch_nothing(module: str):
     """No socket, clock, sleep, chance or logger below the effects."""
-    assert set() == {name.split(".")[0] for name in imports(module)} & (IMPURE_STDLIB | {"anyio", "httpx2"})
+    impure = IMPURE_STDLIB | {"anyio", "httpx2", "httpcore2"}
+
+    assert set() == {name.split(".")[0] for name in imports(module)} & impure

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from tests.builders import still_clock
@@ -90,6 +92,33 @@ def over_tls(certificate: Any, talk: Talk) -> Talk:
             talk(server, secure, number)
 
     return talk_over_tls
+
+
+async def test_what_comes_behind_an_answer_in_a_record_of_its_own_is_nobodys(
+    connect_tls: ConnectTls, authority: Any, http: str
+):
+    """Two answers in two records of one segment: the second is not taken for the answer to the next request."""
+    if http in {"httpx", "httpx2"}:
+        pytest.skip("a caller's client keeps what it keeps")
+    said = threading.Event()
+
+    def says_it_twice(server: RawServer, connection: socket.socket, _number: int) -> None:
+        while server.request(connection):
+            if hasattr(socket, "TCP_CORK"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            connection.sendall(accepting(len(server.requests)))
+            connection.sendall(accepting(5_000_000))
+            if hasattr(socket, "TCP_CORK"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            said.set()
+
+    with raw_server(over_tls(authority.issue_cert(HERE), says_it_twice)) as server:
+        async with connect_tls(server.port, trusting=True) as client:
+            first = await client.send("79612242243", **CODE)
+            await anyio.to_thread.run_sync(said.wait, 20)
+            second = await client.send("79612242244", **CODE)
+
+    assert ("1", "2") == (first.id_sms, second.id_sms)
 
 
 async def test_a_trusted_certificate_is_enough(connect_tls: ConnectTls, authority: Any):

@@ -13,12 +13,14 @@ from typing import Any
 import aiohttp
 
 from webcom_async._proxies import proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, opened
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import UsageError
 from webcom_async.options import Options
 
 __all__ = ["AiohttpTransport"]
+
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class AiohttpTransport:
@@ -49,7 +51,7 @@ class AiohttpTransport:
         session = self._opened()
 
         async def attempt(course: Course) -> Reply:
-            async with session.post(
+            answer = session.post(
                 url,
                 data=Content(body),
                 headers=HEADERS | {"content-length": str(len(body))},
@@ -58,7 +60,8 @@ class AiohttpTransport:
                 # The deadline is `exchange`'s, and our semaphore is the queue.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
                 trace_request_ctx=course,
-            ) as response:
+            )
+            async with opened(answer) as response:
                 chunks = response.content.iter_any()
                 return await course.reply(response.status, response.headers.items(), chunks, max_bytes)
 
@@ -97,8 +100,55 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(*arguments, **more)
             if connection.protocol is None or not connection.protocol.should_close:
+                _HeadFirst.read(connection.transport)
                 return connection
             connection.close()
+
+
+class _HeadFirst(asyncio.Protocol):
+    """
+    Gives aiohttp the head of an answer before what comes behind it.
+
+    Of one read that holds an answer and something after it that is no HTTP, aiohttp forgets the answer, unless it has
+    seen the head in a read before; then it takes the answer, and closes the connection.
+
+    Args:
+        protocol: aiohttp's own.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+
+    @classmethod
+    def read(cls, transport: asyncio.Transport | None) -> None:
+        """Read what comes on *transport* in this way from now on."""
+        protocol = None if transport is None else transport.get_protocol()
+        if transport is not None and isinstance(protocol, asyncio.Protocol) and not isinstance(protocol, cls):
+            transport.set_protocol(cls(protocol))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what has come."""
+        head = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if len(_END_OF_HEAD) <= head < len(data):
+            self._protocol.data_received(data[:head])
+            data = data[head:]
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand it on."""
+        return self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand it on."""
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hand it on."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand it on."""
+        self._protocol.resume_writing()
 
 
 def _traced() -> aiohttp.TraceConfig:

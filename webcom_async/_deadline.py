@@ -90,6 +90,7 @@ class _Timer:
 
 async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]) -> None:
     """Do the same where nothing but a task keeps time."""
+    failure: Exception | None = None
 
     async def expire() -> None:
         due = anyio.current_time() + seconds
@@ -104,5 +105,10 @@ async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]
 
     async with anyio.create_task_group() as watch:
         watch.start_soon(expire)
-        course.returned = await call
+        try:
+            course.returned = await call
+        except Exception as exc:  # noqa: BLE001 - out of the group, in which it would come wrapped
+            failure = exc
         watch.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -33,6 +33,9 @@ _MEANINGS: dict[str, type[TransportError]] = {
     "TimeoutException": ReplyTimeout,
     "TransportError": ConnectionLost,
     "DecodingError": ConnectionLost,
+    # httpcore2's, which httpx2 has under its TransportError.
+    "NetworkError": ConnectionLost,
+    "ProtocolError": ConnectionLost,
     "StreamError": ConnectionLost,
     # aiohttp's, whose names are others.
     "ClientConnectorError": GatewayUnavailable,
@@ -41,22 +44,29 @@ _MEANINGS: dict[str, type[TransportError]] = {
     "InvalidURL": GatewayUnavailable,
     "ServerTimeoutError": ReplyTimeout,
     "ClientError": ConnectionLost,
+    # What a library lets through: anyio's and trio's, then the system's.
+    "BrokenResourceError": ConnectionLost,
+    "ClosedResourceError": ConnectionLost,
+    "gaierror": GatewayUnavailable,
+    "TimeoutError": ReplyTimeout,
+    "OSError": ConnectionLost,
 }
 _PROXY_ERRORS = frozenset({"ProxyError", "ClientHttpProxyError"})
 _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-def translated(exc: Exception) -> WebcomError:
-    """Return what *exc* means, as an exception of ours that refers to nothing of the request."""
+def translated(exc: Exception) -> WebcomError | None:
+    """
+    Return what *exc* means, as an exception of ours that refers to nothing of the request.
+
+    None if it is no failure that an HTTP library documents, nor one of the system.
+    """
     if isinstance(exc, WebcomError):
         exc.__cause__ = exc.__context__ = None
         return exc.with_traceback(None)
     meaning = _meaning(exc)
     if meaning is None:
-        broken = TransportError(f"the HTTP client failed with {type(exc).__name__}: {exc}")
-        broken.halts = True
-        broken.transient = False
-        return broken
+        return None
     refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
     # Without the user and password of a proxy, which aiohttp names with its URL.
     said = re.sub(r"//[^/@\s]*@", "//", f"{type(exc).__name__}: {exc}".removesuffix(": "))

@@ -286,7 +286,7 @@ class Flight:
             part.knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
             part.attempts += 1
             try:
-                reply = await self._post(part)
+                reply = await self._post(part, before)
                 if reply.repeated:
                     before = Knowledge.IN_QUESTION
                     self._tally.count_repetition()
@@ -301,13 +301,20 @@ class Flight:
                 )
                 raise
 
-    async def _post(self, part: Part) -> Reply:
+    async def _post(self, part: Part, before: Knowledge) -> Reply:
         body = self._line.payload(part.messages)
-        with self._tally.request(body, again=part.attempts > 1):
-            if self._grace is None:
-                return await self._line.post(body, len(part.phones))
-            with self._grace.shield():
-                return await self._line.post(body, len(part.phones))
+        try:
+            with self._tally.request(body, again=part.attempts > 1):
+                if self._grace is None:
+                    return await self._line.post(body, len(part.phones))
+                with self._grace.shield():
+                    return await self._line.post(body, len(part.phones))
+        except Exception:
+            if not body.left:
+                part.knowledge = before
+            raise
+        if body.reply is not None:
+            return body.reply
         raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, opened
 from webcom_async._wire import Payload, Reply
 
 __all__ = ["AsyncHttpClient", "HttpTransport", "Trace"]
@@ -38,7 +38,7 @@ class HttpTransport:
         """See `Transport.post`."""
 
         async def attempt(course: Course) -> Reply:
-            async with self._client.stream(
+            answer = self._client.stream(
                 "POST",
                 url,
                 content=Content(body),
@@ -47,7 +47,8 @@ class HttpTransport:
                 # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
                 timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
                 extensions={"trace": Trace(course)},
-            ) as response:
+            )
+            async with opened(answer) as response:
                 return await course.reply(response.status_code, *_said(response), max_bytes)
 
         return await once_more(attempt, body)

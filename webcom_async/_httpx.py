@@ -1,5 +1,5 @@
 """
-Posting over httpx2, the default; and the only door to it.
+Posting over httpx2, the default; and the only door to it and to its core.
 
 Certificates are checked, and no setting of ours turns that off. Cookies are not kept, and nothing is followed.
 """
@@ -7,17 +7,19 @@ Certificates are checked, and no setting of ours turns that off. Cookies are not
 import math
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import lru_cache
-from typing import cast
+from importlib import import_module
+from typing import Any, cast
 
 import anyio
+import httpcore2
 import httpx2
 
+from webcom_async._event_loop import asyncio_loop
 from webcom_async._http_client import Trace
 from webcom_async._proxies import PROXY_VARIABLES, proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, quietly
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import ConfigurationError, UsageError
 from webcom_async.options import Options
@@ -25,17 +27,16 @@ from webcom_async.options import Options
 __all__ = ["Httpx2Transport", "trusted_certificates"]
 
 _IDLE_SECONDS = 5.0  # as httpx2's own pools have it
-_CLOSE_SECONDS = 1.0
-_ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
 
 
 class Httpx2Transport:
     """
-    Posts over httpx2, on as many connections as there are requests under way.
+    Posts over httpx2's core, on as many connections as there are requests under way.
 
     Each connection is a pool of its own. A pool of many looks at all of them whenever a request begins or ends, and
     asks the system about each that is idle: with 128 requests under way that is most of the work. One whose request
-    did not end with an answer is not used again, and one that has been idle for some seconds is closed.
+    did not end with an answer is not used again, nor one on which more has come than the answer, and one that has been
+    idle for some seconds is closed.
 
     The environment is read here and not again: `SSL_CERT_FILE` and `SSL_CERT_DIR` for certificates to trust, and
     `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` for the way. To this machine there is no proxy.
@@ -52,9 +53,9 @@ class Httpx2Transport:
         self._now = now
         self._certificates = trusted_certificates()
         self._closed = False
-        self._open: set[httpx2.AsyncHTTPTransport] = set()
+        self._open: set[_Connection] = set()
         # The latest at the right, each with the moment since when it has been idle.
-        self._idle: deque[tuple[httpx2.AsyncHTTPTransport, float]] = deque()
+        self._idle: deque[tuple[_Connection, float]] = deque()
         unusable = ""
         try:
             self._proxy = _proxy(options)
@@ -76,15 +77,14 @@ class Httpx2Transport:
         async def attempt(course: Course) -> Reply:
             connection = self._taken(fresh=course.repeated)
             try:
-                response = await connection.handle_async_request(_request(url, body, timeout, course))
-                async with aclosing(response):
-                    chunks = aiter(cast("httpx2.AsyncByteStream", response.stream))
-                    reply = await course.reply(response.status_code, response.headers.multi_items(), chunks, max_bytes)
+                response = await connection.pool.handle_async_request(_request(url, body, timeout, course))
+                chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
+                reply = await course.reply(response.status, _said(response.headers), chunks, max_bytes)
             except BaseException:
                 # httpcore2 may think that it is still in use, or an answer may be left on it.
                 await self._drop(connection)
                 raise
-            await self._give_back(connection)
+            await self._give_back(connection, response)
             return reply
 
         return await once_more(attempt, body)
@@ -94,70 +94,206 @@ class Httpx2Transport:
         self._closed = True
         self._idle.clear()
         while self._open:
-            await self._open.pop().aclose()
+            await self._open.pop().pool.aclose()
 
-    def _taken(self, *, fresh: bool) -> httpx2.AsyncHTTPTransport:
-        """Return a connection that nobody uses, or a *fresh* one."""
+    def _taken(self, *, fresh: bool) -> "_Connection":
+        """Return a connection that is not in use and was quiet since its last answer, or a *fresh* one."""
         if self._closed:
             raise UsageError("this client is closed: make another one")
         return self._connection() if fresh or not self._idle else self._idle.pop()[0]
 
-    def _connection(self) -> httpx2.AsyncHTTPTransport:
+    def _connection(self) -> "_Connection":
         """Return another connection; it connects with its first request."""
-        connection = httpx2.AsyncHTTPTransport(
-            verify=self._certificates, trust_env=False, limits=_ONE, proxy=self._proxy
-        )
+        connection = _Connection(_pool(self._proxy, self._certificates))
         self._open.add(connection)
         return connection
 
-    async def _give_back(self, connection: httpx2.AsyncHTTPTransport) -> None:
-        """Let others use *connection*, and close those that nobody has used for some time."""
-        if self._closed:
-            await self._drop(connection)
-            return
-        now = self._now()
-        self._idle.append((connection, now))
-        while self._idle[0][1] < now - _IDLE_SECONDS:
-            await self._drop(self._idle.popleft()[0])
+    async def _give_back(self, connection: "_Connection", response: httpcore2.Response) -> None:
+        """
+        Let others use *connection*, whose answer is whole, and close those that have been idle for some time.
 
-    async def _drop(self, connection: httpx2.AsyncHTTPTransport) -> None:
+        Requests of other tasks begin and end while this one waits: what is to be closed is taken out before.
+        """
+        done = await quietly(response.aclose())
+        connection.stream = cast("dict[str, object]", response.extensions).get("network_stream")
+        now = self._now()
+        unused = self._expired(now)
+        if done and not self._closed and not connection.has_surplus:
+            self._idle.append((connection, now))
+        else:
+            unused.append(connection)
+        for each in unused:
+            await self._drop(each)
+
+    def _expired(self, now: float) -> "list[_Connection]":
+        """Take out of the idle connections those that have been so for some time, and return them."""
+        expired: list[_Connection] = []
+        while self._idle and self._idle[0][1] < now - _IDLE_SECONDS:
+            expired.append(self._idle.popleft()[0])
+        return expired
+
+    async def _drop(self, connection: "_Connection") -> None:
         """Close *connection* for good."""
         self._open.discard(connection)
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _CLOSE_SECONDS):
-            await connection.aclose()
+        await quietly(connection.pool.aclose())
 
 
-def _proxy(options: Options) -> httpx2.Proxy | None:
-    """Return the proxy in an object whose repr shows no password."""
+class _Connection:
+    """
+    A connection to the gateway.
+
+    Attributes:
+        pool: A pool of one, which connects when it is first used, and again if the server has closed the connection.
+        stream: What the latest answer came on; None before that.
+    """
+
+    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        self.pool = pool
+        self.stream: object = None
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether more has come on it than the latest answer; what the socket still holds, its pool looks for."""
+        return isinstance(self.stream, _Stream) and self.stream.has_surplus
+
+
+class _Network(httpcore2.AsyncNetworkBackend):
+    """Connects as httpcore2 does by itself, and says of each connection whether more came than an answer."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to *host*."""
+        # Stand-ins that refuse, where trio is not installed, hide the classes' types.
+        kind = httpcore2.TrioBackend if asyncio_loop() is None else httpcore2.AnyIOBackend
+        backend = cast("httpcore2.AsyncNetworkBackend", kind())
+        return _Stream(await backend.connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    """
+    The bytes of a connection, the last one of each read by itself.
+
+    A parser that is handed more than an answer keeps the rest, and takes it for the answer to the next request: another
+    recipient's `id_sms`. Of what comes in one piece it is handed all but the last byte first; if the answer ends
+    before it asks for that one, more has come than the answer.
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._last = b""
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether more has come than was read; what is left in the socket itself does not count."""
+        return bool(self._last) or _says_more(self._stream.get_extra_info("ssl_object"))
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface
+        """Return what has come, up to *max_bytes*; nothing at the end."""
+        came, self._last = self._last, b""
+        if not came:
+            came = await self._stream.read(max_bytes, timeout)
+            if len(came) > 1:
+                came, self._last = came[:-1], came[-1:]
+        return came
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface
+        """Send *buffer*."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface
+    ) -> httpcore2.AsyncNetworkStream:
+        """Return the encrypted bytes of it."""
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore2 asks about the connection."""
+        return self._stream.get_extra_info(info)
+
+
+def _says_more(tls: ssl.SSLObject | None) -> bool:
+    """Whether decrypted bytes, or the end, wait behind an answer: another record of what came in one piece."""
+    if tls is None:
+        return False
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except (ssl.SSLError, OSError, ValueError):
+        return True  # closed or broken
+    return True
+
+
+def _proxy(options: Options) -> httpcore2.Proxy | None:
+    """
+    Return the proxy in an object whose repr shows no password.
+
+    Raises:
+        ImportError: It is a SOCKS proxy, and socksio is not installed.
+    """
     url = proxy_of(options)
-    return None if url is None else httpx2.Proxy(url)
+    if url is None:
+        return None
+    proxy = httpx2.Proxy(url)
+    if proxy.url.scheme.startswith("socks"):
+        import_module("socksio")
+    return httpcore2.Proxy(_core_url(proxy.url), auth=proxy.raw_auth, ssl_context=proxy.ssl_context)
 
 
-class _Body(httpx2.AsyncByteStream):
-    """A request's body as httpx2 wants it."""
+def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpcore2.AsyncConnectionPool:
+    return httpcore2.AsyncConnectionPool(
+        certificates,
+        proxy,
+        max_connections=1,
+        max_keepalive_connections=1,
+        keepalive_expiry=_IDLE_SECONDS,
+        network_backend=_Network(),
+    )
 
-    def __init__(self, body: Payload) -> None:
-        self._content = Content(body)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._content)
-
-
-def _request(url: str, body: Payload, seconds: float, course: Course) -> httpx2.Request:
+def _request(url: str, body: Payload, seconds: float, course: Course) -> httpcore2.Request:
     """Return the request that posts *body*. The deadline is `exchange`'s, but for connecting."""
-    parsed = _parsed(url)
-    host = {"host": parsed.netloc.decode("ascii")}
+    parsed, host = _parsed(url)
+    length = (b"content-length", str(len(body)).encode())
     timeouts = {"connect": min(seconds, CONNECT_SECONDS), "read": None, "write": None, "pool": None}
-    return httpx2.Request(
-        "POST",
+    return httpcore2.Request(
+        b"POST",
         parsed,
-        headers=host | HEADERS | {"content-length": str(len(body))},
-        stream=_Body(body),
+        headers=[host, *_HEADERS, length],
+        content=Content(body),
         extensions={"timeout": timeouts, "trace": Trace(course)},
     )
 
 
-_parsed = lru_cache(maxsize=16)(httpx2.URL)
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+@lru_cache(maxsize=16)
+def _parsed(url: str) -> tuple[httpcore2.URL, tuple[bytes, bytes]]:
+    """Return *url* as httpcore2 wants it, and the header that names its host."""
+    parsed = httpx2.URL(url)
+    return _core_url(parsed), (b"host", parsed.netloc)
+
+
+def _core_url(url: httpx2.URL) -> httpcore2.URL:
+    return httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _said(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def trusted_certificates() -> ssl.SSLContext:

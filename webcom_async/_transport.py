@@ -7,9 +7,12 @@ all of them: one deadline, foreign exceptions turned into ours, nothing followed
 is retried here, but for a kept connection that turns out to be closed.
 """
 
+import logging
+import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -34,7 +37,13 @@ __all__ = [
     "Transport",
     "exchange",
     "once_more",
+    "opened",
+    "quietly",
 ]
+
+T = TypeVar("T")
+
+logger: logging.Logger = logging.getLogger("webcom_async")
 
 HEADERS = {
     "content-type": CONTENT_TYPE,
@@ -43,6 +52,7 @@ HEADERS = {
     "user-agent": "webcom-async",
 }
 CONNECT_SECONDS = 10.0  # ours: a host that has not answered a SYN by then is tried again later
+_CLOSE_SECONDS = 1.0
 _STATUS_SPEAKS = 300  # from here on, the status says enough about an answer that cannot be read
 
 
@@ -75,13 +85,14 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
     Post once, within one deadline from connecting to the last byte.
 
     An answer that has arrived is not given up on: when the event loop was blocked past the deadline, the sockets get
-    their turn first.
+    their turn first. Once it is whole, nothing that happens on the way back changes it.
 
     Raises:
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
+        Exception: The transport failed in a way that is not foreseen before it sent anything: a bug.
     """
     course = await within(timeout, _attempt(transport, url, body, timeout, max_bytes))
-    outcome = course.returned
+    outcome = course.returned or body.reply
     body.given_up_blocked = course.blocked and outcome is None
     if outcome is None and not body.left:
         raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
@@ -101,12 +112,55 @@ async def _attempt(
     """Return the answer or the reason why there is none; failures are values here, so that no traceback grows."""
     try:
         return await transport.post(url, body, timeout=seconds, max_bytes=max_bytes)
-    except Exception as exc:  # noqa: BLE001 - whatever a transport raises, the request may have been processed
-        return translated(exc)
+    except Exception as exc:
+        if body.reply is not None:
+            _log_failure("closing_failed", exc)
+            return body.reply
+        foreseen = translated(exc)
+        if foreseen is not None:
+            return foreseen
+        if not body.left:
+            raise
+        _log_failure("transport_failed", exc)
+        return ConnectionLost(f"the HTTP client failed with {type(exc).__name__}; the request may have been processed")
     except BaseException as exc:
         # A cancellation goes on to places that may print local variables. The frames that were sending are done.
         traceback.clear_frames(exc.__traceback__)
         raise
+
+
+def _log_failure(event: str, exc: Exception) -> None:
+    """Log the type of what an HTTP library raised; its words may repeat the request."""
+    logger.warning(event, extra={"error": type(exc).__name__})
+
+
+async def quietly(closing: Awaitable[object]) -> bool:
+    """
+    Await what closes something behind a whole answer; return whether it did, within a second.
+
+    No failure of it, and no cancellation meanwhile, reaches the request.
+    """
+    done = False
+    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _CLOSE_SECONDS):
+        try:
+            await closing
+            done = True
+        except Exception as exc:  # noqa: BLE001 - whatever an HTTP library raises, the answer stands
+            _log_failure("closing_failed", exc)
+    return done
+
+
+@asynccontextmanager
+async def opened(answer: AbstractAsyncContextManager[T]) -> AsyncGenerator[T, None]:
+    """Open *answer*, a context manager of an HTTP library, and leave it `quietly` when the block has read it."""
+    response = await answer.__aenter__()
+    try:
+        yield response
+    except BaseException:
+        if not await answer.__aexit__(*sys.exc_info()):
+            raise
+    else:
+        await quietly(answer.__aexit__(None, None, None))
 
 
 class Content:
@@ -188,7 +242,8 @@ class Course:
         named = _joined(headers)
         said = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)
         self._body.received += len(said)
-        return Reply(status, named, said, self.repeated)
+        self._body.reply = Reply(status, named, said, self.repeated)
+        return self._body.reply
 
 
 async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload) -> Reply:
@@ -211,7 +266,8 @@ async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload
     try:
         return await attempt(Course(body, repeated=True))
     except Exception as exc:
-        if translated(exc).knowledge is Knowledge.IN_QUESTION:
+        foreseen = translated(exc)
+        if foreseen is None or foreseen.knowledge is Knowledge.IN_QUESTION:
             raise
     # The second was not sent, which says nothing about the first.
     raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")

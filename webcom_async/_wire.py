@@ -128,11 +128,12 @@ class Payload:
         left: Whether somebody has asked for its `bytes()`: as long as nobody has, it has not been sent.
         received: Bytes of the answer's body. This and the following are counted by the transport.
         connections: Connections that were opened for it.
+        reply: The answer, once it is whole.
         given_up_blocked: Whether it was given up at its deadline although the event loop was blocked then, so that an
             answer may have been there.
     """
 
-    __slots__ = ("_body", "_messages", "connections", "given_up_blocked", "left", "received")
+    __slots__ = ("_body", "_messages", "connections", "given_up_blocked", "left", "received", "reply")
 
     def __init__(self, credentials: Credentials, messages: bytes) -> None:
         self._messages = messages
@@ -143,6 +144,7 @@ class Payload:
         self.left: bool = False
         self.received: int = 0
         self.connections: int = 0
+        self.reply: Reply | None = None
         self.given_up_blocked: bool = False
 
     def __len__(self) -> int:
