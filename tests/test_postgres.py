@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC
 from typing import Any
 
@@ -31,6 +31,7 @@ from webcom_async import (
     JournalError,
     LeaseLost,
     Outcome,
+    OutOfBalance,
     Reason,
     Report,
     StoreUnavailable,
@@ -652,6 +653,45 @@ async def test_tables_of_others_are_refused_and_left_alone(
             with pytest.raises(JournalError, match=f"{schema}: .*{words}"):
                 await store.open(header(), lambda: NOW)
         assert before == await (await connection.execute(tables)).fetchall()
+
+
+# ---------------------------------------------------------------------------- a caller's own connection
+
+
+@pytest.mark.parametrize("how", ["left early", "halted"])
+async def test_a_callers_connection_outlives_a_campaign_that_reads_from_it(postgres: str, how: str):
+    """Leaving, or a halt, cancels no query of the source's: what became of the recipients can be written beside it."""
+    gateway = Gateway()
+    if how == "halted":
+        gateway.faults.script(Fault(), Fault(body='{"error": "Закончились SMS"}'.encode()))
+    numbers = "SELECT (79612240000 + n)::text, pg_sleep(0.001) FROM generate_series(1, 5000) n"
+    told: list[str] = []
+    async with (
+        await psycopg.AsyncConnection.connect(postgres) as connection,
+        connection.cursor(name="people") as rows,
+        WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=100) as client,
+    ):
+        rows.itersize = 50
+        await rows.execute(numbers)
+
+        async def people() -> AsyncIterator[str]:
+            async for phone, _ in rows:
+                yield phone
+
+        with suppress(OutOfBalance):
+            async with client.stream(people(), text="Sale!", sender="ACME", campaign="spring") as results:
+                async for result in results:
+                    told.append(result.phone)
+                    if how == "left early" and len(told) == 300:
+                        break
+        told += [result.phone for result in results.unread]
+        await connection.execute("CREATE TEMPORARY TABLE told (phone text)")
+        for phone in told:
+            await connection.execute("INSERT INTO told VALUES (%s)", [phone])
+        written = await (await connection.execute("SELECT count(*) FROM told")).fetchone()
+
+    assert written == (len(told),)
+    assert {sms.phone for sms in gateway.ledger.sent} <= set(told)
 
 
 # ---------------------------------------------------------------------------- plans and turns

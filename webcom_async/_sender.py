@@ -27,6 +27,7 @@ from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight, Grace
 from webcom_async._line import Line
 from webcom_async._policy import in_doubt_among
+from webcom_async._pulling import Puller, puller_of
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import Safeguards
 from webcom_async._sources import Source
@@ -67,17 +68,20 @@ class Sender:
         self._books = books
         self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
-        self._pulling = anyio.Lock(fast_acquire=True)
+        self._cutting = anyio.Lock(fast_acquire=True)
         self._waits: set[CancelScope] = set()
         self._grace = Grace()
         self._safeguards = safeguards
         self._tasks = anyio.create_task_group()
+        self._puller: Puller
 
     async def open(self) -> ObjectReceiveStream[list[SendResult]]:
         """Start the workers and return the stream of what they settle."""
         # No buffer: a worker goes on when its results are received, and this is the backpressure.
         outbox, inbox = anyio.create_memory_object_stream[list[SendResult]](0)
         await self._tasks.__aenter__()
+        grace = self._line.options.grace
+        self._puller = puller_of(self._source, self._waiting, self._tally, self._tasks, grace)
         for _ in range(self._line.options.in_flight):
             self._tasks.start_soon(self._work, outbox.clone())
         outbox.close()
@@ -86,6 +90,7 @@ class Sender:
     async def close(self) -> None:
         """Stop: no new batch leaves, requests under way get `Options.grace` seconds, the rest is not sent."""
         self._grace.end_at(anyio.current_time() + self._line.options.grace)
+        self._puller.end()
         self._tasks.cancel_scope.cancel()
         try:
             await self._tasks.__aexit__(None, None, None)
@@ -98,7 +103,7 @@ class Sender:
                 finally:
                     self._count(batch.unusable + known, _from_journal(unsent, known))
             with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
-                await self._source.aclose()
+                await self._puller.aclose()
 
     def take(self, results: list[SendResult]) -> bool:
         """Note that a reader has received *results*; False if they were taken for left before he woke up."""
@@ -132,10 +137,12 @@ class Sender:
                 self._halt(UsageError("the source, or the transport, raised a cancellation of its own"))
 
     async def _next(self) -> Batch | None:
-        """Take the next batch, or None at the end. After a halt nothing more is pulled from the source."""
-        async with self._pulling:
+        """Take the next batch, or None at the end. After a halt nothing more is asked of the source."""
+        async with self._cutting:
             if self.failure is None:
                 await self._pull()
+            if self.failure is not None:
+                await self._puller.stop()
             if not self._waiting:
                 return None
             batch = self._cut()
@@ -143,17 +150,10 @@ class Sender:
             return batch
 
     async def _pull(self) -> None:
-        held = len(self._waiting)
-        try:
-            wanted = self._line.options.largest_batch
-            if not self._source.fill_now(self._waiting, wanted):
-                with self._interruptible():
-                    await self._source.fill(self._waiting, wanted)
-        except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
-            self._halt(exc)
-        finally:
-            self._tally.taken += len(self._waiting) - held
-            self._tally.exhausted = self._source.exhausted
+        with self._interruptible():
+            await self._puller.fill(self._line.options.largest_batch)
+        if self._puller.failure is not None:
+            self._halt(self._puller.failure)
 
     def _cut(self) -> Batch:
         return self._batcher.cut(self._waiting, self._line.under_way, self._line.clock.now())

@@ -5,12 +5,13 @@ A source that fails half-way through loses nothing of what it has yielded: that 
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextvars import copy_context
 from itertools import islice
 from typing import TypeAlias, cast
 
 from webcom_async._reasons import Reason
-from webcom_async.errors import InputError
+from webcom_async.errors import InputError, UsageError
 from webcom_async.models import Recipient
 
 __all__ = ["RecipientSource", "Source"]
@@ -23,6 +24,10 @@ class Source:
     """
     One pass over *items*.
 
+    An ordinary iterable is pulled in one context from its first item to its last, a copy of the caller's, whichever
+    task pulls: a context variable that a generator sets (`decimal.localcontext`, a translation, a logger's fields) is
+    set when it goes on. An async one is to be pulled by one task.
+
     Attributes:
         exhausted: Whether the end has been reached.
 
@@ -34,6 +39,8 @@ class Source:
         self.exhausted: bool = False
         self._sync: Iterator[object] | None = None
         self._async: AsyncIterator[object] | None = None
+        self._context = copy_context()
+        self._cut_short = False
         # Text is iterable too, one character at a time.
         if isinstance(items, str | bytes | Recipient):
             raise InputError(
@@ -50,6 +57,11 @@ class Source:
                 Reason.BAD_RECIPIENT,
             )
 
+    @property
+    def is_async(self) -> bool:
+        """Whether its items are awaited."""
+        return self._async is not None
+
     def fill_now(self, waiting: deque[object], size: int) -> bool:
         """Append items to *waiting* until it holds *size*, or the source ends; False if that is to be awaited."""
         wanted = size - len(waiting)
@@ -57,23 +69,48 @@ class Source:
             return True
         if self._sync is None:
             return False
-        waiting.extend(islice(self._sync, wanted))
+        self._context.run(waiting.extend, islice(self._sync, wanted))
         self.exhausted = len(waiting) < size
         return True
 
-    async def fill(self, waiting: deque[object], size: int) -> None:
-        """Do the same, and await each item."""
+    async def fill(self, waiting: deque[object], size: int, until: Callable[[], bool] = lambda: False) -> None:
+        """
+        Do the same, and await each item.
+
+        Args:
+            waiting: Where items are put.
+            size: How many it is to hold.
+            until: Asked before each item whether to stop.
+
+        Raises:
+            UsageError: A generator was cancelled in the middle of an item before: it has ended, and would pass for one
+                that has nothing more.
+        """
         if self.fill_now(waiting, size) or self._async is None:
             return
-        while len(waiting) < size:
+        if self._cut_short:
+            raise UsageError("the source was cancelled in the middle of an item, and cannot go on: pass the rest anew")
+        while len(waiting) < size and not until():
             try:
                 waiting.append(await anext(self._async))
             except StopAsyncIteration:
+                self.exhausted = True
                 break
-        self.exhausted = len(waiting) < size
+            except BaseException as exc:
+                self._cut_short = isinstance(self._async, AsyncGenerator) and not isinstance(exc, Exception)
+                raise
 
     async def aclose(self) -> None:
-        """Close an async generator that was left early: trio warns of one that is left to the garbage collector."""
+        """
+        Close an async generator that was left early: trio warns of one that is left to the garbage collector.
+
+        An ordinary one is let go of in its context, where its `finally` finds what it has set.
+        """
         left: object = self._async if not self.exhausted else None
         if isinstance(left, AsyncGenerator):
             await cast("AsyncGenerator[object, None]", left).aclose()
+        self._context.run(self._let_go)
+
+    def _let_go(self) -> None:
+        if self._sync is not None:
+            self._sync = iter(())

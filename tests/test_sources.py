@@ -1,0 +1,246 @@
+"""A caller's source: asked in one context, by one task, and never cancelled in the middle of an item."""
+
+import decimal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.builders import logged, phones
+from tests.conftest import Connect
+from webcom_async import Outcome, OutOfBalance, Reason, Recipient, UsageError, WebcomClient
+from webcom_async.emulator import Fault, Gateway, GatewayTransport
+
+pytestmark = pytest.mark.anyio
+
+SALE = {"text": "Sale!", "sender": "ACME", "campaign": "spring"}
+CENT = decimal.Decimal("0.01")
+LANGUAGE: ContextVar[str] = ContextVar("LANGUAGE", default="en")
+OUT_OF_SMS = '{"error": "Закончились SMS"}'.encode()
+
+
+async def asynchronous(items: Iterator[Recipient]) -> AsyncIterator[Recipient]:
+    """Yield *items* where each has to be awaited; a context that one of them sets is set for this generator too."""
+    for item in items:
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+def bonuses() -> Iterator[Recipient]:
+    """Yield recipients whose amount is rounded down in a context of decimal's own."""
+    with decimal.localcontext() as context:
+        context.rounding = decimal.ROUND_DOWN
+        for phone in phones(200):
+            yield Recipient(phone, text=f"Your bonus is {decimal.Decimal('9.999').quantize(CENT)}")
+
+
+def translated() -> Iterator[Recipient]:
+    """Yield recipients with a language that is set with a token, and reset with it in the same context only."""
+    token = LANGUAGE.set("ru")
+    try:
+        for phone in phones(200):
+            yield Recipient(phone, text=f"The language is {LANGUAGE.get()}")
+    finally:
+        LANGUAGE.reset(token)
+
+
+@pytest.mark.parametrize("make", [bonuses, translated])
+@pytest.mark.parametrize("wrap", [iter, asynchronous], ids=["sync", "async"])
+async def test_what_a_source_sets_is_set_when_it_goes_on(
+    connect: Connect, webcom_gateway: Gateway, make: Callable[[], Iterator[Recipient]], wrap: Callable[[Any], Any]
+):
+    """Whichever worker asks, texts are those of a plain loop, and the caller's own context stays as it was."""
+    expected = [recipient.text for recipient in make()]
+    async with connect(webcom_gateway, batch_size=7, in_flight=4) as client:
+        report = await client.send_all(wrap(make()), sender="ACME", campaign="bonus")
+
+    assert 200 == report.accepted
+    assert sorted(expected) == sorted(sms.text for sms in webcom_gateway.ledger.sent)
+    assert ("en", decimal.ROUND_HALF_EVEN) == (LANGUAGE.get(), decimal.getcontext().rounding)
+
+
+@pytest.mark.parametrize("wrap", [iter, asynchronous], ids=["sync", "async"])
+async def test_a_source_that_is_left_early_ends_in_its_own_context(
+    connect: Connect, webcom_gateway: Gateway, wrap: Callable[[Any], Any]
+):
+    """A generator's `finally` finds what it has set: a token can be reset, and nothing is said on stderr."""
+    ends: list[str] = []
+
+    def noted() -> Iterator[Recipient]:
+        token = LANGUAGE.set("ru")
+        try:
+            for phone in phones(1_000):
+                yield Recipient(phone)
+        finally:
+            ends.append(LANGUAGE.get())
+            LANGUAGE.reset(token)
+
+    async with connect(webcom_gateway, batch_size=7, in_flight=4) as client:
+        async with client.stream(wrap(noted()), **SALE) as results:
+            await anext(results)
+
+    assert ["ru"] == ends
+
+
+async def test_an_async_source_is_asked_by_one_task(connect: Connect, webcom_gateway: Gateway):
+    """A generator may hold a task group or a time limit from one item to the next."""
+
+    async def limited() -> AsyncIterator[str]:
+        with anyio.fail_after(60):
+            async with anyio.create_task_group():
+                for phone in phones(50):
+                    await anyio.lowlevel.checkpoint()
+                    yield phone
+
+    async with connect(webcom_gateway, batch_size=3, in_flight=4) as client:
+        report = await client.send_all(limited(), **SALE)
+
+    assert (50, True) == (report.accepted, report.complete)
+
+
+class Cursor:
+    """
+    A source whose third item takes its time, as a row of a database may.
+
+    Attributes:
+        asked: Set when the third item is asked for.
+        come: Set when it may come.
+        said: What has become of it, and of the source.
+    """
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.come = anyio.Event()
+        self.said: list[str] = []
+
+    async def phones(self) -> AsyncIterator[str]:
+        """Yield phones."""
+        try:
+            for number, phone in enumerate(phones(1_000)):
+                if number == 2:
+                    await self._third()
+                yield phone
+        finally:
+            self.said.append("closed")
+
+    async def _third(self) -> None:
+        self.asked.set()
+        try:
+            await self.come.wait()
+        except BaseException:
+            self.said.append("cancelled")
+            raise
+        self.said.append("came")
+
+
+async def set_after(first: anyio.Event, second: anyio.Event) -> None:
+    """Set *second* once *first* is set."""
+    await first.wait()
+    second.set()
+
+
+async def test_leaving_early_lets_the_item_come_that_was_asked_for(connect: Connect, webcom_gateway: Gateway):
+    """The source is not cancelled in the middle of an item; then it is closed, and the item is told as not sent."""
+    cursor, leaving = Cursor(), anyio.Event()
+    async with connect(webcom_gateway, batch_size=2, in_flight=1) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(set_after, leaving, cursor.come)
+        async with client.stream(cursor.phones(), **SALE) as results:
+            for _ in range(2):
+                await anext(results)
+            await cursor.asked.wait()
+            leaving.set()
+
+    assert ["came", "closed"] == cursor.said
+    assert (2, 1) == (results.report.accepted, results.report.not_sent)
+    assert [Reason.CANCELLED] == [result.reason for result in results.unread]
+    assert 2 == len(webcom_gateway.ledger)
+
+
+async def test_a_cancelled_caller_lets_the_item_come_that_was_asked_for(connect: Connect, webcom_gateway: Gateway):
+    """A time-out around the campaign reaches the source no more than a `break` does."""
+    cursor = Cursor()
+    async with connect(webcom_gateway, batch_size=2, in_flight=1) as client, anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            async with client.stream(cursor.phones(), **SALE) as results:
+                for _ in range(2):
+                    await anext(results)
+                await cursor.asked.wait()
+                tasks.start_soon(set_after, cursor.asked, cursor.come)
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+
+    assert ["came", "closed"] == cursor.said
+    assert (2, 1) == (results.report.accepted, results.report.not_sent)
+
+
+async def test_a_halt_lets_the_item_come_that_was_asked_for(webcom_gateway: Gateway):
+    """Out of SMS while a worker waits for the source: the item comes, is told as not sent, and the source is closed."""
+    cursor = Cursor()
+    webcom_gateway.faults.script(Fault(until=cursor.asked, body=OUT_OF_SMS))
+    transport = GatewayTransport(webcom_gateway)
+    read = []
+    async with WebcomClient(token=webcom_gateway.token, transport=transport, batch_size=2, in_flight=2) as client:
+        async with anyio.create_task_group() as tasks:
+            with logged("campaign_halted") as halted:
+                tasks.start_soon(set_after, halted, cursor.come)
+                with pytest.raises(OutOfBalance) as caught:
+                    async with client.stream(cursor.phones(), **SALE) as results:
+                        async for result in results:
+                            read.append(result)
+
+    assert ["came", "closed"] == cursor.said
+    assert (Outcome.NOT_SENT, 3) == (read[-1].outcome, len(read))
+    assert 3 == caught.value.report.recipients
+
+
+async def test_an_item_that_does_not_come_is_waited_for_no_longer_than_the_grace(
+    connect: Connect, webcom_gateway: Gateway
+):
+    """After the grace the source is cancelled, then closed, and the campaign ends."""
+    cursor = Cursor()
+    async with connect(webcom_gateway, batch_size=2, in_flight=1, grace=0.05) as client:
+        with anyio.fail_after(20):
+            async with client.stream(cursor.phones(), **SALE) as results:
+                for _ in range(2):
+                    await anext(results)
+                await cursor.asked.wait()
+
+    assert ["cancelled", "closed"] == cursor.said
+    assert 2 == results.report.recipients
+
+
+async def test_a_source_that_fails_as_it_is_closed_says_so(connect: Connect, webcom_gateway: Gateway):
+    """Its error comes out when the campaign is left; what was sent is counted."""
+
+    async def spoilt() -> AsyncIterator[str]:
+        try:
+            for phone in phones(1_000):
+                yield phone
+        finally:
+            raise ZeroDivisionError
+
+    async with connect(webcom_gateway, batch_size=2, in_flight=1) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.stream(spoilt(), **SALE) as results:
+                await anext(results)
+
+    assert len(webcom_gateway.ledger) == results.report.accepted
+
+
+async def test_a_source_of_ids_that_was_cancelled_does_not_pass_for_one_that_has_ended(
+    connect: Connect, webcom_gateway: Gateway
+):
+    """A generator that was cancelled in the middle of an item has nothing more to give, and that is said."""
+
+    async def ids() -> AsyncIterator[str]:
+        yield (await client.send("79612242243", "Code 1", sender="ACME")).id_sms or ""
+        await anyio.sleep_forever()
+
+    async with connect(webcom_gateway) as client:
+        statuses = client.statuses(ids())
+        with anyio.move_on_after(0.05):
+            await anext(statuses)
+        with pytest.raises(UsageError, match="cancelled in the middle of an item"):
+            await anext(statuses)
