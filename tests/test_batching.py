@@ -504,7 +504,7 @@ PLAIN = st.fixed_dictionaries(
     {"phone": st.integers(79_000_000_000, 79_000_000_030).map(str)},
     optional={
         "text": st.sampled_from(["a", "b", 'quo"te', "перенос\nстроки", "", " ", "half \ud800", None]),
-        "key": st.sampled_from(["", "1", "2"]),
+        "key": st.sampled_from(["", "1", "2", " "]),
         "client_id_sms": st.sampled_from([None, 5, "6", "07", 0, ""]),
         "number_sms": st.sampled_from([None, 0, 1]),
         "validity_period": st.sampled_from([None, SOON]),

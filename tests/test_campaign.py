@@ -754,7 +754,7 @@ async def test_progress_and_report_count_the_same(connect: Connect):
         ({"text": "Sale!", "sender": "ACME", "message": message()}, "not both"),
         ({"message": Message(sender="ACME", text="Sale!", url="\ud800")}, "cannot be written as JSON"),
         ({"message": "Sale!"}, "must be a Message"),
-        ({"text": "Sale!", "sender": "ACME", "campaign": ""}, "campaign is ''"),
+        ({"text": "Sale!", "sender": "ACME", "campaign": ""}, "campaign is empty"),
     ],
 )
 async def test_a_bad_call_raises_before_anything_is_sent(

@@ -61,6 +61,9 @@ def test_either_way_goes_on_the_wire_alone(given: dict[str, str], wire: list[tup
         ({"token": ""}, "token must be a non-empty str"),
         ({"login": "me", "password": ""}, "password must be a non-empty str"),
         ({"login": "", "password": HIDDEN}, "login must be a non-empty str"),
+        ({"token": " \n"}, "token must be a non-empty str .* and not blank"),
+        ({"login": "me", "password": " "}, "password must be .* not blank"),
+        ({"login": "\t", "password": HIDDEN}, "login must be .* not blank"),
         ({"token": 5}, "token must be a non-empty str"),
         ({"token": HIDDEN.encode()}, "token must be a non-empty str"),
         ({"token": f"{HIDDEN}\udc80"}, "token"),
@@ -107,6 +110,8 @@ def test_the_environment_gives_either_way(environ: dict[str, str], wire: list[tu
     [
         ({}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
         ({"WEBCOM_TOKEN": "", "WEBCOM_LOGIN": ""}, "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD"),
+        ({"WEBCOM_TOKEN": " "}, "WEBCOM_TOKEN is blank"),
+        ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": " "}, "WEBCOM_LOGIN is blank"),
         ({"WEBCOM_PASSWORD": HIDDEN}, "given: password"),
         ({"WEBCOM_LOGIN": "me", "WEBCOM_PASSWORD": ""}, "given: login"),
         ({"WEBCOM_TOKEN": HIDDEN, "WEBCOM_LOGIN": "me"}, "given: token, login"),

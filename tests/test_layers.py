@@ -15,7 +15,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 LAYERS = [
     ["_reasons", "_untrusted", "_clock", "_event_loop", "segments", "_number_set", "_paths", "_asgi"],
     ["errors"],
-    ["_phones", "_decoding", "templates"],
+    ["_phones", "_decoding", "_given", "templates"],
     ["phonebook"],
     ["_client_ids"],
     ["models", "delivery", "credentials", "options"],
@@ -179,6 +179,7 @@ PURE = [
     "_safeguards",
     "_reasons",
     "_untrusted",
+    "_given",
     "_phones",
     "_client_ids",
     "_addressing",

@@ -272,7 +272,10 @@ async def test_other_recipients_are_another_campaign(store: Store, count: int, w
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"campaign": ""}, "campaign is ''"),
+        ({"campaign": ""}, "campaign is empty"),
+        ({"campaign": " "}, "campaign is blank"),
+        ({"campaign": "spring "}, "'spring ' begins or ends with white space"),
+        ({"message": None, "sender": " "}, "sender is empty"),
         ({"campaign": "a\nb"}, "campaign is"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": True}, "batch_size is True"),

@@ -121,6 +121,9 @@ def call_defaults(
 def _checked(message: object) -> Message:
     if not isinstance(message, Message):
         raise InputError(f"message must be a Message, not {type(message).__name__}")
+    # Not in `Message`: one that a journal holds from an earlier release must stay readable.
+    if isinstance(message.sender_viber, str) and not message.sender_viber.strip():
+        raise InputError("sender_viber is empty: give it a value, or leave it out", Reason.BAD_SENDER)
     return message
 
 
@@ -139,6 +142,8 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
     phone = normalise_phone(recipient.phone)
     if not isinstance(recipient.key, str):
         raise InputError(f"key {shown(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
+    if recipient.key.isspace():
+        raise InputError("key is blank: give it a value, or leave it out", Reason.BAD_RECIPIENT)
     message = defaults.message_for(recipient)
     if recipient.client_id_sms is None:
         client_id = derive(phone, recipient.key)

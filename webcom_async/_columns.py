@@ -80,7 +80,7 @@ def _columns(given: Sequence[object]) -> _Columns | None:
 def _client_ids(columns: _Columns, normal: NormalPhones, ids: IdScheme) -> list[ClientIdSms] | None:
     if _all_none(columns.client_ids) and set(columns.keys) <= {""}:
         return ids.derive_all(normal.numbers)
-    if not set(map(type, columns.keys)) <= {str}:
+    if not set(map(type, columns.keys)) <= {str} or any(map(str.isspace, cast("Sequence[str]", columns.keys))):
         return None
     try:
         return [

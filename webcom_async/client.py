@@ -18,6 +18,7 @@ from webcom_async._books import CampaignHeader, Journals, Scratchpad, fingerprin
 from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
 from webcom_async._event_loop import running_loop
+from webcom_async._given import campaign_name, new_name_error, refuse_blank, variable
 from webcom_async._http_client import AsyncHttpClient, HttpTransport
 from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._inquiry import StatusInquiry, ask_balance
@@ -97,15 +98,16 @@ class WebcomClient:
         """
         Return a client for `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
 
-        `WEBCOM_BASE_URL` sets `base_url`, unless that is given. Only this reads the environment; `WebcomClient(…)`
-        does not.
+        `WEBCOM_BASE_URL` sets `base_url`, unless that is given; set and empty, it is refused, because messages would go
+        to the real gateway. Only this reads the environment; `WebcomClient(…)` does not.
 
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
         """
         environ = os.environ if environ is None else environ
-        if environ.get("WEBCOM_BASE_URL"):
-            options.setdefault("base_url", environ["WEBCOM_BASE_URL"])
+        base_url = None if "base_url" in options else variable(environ, "WEBCOM_BASE_URL")
+        if base_url is not None:
+            options["base_url"] = base_url
         Options(**options)  # says what is wrong with the options before it looks for credentials
         credentials = Credentials.from_env(environ)
         return cls(credentials=credentials, http_client=http_client, transport=transport, clock=clock, **options)
@@ -133,7 +135,7 @@ class WebcomClient:
         message: Message | None = None,
         campaign: str | None = None,
         client_id_sms: str | int | None = None,
-        key: str = "",
+        key: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
     ) -> SendResult:
@@ -149,9 +151,11 @@ class WebcomClient:
             text: The text.
             sender: Who it is from, at most 11 characters, or 15 digits.
             message: A whole message, instead of `text` and `sender`.
-            campaign: With it, the id is derived from campaign, phone and `key`: calling again sends no second SMS.
+            campaign: With it, the id is derived from campaign, phone and `key`: calling again sends no second SMS. No
+                white space around it.
             client_id_sms: An id of your own, instead. Without either, the id is random.
-            key: Tells several messages to one phone in one campaign apart.
+            key: Tells several messages to one phone in one campaign apart: a new one for each code, the same one each
+                time that this code is sent again. Another text under a used key is never sent.
             validity_period: No attempt is made after this moment; aware, in the future.
             time_send: Send at this moment; aware, in the future (documented for XML only).
 
@@ -165,8 +169,8 @@ class WebcomClient:
         self._check_usable()
         _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
-        recipient = Recipient(phone, client_id_sms, key)
-        derive = random_ids(self.options.id_bits) if campaign is None else self._ids(_checked_name(campaign)).derive
+        recipient = Recipient(phone, client_id_sms, key or "")
+        derive = random_ids(self.options.id_bits) if campaign is None else self._ids(campaign).derive
         said, to = address(recipient, defaults, derive)
         past = defaults.past(self._line.clock.now())
         if past is not None:
@@ -203,7 +207,8 @@ class WebcomClient:
             sender: Who it is from.
             message: A whole message, instead of `text` and `sender`.
             campaign: The campaign's name: the same name, phone and key give the same id, so that running it again
-                sends nobody a second SMS. Without a name, a random one is made for this call.
+                sends nobody a second SMS. Without a name, a random one is made for this call. No white space around
+                it, unless the journal has begun a campaign of that name.
             validity_period: For everyone who does not bring one; aware, in the future.
             time_send: Likewise (documented for XML only).
             journal: A file, or other `Journals`, where this campaign is remembered by its name. Who is settled there is
@@ -220,12 +225,15 @@ class WebcomClient:
         self._line.check_open()
         if journal is not None and campaign is None:
             raise InputError("journal= remembers a campaign by its name: give campaign= too")
+        name = mint_campaign() if campaign is None else campaign_name(campaign)
+        odd = new_name_error(name)
+        if odd is not None and journal is None:
+            raise odd
         _check_resend_rejected(resend_rejected, journal)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         past = defaults.past(self._line.clock.now())
         if past is not None and journal is None:
             raise past
-        name = _checked_name(campaign)
         options = self._line.options
         batcher = Batcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
         source = Source(recipients)
@@ -236,7 +244,7 @@ class WebcomClient:
             said = fingerprint(defaults.message, defaults.sender)
             header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
             books = await _journals(journal).open(
-                header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=past
+                header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=odd or past
             )
             return Plan(books, source, batcher)
 
@@ -258,6 +266,7 @@ class WebcomClient:
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._line.check_open()
+        campaign = campaign_name(campaign)
 
         async def plan() -> Plan:
             journals = _journals(journal)
@@ -350,6 +359,7 @@ class WebcomClient:
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._line.check_open()
+        campaign = campaign_name(campaign)
         terms = Terms(pace or Pace(first=Pace.first_beside(reports)), self._line.clock, self._check_usable)
         return Track(journal, campaign, reports, StatusInquiry(self._line), terms, prices=prices)
 
@@ -417,11 +427,15 @@ class WebcomClient:
         )
 
 
-def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: str) -> None:
-    if client_id_sms is not None and (campaign is not None or key):
+def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: str | None) -> None:
+    if client_id_sms is not None and (campaign is not None or key is not None):
         raise InputError("give client_id_sms=, or campaign= and key= from which it is derived, not both")
-    if key and campaign is None:
+    if key is not None and campaign is None:
         raise InputError("key= tells messages of one campaign apart: give campaign= too")
+    refuse_blank("key", key)
+    odd = None if campaign is None else new_name_error(campaign_name(campaign))
+    if odd is not None:
+        raise odd
 
 
 def _check_resend_rejected(reasons: Collection[Reason], journal: Journals | StrPath | None) -> None:
@@ -463,11 +477,3 @@ def _aiohttp(options: Options) -> Transport:
             "transport='aiohttp' needs aiohttp: python -m pip install 'webcom-async[aiohttp]'"
         ) from None
     return AiohttpTransport(options, trusted_certificates())
-
-
-def _checked_name(campaign: str | None) -> str:
-    if campaign is None:
-        return mint_campaign()
-    if not isinstance(campaign, str) or not campaign:
-        raise InputError(f"campaign is {campaign!r}; it must be a name, or left out")
-    return campaign

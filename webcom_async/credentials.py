@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, quote_plus
 
+from webcom_async._given import refuse_blank
 from webcom_async._paths import StrPath
 from webcom_async.errors import ConfigurationError
 
@@ -52,7 +53,7 @@ class Credentials:
     Either a token, or login and password.
 
     Raises:
-        ConfigurationError: None of them, all of them, half a pair, or an empty string.
+        ConfigurationError: None of them, all of them, half a pair, or an empty or blank string.
     """
 
     __slots__ = ("_parts",)
@@ -67,7 +68,9 @@ class Credentials:
             )
         for field in present:
             if not _usable(given[field]):
-                raise ConfigurationError(f"credentials: {field} must be a non-empty str that UTF-8 can carry")
+                raise ConfigurationError(
+                    f"credentials: {field} must be a non-empty str that UTF-8 can carry, and not blank"
+                )
         self._parts = {field: Secret(str(given[field])) for field in present}
 
     @classmethod
@@ -75,13 +78,15 @@ class Credentials:
         """
         Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`, from *environ* or else the process's environment.
 
-        An empty variable counts as not set.
+        An empty variable counts as not set; a blank one is refused.
 
         Raises:
-            ConfigurationError: None of them is set, or both ways are.
+            ConfigurationError: None of them is set, both ways are, or one is blank.
         """
         environ = os.environ if environ is None else environ
         found = {field: environ.get(f"WEBCOM_{field.upper()}") or None for field in _FIELDS}
+        for field, value in found.items():
+            refuse_blank(f"WEBCOM_{field.upper()}", value, ConfigurationError, advice="give it a value, or unset it")
         if not any(found.values()):
             raise ConfigurationError("no credentials: set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD")
         return cls(**found)
@@ -96,6 +101,7 @@ class Credentials:
         """
         import tomllib  # noqa: PLC0415 - see `redact`
 
+        refuse_blank("the path of the credentials file", path, ConfigurationError)
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except OSError as exc:
@@ -141,6 +147,6 @@ class Credentials:
 
 def _usable(value: object) -> bool:
     try:
-        return isinstance(value, str) and bool(value.encode())
+        return isinstance(value, str) and bool(value.strip()) and bool(value.encode())
     except UnicodeEncodeError:
         return False

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
+from webcom_async._given import refuse_blank
 from webcom_async._paths import StrPath
 from webcom_async._phones import Phone, normalise_phone
 from webcom_async._reasons import Language, Reason, classify
@@ -98,6 +99,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: The file cannot be read, or holds something else.
         """
+        refuse_blank("the path of the capabilities file", path, ConfigurationError)
         try:
             return msgspec.json.decode(Path(path).read_bytes(), type=cls)
         except OSError as exc:
@@ -117,6 +119,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: It cannot be written.
         """
+        refuse_blank("the path of the capabilities file", path, ConfigurationError)
         try:
             Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
         except OSError as exc:

@@ -186,7 +186,8 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
         phone: The phone as people write it, or a number.
         client_id_sms: Your own id, decimal digits up to 2**63 - 1. Left out, it is derived from campaign, phone and
             `key`. The gateway sends one SMS per id and account, ever.
-        key: Tells several messages to one phone in one campaign apart, such as an order number.
+        key: Tells several messages to one phone in one campaign apart, such as an order number; empty for none. A blank
+            one is refused.
         text: A text of this recipient's own.
         message: A whole message of this recipient's own, instead of `text`.
         validity_period: No attempt is made after this moment. Aware, in the future. Documented.

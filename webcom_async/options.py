@@ -111,7 +111,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"rate is {self.rate!r}; it must be above 0 recipients per second")
         if self.id_bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
-        if not isinstance(self.path, str) or not (self.path.isascii() and self.path.isprintable()):
+        if not isinstance(self.path, str) or not self.path.strip() or not _is_plain(self.path):
             raise ConfigurationError(f"path is {self.path!r}; it must look like /json")
         _ = self.zone
         self._check_url()
@@ -171,6 +171,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 f"base_url {self.base_url!r} would send your password in clear text: "
                 "use https, or say allow_cleartext=True in code"
             )
+
+
+def _is_plain(path: str) -> bool:
+    return path.isascii() and path.isprintable()
 
 
 def _require(name: str, value: object, *, at_least: int, kind: type) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from webcom_async._given import refuse_blank
 from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 from webcom_async.files import Table
@@ -21,12 +22,20 @@ class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
         text: A text of one's own: `text`, `текст`.
         key: What tells messages to one phone apart: `key`.
         client_id_sms: An id of one's own: `client_id_sms`.
+
+    Raises:
+        InputError: A name is empty or blank.
     """
 
     phone: str | None = None
     text: str | None = None
     key: str | None = None
     client_id_sms: str | None = None
+
+    def __post_init__(self) -> None:
+        for field, name in msgspec.structs.asdict(self).items():
+            # A data frame's index has no name: as keys, its numbers would let every duplicate through.
+            refuse_blank(f"the name of the column for {field}", name)
 
 
 class Places(NamedTuple):

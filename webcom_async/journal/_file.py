@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from webcom_async._given import refuse_blank
 from webcom_async._paths import StrPath, is_url
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
@@ -92,6 +93,7 @@ class StoredFile(Closing):
 
     def __init__(self, path: StrPath, *, create: bool = False) -> None:
         self._path = path
+        refuse_blank(f"the path of the {self.kind}", path, JournalError)
         if is_url(path):
             raise JournalError(
                 f"a {self.kind} has a path, and this is a URL; a journal on a server is a PostgresStore, which "

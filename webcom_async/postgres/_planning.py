@@ -67,7 +67,7 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
     """Write the campaign down; or return what somebody else has planned it with just now."""
     header = _rules.header_of(settings)
     named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
-    _rules.check_times(settings, clock.now())
+    _rules.check_new(settings, clock.now())
     # A source that takes its time is no transaction that was left open.
     async with session.unhurried_transaction(_planned_elsewhere(settings.campaign)):
         await session.change(_sql.ADD_CAMPAIGN, now=clock.now(), **named)

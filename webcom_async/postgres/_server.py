@@ -24,6 +24,7 @@ except ImportError as exc:
     ) from exc
 
 from webcom_async._clock import Clock
+from webcom_async._given import refuse_blank
 from webcom_async.errors import ConfigurationError, JournalError, StoreUnavailable, UsageError
 
 __all__ = ["Server", "Session", "array"]
@@ -423,6 +424,8 @@ def array(values: Sequence[str]) -> str:
 
 def _read(dsn: str) -> dict[str, Any]:
     """Return the parts of a DSN; what cannot be read is not repeated: it may be the password."""
+    # To libpq an empty one is a database by its defaults: another one than was meant, if a variable was not set.
+    refuse_blank("dsn", dsn, ConfigurationError, advice="write postgresql:// for libpq's defaults")
     try:
         given = conninfo_to_dict(dsn)
     except (psycopg.Error, UnicodeError, TypeError, AttributeError):

@@ -168,7 +168,7 @@ class CampaignFolder(Closing):
         """Look whether a campaign may be planned as *settings* say, and return the number of an empty draft."""
         campaign = self._find(settings.campaign)
         if campaign is None:
-            _rules.check_times(settings, self._clock.now())
+            _rules.check_new(settings, self._clock.now())
         else:
             _rules.check_unchanged(campaign.settings, settings)
         self._file.change(_sql.MAKE_DRAFT)

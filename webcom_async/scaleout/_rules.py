@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from webcom_async._addressing import CallDefaults, call_defaults
 from webcom_async._books import CampaignHeader, fingerprint
 from webcom_async._client_ids import ID_BITS
+from webcom_async._given import campaign_name, new_name_error
 from webcom_async.errors import CampaignStopped, InputError
 from webcom_async.models import Outcome
 from webcom_async.scaleout._store import BatchRef, CampaignSettings, CampaignState
@@ -19,9 +20,9 @@ __all__ = [
     "OUTCOMES",
     "burst_seconds",
     "check_change",
+    "check_new",
     "check_same_recipients",
     "check_settings",
-    "check_times",
     "check_unchanged",
     "header_of",
     "largest_batch",
@@ -45,8 +46,8 @@ def check_settings(settings: CampaignSettings) -> None:
     Raises:
         InputError: It cannot; the message names the setting.
     """
-    name = settings.campaign
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    name = campaign_name(settings.campaign)
+    if not name.isprintable():
         raise InputError(f"campaign is {name!r}; it must be a name, without control characters")
     if len(name) > _LONGEST_NAME:
         raise InputError(f"campaign is a name of {len(name):,} characters; it may have {_LONGEST_NAME}")
@@ -64,8 +65,16 @@ def check_settings(settings: CampaignSettings) -> None:
     _said_to_all(settings)
 
 
-def check_times(settings: CampaignSettings, now: datetime) -> None:
-    """Raise `InputError` if a time of *settings* lies before *now*: a campaign that has not begun is too late then."""
+def check_new(settings: CampaignSettings, now: datetime) -> None:
+    """
+    Look whether a campaign that was not planned before may begin *now*.
+
+    Raises:
+        InputError: A time lies in the past, or the name has white space around it; see `new_name_error`.
+    """
+    odd = new_name_error(settings.campaign)
+    if odd is not None:
+        raise odd
     past = _said_to_all(settings).past(now)
     if past is not None:
         raise past

@@ -169,7 +169,7 @@ class Worker:
         lease_seconds: float = LEASE_SECONDS,
         clock: Clock | None = None,
     ) -> None:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name.strip():
             raise InputError(f"a worker's name is {name!r}; it must be one that no other worker has")
         if not 0 < lease_seconds <= LONGEST_LEASE:
             raise InputError(f"lease_seconds is {lease_seconds!r}; it must be above 0 and at most {LONGEST_LEASE:g}")

@@ -16,6 +16,7 @@ import anyio
 
 from webcom_async._books import CampaignHeader, Reserved
 from webcom_async._clock import Clock
+from webcom_async._given import refuse_blank
 from webcom_async._held import Held
 from webcom_async._paths import StrPath
 from webcom_async._reasons import Reason
@@ -52,6 +53,7 @@ class SqliteStore:
         clock: The time, for tests.
 
     Raises:
+        InputError: On making it: the folder's path is empty or blank.
         JournalError: From every method: the folder cannot be read or written, or another process sends from it; the
             message says which, and what to do.
         UsageError: The store is closed.
@@ -63,6 +65,7 @@ class SqliteStore:
     shared: bool = False
 
     def __init__(self, folder: StrPath, *, clock: Clock | None = None) -> None:
+        refuse_blank("the store's folder", folder)
         self._path = Path(folder)
         self._clock = clock or Clock()
         self._held: Held[CampaignFolder] | None = None

@@ -13,6 +13,7 @@ import anyio
 from anyio.to_thread import run_sync
 from dbos import DBOS, DBOSPortableJSONSerializer
 
+from webcom_async._given import refuse_blank
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError, StoreUnavailable, UsageError
 from webcom_async.scaleout._running import LONGEST_LEASE
@@ -60,7 +61,8 @@ class DbosEngine:
             )
         if shards_at_once < 1:
             raise InputError(f"shards_at_once is {shards_at_once!r}; it must be at least 1")
-        self.name: str = name or f"{socket.gethostname()}-{os.urandom(4).hex()}"
+        refuse_blank("the worker's name", name)
+        self.name: str = f"{socket.gethostname()}-{os.urandom(4).hex()}" if name is None else name
         self._store = store
         self._client = client
         self._url = usable_url(system_database_url)
