@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 
+from webcom_async._given import variable
 from webcom_async.cli._options import AccountOptions
 from webcom_async.client import WebcomClient
 from webcom_async.credentials import Credentials
@@ -21,7 +22,7 @@ def settings_of(account: AccountOptions) -> OptionFields:
     Return a client's settings.
 
     Raises:
-        ConfigurationError: The file of capabilities cannot be used for this gateway.
+        ConfigurationError: The file of capabilities cannot be used for this gateway; or WEBCOM_BASE_URL is empty.
     """
     settings: OptionFields = {
         "in_flight": account.in_flight,
@@ -29,8 +30,9 @@ def settings_of(account: AccountOptions) -> OptionFields:
         "rate": account.rate,
         "timeout": account.timeout,
     }
-    if account.base_url is not None or os.environ.get("WEBCOM_BASE_URL"):
-        settings["base_url"] = account.base_url or os.environ["WEBCOM_BASE_URL"]
+    base_url = variable(os.environ, "WEBCOM_BASE_URL") if account.base_url is None else account.base_url
+    if base_url is not None:
+        settings["base_url"] = base_url
     if account.capabilities is not None:
         _suit(settings, Capabilities.from_file(account.capabilities))
     return settings

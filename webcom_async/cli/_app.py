@@ -13,6 +13,7 @@ from webcom_async import __version__
 from webcom_async.cli._completion import Shell, completion_command
 from webcom_async.cli._display import show_error
 from webcom_async.cli._exit_codes import ExitCode, of_signal
+from webcom_async.cli._options import ARGUMENTS, PARAMETERS
 from webcom_async.cli._signals import signal_of, terminable
 from webcom_async.cli._way_on import remember_command
 from webcom_async.errors import ConfigurationError, InputError, JournalError, StoreUnavailable, WebcomError
@@ -23,6 +24,8 @@ app = App(
     name="webcom-async",
     version=__version__,
     help="Send SMS and Viber campaigns through the Webcom Mobi gateway.",
+    group_arguments=ARGUMENTS,
+    group_parameters=PARAMETERS,
     suppress_keyboard_interrupt=False,  # it would end without a word
 )
 

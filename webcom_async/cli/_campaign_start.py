@@ -139,7 +139,7 @@ def start_command(
     message = message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text)
     order = _Order(
         CampaignSettings(
-            campaign=campaign or f"cli-{uuid.uuid4()}",
+            campaign=f"cli-{uuid.uuid4()}" if campaign is None else campaign,
             message=message,
             sender=sender if message is None else None,
             validity_period=moment_of(times.validity_period, zone_of(times.zone), datetime.now(UTC)),

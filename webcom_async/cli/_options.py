@@ -6,18 +6,22 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter, Token
+from cyclopts import UNSET, ArgumentCollection, Group, Parameter, Token
 from cyclopts.validators import Number
 
+from webcom_async._given import refuse_blank
 from webcom_async._reasons import Reason
+from webcom_async.errors import ConfigurationError
 from webcom_async.options import DEFAULT_ZONE
 
 __all__ = [
     "ANY_TIME",
+    "ARGUMENTS",
     "ASKS_ABOVE_1000",
     "FROM_ENVIRONMENT",
     "NO_FILE_OPTIONS",
     "NO_PRICE",
+    "PARAMETERS",
     "AccountOptions",
     "AsJson",
     "ConsentOptions",
@@ -35,6 +39,32 @@ __all__ = [
     "Switch",
     "TimeOptions",
 ]
+
+_MAY_BE_BLANK = frozenset({"--delimiter"})  # a tab, or a space
+
+
+def _refuse_blank(given: ArgumentCollection) -> None:
+    """
+    Look through all words of a command line before its command runs.
+
+    The words, because an empty one as a `Path` is the working directory.
+
+    Raises:
+        ConfigurationError: One is empty or blank. (An `InputError` is a `ValueError`, which cyclopts puts into its own
+            words.)
+    """
+    for argument in given:
+        advice = "give it a value" if argument.required else "give it a value, or leave it out"
+        for token in argument.tokens:
+            is_switch = token.implicit_value is not UNSET
+            if not is_switch and (not token.value or argument.name not in _MAY_BE_BLANK):
+                words = f"{advice}; a shell variable may be unset"
+                refuse_blank(argument.name, token.value, ConfigurationError, advice=words)
+
+
+#: The groups that every command has by default, which check what is given to them.
+ARGUMENTS = Group("Arguments", validator=_refuse_blank)
+PARAMETERS = Group("Parameters", validator=_refuse_blank)
 
 
 def _money(_kind: object, tokens: Sequence[Token]) -> Decimal:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from webcom_async._client_ids import IdScheme
+from webcom_async._given import new_name_error
 from webcom_async.audience import Audience, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
@@ -35,7 +36,7 @@ from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
-from webcom_async.journal import stopped_phones
+from webcom_async.journal import has_begun, stopped_phones
 from webcom_async.models import Channel, Message
 
 __all__ = ["send_command"]
@@ -98,6 +99,7 @@ def send_command(
     choose_language(lang)
     if journal is not None and campaign is None:
         raise InputError("--journal remembers a campaign by its name: give --campaign too")
+    _check_name(campaign, journal)
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
     if times.between is not None and is_span(times.validity_period):
@@ -111,7 +113,7 @@ def send_command(
         total=0,
         message=message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
         sender=sender,
-        campaign=campaign or f"cli-{uuid.uuid4()}",
+        campaign=f"cli-{uuid.uuid4()}" if campaign is None else campaign,
         journal=journal,
         resend_rejected=resend_rejected,
         validity_period=moment_of(times.validity_period, zone, _now()),
@@ -124,6 +126,19 @@ def send_command(
     ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))
+
+
+def _check_name(campaign: str | None, journal: Path | None) -> None:
+    """
+    Look whether a campaign may begin, or go on, under its name.
+
+    Raises:
+        InputError: It may not.
+    """
+    odd = None if campaign is None else new_name_error(campaign)
+    if campaign is None or odd is None or (journal is not None and has_begun(journal, campaign)):
+        return
+    raise odd
 
 
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webcom_async._books import Archive
+from webcom_async._given import refuse_blank, variable
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError
 from webcom_async.scaleout import Store
@@ -50,9 +51,11 @@ class Place(NamedTuple):
         Return what `--store` names, or else `WEBCOM_STORE`, or else a folder in the working directory.
 
         Raises:
-            InputError: It is a URL of something else, or no URL of the server it means.
+            InputError: It is empty, a URL of something else, or no URL of the server it means.
+            ConfigurationError: `WEBCOM_STORE` is set, and empty: another place than was meant would have the campaign.
         """
-        words = option or os.environ.get(STORE) or _FOLDER
+        refuse_blank("--store", option)
+        words = option or variable(os.environ, STORE) or _FOLDER
         if not _is_url(words) and _is_libpq(words):
             url = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
             raise InputError(f"--store has key=value words: give {url}, or a folder")
@@ -158,7 +161,7 @@ class Place(NamedTuple):
             store,
             client,
             system_database_url=url,
-            name=name if name or self.is_server else socket.gethostname(),
+            name=socket.gethostname() if name is None and not self.is_server else name,
             lease_seconds=lease_seconds,
             shards_at_once=shards_at_once,
         )

@@ -54,7 +54,7 @@ def webhook_command(
         time_zone: The gateway's zone.
     """
     secret = os.environ.get(_SECRET)
-    if not secret:
+    if secret is None or not secret.strip():
         raise ConfigurationError(
             f"set {_SECRET}, the end of the webhook's path, to 16 or more letters and digits, such as those of "
             'python -c "import secrets; print(secrets.token_urlsafe())"'
