@@ -1,23 +1,32 @@
 """The README's words, run as they stand."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import httpx2
 import pytest
 
 from tests.builders import phones
-from webcom_async.emulator import Fate, Gateway, Step, UrlPost, push, serve
+from tests.conftest import Connect
+from webcom_async import Outcome, WebcomClient
+from webcom_async.emulator import Fate, Fault, Gateway, Step, UrlPost, push, serve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+[BACKEND] = [block for block in PYTHON if "FastAPI" in block]
 CONSOLE = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+SECRET = "a-secret-of-23-letters."
+LOST = Fault(processed=True, close=True)
+HANGS = Fault(delay=2)  # seconds, after the SMS was sent: for longer than the caller waits
 
 
 def test_the_first_example_runs_as_it_stands(tmp_path: Path):
@@ -53,35 +62,117 @@ def test_the_fixture_example_passes_as_a_test(tmp_path: Path):
     assert " passed" in done.stdout
 
 
-def test_the_backend_sends_codes_and_receives_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The FastAPI application in the README, in under forty lines, hears from the gateway who got a code."""
+@pytest.mark.anyio
+async def test_the_message_example_sends_one_sms_per_attempt(connect: Connect, webcom_gateway: Gateway):
+    """Called again after a time-out and lost answers, as the text says, it sends no second SMS; a new code arrives."""
+    [code] = [block for block in PYTHON if "async def send_code(client" in block]
+    send_code, impatient = _defined(code), _defined(code.replace("fail_after(5)", "fail_after(0.3)"))
+    faults, phone = webcom_gateway.faults, "+7 961 224-22-43"
+    ask_again, sent = "If no code comes in a minute, ask again.", "The code was sent."
+    async with connect(webcom_gateway, attempts=2) as client:
+        faults.script(HANGS)
+        told = [await impatient(client, phone, "1111", "first"), await send_code(client, phone, "1111", "first")]
+        faults.script(LOST, LOST)
+        told += [await send_code(client, phone, "2222", "second") for _ in range(2)]
+        told += [await send_code(client, phone, "3333", "third")]
+        webcom_gateway.accounts[0].stop_list = {"79612242243"}
+        refused = await send_code(client, phone, "4444", "fourth")
+
+    assert [ask_again, sent, ask_again, sent, sent] == told
+    assert "No code was sent: Phone number is on the stop list" == refused
+    assert ["Your code: 1111", "Your code: 2222", "Your code: 3333"] == [sms.text for sms in webcom_gateway.ledger.sent]
+
+
+def _defined(code: str) -> Callable[..., Awaitable[str]]:
+    names: dict[str, Any] = {"anyio": anyio, "Outcome": Outcome, "WebcomClient": WebcomClient}
+    exec(code, names)
+    return names["send_code"]
+
+
+class Backend(NamedTuple):
+    """The README's FastAPI application on a socket, beside an emulator, and somebody who calls it."""
+
+    url: str
+    user: httpx2.Client
+    gateway: Gateway
+    names: dict[str, Any]
+
+    def post(self, path: str, **params: str) -> Any:
+        """Return what the application answers."""
+        return self.user.post(f"{self.url}{path}", params=params).json()
+
+
+@pytest.fixture
+def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """Run the README's backend as it stands."""
     pytest.importorskip("fastapi", reason="it is not the package's own")
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra
 
-    [code] = [block for block in PYTHON if "FastAPI" in block]
-    assert len([line for line in code.splitlines() if line.strip()]) < 40
     gateway = Gateway()
-    gateway.fates.usual = Fate((Step(0, "deliver"),))
-    gateway.webhooks.enabled = True
-    secret = "a-secret-of-23-letters."
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WEBCOM_WEBHOOK_SECRET", secret)
+    monkeypatch.setenv("WEBCOM_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
     with serve(gateway) as base_url, httpx2.Client(trust_env=False) as user:
         monkeypatch.setenv("WEBCOM_BASE_URL", base_url)
         names: dict[str, Any] = {"__name__": "backend"}
-        exec(compile(code, "backend.py", "exec"), names)
-        with served(names["app"]) as backend:
-            sent = user.post(f"{backend}/codes", params={"phone": "+7 961 224-22-43"}).json()
-            before = user.get(f"{backend}/codes/{sent['id_sms']}").json()
-            anyio.run(push, gateway.webhooks, UrlPost(f"{backend}/webcom/{secret}"))
-            after = user.get(f"{backend}/codes/{sent['id_sms']}").json()
-            wrong = user.post(f"{backend}/codes", params={"phone": "none"})
+        exec(compile(BACKEND, "backend.py", "exec"), names)
+        with served(names["app"]) as url:
+            yield Backend(url, user, gateway, names)
+
+
+def test_the_backend_is_short():
+    """It shows fewer than forty lines of code."""
+    assert len([line for line in BACKEND.splitlines() if line.strip()]) < 40
+
+
+def test_the_backend_sends_codes_and_receives_reports(backend: Backend):
+    """The FastAPI application in the README hears from the gateway who got a code."""
+    gateway = backend.gateway
+    gateway.fates.usual = Fate((Step(0, "deliver"),))
+    gateway.webhooks.enabled = True
+    sent = backend.post("/codes", phone="+7 961 224-22-43")
+    place = f"{backend.url}/codes/{sent['id_sms']}"
+    before = backend.user.get(place).json()
+    anyio.run(push, gateway.webhooks, UrlPost(f"{backend.url}/webcom/{SECRET}"))
+    after = backend.user.get(place).json()
+    wrong = backend.user.post(f"{backend.url}/codes", params={"phone": "none"})
 
     assert ("accepted", {"state": "nothing is known yet"}, {"state": "deliver"}) == (sent["outcome"], before, after)
     assert 422 == wrong.status_code
     assert 0 == len(gateway.webhooks)
+
+
+def test_the_backend_sends_one_sms_per_code_however_often_it_is_asked(backend: Backend):
+    """A time-out, lost answers, and the user who asks again as the table says: one SMS; a new code is another one."""
+    phone, codes, ledger = "+7 961 224-22-43", backend.names["codes"], backend.gateway.ledger
+    backend.gateway.faults.script(HANGS)
+    backend.names["timeout"] = lambda _: asyncio.timeout(0.3)
+    first = backend.post("/codes", phone=phone)
+    backend.names["timeout"] = asyncio.timeout
+    backend.gateway.faults.script(LOST)
+    again = [backend.post(f"/codes/{first['attempt']}") for _ in range(2)]
+    second = backend.post("/codes", phone=phone)
+    unheard_of = backend.user.post(f"{backend.url}/codes/none")
+
+    assert ("unknown", None) == (first["outcome"], first["id_sms"])
+    assert ["accepted"] * 3 == [answer["outcome"] for answer in [*again, second]]
+    assert [f"Your code: {code}" for _, code in codes.values()] == [sms.text for sms in ledger.sent]
+    assert [again[1]["id_sms"], second["id_sms"]] == [sms.id_sms for sms in ledger.sent]
+    assert 404 == unheard_of.status_code
+
+
+def test_the_backend_says_which_attempt_to_repeat_where_the_gateway_serves_nothing(backend: Backend):
+    """Once the account is filled up, the same attempt sends the code that was made for it."""
+    backend.gateway.accounts[0].balance = 0
+    refused = backend.user.post(f"{backend.url}/codes", params={"phone": "+7 961 224-22-43"})
+    backend.gateway.accounts[0].balance = None
+    sent = backend.post(f"/codes/{refused.json()['detail']['attempt']}")
+
+    assert (503, "accepted") == (refused.status_code, sent["outcome"])
+    assert [f"Your code: {code}" for _, code in backend.names["codes"].values()] == [
+        sms.text for sms in backend.gateway.ledger.sent
+    ]
 
 
 def test_continuous_integration_runs_the_readmes_two_commands():
