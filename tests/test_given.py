@@ -19,9 +19,10 @@ from webcom_async import (
     Recipient,
     WebcomClient,
 )
-from webcom_async.audience import ColumnNames
+from webcom_async.audience import ColumnNames, StopList
 from webcom_async.doctor import Capabilities
 from webcom_async.emulator import Gateway
+from webcom_async.files import ResultsFile, open_table
 from webcom_async.journal import CampaignHeader, Journal, fingerprint
 from webcom_async.scaleout import SqliteStore, Worker
 from webcom_async.webhooks import ReportFile, WebhookApp
@@ -153,6 +154,9 @@ async def test_a_blank_path_is_no_place_for_a_journal(
         pytest.param(Credentials.from_file, id="credentials"),
         pytest.param(Capabilities.from_file, id="capabilities"),
         pytest.param(SqliteStore, id="store"),
+        pytest.param(open_table, id="recipients"),
+        pytest.param(StopList.from_file, id="stop list"),
+        pytest.param(ResultsFile, id="results"),
         pytest.param(lambda blank: ColumnNames(key=blank), id="column"),
         pytest.param(lambda blank: WebhookApp(ReportFile("reports.db"), secret=blank), id="secret"),
         pytest.param(lambda blank: WebhookApp(ReportFile("r.db"), secret=16 * "s", allowed=[blank]), id="allowed"),
@@ -160,8 +164,9 @@ async def test_a_blank_path_is_no_place_for_a_journal(
 )
 def test_a_blank_value_is_refused_where_it_is_given(tmp_path: Path, make: Callable[[str], object], blank: str):
     """It is never taken for one that was left out; nothing is made."""
-    with pytest.raises((ConfigurationError, InputError)):
+    with pytest.raises((ConfigurationError, InputError)) as refused:
         make(blank)
+    assert "No such file" not in str(refused.value)
 
     assert [] == list(tmp_path.iterdir())
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from webcom_async._given import refuse_blank
 from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
 from webcom_async.files._csv import CsvTable
@@ -23,8 +24,9 @@ def open_table(path: StrPath, *, encoding: str | None = None, delimiter: str | N
         delimiter: Of a CSV file; found, if left out.
 
     Raises:
-        InputError: It cannot be read, or needs an extra that is not installed.
+        InputError: Its path is empty or blank, it cannot be read, or needs an extra that is not installed.
     """
+    refuse_blank("the path of the file", path)
     path = Path(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not a regular file; it is read twice, so a pipe will not do")

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from webcom_async._given import refuse_blank
 from webcom_async._paths import StrPath
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
@@ -78,10 +79,11 @@ class ResultsFile:
         replace: Put a file of results that is there aside, as `NAME.1`, `NAME.2`, …, once the first results come.
 
     Raises:
-        InputError: It exists already and is not to be replaced, or cannot be made.
+        InputError: Its path is empty or blank, it exists already and is not to be replaced, or cannot be made.
     """
 
     def __init__(self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False) -> None:
+        refuse_blank("the path of the results", path)
         self._path = Path(path)
         self._delimiter = delimiter
         self._blank = Row(0, [""] * len(columns))
