@@ -14,7 +14,7 @@ PACKAGE = Path(webcom_async.__file__).parent
 # From the bottom up. A module may import from lower rows and, in `emulator` and `cli`, from its own row.
 LAYERS = [
     ["_reasons", "_untrusted", "_clock", "_event_loop", "segments", "_number_set", "_paths", "_asgi"],
-    ["errors"],
+    ["errors", "_background"],
     ["_phones", "_decoding", "_given", "templates"],
     ["phonebook"],
     ["_client_ids"],

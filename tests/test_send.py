@@ -1,12 +1,13 @@
 """One message, awaited: `client.send`."""
 
 import asyncio
+from typing import Any
 
 import anyio
 import pytest
 import sniffio
 
-from tests.builders import NOW, message
+from tests.builders import NOW, message, phones
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
@@ -16,10 +17,13 @@ from webcom_async import (
     Outcome,
     OutOfBalance,
     Reason,
+    Recipient,
     RedirectRefused,
+    SendResult,
+    WebcomClient,
 )
 from webcom_async._wire import decode_request
-from webcom_async.emulator import Behaviour, Fault, Gateway
+from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -133,22 +137,156 @@ async def test_no_answer_at_all_is_unknown(connect: Connect, webcom_gateway: Gat
     assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST, "101") == (result.outcome, result.reason, result.client_id_sms)
 
 
-async def test_the_same_id_is_not_sent_while_it_is_under_way(connect: Connect, webcom_gateway: Gateway):
-    """A second call under the id of one that has no answer yet is a duplicate, and is not sent."""
+async def _send_into(ends: list[SendResult], client: WebcomClient, **said: Any) -> None:
+    ends.append(await client.send("79612242243", **(CODE | {"client_id_sms": 101} | said)))
+
+
+@pytest.mark.parametrize("linger", [0.0, 0.001])
+async def test_a_second_equal_call_waits_for_the_request_in_flight(webcom_gateway: Gateway, linger: float):
+    """It is sent once, and each caller gets the result: nobody is told that it was not sent."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
-    async with connect(webcom_gateway) as client, anyio.create_task_group() as group:
-        group.start_soon(_send, client, 101)
-        await arrived.wait()
-        result = await client.send("79612242243", client_id_sms=101, **CODE)
-        held.set()
+    ends: list[SendResult] = []
+    transport = GatewayTransport(webcom_gateway)
+    async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=linger) as client:
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(_send_into, ends, client)
+            await arrived.wait()
+            calls.start_soon(_send_into, ends, client)
+            await anyio.wait_all_tasks_blocked()
+            held.set()
 
-    assert (Outcome.NOT_SENT, Reason.DUPLICATE) == (result.outcome, result.reason)
+    [sms] = webcom_gateway.ledger.sent
+    assert [(Outcome.ACCEPTED, sms.id_sms)] * 2 == [(end.outcome, end.id_sms) for end in ends]
     assert 1 == webcom_gateway.requests
 
 
-async def _send(client, client_id_sms: int) -> None:
-    await client.send("79612242243", client_id_sms=client_id_sms, **CODE)
+@pytest.mark.parametrize("linger", [0.0, 0.001])
+async def test_the_request_goes_on_for_a_caller_who_still_waits(webcom_gateway: Gateway, linger: float):
+    """The first caller's time-out ends neither the request nor the second caller's wait for it."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    ends: list[SendResult] = []
+    notes: list[str] = []
+
+    async def impatient(scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                await client.send("79612242243", client_id_sms=101, **CODE)
+            except anyio.get_cancelled_exc_class() as exc:
+                notes.extend(exc.__notes__)
+                raise
+
+    transport = GatewayTransport(webcom_gateway)
+    async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=linger) as client:
+        async with anyio.create_task_group() as calls:
+            scope = anyio.CancelScope()
+            calls.start_soon(impatient, scope)
+            await arrived.wait()
+            calls.start_soon(_send_into, ends, client)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+            held.set()
+
+    assert ["client_id_sms 101 is unknown; send again under this id only"] == notes
+    assert [(Outcome.ACCEPTED, 1)] == [(end.outcome, end.attempts) for end in ends]
+    assert (1, 1) == (webcom_gateway.requests, len(webcom_gateway.ledger))
+
+
+async def test_the_same_call_after_a_time_out_gets_what_is_still_in_flight(webcom_gateway: Gateway):
+    """With `linger`, a request that its only caller has left goes on, and the same call again returns its result."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    ends: list[SendResult] = []
+    transport = GatewayTransport(webcom_gateway)
+    async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=0.001) as client:
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(lambda: client.send("79612242250", **CODE))  # shares the request
+            with anyio.CancelScope() as scope:
+                calls.start_soon(_cancel_when, arrived, scope)
+                await client.send("79612242243", client_id_sms=101, **CODE)
+            for _ in range(2):
+                calls.start_soon(_send_into, ends, client)
+            await anyio.wait_all_tasks_blocked()
+            held.set()
+
+    assert [(Outcome.ACCEPTED, 1)] * 2 == [(end.outcome, end.attempts) for end in ends]
+    assert (1, 2) == (webcom_gateway.requests, len(webcom_gateway.ledger))
+
+
+@pytest.mark.parametrize("said", [{"text": "Code 5678"}, {"sender": "OTHER"}], ids=["text", "sender"])
+async def test_another_message_under_an_id_in_flight_is_not_sent(connect: Connect, webcom_gateway: Gateway, said: Any):
+    """The gateway would answer it with the first one's `id_sms`, and the new code would never arrive."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    async with connect(webcom_gateway) as client, anyio.create_task_group() as calls:
+        calls.start_soon(_send_into, [], client)
+        await arrived.wait()
+        other = await client.send("79612242243", **(CODE | {"client_id_sms": 101} | said))
+        elsewhere = await client.send("79612242244", client_id_sms=101, **CODE)
+        held.set()
+
+    assert [(Outcome.NOT_SENT, Reason.ID_REUSED)] * 2 == [(end.outcome, end.reason) for end in (other, elsewhere)]
+    assert [("79612242243", "Code 1234")] == [(sms.phone, sms.text) for sms in webcom_gateway.ledger.sent]
+
+
+async def test_a_call_waits_for_a_campaign_that_has_its_recipient_in_flight(connect: Connect, webcom_gateway: Gateway):
+    """The same message is in a batch on its way: the call returns what becomes of it there, and sends nothing."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    ends: list[SendResult] = []
+    people = [Recipient(phone, 101 + number) for number, phone in enumerate(phones(3))]
+    async with connect(webcom_gateway) as client, anyio.create_task_group() as calls:
+        calls.start_soon(lambda: client.send_all(people, **CODE))
+        await arrived.wait()
+        calls.start_soon(_send_into, ends, client)
+        other = await client.send("79612242243", client_id_sms=101, text="Code 5678", sender="ACME")
+        await anyio.wait_all_tasks_blocked()
+        held.set()
+
+    [end] = ends
+    assert Reason.ID_REUSED is other.reason
+    assert (Outcome.ACCEPTED, webcom_gateway.ledger.ids()["101"]) == (end.outcome, end.id_sms)
+    assert (1, 3) == (webcom_gateway.requests, len(webcom_gateway.ledger))
+
+
+async def test_a_call_that_waits_for_a_campaign_sends_when_that_is_left(connect: Connect, webcom_gateway: Gateway):
+    """A campaign that was left before the answer has no result to give: the call asks under the same id, and knows."""
+    arrived = anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
+    ends: list[SendResult] = []
+    people = [Recipient(phone, 101 + number) for number, phone in enumerate(phones(3))]
+    async with connect(webcom_gateway, grace=0.01) as client, anyio.create_task_group() as calls:
+        async with client.stream(people, **CODE):
+            await arrived.wait()
+            calls.start_soon(_send_into, ends, client)
+            await anyio.wait_all_tasks_blocked()
+
+    assert [Outcome.ACCEPTED] == [end.outcome for end in ends]
+    assert 1 == len(webcom_gateway.ledger.to("79612242243"))
+
+
+async def test_every_caller_gets_an_error_of_its_own(connect: Connect, webcom_gateway: Gateway):
+    """What stops the account is raised to each who waits, with one note each."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held, body=b'{"error":"Out of SMS"}'))
+    errors: list[Exception] = []
+
+    async def call() -> None:
+        try:
+            await client.send("79612242243", client_id_sms=101, **CODE)
+        except OutOfBalance as exc:
+            errors.append(exc)
+
+    async with connect(webcom_gateway) as client, anyio.create_task_group() as calls:
+        for _ in range(3):
+            calls.start_soon(call)
+        await arrived.wait()
+        held.set()
+
+    assert 3 == len({id(error) for error in errors})
+    assert [1] * 3 == [len(error.__notes__) for error in errors]
 
 
 async def test_a_cancelled_call_ends_at_once_and_names_its_id(

@@ -63,6 +63,16 @@ class Batch(msgspec.Struct):
         """Whether the next recipient of *message* can share the wire's last `message`."""
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
+    def says(self, message: Message, to: WirePhone) -> bool:
+        """Whether it tells *to* just this, if it tells anything under this id."""
+        under_id = (
+            (said, phone)
+            for said, phones in self.addressed
+            for phone in phones
+            if phone.client_id_sms == to.client_id_sms
+        )
+        return all(said == message and phone.phone == to.phone for said, phone in under_id)
+
     def add(self, message: Message, phone: WirePhone) -> None:
         """Append one recipient."""
         if self.ends_with(message):

@@ -8,6 +8,7 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
+from webcom_async._batching import Batch
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._clock import Clock
 from webcom_async._policy import judge, judge_inquiry, shrinks
@@ -51,6 +52,8 @@ class Line:
         self.options = options
         self.clock = clock
         self.under_way: set[ClientIdSms] = set()
+        self._batches: list[Batch] = []
+        self._expected: dict[ClientIdSms, _Expected] = {}
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
         self.closed: bool = False
@@ -61,6 +64,35 @@ class Line:
     def account(self, campaign: str) -> str:
         """Return what tells this account from others, and nothing of it; another for each campaign."""
         return self._credentials.digest(campaign)
+
+    def take_on(self, batch: Batch) -> None:
+        """Note that *batch* is on its way, and its ids with it."""
+        self._batches.append(batch)
+        self.under_way.update(batch.client_ids)
+
+    def let_go(self, batch: Batch, results: Sequence[SendResult]) -> None:
+        """Note that it is not any more, and tell those who wait for one of its ids what became of it."""
+        self._batches.remove(batch)
+        self.under_way.difference_update(batch.client_ids)
+        if self._expected:
+            for result in results:
+                expected = self._expected.pop(result.client_id_sms, None)
+                if expected is not None:
+                    expected.come(result)
+            for client_id in self._expected.keys() & batch.client_ids:
+                self._expected.pop(client_id).come(None)
+
+    def batch_of(self, client_id: ClientIdSms) -> Batch | None:
+        """Return the batch of a campaign in which an id is on its way; None if it is in none."""
+        if client_id not in self.under_way:
+            return None
+        return next((batch for batch in self._batches if client_id in batch.client_ids), None)
+
+    async def result_of(self, client_id: ClientIdSms) -> SendResult | None:
+        """Wait for the batch in which an id is on its way, and return what became of it; None if that is not known."""
+        expected = self._expected.setdefault(client_id, _Expected())
+        await expected.here.wait()
+        return expected.result
 
     def place(self) -> "_Place":
         """Return what holds one of the places for requests under way, as a context manager that waits for it."""
@@ -174,6 +206,25 @@ class Line:
         if isinstance(error, GatewayError):
             error.error = redact(error.error)
         return error
+
+
+class _Expected:
+    """
+    A result that somebody waits for.
+
+    Attributes:
+        here: Set when it is here.
+        result: The result; None if it is not known.
+    """
+
+    def __init__(self) -> None:
+        self.here = anyio.Event()
+        self.result: SendResult | None = None
+
+    def come(self, result: SendResult | None) -> None:
+        """Tell it to those who wait."""
+        self.result = result
+        self.here.set()
 
 
 class _Place:

@@ -146,7 +146,7 @@ class Sender:
             if not self._waiting:
                 return None
             batch = self._cut()
-            self._line.under_way.update(batch.client_ids)
+            self._line.take_on(batch)
             return batch
 
     async def _pull(self) -> None:
@@ -184,7 +184,7 @@ class Sender:
             finally:
                 from_journal = course.settled_before + _from_journal(ours, results)
                 everyone = self._count(course.known + results if course.known else results, from_journal)
-                self._line.under_way.difference_update(batch.client_ids)
+                self._line.let_go(batch, everyone)
         if course.flight is not None:
             self._learn(course.flight, batch, results[len(course.held_back) :] if course.held_back else results)
         return everyone

@@ -1,8 +1,10 @@
 """
 One message on its way: alone, or sharing a request with others that are sent in the same milliseconds.
 
-Whoever shares gets a result, an error and a cancellation of their own, as if alone. A shared request is made once; if
-it settles nobody, each goes on alone, under the same id, so that a bad neighbour costs no more than one resend.
+One whose id another call may have too travels in a task of its own, for all who wait for it: a second equal call waits
+for what the first one has begun, and each has a result, an error and a cancellation of its own. When nobody waits any
+more, it ends. A request that is shared with other messages is made once; if it settles nobody, each goes on alone,
+under the same id, so that a bad neighbour costs no more than one resend.
 """
 
 import copy
@@ -13,7 +15,9 @@ import anyio
 from anyio import CancelScope
 
 from webcom_async import _policy
-from webcom_async._batching import Batch
+from webcom_async._background import run_in_background
+from webcom_async._batching import Batch, not_sent
+from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight
 from webcom_async._line import Line
 from webcom_async._reasons import Reason
@@ -23,9 +27,75 @@ from webcom_async._wire import WirePhone, message_size, phone_size
 from webcom_async.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError
 from webcom_async.models import Message, Outcome, SendResult
 
-__all__ = ["Coalescer", "Single"]
+__all__ = ["Coalescer", "Singles"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
+
+_END_SECONDS = 1.0  # that a cancelled caller waits for its request to end, which takes some turns of the event loop
+_SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
+
+
+class Singles:
+    """
+    Messages that are sent one by one, each id in one request at a time.
+
+    Args:
+        line: The way to the gateway.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._ongoing: dict[ClientIdSms, Single] = {}
+
+    async def send(self, said: Message, to: WirePhone, coalescer: "Coalescer | None", *, random: bool) -> SendResult:
+        """
+        Send a message, or wait for an equal one that is on its way, and return what became of it.
+
+        Args:
+            said: What it says.
+            to: To whom.
+            coalescer: Lets it share a request; None to go alone.
+            random: Whether no other call can have its id.
+
+        Raises:
+            WebcomError: The gateway serves nobody now; nothing was sent.
+        """
+        if random:
+            return await Single(self._line, said, to).send(coalescer)
+        while True:
+            single = self._ongoing.get(to.client_id_sms)
+            batch = self._line.batch_of(to.client_id_sms) if single is None else None
+            on_its_way = single or batch
+            if on_its_way is not None and not on_its_way.says(said, to):
+                return _reused(to)
+            if batch is not None:
+                result = await self._line.result_of(to.client_id_sms)
+                if result is not None and result.outcome in _SETTLED:
+                    return result
+            elif single is not None and single.ending:
+                await single.ended.wait()
+            else:
+                return await (single or self._begin(said, to, coalescer)).wait()
+
+    def _begin(self, said: Message, to: WirePhone, coalescer: "Coalescer | None") -> "Single":
+        single = self._ongoing[to.client_id_sms] = Single(self._line, said, to)
+        self._line.under_way.add(to.client_id_sms)
+
+        async def travel() -> None:
+            try:
+                await single.run(coalescer)
+            finally:
+                del self._ongoing[to.client_id_sms]
+                self._line.under_way.discard(to.client_id_sms)
+                single.ended.set()
+
+        run_in_background(travel)
+        return single
+
+
+def _reused(to: WirePhone) -> SendResult:
+    words = f"client_id_sms {to.client_id_sms} is in a request for another phone or message that has no answer yet"
+    return not_sent(to, Reason.ID_REUSED, words)
 
 
 class Single:
@@ -43,8 +113,7 @@ class Single:
         settled: What became of it; None as long as it is open.
         met: What the shared request met, if that settled nobody.
         shared: Whether a shared request with it may have left.
-        left: Whether its caller does not wait for it any more.
-        ended: Whether the shared request has ended.
+        ended: Set when it is on its way no more.
     """
 
     def __init__(self, line: Line, said: Message, to: WirePhone) -> None:
@@ -53,37 +122,97 @@ class Single:
         self.settled: SendResult | None = None
         self.met: WebcomError | None = None
         self.shared: bool = False
-        self.left: bool = False
-        self.ended: bool = False
+        self.ended: anyio.Event = anyio.Event()
         self._line = line
         self._flight: Flight | None = None
+        self._bug: Exception | None = None
+        self._waiting = 0
+        self._scope = CancelScope()
+
+    @property
+    def left(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return not self._waiting
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is being cut short."""
+        return self._scope.cancel_called
+
+    def says(self, said: Message, to: WirePhone) -> bool:
+        """Whether it tells the same recipient the same."""
+        return (to.phone, said) == (self.to.phone, self.said)
 
     async def send(self, coalescer: "Coalescer | None") -> SendResult:
         """
-        Send it, and return what became of it.
+        Send it for the one caller it has, in the caller's task, and return what became of it.
 
         Raises:
             WebcomError: The gateway serves nobody now; nothing was sent.
+            Exception: The transport's own bug.
         """
-        self._line.under_way.add(self.to.client_id_sms)
+        self._waiting = 1
         try:
-            if coalescer is not None:
-                await coalescer.take(self)
-            if self.settled is None:
-                self._flight = _flight(self._line, [self], after=self.met)
-                [self.settled] = await self._flight.run()
+            await self._travel(coalescer)
         except BaseException as exc:
-            self.left = True
+            self._waiting = 0
+            _note(exc, self._cut_short())
+            raise
+        return self._told()
+
+    async def run(self, coalescer: "Coalescer | None") -> None:
+        """Send it for all who wait for it, until its fate is known or nobody waits any more."""
+        with self._scope:
+            try:
+                await self._travel(coalescer)
+            except Exception as exc:  # noqa: BLE001 - its callers raise it
+                self._bug = exc
+            except anyio.get_cancelled_exc_class():
+                if self.ending:
+                    raise
+                # Nobody has cancelled us: the event loop is ending, or the transport raised a cancellation of its own.
+                self._bug = UsageError("the transport raised a cancellation of its own, or the event loop has ended")
+
+    async def _travel(self, coalescer: "Coalescer | None") -> None:
+        if coalescer is not None:
+            await coalescer.take(self)
+        if self.settled is None and not self.left:
+            self._flight = _flight(self._line, [self], after=self.met)
+            [self.settled] = await self._flight.run()
+
+    async def wait(self) -> SendResult:
+        """
+        Wait for it, and return what became of it.
+
+        Raises:
+            WebcomError: The gateway serves nobody now; nothing was sent.
+            Exception: The transport's own bug.
+        """
+        self._waiting += 1
+        try:
+            await self.ended.wait()
+        except BaseException as exc:
             _note(exc, self._cut_short())
             raise
         finally:
-            # An id is in one request at a time: the shared one goes on without this caller.
-            if not (self.left and self.shared and not self.ended):
-                self._line.under_way.discard(self.to.client_id_sms)
-        return self._told(self.settled)
+            self._waiting -= 1
+            if self.left and not self.ended.is_set():
+                await self._abandon()
+        return self._told()
 
-    def _told(self, result: SendResult) -> SendResult:
-        """Return *result*, or raise what keeps the gateway from serving anybody."""
+    async def _abandon(self) -> None:
+        """End it; but a request that is shared goes on, and its id stays taken."""
+        if self.shared and self._flight is None:
+            return
+        self._scope.cancel()
+        with CancelScope(shield=True, deadline=anyio.current_time() + _END_SECONDS):
+            await self.ended.wait()
+
+    def _told(self) -> SendResult:
+        """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""
+        if self._bug is not None:
+            raise self._own(self._bug, self._cut_short())
+        result = self._cut_short() if self.settled is None else self.settled
         if result.outcome is Outcome.ACCEPTED:
             return result
         halt = _policy.halting([result]) if self._flight is None else self._flight.halt
@@ -92,8 +221,18 @@ class Single:
         if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.IN_QUESTION:
             # What the last request met would deny an earlier one that may have been processed.
             return result
-        _note(halt, result)
-        raise halt
+        raise self._own(halt, result)
+
+    def _own(self, error: Exception, result: SendResult) -> Exception:
+        """Return *error* for one of its callers: an exception that several tasks raise would tell of all of them."""
+        try:
+            own = copy.copy(error)
+        except Exception:  # noqa: BLE001 - a transport's own exception need not let itself be copied
+            own = error
+        own.__notes__ = [*getattr(error, "__notes__", ())]
+        own.__cause__ = error.__cause__
+        _note(own, result)
+        return own.with_traceback(error.__traceback__)
 
     def _cut_short(self) -> SendResult:
         if self._flight is not None:
@@ -230,9 +369,6 @@ class _Company:
         for number, single in enumerate(self._singles):
             if self._flight is not None and single.settled is None and single.met is None:
                 single.settled = self._flight.unfinished(Reason.CANCELLED)[number]
-            single.ended = True
-            if single.left:
-                self._line.under_way.discard(single.to.client_id_sms)
         self.arrived.set()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 import anyio
 
 from webcom_async._addressing import CallDefaults, address, call_defaults
-from webcom_async._batching import DUPLICATE_WORDS, Batcher, OneByOne, not_sent
+from webcom_async._batching import Batcher, OneByOne
 from webcom_async._books import CampaignHeader, Journals, Scratchpad, fingerprint
 from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._clock import Clock
@@ -25,7 +25,7 @@ from webcom_async._inquiry import StatusInquiry, ask_balance
 from webcom_async._line import Line
 from webcom_async._paths import StrPath
 from webcom_async._reasons import Reason
-from webcom_async._single import Coalescer, Single
+from webcom_async._single import Coalescer, Singles
 from webcom_async._sources import RecipientSource, Source
 from webcom_async._transport import Transport
 from webcom_async.campaign import Campaign, Plan
@@ -83,6 +83,7 @@ class WebcomClient:
         settings = Options(**options)
         self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
         self._loop: object = None
+        self._singles = Singles(self._line)
         self._coalescer: Coalescer | None = None
 
     @classmethod
@@ -144,7 +145,9 @@ class WebcomClient:
 
         A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once; a
         note on the exception, and the log (`webcom_async`, event `send_ended`, field `client_id_sms`), name the id
-        under which to ask again.
+        under which to ask again. A second call with the same id, phone, text and sender waits for the request that is
+        in flight and returns its result; the request goes on as long as a call waits for it. With another phone, text
+        or sender under that id, the result is `NOT_SENT` with `Reason.ID_REUSED`.
 
         Args:
             phone: The recipient, as people write it.
@@ -175,12 +178,10 @@ class WebcomClient:
         past = defaults.past(self._line.clock.now())
         if past is not None:
             raise past
-        if to.client_id_sms in self._line.under_way:
-            return not_sent(to, Reason.DUPLICATE, DUPLICATE_WORDS)
-
         if self._line.options.linger and self._coalescer is None:
             raise UsageError("linger= needs a client that is opened with async with")
-        return await Single(self._line, said, to).send(self._coalescer)
+        random = campaign is None and client_id_sms is None
+        return await self._singles.send(said, to, self._coalescer, random=random)
 
     def stream(
         self,
