@@ -153,6 +153,24 @@ def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
     assert ("79612242244" in StopList.from_file(path), 2) == (True, len(StopList.from_file(path)))
 
 
+@pytest.mark.parametrize("cell", ["79612242243.00", "79612242243,0", " 8 961 224-22-43"])
+def test_a_stop_list_stops_a_phone_that_became_a_decimal(tmp_path: Path, cell: str):
+    """One reader for both: no opted-out person is sent to because a data frame has written the stop list."""
+    (tmp_path / "stop.csv").write_text(f"phone;x\n{cell};1\n", encoding="utf-8")
+    stopped = StopList.from_file(tmp_path / "stop.csv")
+
+    assert [] == list(audience(tmp_path, "phone\n79612242243\n", stopped=stopped).recipients())
+
+
+@pytest.mark.parametrize("cell", ["7.96E+10", "7,96122422e10", "79612242243.5", "7961224.0"])
+def test_a_stop_list_refuses_a_rounded_phone(tmp_path: Path, cell: str):
+    """Whose phone it was cannot be known; the line is named."""
+    (tmp_path / "stop.csv").write_text(f"phone;x\n79612242243;1\n{cell};1\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"stop\.csv, line 3: '.*' is no phone: "):
+        StopList.from_file(tmp_path / "stop.csv")
+
+
 def test_another_countrys_phones_can_be_read(tmp_path: Path):
     """With a region, local forms are understood and numbers that no plan has are refused."""
     pytest.importorskip("phonenumbers", reason="an extra")

@@ -1,8 +1,8 @@
 """
 Phone numbers: from what people write to what the wire carries.
 
-Strict about what it guesses: separators go, a Russian mobile's leading 8 becomes 7, nothing else is changed. It may
-not know which numbers exist; that is the gateway's to say.
+Strict about what it guesses: separators go, the zeros of a decimal go, a Russian mobile's leading 8 becomes 7, nothing
+else is changed. It may not know which numbers exist; that is the gateway's to say.
 """
 
 import re
@@ -16,7 +16,17 @@ import msgspec
 from webcom_async._reasons import Reason
 from webcom_async.errors import InputError
 
-__all__ = ["NormalPhones", "Phone", "normal_phones", "normalise_phone", "shown"]
+__all__ = [
+    "ROUNDED",
+    "NormalPhones",
+    "Phone",
+    "WrittenPhone",
+    "normal_phones",
+    "normalise_phone",
+    "read_phone",
+    "shown",
+    "whole_number",
+]
 
 Phone = NewType("Phone", str)
 """Digits only, country code first: `79612242243`."""
@@ -34,9 +44,12 @@ _numbers = msgspec.json.Decoder(
     list[Annotated[int, msgspec.Meta(ge=10 ** (_SHORTEST - 1), lt=10**_LONGEST)]],
 ).decode
 
-# A number that went through a data frame: with its zero at the end it would be another phone.
-_DECIMAL = re.compile(r"\s*\+?\d{10,15}\.0\s*").fullmatch
+ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill it in anew"
+_scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
+_with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch
+_plain = re.compile(r"\+?[0-9]+").fullmatch
 
+_LINE_BREAKS = ("\n", "\r")
 _SURROUNDING = " \t\r\n"  # of a line in a file
 _JSON_BLANKS = " \t\r\n"  # RFC 8259, 2
 _SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
@@ -49,38 +62,88 @@ class NormalPhones(NamedTuple):
     numbers: list[int]
 
 
+class WrittenPhone(NamedTuple):
+    """The digits of a phone as it is written, and whether a plus stands before them."""
+
+    digits: str
+    international: bool
+
+
 def normalise_phone(raw: object) -> Phone:
     """
     Return *raw* as digits with the country code first.
 
     Args:
-        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43` or `79612242243`, or an `int`.
+        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `79612242243` or `79612242243.00`, or an `int`.
 
     Raises:
-        InputError: It is no phone number; the message says which one and why.
+        InputError: It is not a phone number; the message says which one and why.
     """
     if type(raw) is str and _NORMAL(raw):
         return Phone(raw)
-    if not isinstance(raw, str | int) or isinstance(raw, bool) or (isinstance(raw, int) and raw < 0):
-        raise InputError(f"{shown(raw)} is no phone: give a str or an int", Reason.BAD_PHONE)
-    written = raw if isinstance(raw, str) else shown(raw)
+    digits, international = read_phone(raw)
+    if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
+        if international:
+            raise _bad(raw, "no country code starts with 89; a Russian mobile is written +7 9…")
+        digits = "7" + digits[1:]
+    if digits.startswith("0"):
+        raise _bad(raw, "it starts with 0; write the country code first, as in 79612242243")
+    if not _SHORTEST <= len(digits) <= _LONGEST:
+        raise _bad(raw, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
+    return Phone(digits)
 
-    if _DECIMAL(written):
-        raise _bad(written, "it is a decimal number; write it without the point and the zero")
+
+def read_phone(raw: object) -> WrittenPhone:
+    """
+    Return the digits of *raw*: separators and a leading plus may stand with them, and nothing else.
+
+    Raises:
+        InputError: It holds more, or its digits may not be those that were meant.
+    """
+    if not isinstance(raw, str | int) or isinstance(raw, bool):
+        raise _bad(raw, f"give a str or an int, not a {type(raw).__name__}")
+    if isinstance(raw, int) and raw < 0:
+        raise _bad(raw, "it is negative")
+    try:
+        written = whole_number(raw if isinstance(raw, str) else shown(raw))
+    except ValueError as exc:
+        raise _bad(raw, str(exc)) from None
+    if any(each in written for each in _LINE_BREAKS):
+        raise _bad(raw, "it holds a line break; write one phone in a cell")
     digits = written.translate(_SEPARATORS)
     international = digits.startswith("+")
     digits = digits.removeprefix("+")
-    if not (digits.isascii() and digits.isdigit()):
-        raise _bad(written, "it is empty" if not digits else "it holds characters that are no digits")
-    if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
-        if international:
-            raise _bad(written, "no country code starts with 89; a Russian mobile is written +7 9…")
-        digits = "7" + digits[1:]
-    if digits.startswith("0"):
-        raise _bad(written, "it starts with 0; write the country code first, as in 79612242243")
-    if not _SHORTEST <= len(digits) <= _LONGEST:
-        raise _bad(written, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
-    return Phone(digits)
+    if not _is_digits(digits):
+        raise _bad(raw, "it is empty" if not digits else "it holds characters that are no digits")
+    return WrittenPhone(digits, international)
+
+
+def whole_number(written: str) -> str:
+    """
+    Return *written* without the blanks around it, and without the zeros of a decimal rendering: `79612242243.00`.
+
+    Data frames and spreadsheets write whole numbers so. Anything but a number comes back as it is.
+
+    Raises:
+        ValueError: The digits that are left may not be those that were meant; the message says why.
+    """
+    text = written.strip()
+    if _scientific(text):
+        raise ValueError(ROUNDED)
+    marked = _with_one_mark(text)
+    if marked is None:
+        return text
+    before, after = marked.groups()
+    digits, decimals = before.translate(_SEPARATORS).removeprefix("+"), after.translate(_SEPARATORS)
+    if not (_is_digits(digits) and _is_digits(decimals)):
+        return text
+    if decimals.strip("0"):
+        if _SHORTEST <= len(digits) <= _LONGEST and len(decimals) < _SHORTEST:
+            raise ValueError("it is a fraction")
+        return text
+    if not _plain(before) or decimals != after:
+        raise ValueError("it may be a decimal number; write it with digits only")
+    return before
 
 
 def normal_phones(given: Sequence[str]) -> NormalPhones | None:
@@ -121,5 +184,9 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _bad(written: str, why: str) -> InputError:
-    return InputError(f"{shown(written)} is no phone: {why}", Reason.BAD_PHONE)
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _bad(raw: object, why: str) -> InputError:
+    return InputError(f"{shown(raw)} is no phone: {why}", Reason.BAD_PHONE)

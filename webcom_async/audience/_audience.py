@@ -1,6 +1,5 @@
 """The people in a table, checked, then yielded."""
 
-import re
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
@@ -26,9 +25,6 @@ __all__ = ["Audience", "Person"]
 _TOLD_EVERY = 10_000  # rows
 _CHOSEN_ID = 1 << 63  # tells a caller's own ids from phones
 _NO_ID = ClientIdSms("")
-_ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill in the phones anew"
-_decimal = re.compile(r"(\d{8,15})[.,](\d+)").fullmatch  # as data frames and spreadsheets write a whole number
-_scientific = re.compile(r"\d[.,]\d+e\+\d+", re.IGNORECASE).fullmatch
 
 
 class Person(NamedTuple):
@@ -160,13 +156,7 @@ class Audience:
         Raises:
             InputError: It has none that can be used.
         """
-        raw = row.cells[self._places.phone].strip()
-        try:
-            return self._normalise(_without_zeros(raw))
-        except InputError:
-            if _scientific(raw):
-                raise InputError(f"{shown(raw)} is no phone: {_ROUNDED}", Reason.BAD_PHONE) from None
-            raise
+        return self._normalise(self.raw_phone(row))
 
     def text_of(self, row: Row) -> str:
         """
@@ -277,16 +267,6 @@ def _not_sent(phone: Phone, reason: Reason, error: str) -> SendResult:
 def _cell(row: Row, place: int | None) -> str:
     """Return a cell without the blanks around it; empty if it is not there."""
     return "" if place is None else row.cells[place].strip()
-
-
-def _without_zeros(raw: str) -> str:
-    """Return *raw* as it was before it became a decimal; without its point it would be another phone."""
-    decimal = _decimal(raw)
-    if decimal is None:
-        return raw
-    if decimal[2].strip("0"):
-        raise InputError(f"{shown(raw)} is no phone: it is a fraction", Reason.BAD_PHONE)
-    return decimal[1]
 
 
 def _is_guess(raw: str, phone: Phone) -> bool:

@@ -6,6 +6,7 @@ The library speaks English; its sentences about rows are known here by their sha
 
 import re
 
+from webcom_async._phones import ROUNDED
 from webcom_async.cli._words import language
 
 __all__ = ["sentence"]
@@ -36,6 +37,22 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
         "{0} не телефон: кода страны на 89 нет; российский мобильный пишется +7 9…",
     ),
     (r"(.+) is no phone: it is a fraction", "{0} не телефон: это дробь"),
+    (
+        r"(.+) is no phone: it may be a decimal number; write it with digits only",
+        "{0} не телефон: возможно, это десятичная запись; напишите одни цифры",
+    ),
+    (
+        r"(.+) is no phone: it holds a line break; write one phone in a cell",
+        "{0} не телефон: есть перенос строки; в ячейке должен быть один телефон",
+    ),
+    (
+        r"(.+) is no phone: country code (\d+) has no such number",
+        "{0} не телефон: в стране с кодом {1} такого номера нет",
+    ),
+    (
+        rf"(.+) is no phone: {ROUNDED}",
+        "{0} не телефон: таблица его округлила; задайте столбцу текстовый формат и заполните его заново",
+    ),
 )
 _patterns = tuple((re.compile(english, re.DOTALL).fullmatch, russian) for english, russian in _RUSSIAN)
 
