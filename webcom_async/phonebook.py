@@ -7,7 +7,7 @@ Source: libphonenumber's metadata, as the package carries it.
 import phonenumbers
 from phonenumbers import timezone
 
-from webcom_async._phones import Phone, shown
+from webcom_async._phones import Phone, read_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async.errors import ConfigurationError, InputError
 
@@ -36,11 +36,15 @@ class PhoneBook:
         """
         Return *raw* as digits with the country code first.
 
+        It may hold digits, separators and a leading plus. libphonenumber by itself would turn letters into digits, and
+        drop an extension, or a second phone after a slash.
+
         Raises:
             InputError: It cannot be a phone, or its country has no such number.
         """
+        digits, international = read_phone(raw)
         try:
-            number = phonenumbers.parse(raw, self.region)
+            number = phonenumbers.parse(f"+{digits}" if international else digits, self.region)
         except phonenumbers.NumberParseException as exc:
             raise InputError(f"{shown(raw)} is no phone: {str(exc).lower()}", Reason.BAD_PHONE) from None
         if not phonenumbers.is_valid_number(number):
