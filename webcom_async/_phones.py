@@ -17,6 +17,7 @@ from webcom_async._reasons import Reason
 from webcom_async.errors import InputError
 
 __all__ = [
+    "EXACT_FLOAT",
     "ROUNDED",
     "NormalPhones",
     "Phone",
@@ -44,6 +45,7 @@ _numbers = msgspec.json.Decoder(
     list[Annotated[int, msgspec.Meta(ge=10 ** (_SHORTEST - 1), lt=10**_LONGEST)]],
 ).decode
 
+EXACT_FLOAT = 2**53  # IEEE 754: below it, a double holds every whole number
 ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill it in anew"
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
 _with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from webcom_async._client_ids import ClientIdSms, IdScheme, check_client_id
+from webcom_async._client_ids import ClientIdSms, IdScheme
 from webcom_async._number_set import NumberMap
 from webcom_async._phones import Phone, normalise_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async._untrusted import printable
 from webcom_async.audience._audit import Audit, Scale, Shapes, Verdict
 from webcom_async.audience._columns import ColumnNames, find_places
+from webcom_async.audience._ids import GivenIds
 from webcom_async.audience._stop_list import StopList
 from webcom_async.errors import InputError
 from webcom_async.files import Row, Table, open_table
@@ -78,6 +79,7 @@ class Audience:
         self._normalise = normalise
         self._stopped = stopped or StopList()
         self._places = find_places(self.table, columns or ColumnNames())
+        self._given_ids = GivenIds(self.table, self._places.client_id_sms)
         self._template = None if text is None else Template(text).bind(self.table.columns)
         constant = self._template is not None and self._template.is_constant
         self.common_text: str | None = self._template.render(()) if self._template and constant else None
@@ -146,8 +148,7 @@ class Audience:
             InputError: Its phone or id cannot be used, or its text cannot be made.
         """
         text = None if self.common_text is not None and not _cell(row, self._places.text) else self.text_of(row)
-        places = self._places
-        return Recipient(self.phone_of(row), _cell(row, places.client_id_sms) or None, _cell(row, places.key), text)
+        return Recipient(self.phone_of(row), self._given_ids.of(row), _cell(row, self._places.key), text)
 
     def phone_of(self, row: Row) -> Phone:
         """
@@ -179,9 +180,9 @@ class Audience:
         Raises:
             InputError: Its id cannot be used.
         """
-        given = _cell(row, self._places.client_id_sms)
-        if given:
-            return int(check_client_id(given)) | _CHOSEN_ID
+        given = self._given_ids.of(row)
+        if given is not None:
+            return int(given) | _CHOSEN_ID
         key = _cell(row, self._places.key)
         return int(self._ids.derive(phone, key)) if key else int(phone)
 

@@ -10,7 +10,7 @@ from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 from webcom_async.files import Table
 
-__all__ = ["ColumnNames", "Places", "find_places"]
+__all__ = ["ColumnNames", "Places", "find_places", "refuse_imprecise"]
 
 
 class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,8 @@ def find_places(table: Table, names: ColumnNames) -> Places:
     Return where the columns stand.
 
     Raises:
-        InputError: One that was named is not there, or stands there twice; or there is none for phones.
+        InputError: One that was named is not there, or stands there twice; or there is none for phones, or one that
+            cannot hold them.
     """
     known = [column.strip().casefold() for column in table.columns]
     places = [
@@ -86,7 +87,23 @@ def find_places(table: Table, names: ColumnNames) -> Places:
     phone = places[0]
     if phone is None:
         raise InputError(f"{table.path}: no column 'phone'; {_there(table)}. Name the phones' column (--phone-column)")
+    refuse_imprecise(table, phone)
     return Places(phone, *places[1:])
+
+
+def refuse_imprecise(table: Table, place: int | None) -> None:
+    """
+    Let no phone or id be read from a column whose type has rounded it.
+
+    Raises:
+        InputError: It is such a column.
+    """
+    imprecise: frozenset[int] = getattr(table, "imprecise", frozenset())
+    if place in imprecise:
+        raise InputError(
+            f"{table.path}: column {printable(table.columns[place])!r}: a float of 32 bits or fewer has rounded it; "
+            "write the column as text or int64, and fill it in anew"
+        )
 
 
 def _find(table: Table, known: Sequence[str], usual: Sequence[str]) -> int | None:

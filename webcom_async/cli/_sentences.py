@@ -53,6 +53,10 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
         rf"(.+) is no phone: {ROUNDED}",
         "{0} не телефон: таблица его округлила; задайте столбцу текстовый формат и заполните его заново",
     ),
+    (
+        rf"client_id_sms (.+) cannot be used: {ROUNDED}",
+        "client_id_sms {0} не годится: таблица его округлила; задайте столбцу текстовый формат и заполните его заново",
+    ),
 )
 _patterns = tuple((re.compile(english, re.DOTALL).fullmatch, russian) for english, russian in _RUSSIAN)
 

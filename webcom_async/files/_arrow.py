@@ -26,6 +26,9 @@ class ArrowTable:
     Args:
         path: The file.
 
+    Attributes:
+        imprecise: Where columns stand of floats that keep seven digits at most.
+
     Raises:
         InputError: It cannot be read.
     """
@@ -34,7 +37,11 @@ class ArrowTable:
         self.path: Path = Path(path)
         with readable(self.path), self.path.open("rb") as file:
             self._is_parquet = file.read(4) == b"PAR1"
-        self.columns: tuple[str, ...] = columns_of(self.path, is_parquet=self._is_parquet)
+        schema = _schema_of(self.path, is_parquet=self._is_parquet)
+        self.columns: tuple[str, ...] = tuple(schema.names)
+        self.imprecise: frozenset[int] = frozenset(
+            place for place, kind in enumerate(schema.types) if _plain(kind) in (pa.float16(), pa.float32())
+        )
 
     @property
     def described(self) -> str:
@@ -77,14 +84,23 @@ def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
     Raises:
         InputError: It is no such file.
     """
+    return tuple(_schema_of(path, is_parquet=is_parquet).names)
+
+
+def _schema_of(path: Path, *, is_parquet: bool) -> Any:
     with readable(path):
         try:
             if is_parquet:
-                return tuple(parquet.read_schema(path).names)
+                return parquet.read_schema(path)
             with pa.memory_map(str(path)) as source, ipc.open_file(source) as arrow:
-                return tuple(arrow.schema.names)
+                return arrow.schema
         except pa.ArrowException as exc:
             raise InputError(f"{path}: neither Parquet nor Arrow: {exc}") from None
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of a column's values, which may stand in a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 class ParquetResults:

@@ -2,9 +2,11 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from webcom_async._phones import EXACT_FLOAT
 from webcom_async.errors import InputError
 
 __all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "Table", "as_cell", "readable"]
@@ -70,8 +72,10 @@ def as_cell(value: object) -> str | None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
         return str(int(value))  # phones that went through a spreadsheet or a data frame with gaps
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # exact, so that it needs no exponent, which stands for a number that was rounded
     if isinstance(value, bytes | list | dict | tuple | set):
         return None
     return str(value)

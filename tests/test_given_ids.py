@@ -1,0 +1,134 @@
+"""Ids of one's own in a file, and numbers that lost digits on their way there."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webcom_async._client_ids import check_client_id
+from webcom_async.audience import Audience, StopList
+from webcom_async.errors import InputError
+
+
+def with_ids(folder: Path, *ids: str) -> Audience:
+    """Return an audience in which each recipient has one of *ids*."""
+    path = folder / "people.csv"
+    rows = (f"7961224{number:04};{given}" for number, given in enumerate(ids))
+    path.write_text("\n".join(["phone;client_id_sms", *rows]), encoding="utf-8")
+    return Audience(path, "Sale!")
+
+
+def ids_of(audience: Audience) -> list[object]:
+    """Return the ids of those who are sent to."""
+    return [recipient.client_id_sms for recipient in audience.recipients()]
+
+
+@pytest.mark.parametrize("given", ["101", "101.0", "101,00", " 101 "])
+def test_a_decimal_id_is_the_number_it_was(tmp_path: Path, given: str):
+    """A data frame with gaps writes `101.0`; it is the same id, and no second SMS."""
+    assert ["101"] == ids_of(with_ids(tmp_path, given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "1.69964E+18",
+        "1,7e15",
+        "1582218195625938945.0",
+        "9007199254740992.0",
+        "1699638157105960000",
+        "12345678901234500",
+    ],
+)
+def test_a_rounded_id_is_refused(tmp_path: Path, given: str):
+    """It is another id: whoever had an SMS under the first one would get a second."""
+    audience = with_ids(tmp_path, given, "101")
+    audit = audience.check()
+
+    assert ["101"] == ids_of(audience)
+    assert [2] == [finding.line for finding in audit.bad]
+    assert "a spreadsheet has rounded it" in audit.bad[0].words
+
+
+@pytest.mark.parametrize("given", ["101.5", "101e", "1 01"])
+def test_what_is_no_whole_number_is_no_id(tmp_path: Path, given: str):
+    """Nothing is guessed about an id."""
+    assert 1 == with_ids(tmp_path, given).check().count("bad")
+
+
+def test_ids_of_sixteen_digits_are_judged_by_their_column(tmp_path: Path):
+    """One in ten of them ends in a zero by itself; where half of them do, a spreadsheet has made the zeros."""
+    honest = [f"123456789012345{digit}" for digit in range(10)]
+    rounded = ["1234567890123450", "1234567890123460", "1234567890123471", "101"]
+
+    assert honest == ids_of(with_ids(tmp_path, *honest))
+    assert ["1234567890123471", "101"] == ids_of(with_ids(tmp_path, *rounded))
+
+
+def test_ids_that_merely_hold_zeros_are_taken(tmp_path: Path):
+    """Up to fifteen digits survive a spreadsheet, and so does any other digit after them."""
+    ids = ["123456789012340", "100000000000000", "1699638157105960001", "9223372036854775807"]
+
+    assert ids == ids_of(with_ids(tmp_path, *ids))
+
+
+def test_an_id_that_a_call_gives_as_a_number_is_exact():
+    """A spreadsheet's rule is for files."""
+    assert "1699638157105960000" == check_client_id(1699638157105960000)
+
+
+def write(folder: Path, **columns: Any) -> Path:
+    """Write a Parquet file of *columns*, and return its path."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    path = folder / "people.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "dictionary"])
+@pytest.mark.parametrize("column", ["phone", "client_id_sms"])
+def test_a_column_of_small_floats_holds_no_phones_and_no_ids(tmp_path: Path, kind: str, column: str):
+    """Seven digits are left of each; the file is refused, as an audience and as a stop list."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    small = pa.array([1.0, 2.0], pa.float16() if kind == "float16" else pa.float32())
+    columns = {"phone": ["79612242243"] * 2, column: small.dictionary_encode() if kind == "dictionary" else small}
+    path = write(tmp_path, **columns)
+
+    with pytest.raises(InputError, match=f"column '{column}': a float of 32 bits or fewer has rounded it"):
+        Audience(path, "Sale!")
+    if column == "phone":
+        with pytest.raises(InputError, match="has rounded it"):
+            StopList.from_file(path)
+
+
+def test_a_column_of_small_floats_may_fill_a_text(tmp_path: Path):
+    """What is neither phone nor id is as exact as its author wants it."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    path = write(tmp_path, phone=["79612242243"], points=pa.array([1.5], pa.float32()))
+
+    assert ["1.5 points"] == [recipient.text for recipient in Audience(path, "{points} points").recipients()]
+
+
+def test_decimals_and_exact_floats_of_a_typed_table_are_phones_and_ids(tmp_path: Path):
+    """`decimal(20,2)` and doubles below 2**53 are the numbers that they were; gaps and infinities are no phones."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    decimals = pa.array([Decimal("79612242243.00"), Decimal("298212345.00"), Decimal("79612242244.50")])
+    path = write(tmp_path, phone=decimals.cast(pa.decimal128(20, 2)), client_id_sms=[101.0, 9007199254740991.0, 103.0])
+    people = [(recipient.phone, recipient.client_id_sms) for recipient in Audience(path, "Sale!").recipients()]
+    path = write(tmp_path, phone=[79612242243.0, float("nan"), float("inf")], x=["a", "b", "c"])
+
+    assert [("79612242243", "101"), ("298212345", "9007199254740991")] == people
+    assert ["79612242243"] == [recipient.phone for recipient in Audience(path, "Sale!").recipients()]
+
+
+def test_a_float_that_has_lost_digits_is_refused_in_every_typed_file(tmp_path: Path):
+    """At 2**53 and beyond, a float is near what was meant, and is no id."""
+    (tmp_path / "people.jsonl").write_text('{"phone": 79612242243, "client_id_sms": 1582218195625938945.0}\n')
+    for path in (
+        tmp_path / "people.jsonl",
+        write(tmp_path, phone=["79612242243"], client_id_sms=[9007199254740992.0]),
+    ):
+        [finding] = Audience(path, "Sale!").check().bad
+
+        assert "a spreadsheet has rounded it" in finding.words
