@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_results_stand_beside_the_rows_of_the_file(
     assert ["bad_phone", "duplicate", "stop_list"] == [rows[place]["reason"] for place in (2, 3, 7)]
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows if row["id_sms"]}
     assert {"accepted": 4, "rejected": 0, "unknown": 0, "not_sent": 4} == shown(capsys)["outcomes"]
+
+
+def test_the_results_of_one_campaign_are_a_list_for_the_next(
+    gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
+):
+    """`start` does not use the ids of a file that `results` has written; `results` joins what was sent."""
+    campaign("start", people, *START, *SMALL)
+    campaign("results", "spring", "spring.csv")
+    summer = ("--sender", "ACME", "--text", "Summer!", "--campaign", "summer", "--yes")
+
+    assert 0 == campaign("start", "spring.csv", *summer, *SMALL)
+    assert "not used; to send under them again: --use-ids" in capsys.readouterr().err
+    assert {"Sale!": 10, "Summer!": 10} == Counter(sms.text for sms in gateway.ledger.sent)
+    assert 0 == campaign("results", "summer", "summer.csv", "--file", "spring.csv")
 
 
 def test_an_empty_account_halts_a_campaign_and_the_same_command_goes_on(

@@ -7,7 +7,7 @@ texts that cannot be made, and what all of it takes in parts; `Audience.people` 
 
 from webcom_async.audience._audience import Audience, Person
 from webcom_async.audience._audit import Audit, Finding, Sample, Verdict
-from webcom_async.audience._columns import ColumnNames
+from webcom_async.audience._columns import ColumnNames, Unused
 from webcom_async.audience._stop_list import StopList
 
-__all__ = ["Audience", "Audit", "ColumnNames", "Finding", "Person", "Sample", "StopList", "Verdict"]
+__all__ = ["Audience", "Audit", "ColumnNames", "Finding", "Person", "Sample", "StopList", "Unused", "Verdict"]

@@ -13,7 +13,7 @@ from webcom_async._phones import Phone, normalise_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async._untrusted import printable
 from webcom_async.audience._audit import Audit, Scale, Shapes, Verdict
-from webcom_async.audience._columns import ColumnNames, find_places
+from webcom_async.audience._columns import ColumnNames, Unused, find_places, unused_of
 from webcom_async.audience._ids import GivenIds
 from webcom_async.audience._stop_list import StopList
 from webcom_async.errors import InputError
@@ -55,9 +55,13 @@ class Audience:
         normalise: How a phone is read; the library's own strict way if left out. `webcom_async.phonebook.PhoneBook`
             knows other countries'.
         stopped: Phones that must not get anything.
+        use_ids: Use the ids of a file of results too. They are of an earlier campaign: the gateway sends nothing more
+            under those of accepted recipients.
 
     Attributes:
         table: The table.
+        unused: Columns of a file of results that are not used: that of its ids, unless they are asked for, and that of
+            its texts, if there is a text for everyone. `columns` asks for either.
         verdicts: A byte for each row, after `check`: its `Verdict`.
         common_text: The text of everyone who has none of their own; None if that is not one and the same.
 
@@ -73,12 +77,18 @@ class Audience:
         columns: ColumnNames | None = None,
         normalise: Callable[[str], Phone] = normalise_phone,
         stopped: StopList | None = None,
+        use_ids: bool = False,
     ) -> None:
         self.table: Table = open_table(table) if isinstance(table, str | Path) else table
         self.verdicts: bytearray = bytearray()
         self._normalise = normalise
         self._stopped = stopped or StopList()
-        self._places = find_places(self.table, columns or ColumnNames())
+        names = columns or ColumnNames()
+        places = find_places(self.table, names)
+        self.unused: dict[Unused, str] = unused_of(
+            self.table, names, places, has_text=text is not None, use_ids=use_ids
+        )
+        self._places = places.without(self.unused)
         self._given_ids = GivenIds(self.table, self._places.client_id_sms)
         self._template = None if text is None else Template(text).bind(self.table.columns)
         constant = self._template is not None and self._template.is_constant

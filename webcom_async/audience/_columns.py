@@ -1,7 +1,8 @@
 """Which columns of a table mean what, by their usual names or by a caller's word."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import enum
+from collections.abc import Container, Sequence
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -10,7 +11,7 @@ from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 from webcom_async.files import Table
 
-__all__ = ["ColumnNames", "Places", "find_places", "refuse_imprecise"]
+__all__ = ["ColumnNames", "Places", "Unused", "find_places", "refuse_imprecise", "unused_of"]
 
 
 class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,7 @@ class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
         phone: The phone: `phone`, `телефон`, `номер телефона`, `mobile` and the like.
         text: A text of one's own: `text`, `текст`.
         key: What tells messages to one phone apart: `key`.
-        client_id_sms: An id of one's own: `client_id_sms`.
+        client_id_sms: An id of one's own: `client_id_sms`; in a file of results only if it is named.
 
     Raises:
         InputError: A name is empty or blank.
@@ -38,6 +39,13 @@ class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
             refuse_blank(f"the name of the column for {field}", name)
 
 
+class Unused(enum.Enum):
+    """What a file of results holds of an earlier campaign, and is used only if it is asked for."""
+
+    IDS = "ids"  #: the gateway sends nothing more under those of accepted recipients
+    TEXTS = "texts"  #: they would go out instead of the new text
+
+
 class Places(NamedTuple):
     """Where these columns stand; None for one that is not there."""
 
@@ -46,6 +54,20 @@ class Places(NamedTuple):
     key: int | None = None
     client_id_sms: int | None = None
 
+    def without(self, unused: Container[Unused]) -> Self:
+        """Return these, but for those that are not used."""
+        return self._replace(
+            text=None if Unused.TEXTS in unused else self.text,
+            client_id_sms=None if Unused.IDS in unused else self.client_id_sms,
+        )
+
+
+# Columns that our own commands write beside `client_id_sms`: what `send`, `export`, `retry`, `campaign results` and
+# `track` know of an SMS. One of the first tells such a file, or two of the others: people have a column `reason`, too.
+_ANSWERS = frozenset({"outcome", "id_sms"})
+_CIRCUMSTANCES = frozenset({"reason", "error", "attempts", "said", "changed_at", "num_parts", "overdue"})
+_TYPED_AROUND = " \t\ufeff'\""  # what spreadsheets and editors leave of a byte order mark and of quotes
+_RENAMED = "input_"  # how a file of results calls a column of its input that is named as one of its own
 
 # In the order of `ColumnNames`.
 _USUAL = (
@@ -104,6 +126,38 @@ def refuse_imprecise(table: Table, place: int | None) -> None:
             f"{table.path}: column {printable(table.columns[place])!r}: a float of 32 bits or fewer has rounded it; "
             "write the column as text or int64, and fill it in anew"
         )
+
+
+def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: bool, use_ids: bool) -> dict[Unused, str]:
+    """
+    Return the columns of an earlier campaign that stand in a table and are not used.
+
+    Args:
+        table: The table.
+        names: The columns that the caller names, and thereby asks for.
+        places: Where the table's columns stand.
+        has_text: Whether there is a text for everyone.
+        use_ids: Whether ids are asked for.
+    """
+    unused: dict[Unused, str] = {}
+    if _holds_results(table.columns):
+        if places.client_id_sms is not None and names.client_id_sms is None and not use_ids:
+            unused[Unused.IDS] = table.columns[places.client_id_sms]
+        if places.text is not None and names.text is None and has_text:
+            unused[Unused.TEXTS] = table.columns[places.text]
+    return unused
+
+
+def _holds_results(columns: Sequence[str]) -> bool:
+    known = {_bare(column) for column in columns}
+    return "client_id_sms" in known and (not known.isdisjoint(_ANSWERS) or len(known & _CIRCUMSTANCES) > 1)
+
+
+def _bare(column: str) -> str:
+    name = column.strip(_TYPED_AROUND).casefold()
+    while name.startswith(_RENAMED):
+        name = name.removeprefix(_RENAMED)
+    return name
 
 
 def _find(table: Table, known: Sequence[str], usual: Sequence[str]) -> int | None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from webcom_async._phones import Phone, normalise_phone
-from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList
+from webcom_async._untrusted import printable
+from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList, Unused
 from webcom_async.cli._display import checking, say_aside
 from webcom_async.cli._options import FileOptions
 from webcom_async.cli._sentences import sentence
@@ -16,6 +17,16 @@ __all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "stop_l
 
 _TOLD = 3  # findings of a kind
 
+_UNUSED = {
+    Unused.IDS: (
+        "{file} holds the results of a campaign: the ids in its column {column} are not used; "
+        "to send under them again: --use-ids"
+    ),
+    Unused.TEXTS: (
+        "{file} holds the results of a campaign: the texts in its column {column} are not used; "
+        "to send them: --text-column {column}"
+    ),
+}
 KINDS = {
     "bad": "cannot be used",
     "duplicates": "duplicates",
@@ -28,7 +39,7 @@ KINDS = {
 
 def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
     """
-    Return the audience of a file.
+    Return the audience of a file, and say on stderr what of it is not used.
 
     Args:
         file: The recipients.
@@ -42,7 +53,12 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
     stopped = stop_list(options, stopped)
     names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
     table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
-    return Audience(table, text, columns=names, normalise=_reader(options.region), stopped=stopped)
+    audience = Audience(
+        table, text, columns=names, normalise=_reader(options.region), stopped=stopped, use_ids=options.use_ids
+    )
+    for unused, column in audience.unused.items():
+        say_aside(tr(_UNUSED[unused], file=printable(str(file)), column=printable(column)))
+    return audience
 
 
 def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:

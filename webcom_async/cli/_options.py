@@ -104,6 +104,8 @@ class FileOptions:
         region: The country of phones without a country code, such as RU or KZ (extra `phones`).
         stop_list: A file of phones that must not get anything. Can be repeated.
         skip_incomplete: Leave out rows whose text cannot be made, instead of refusing the file.
+        use_ids: Use the ids of a file of results, under which an earlier campaign was sent. A file of your own needs
+            no option for its ids.
     """
 
     phone_column: str | None = None
@@ -114,6 +116,7 @@ class FileOptions:
     region: str | None = None
     stop_list: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
     skip_incomplete: Switch = False
+    use_ids: Switch = False
 
 
 @Parameter(name="*")

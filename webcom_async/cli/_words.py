@@ -43,6 +43,20 @@ _RUSSIAN = {
     "without a text": "без текста",
     "phones changed by rule": "номера изменены по правилу",
     "phones unlike the others": "номера не похожи на остальные",
+    (
+        "{file} holds the results of a campaign: the ids in its column {column} are not used; "
+        "to send under them again: --use-ids"
+    ): (
+        "{file} — результаты рассылки: номера из столбца {column} не используются; "
+        "чтобы отправить под ними снова: --use-ids"
+    ),
+    (
+        "{file} holds the results of a campaign: the texts in its column {column} are not used; "
+        "to send them: --text-column {column}"
+    ): (
+        "{file} — результаты рассылки: тексты из столбца {column} не используются; "
+        "чтобы отправить их: --text-column {column}"
+    ),
     "of those a run has come to": "из тех, до кого дошёл запуск",
     "state": "состояние",
     "changed (UTC)": "изменено (UTC)",
