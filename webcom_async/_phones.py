@@ -22,6 +22,7 @@ __all__ = [
     "NormalPhones",
     "Phone",
     "WrittenPhone",
+    "is_home_form",
     "normal_phones",
     "normalise_phone",
     "read_phone",
@@ -37,6 +38,7 @@ _SHORTEST = 8  # ours: country code and subscriber number of the smallest networ
 _LONGEST = 15  # ITU-T E.164
 _RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
 _RUSSIAN_LENGTH = 11
+_HOME_LENGTH, _HOME_START = 10, "9"
 
 # What needs no change: 8 to 15 digits that begin with no 0, and with no 8 of a Russian mobile.
 _NORMAL = re.compile(r"[1-79][0-9]{7,14}|8(?!9[0-9]{9}\Z)[0-9]{7,14}").fullmatch
@@ -93,6 +95,11 @@ def normalise_phone(raw: object) -> Phone:
     if not _SHORTEST <= len(digits) <= _LONGEST:
         raise _bad(raw, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
     return Phone(digits)
+
+
+def is_home_form(raw: str, phone: Phone) -> bool:
+    """Whether *raw*, which was read as *phone*, may be a Russian mobile as it is written at home, without its 7."""
+    return len(phone) == _HOME_LENGTH and phone.startswith(_HOME_START) and "+" not in raw
 
 
 def read_phone(raw: object) -> WrittenPhone:

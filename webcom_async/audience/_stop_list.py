@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from webcom_async._number_set import NumberMap
-from webcom_async._phones import Phone, normalise_phone
+from webcom_async._phones import Phone, is_home_form, normalise_phone, shown
+from webcom_async._reasons import Reason
 from webcom_async.audience._columns import ColumnNames, find_places
 from webcom_async.errors import InputError
 from webcom_async.files import open_table
@@ -20,7 +21,7 @@ class StopList:
         phones: The first of them.
 
     Raises:
-        InputError: One is no phone.
+        InputError: `update` refuses one.
     """
 
     def __init__(self, phones: Iterable[str] = ()) -> None:
@@ -43,7 +44,7 @@ class StopList:
             normalise: How its phones are read; as those of the audience are, so that one spelling is one phone.
 
         Raises:
-            InputError: It cannot be read, or a line holds no phone: one that is left out would be sent to.
+            InputError: It cannot be read, or `update` refuses a line: one that is left out would be sent to.
         """
         table = open_table(path)
         place = find_places(table, ColumnNames()).phone
@@ -54,9 +55,21 @@ class StopList:
                 raise InputError(f"{table.path}, line {row.line}: {exc}") from None
 
     def update(self, phones: Iterable[str], normalise: Callable[[str], Phone] = normalise_phone) -> None:
-        """Add *phones*, read by *normalise*."""
-        for phone in phones:
-            self._phones.setdefault(int(normalise(phone)), 1)
+        """
+        Add *phones*, read by *normalise*.
+
+        Raises:
+            InputError: One is no phone; or it is ten digits that begin with 9 and no plus, and no *normalise* says of
+                which country. It would be read as a number in Lebanon, say, and the Russian mobile be sent to.
+        """
+        for raw in phones:
+            phone = normalise(raw)
+            if normalise is normalise_phone and is_home_form(raw, phone):
+                raise InputError(
+                    f"{shown(raw)} may be a Russian mobile without its 7: write it as 7… or +…, or give --region RU",
+                    Reason.BAD_PHONE,
+                )
+            self._phones.setdefault(int(phone), 1)
 
     def __contains__(self, phone: Phone) -> bool:
         return int(phone) in self._phones

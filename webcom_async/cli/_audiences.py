@@ -12,8 +12,9 @@ from webcom_async.cli._sentences import sentence
 from webcom_async.cli._words import tr
 from webcom_async.errors import InputError
 from webcom_async.files import open_table
+from webcom_async.journal import stopped_phones
 
-__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "stop_list", "tell_findings"]
+__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "stop_list", "stopped_in", "tell_findings"]
 
 _TOLD = 3  # findings of a kind
 
@@ -73,6 +74,12 @@ def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList
     for path in options.stop_list:
         stopped.update_from(path, normalise)
     return stopped
+
+
+def stopped_in(journal: Path, campaign: str) -> StopList:
+    """Return the phones that a journal knows to be on the gateway's stop list, from campaigns but this one."""
+    # With a plus: they have their country code, even if they look like phones that have none.
+    return StopList(f"+{phone}" for phone in stopped_phones(journal, but=campaign))
 
 
 def check_audience(audience: Audience, *, visible: bool) -> Audit:

@@ -6,12 +6,12 @@ from typing import cast
 
 from webcom_async._client_ids import IdBits, IdScheme
 from webcom_async.audience import Audience, StopList
-from webcom_async.cli._audiences import stop_list
+from webcom_async.cli._audiences import stop_list, stopped_in
 from webcom_async.cli._filing import Filing, expected, pages, people_of
 from webcom_async.cli._options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async.cli._words import choose_language
 from webcom_async.files import Row
-from webcom_async.journal import StoredResults, stopped_phones
+from webcom_async.journal import StoredResults
 from webcom_async.models import SendResult
 
 __all__ = ["export_command"]
@@ -49,7 +49,7 @@ def export_command(
     """
     choose_language(lang)
     audience = people_of(file, text, options, visible=not as_json)
-    stopped = stop_list(options, StopList(stopped_phones(journal, but=campaign)))
+    stopped = stop_list(options, stopped_in(journal, campaign))
     with StoredResults(journal, campaign) as stored, Filing(results, audience) as filing:
         for page in _alone(stored) if audience is None else _beside(audience, stored, stopped):
             filing.write(page)

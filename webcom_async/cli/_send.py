@@ -9,7 +9,7 @@ from webcom_async._given import new_name_error
 from webcom_async.audience import Audience, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
-from webcom_async.cli._audiences import audience_of
+from webcom_async.cli._audiences import audience_of, stopped_in
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._consenting import consented, message_of
 from webcom_async.cli._exit_codes import ExitCode
@@ -36,7 +36,7 @@ from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
-from webcom_async.journal import has_begun, stopped_phones
+from webcom_async.journal import has_begun
 from webcom_async.models import Channel, Message
 
 __all__ = ["send_command"]
@@ -143,7 +143,7 @@ def _check_name(campaign: str | None, journal: Path | None) -> None:
 
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:
     """Return the phones that a journal knows to be on the gateway's stop list, from other campaigns."""
-    return StopList(stopped_phones(journal, but=campaign or "") if journal is not None else ())
+    return stopped_in(journal, campaign or "") if journal is not None else StopList()
 
 
 def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
