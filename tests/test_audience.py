@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import phones
 from webcom_async._phones import Phone, normalise_phone
 from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
 from webcom_async.errors import InputError
@@ -181,26 +180,6 @@ def test_another_countrys_phones_can_be_read(tmp_path: Path):
 
     assert ["4930901820", "79612242243"] == [recipient.phone for recipient in people.recipients()]
     assert [4] == [finding.line for finding in people.check().bad]
-
-
-def test_phones_unlike_nearly_all_others_are_told(tmp_path: Path):
-    """A digit too few, too many, or no country code: sent to, because they may be right, and named with their lines."""
-    people = tmp_path / "people.csv"
-    odd = ["8961224224", "9612242243", "796122422431"]
-    people.write_text("\n".join(["phone", *phones(100), *odd]), encoding="utf-8")
-    audit = Audience(people, "Sale!").check()
-
-    assert (103, 3) == (audit.sendable, audit.count("unlike"))
-    assert [102, 103, 104] == [finding.line for finding in audit.unlike]
-    assert all(phone in finding.words for phone, finding in zip(odd, audit.unlike, strict=True))
-
-
-def test_a_table_of_many_countries_has_no_odd_ones(tmp_path: Path):
-    """Where fewer than nine in ten are alike, nobody is unlike the others."""
-    people = tmp_path / "people.csv"
-    people.write_text("\n".join(["phone", *phones(8), "442079460958", "4930901820"]), encoding="utf-8")
-
-    assert 0 == Audience(people, "Sale!").check().count("unlike")
 
 
 def test_a_file_that_is_changed_after_its_check_is_not_sent(tmp_path: Path):

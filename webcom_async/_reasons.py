@@ -52,6 +52,7 @@ class Reason(enum.Enum):
     # It never left: found out here.
     BAD_RECIPIENT = "bad_recipient"  #: the source yielded something that is no recipient
     BAD_PHONE = "bad_phone"  #: not a phone number
+    UNLIKE_PHONE = "unlike_phone"  #: a phone that is unlike the others of its file
     BAD_CLIENT_ID = "bad_client_id"  #: `client_id_sms` is not a positive number of at most 63 bits
     BAD_SENDER = "bad_sender"  #: the sender cannot be put on the wire
     BAD_TEXT = "bad_text"  #: the text cannot be put on the wire

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from zlib import crc32
 
 from webcom_async._client_ids import ClientIdSms, IdScheme
-from webcom_async._number_set import NumberMap
-from webcom_async._phones import Phone, normalise_phone, shown
+from webcom_async._phones import Phone, is_home_form, normalise_phone, shown
 from webcom_async._reasons import Reason
 from webcom_async._untrusted import printable
-from webcom_async.audience._audit import Audit, Scale, Shapes, Verdict
+from webcom_async.audience._audit import Audit, Verdict
 from webcom_async.audience._columns import ColumnNames, Unused, find_places, unused_of
 from webcom_async.audience._ids import GivenIds
+from webcom_async.audience._shapes import HOME_FORM, AlikeRows, Shapes, shape_of, why_unlike
 from webcom_async.audience._stop_list import StopList
 from webcom_async.errors import InputError
 from webcom_async.files import Row, Table, open_table
@@ -57,11 +57,13 @@ class Audience:
         stopped: Phones that must not get anything.
         use_ids: Use the ids of a file of results too. They are of an earlier campaign: the gateway sends nothing more
             under those of accepted recipients.
+        include_unlike: Send to phones that are unlike the others, too; see `Audit.unlike`.
 
     Attributes:
         table: The table.
         unused: Columns of a file of results that are not used: that of its ids, unless they are asked for, and that of
             its texts, if there is a text for everyone. `columns` asks for either.
+        include_unlike: Whether phones that are unlike the others are sent to.
         verdicts: A byte for each row, after `check`: its `Verdict`.
         common_text: The text of everyone who has none of their own; None if that is not one and the same.
 
@@ -78,10 +80,13 @@ class Audience:
         normalise: Callable[[str], Phone] = normalise_phone,
         stopped: StopList | None = None,
         use_ids: bool = False,
+        include_unlike: bool = False,
     ) -> None:
         self.table: Table = open_table(table) if isinstance(table, str | Path) else table
         self.verdicts: bytearray = bytearray()
+        self.include_unlike: bool = include_unlike
         self._normalise = normalise
+        self._has_home_forms = normalise is normalise_phone
         self._stopped = stopped or StopList()
         names = columns or ColumnNames()
         places = find_places(self.table, names)
@@ -110,18 +115,17 @@ class Audience:
             InputError: The table cannot be read to its end.
         """
         inspection = _Inspection(self)
-        verdicts = bytearray()
+        judged = bytearray()
         checks = array("I")
         for row in self.table.rows():
-            verdicts.append(inspection.judge(row))
+            judged.append(inspection.judge(row))
             checks.append(_check_of(row))
-            if not len(verdicts) % _TOLD_EVERY:
-                progress(len(verdicts))
-        self.verdicts = verdicts
+            if not len(judged) % _TOLD_EVERY:
+                progress(len(judged))
+        self.verdicts = inspection.shapes.conclude(judged)
         self._checks = checks
-        inspection.audit.rows = len(verdicts)
-        inspection.audit.sendable = verdicts.count(Verdict.SEND)
-        inspection.shapes.tell(inspection.audit)
+        inspection.audit.rows = len(self.verdicts)
+        inspection.audit.sendable = self.verdicts.count(Verdict.SEND)
         return inspection.audit
 
     def people(self) -> Iterator[Person]:
@@ -140,7 +144,8 @@ class Audience:
             if check != _check_of(row):
                 raise self._changed()
             try:
-                yield Person(row, None, self._skipped(row)) if verdict else Person(row, self.recipient(row), None)
+                skipped = self._skipped(row, verdict) if verdict else None
+                yield Person(row, None if verdict else self.recipient(row), skipped)
             except InputError:
                 raise self._changed() from None
         if number != len(self.verdicts):
@@ -204,7 +209,13 @@ class Audience:
         """Return a row's phone as it is written."""
         return row.cells[self._places.phone].strip()
 
-    def _skipped(self, row: Row) -> SendResult:
+    def shape_of(self, row: Row, phone: Phone) -> int:
+        """Return the shape of a row's phone; of home forms only if no region or other reader knows better."""
+        if self._has_home_forms and is_home_form(self.raw_phone(row), phone):
+            return HOME_FORM
+        return shape_of(phone)
+
+    def _skipped(self, row: Row, verdict: int | None) -> SendResult:
         """Return the result of a row that is not sent to."""
         phone = Phone(printable(self.raw_phone(row)))
         try:
@@ -215,6 +226,8 @@ class Audience:
             return _not_sent(phone, exc.reason, str(exc))
         if self.is_stopped(phone):
             return _not_sent(phone, Reason.STOP_LIST, "it is on the stop list")
+        if verdict == Verdict.UNLIKE:
+            return _not_sent(phone, Reason.UNLIKE_PHONE, why_unlike(phone, self.shape_of(row, phone)))
         return _not_sent(phone, Reason.DUPLICATE, "it stands in the file already")
 
     def _changed(self) -> InputError:
@@ -226,13 +239,11 @@ class _Inspection:
 
     def __init__(self, audience: Audience) -> None:
         self.audit = Audit()
-        self.shapes = Shapes()
+        self.shapes = Shapes(self.audit, include_unlike=audience.include_unlike)
         self._audience = audience
-        self._seen = NumberMap()
-        self._scale = Scale(self.audit)
 
-    def judge(self, row: Row) -> Verdict:
-        """Note what there is to say about *row*, and return what becomes of it."""
+    def judge(self, row: Row) -> int:
+        """Note what there is to say about *row*, and return its byte for `Shapes.conclude`."""
         audience, note = self._audience, self.audit.note
         try:
             phone = audience.phone_of(row)
@@ -246,24 +257,29 @@ class _Inspection:
         try:
             text = audience.text_of(row)
         except InputError as exc:
-            if identity not in self._seen:
+            if identity not in self.shapes:
                 note("unsayable", row.line, printable(str(exc)))
                 return Verdict.UNSAYABLE  # not seen: a later row of the same phone may have a text
             text = ""
-        first = self._seen.setdefault(identity, row.line)
-        if first != row.line:
-            note("duplicates", row.line, f"{phone} stands in line {first} already")
-            return Verdict.DUPLICATE
+        shape = audience.shape_of(row, phone)
+        if shape == HOME_FORM and not audience.include_unlike and identity not in self.shapes:
+            note("unlike", row.line, why_unlike(phone, shape))
+            return Verdict.UNLIKE  # not seen: a later row of the same phone may have a plus
+        byte, rows = self.shapes.see(row.line, phone, identity, shape)
+        return byte if rows is None or self._note(row, phone, text, rows) else Verdict.UNSAYABLE
+
+    def _note(self, row: Row, phone: Phone, text: str, rows: AlikeRows) -> bool:
+        """Note what there is to say about a row that may be sent to; return whether its text can be sent."""
         try:
-            self._scale.weigh(row.line, phone, text)
+            rows.scale.weigh(row.line, phone, text)
         except InputError as exc:
-            note("unsayable", row.line, printable(str(exc)))
-            return Verdict.UNSAYABLE
-        self.shapes.see(row.line, phone)
-        raw = audience.raw_phone(row)
+            self.audit.note("unsayable", row.line, printable(str(exc)))
+            return False
+        rows.see(row.line, phone)
+        raw = self._audience.raw_phone(row)
         if raw != phone and _is_guess(raw, phone):
-            note("guessed", row.line, f"{printable(shown(raw))} was taken for {phone}")
-        return Verdict.SEND
+            rows.audit.note("guessed", row.line, f"{printable(shown(raw))} was taken for {phone}")
+        return True
 
 
 def _check_of(row: Row) -> int:

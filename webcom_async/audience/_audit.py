@@ -2,6 +2,7 @@
 
 import enum
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,12 +11,10 @@ from webcom_async._phones import Phone
 from webcom_async.models import Message
 from webcom_async.segments import count_parts, encoding_of
 
-__all__ = ["Audit", "Finding", "Sample", "Scale", "Shapes", "Verdict"]
+__all__ = ["KEPT_FINDINGS", "Audit", "Finding", "Sample", "Scale", "Verdict"]
 
-_KEPT_FINDINGS = 1_000
-_KEPT_SHAPES = 100  # of a length and first digit
+KEPT_FINDINGS = 1_000  # of a kind
 _SAMPLES = 3
-_ALIKE = 0.9
 
 
 class Verdict(enum.IntEnum):
@@ -26,6 +25,7 @@ class Verdict(enum.IntEnum):
     DUPLICATE = 2  #: it names someone who came before
     STOPPED = 3  #: its phone is on the stop list
     UNSAYABLE = 4  #: its text cannot be made
+    UNLIKE = 5  #: its phone is unlike the others
 
 
 class Finding(NamedTuple):
@@ -62,7 +62,8 @@ class Audit(msgspec.Struct):
         unsayable: Rows whose text cannot be made; likewise. While there is one, nothing should be sent.
         guessed: Rows whose phone was changed by a rule, `8 9xx` to `7 9xx`; likewise. They are sent to.
         unlike: Rows whose phone has another length or first digit than nine in ten of the table have, as one with a
-            digit too few has; likewise. They are sent to.
+            digit too few has; or, if it is read without a region, ten digits that begin with 9 and no plus, as a
+            Russian mobile without its 7 has; likewise. They are left out, unless they are included.
         counts: How many of each of these there are, by their names.
         parts: SMS that all texts take together.
         by_parts: Recipients by the parts of their text.
@@ -92,37 +93,34 @@ class Audit(msgspec.Struct):
         """Count a finding, and keep it if there is room."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         kept: list[Finding] = getattr(self, kind)
-        if len(kept) < _KEPT_FINDINGS:
+        if len(kept) < KEPT_FINDINGS:
             kept.append(Finding(line, words))
+
+    def extend(self, kind: str, found: Sequence[Finding], count: int) -> None:
+        """Count findings of another reading of the same table, and keep the first of all."""
+        if count:
+            self.counts[kind] = self.count(kind) + count
+            kept: list[Finding] = getattr(self, kind)
+            kept[:] = sorted([*kept, *found])[:KEPT_FINDINGS]
+
+    def add_sizes(self, other: "Audit") -> None:
+        """Add what the texts of other rows of the same table take."""
+        self.parts += other.parts
+        self.by_parts = dict(Counter(self.by_parts) + Counter(other.by_parts))
+        self.by_encoding = dict(Counter(self.by_encoding) + Counter(other.by_encoding))
+        self.longest = _larger(self.longest, other.longest, len)
+        self.costliest = _larger(self.costliest, other.costliest, count_parts)
+        self.samples = sorted([*self.samples, *other.samples])[:_SAMPLES]
 
     def count(self, kind: str) -> int:
         """Return how many findings of a *kind* there are, such as `bad` or `duplicates`."""
         return self.counts.get(kind, 0)
 
 
-class Shapes:
-    """Notices phones that are unlike nearly all others of a table: a digit is missing, or the country code."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[int, str]] = Counter()
-        self._kept: dict[tuple[int, str], list[Finding]] = {}
-
-    def see(self, line: int, phone: Phone) -> None:
-        """Count *phone*."""
-        shape = (len(phone), phone[0])
-        self._counts[shape] += 1
-        kept = self._kept.setdefault(shape, [])
-        if len(kept) < _KEPT_SHAPES:
-            kept.append(Finding(line, f"{phone} is unlike the others: is a digit or the country code missing?"))
-
-    def tell(self, audit: Audit) -> None:
-        """Note those that are unlike nine in ten, if so many are alike."""
-        [(usual, count)] = self._counts.most_common(1) or [((0, ""), 0)]
-        others = self._counts.total() - count
-        if others and count >= _ALIKE * self._counts.total():
-            found = (finding for shape, kept in self._kept.items() if shape != usual for finding in kept)
-            audit.unlike = sorted(found)[:_KEPT_FINDINGS]
-            audit.counts["unlike"] = others
+def _larger(one: Sample | None, other: Sample | None, size: Callable[[str], int]) -> Sample | None:
+    """Return the sample with the larger text, the earlier of two that are alike."""
+    samples = [sample for sample in (one, other) if sample is not None]
+    return max(samples, key=lambda sample: (size(sample.text), -sample.line), default=None)
 
 
 class Scale:

@@ -14,7 +14,16 @@ from webcom_async.errors import InputError
 from webcom_async.files import open_table
 from webcom_async.journal import stopped_phones
 
-__all__ = ["KINDS", "audience_of", "check_audience", "refuse_unsayable", "stop_list", "stopped_in", "tell_findings"]
+__all__ = [
+    "KINDS",
+    "audience_of",
+    "check_audience",
+    "refuse_unsayable",
+    "stop_list",
+    "stopped_in",
+    "tell_findings",
+    "tell_way_out",
+]
 
 _TOLD = 3  # findings of a kind
 
@@ -36,6 +45,10 @@ KINDS = {
     "unlike": "phones unlike the others",
     "guessed": "phones changed by rule",
 }
+_WAYS_OUT = (
+    "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: --region RU; "
+    "to send to them as they stand: --include-unlike"
+)
 
 
 def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
@@ -55,7 +68,13 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
     names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
     table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
     audience = Audience(
-        table, text, columns=names, normalise=_reader(options.region), stopped=stopped, use_ids=options.use_ids
+        table,
+        text,
+        columns=names,
+        normalise=_reader(options.region),
+        stopped=stopped,
+        use_ids=options.use_ids,
+        include_unlike=options.include_unlike,
     )
     for unused, column in audience.unused.items():
         say_aside(tr(_UNUSED[unused], file=printable(str(file)), column=printable(column)))
@@ -110,11 +129,18 @@ def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
         )
 
 
-def tell_findings(audit: Audit) -> None:
+def tell_findings(audience: Audience, audit: Audit) -> None:
     """Say on stderr which rows are left out, and which phones were changed."""
     for kind, words in KINDS.items():
         if audit.count(kind):
             say_aside(f"{tr(words)}: {audit.count(kind):,}: {told(audit, kind)}")
+    tell_way_out(audience, audit)
+
+
+def tell_way_out(audience: Audience, audit: Audit) -> None:
+    """Say on stderr how rows that were left out, because their phones are unlike the others, can be sent to."""
+    if audit.count("unlike") and not audience.include_unlike:
+        say_aside(tr(_WAYS_OUT, count=f"{audit.count('unlike'):,}"))
 
 
 def told(audit: Audit, kind: str) -> str:

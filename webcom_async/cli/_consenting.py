@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from webcom_async.audience import Audience, Audit
-from webcom_async.cli._audiences import check_audience, refuse_unsayable, tell_findings
+from webcom_async.cli._audiences import check_audience, refuse_unsayable, tell_findings, tell_way_out
 from webcom_async.cli._costs import Cost, balance_of, cost_of
 from webcom_async.cli._display import ask, say_aside, show_json
 from webcom_async.cli._exit_codes import ExitCode
@@ -60,7 +60,7 @@ def consented(
     refuse_unsayable(audit, options)
     if consent.dry_run:
         return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
-    tell_findings(audit)
+    tell_findings(audience, audit)
     _confirm_sending(audit, cost, consent)
     return audit
 
@@ -72,6 +72,7 @@ def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance
     else:
         show_preview(audience, audit, cost, balance)
         say_aside(tr("dry run: nothing was sent"))
+    tell_way_out(audience, audit)
 
 
 def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 from webcom_async._client_ids import IdScheme
 from webcom_async._phones import Phone
@@ -19,7 +19,7 @@ from webcom_async.cli._joining import id_of
 from webcom_async.cli._options import FileOptions
 from webcom_async.cli._words import tr
 from webcom_async.files import CsvTable, ResultsFile, Row
-from webcom_async.models import Outcome, Recipient, SendResult
+from webcom_async.models import Outcome, SendResult
 
 __all__ = ["Expected", "Filing", "expected", "pages", "people_of"]
 
@@ -94,15 +94,21 @@ def people_of(file: Path | None, text: str | None, options: FileOptions, *, visi
 def expected(audience: Audience, ids: IdScheme, stopped: StopList) -> Iterator[list[Expected]]:
     """Yield pages of *audience*'s rows, with what is to be said of them if nothing is known."""
     for page in pages(audience.people()):
-        yield [(_unknown(person, ids, stopped), person.row) for person in page]
+        yield [(_unknown(audience, person, ids, stopped), person.row) for person in page]
 
 
-def _unknown(person: Person, ids: IdScheme, stopped: StopList) -> SendResult:
-    if person.skipped is not None:
-        return person.skipped
-    recipient = cast("Recipient", person.recipient)
+def _unknown(audience: Audience, person: Person, ids: IdScheme, stopped: StopList) -> SendResult:
+    skipped = person.skipped
+    if skipped is not None and skipped.reason is not Reason.UNLIKE_PHONE:
+        return skipped
+    recipient = person.recipient or audience.recipient(person.row)
     phone = Phone(str(recipient.phone))
-    why = (Reason.STOP_LIST, "it is on the stop list") if phone in stopped else (Reason.HALTED, _NEVER_LEFT)
+    if skipped is not None:  # with its id, because a run that was told to include it has sent to it
+        why = (skipped.reason, skipped.error)
+    elif phone in stopped:
+        why = (Reason.STOP_LIST, "it is on the stop list")
+    else:
+        why = (Reason.HALTED, _NEVER_LEFT)
     return SendResult(id_of(recipient, ids), phone, Outcome.NOT_SENT, None, *why)
 
 

@@ -104,6 +104,8 @@ class FileOptions:
         region: The country of phones without a country code, such as RU or KZ (extra `phones`).
         stop_list: A file of phones that must not get anything. Can be repeated.
         skip_incomplete: Leave out rows whose text cannot be made, instead of refusing the file.
+        include_unlike: Send to phones that are unlike nearly all others of the file, too, and to those of ten digits
+            that begin with 9 and have neither a plus nor a --region.
         use_ids: Use the ids of a file of results, under which an earlier campaign was sent. A file of your own needs
             no option for its ids.
     """
@@ -116,6 +118,7 @@ class FileOptions:
     region: str | None = None
     stop_list: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
     skip_incomplete: Switch = False
+    include_unlike: Switch = False
     use_ids: Switch = False
 
 

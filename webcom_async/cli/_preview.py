@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from webcom_async.audience import Audience, Audit
-from webcom_async.cli._audiences import KINDS, audience_of, check_audience, refuse_unsayable
+from webcom_async.cli._audiences import KINDS, audience_of, check_audience, refuse_unsayable, tell_way_out
 from webcom_async.cli._costs import Cost, balance_of, cost_of
 from webcom_async.cli._display import show_json
 from webcom_async.cli._exit_codes import ExitCode
@@ -65,6 +65,7 @@ def preview_command(
         show_json(preview_json(audience, audit, cost, balance))
     else:
         show_preview(audience, audit, cost, balance)
+    tell_way_out(audience, audit)
     refuse_unsayable(audit, options)
     return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
 

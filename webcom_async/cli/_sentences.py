@@ -20,6 +20,10 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
         r"(\d+) is unlike the others: is a digit or the country code missing\?",
         "{0} не похож на остальные: не пропущена ли цифра или код страны?",
     ),
+    (
+        r"(\d+) has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7\?",
+        "{0}: десять цифр, начинается с 9, плюса нет: это российский мобильный без 7?",
+    ),
     (r"column (.+) is empty, and the text needs it", "столбец {0} пуст, а он нужен для текста"),
     (r"its text is empty, and there is none for everyone", "текст пуст, а общего текста нет"),
     (r"(.+) is no phone: it is empty", "{0} не телефон: пусто"),

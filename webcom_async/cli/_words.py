@@ -57,6 +57,13 @@ _RUSSIAN = {
         "{file} — результаты рассылки: тексты из столбца {column} не используются; "
         "чтобы отправить их: --text-column {column}"
     ),
+    (
+        "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: --region RU; "
+        "to send to them as they stand: --include-unlike"
+    ): (
+        "не похожие на остальные номера пропущены: {count}; если это российские мобильные без 7: --region RU; "
+        "чтобы отправить на них как есть: --include-unlike"
+    ),
     "of those a run has come to": "из тех, до кого дошёл запуск",
     "state": "состояние",
     "changed (UTC)": "изменено (UTC)",
@@ -140,6 +147,7 @@ _RUSSIAN = {
     "other": "другая причина",
     "bad_recipient": "негодный получатель",
     "bad_phone": "негодный телефон",
+    "unlike_phone": "телефон не похож на остальные",
     "bad_client_id": "негодный номер сообщения",
     "bad_sender": "негодный отправитель",
     "bad_text": "негодный текст",

@@ -1,0 +1,128 @@
+"""
+Rows that may be sent to, by the shape of their phones; which shape is usual is known at a table's end only.
+
+A shape is a length and a first digit, as a number of less than a byte.
+"""
+
+from collections import defaultdict
+
+from webcom_async._number_set import NumberMap
+from webcom_async._phones import Phone
+from webcom_async.audience._audit import KEPT_FINDINGS, Audit, Finding, Scale, Verdict
+
+__all__ = ["HOME_FORM", "AlikeRows", "Shapes", "shape_of", "why_unlike"]
+
+_LENGTHS = range(8, 16)  # of phones; others, which only a caller's own reader gives, count as the nearest
+_LEAST = 10 * _LENGTHS[0]
+_ALIKE = 0.9
+
+HOME_FORM = 10 * len(_LENGTHS)
+"""The shape of home forms."""
+
+# Until it is known which shape is usual, a row's byte is its shape and one of these.
+_FIRST = 16
+_AGAIN = 128
+
+
+def shape_of(phone: Phone) -> int:
+    """Return the shape of *phone*."""
+    length = len(phone)
+    if length not in _LENGTHS:
+        length = min(max(length, _LENGTHS[0]), _LENGTHS[-1])
+    return 10 * length + int(phone[0]) - _LEAST
+
+
+def why_unlike(phone: Phone, shape: int) -> str:
+    """Return what is odd about *phone*."""
+    if shape == HOME_FORM:
+        return f"{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?"
+    return f"{phone} is unlike the others: is a digit or the country code missing?"
+
+
+class AlikeRows:
+    """Rows of one shape, all of which have one fate; and what there is to say about them if they are sent to."""
+
+    def __init__(self) -> None:
+        self.audit = Audit()
+        self.scale = Scale(self.audit)
+        self.count = 0
+        self.phones: list[tuple[int, Phone]] = []
+
+    def see(self, line: int, phone: Phone) -> None:
+        """Count a row."""
+        self.count += 1
+        if len(self.phones) < KEPT_FINDINGS:
+            self.phones.append((line, phone))
+
+
+class Shapes:
+    """
+    Finds the rows that name a phone or id for the first time, and leaves out those that are unlike the others.
+
+    Where another shape is unlike the others, a row of the usual shape is sent to although its id stands in a row
+    before, which is left out. Such rows are kept apart until the end.
+
+    Memory: a compact map of the phones, and an audit for each shape.
+
+    Args:
+        audit: Gets what there is to say.
+        include_unlike: Leave none out.
+    """
+
+    def __init__(self, audit: Audit, *, include_unlike: bool) -> None:
+        self._audit = audit
+        self._include_unlike = include_unlike
+        self._seen = NumberMap()
+        self._seen_again: defaultdict[int, NumberMap] = defaultdict(NumberMap)
+        self._first: defaultdict[int, AlikeRows] = defaultdict(AlikeRows)
+        self._again: defaultdict[int, AlikeRows] = defaultdict(AlikeRows)
+
+    def __contains__(self, identity: int) -> bool:
+        return identity in self._seen
+
+    def see(self, line: int, phone: Phone, identity: int, shape: int) -> tuple[int, AlikeRows | None]:
+        """Return a row's byte, for `conclude`, and the rows that it belongs to; None if it is a duplicate for good."""
+        first = self._seen.setdefault(identity, line << 8 | shape)
+        if first >> 8 == line:
+            byte, rows = _FIRST + shape, self._first[shape]
+        elif first & 0xFF == shape or self._seen_again[shape].setdefault(identity, line) != line:
+            self._audit.note("duplicates", line, _stands_already(phone, first))
+            return Verdict.DUPLICATE, None
+        else:
+            byte, rows = _AGAIN + shape, self._again[shape]
+            rows.audit.note("duplicates", line, _stands_already(phone, first))
+        return byte, rows
+
+    def conclude(self, judged: bytearray) -> bytearray:
+        """Return the verdicts for the bytes of all rows, and put what is known of them into the audit."""
+        verdicts = bytearray(range(256))
+        usual = self._usual()
+        for shape, rows in self._first.items():
+            is_unlike = shape == HOME_FORM or usual not in (None, shape)
+            if is_unlike:
+                found = [Finding(line, why_unlike(phone, shape)) for line, phone in rows.phones]
+                self._audit.extend("unlike", found, rows.count)
+            verdicts[_FIRST + shape] = self._settle(rows, Verdict.UNLIKE, is_sent=self._include_unlike or not is_unlike)
+        for shape, rows in self._again.items():
+            is_sent = shape == usual and not self._include_unlike
+            if not is_sent:
+                self._audit.extend("duplicates", rows.audit.duplicates, rows.audit.count("duplicates"))
+            verdicts[_AGAIN + shape] = self._settle(rows, Verdict.DUPLICATE, is_sent=is_sent)
+        return judged.translate(verdicts)
+
+    def _settle(self, rows: AlikeRows, otherwise: Verdict, *, is_sent: bool) -> Verdict:
+        if not is_sent:
+            return otherwise
+        self._audit.extend("guessed", rows.audit.guessed, rows.audit.count("guessed"))
+        self._audit.add_sizes(rows.audit)
+        return Verdict.SEND
+
+    def _usual(self) -> int | None:
+        """Return the shape that nine in ten have, if one has; home forms have no say in it."""
+        counts = {shape: rows.count for shape, rows in self._first.items() if shape != HOME_FORM}
+        usual = max(counts, key=counts.__getitem__, default=None)
+        return usual if usual is not None and counts[usual] >= _ALIKE * sum(counts.values()) else None
+
+
+def _stands_already(phone: Phone, first: int) -> str:
+    return f"{phone} stands in line {first >> 8} already"
