@@ -156,6 +156,15 @@ def test_a_good_row_after_one_that_is_left_out_is_sent_once(tmp_path: Path):
     assert ["9612242243"] == sent(audience(tmp_path, ["9612242243", "+9612242243", "+9612242243", "9612242243"]))
 
 
+def test_a_row_without_a_text_does_not_stand_in_the_way_of_one_with_a_text(tmp_path: Path):
+    """Of the rows of one id, the one with a usual phone and a text is sent."""
+    lines = ["8961224224,7,A", "79612249000,7,", "79612249001,7,B", *(f"{phone},,C" for phone in USUAL)]
+    people = audience(tmp_path, lines, "phone,client_id_sms,name", "Hi {name}")
+
+    assert ["79612249001", *USUAL] == sent(people)
+    assert (0, 1, 1) == tuple(people.check().count(kind) for kind in ("unsayable", "unlike", "duplicates"))
+
+
 def test_a_phone_changed_by_a_rule_is_told_only_if_it_is_sent_to(tmp_path: Path):
     """What is left out is told as such, and once."""
     audit = audience(tmp_path, [*USUAL, "8 961 224 99 99", "298212345.0"]).check()

@@ -257,10 +257,10 @@ class _Inspection:
         try:
             text = audience.text_of(row)
         except InputError as exc:
-            if identity not in self.shapes:
-                note("unsayable", row.line, printable(str(exc)))
-                return Verdict.UNSAYABLE  # not seen: a later row of the same phone may have a text
-            text = ""
+            if identity in self.shapes:
+                return self.shapes.repeat(row.line, phone, identity)
+            note("unsayable", row.line, printable(str(exc)))
+            return Verdict.UNSAYABLE  # not seen: a later row of the same phone may have a text
         shape = audience.shape_of(row, phone)
         if shape == HOME_FORM and not audience.include_unlike and identity not in self.shapes:
             note("unlike", row.line, why_unlike(phone, shape))

@@ -84,14 +84,17 @@ class Shapes:
         """Return a row's byte, for `conclude`, and the rows that it belongs to; None if it is a duplicate for good."""
         first = self._seen.setdefault(identity, line << 8 | shape)
         if first >> 8 == line:
-            byte, rows = _FIRST + shape, self._first[shape]
-        elif first & 0xFF == shape or self._seen_again[shape].setdefault(identity, line) != line:
-            self._audit.note("duplicates", line, _stands_already(phone, first))
-            return Verdict.DUPLICATE, None
-        else:
-            byte, rows = _AGAIN + shape, self._again[shape]
-            rows.audit.note("duplicates", line, _stands_already(phone, first))
-        return byte, rows
+            return _FIRST + shape, self._first[shape]
+        if first & 0xFF == shape or self._seen_again[shape].setdefault(identity, line) != line:
+            return self.repeat(line, phone, identity), None
+        rows = self._again[shape]
+        rows.audit.note("duplicates", line, _stands_already(phone, first))
+        return _AGAIN + shape, rows
+
+    def repeat(self, line: int, phone: Phone, identity: int) -> Verdict:
+        """Note a duplicate for good of a row that was seen."""
+        self._audit.note("duplicates", line, _stands_already(phone, self._seen.setdefault(identity, 0)))
+        return Verdict.DUPLICATE
 
     def conclude(self, judged: bytearray) -> bytearray:
         """Return the verdicts for the bytes of all rows, and put what is known of them into the audit."""
