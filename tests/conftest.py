@@ -2,9 +2,10 @@
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,19 @@ def _asgi_client(http: str, gateway: Gateway) -> Any:
         raise library.RemoteProtocolError("the emulator closed the connection")
 
     return library.AsyncClient(transport=library.ASGITransport(app=GatewayApp(gateway, hang_up)))
+
+
+@pytest.fixture
+def cli_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
+    """Return a gateway on a socket that the command line will send to, from an empty working directory."""
+    gateway = Gateway()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEBCOM_STORE", raising=False)
+    environ = {"WEBCOM_TOKEN": gateway.token, "WEBCOM_LANG": "en", "COLUMNS": "200"}
+    with serve(gateway) as url:
+        for name, value in {**environ, "WEBCOM_BASE_URL": url}.items():
+            monkeypatch.setenv(name, value)
+        yield gateway
 
 
 @pytest.fixture

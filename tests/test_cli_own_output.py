@@ -2,12 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from webcom_async.emulator import Fate, Gateway, Step, serve
+from webcom_async.emulator import Fate, Gateway, Step
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -24,16 +23,10 @@ SUMMER = ("--sender", "ACME", "--text", "Summer!", "--campaign", "summer")
 
 
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    """Return a gateway on a socket that the command line will send to."""
-    gateway = Gateway()
-    gateway.fates.usual = Fate((Step(0.0, "deliver"),))
-    with serve(gateway) as url:
-        monkeypatch.setenv("WEBCOM_BASE_URL", url)
-        monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
-        monkeypatch.setenv("WEBCOM_LANG", "en")
-        monkeypatch.setenv("COLUMNS", "200")
-        yield gateway
+def gateway(cli_gateway: Gateway) -> Gateway:
+    """Return the gateway that the command line will send to; it delivers at once."""
+    cli_gateway.fates.usual = Fate((Step(0.0, "deliver"),))
+    return cli_gateway
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from webcom_async.emulator import Gateway, serve
+from webcom_async.emulator import Gateway
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -20,20 +19,6 @@ pytestmark = pytest.mark.socket
 
 SEND = ("--sender", "ACME", "--text", "Sale!", "--campaign", "spring")
 HOME = ["9612242249", "9258432958"]
-
-
-@pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """Return a gateway on a socket that the command line will send to, from an empty working directory."""
-    gateway = Gateway()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEBCOM_STORE", raising=False)
-    with serve(gateway) as url:
-        monkeypatch.setenv("WEBCOM_BASE_URL", url)
-        monkeypatch.setenv("WEBCOM_TOKEN", gateway.token)
-        monkeypatch.setenv("WEBCOM_LANG", "en")
-        monkeypatch.setenv("COLUMNS", "200")
-        yield gateway
 
 
 @pytest.fixture
@@ -63,29 +48,29 @@ LEFT_OUT = [
 
 
 def test_home_forms_are_left_out_and_both_ways_out_are_told(
-    gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
+    cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
     """How many, in which lines, and what to do; the others are sent to, and every row has its result."""
     assert 1 == main(["send", people, *SEND, "--results", "results.csv"])
     said = capsys.readouterr().err
 
-    assert [*phones(3)] == reached(gateway)
+    assert [*phones(3)] == reached(cli_gateway)
     assert LEFT_OUT == outcomes("results.csv")
     for words in ("unlike the others: 2: line 5: 9612242249 has ten digits", "--region RU", "--include-unlike"):
         assert words in said
 
 
-def test_a_region_sends_them_home_and_a_waiver_as_they_stand(gateway: Gateway, people: str):
+def test_a_region_sends_them_home_and_a_waiver_as_they_stand(cli_gateway: Gateway, people: str):
     """Either says what is meant."""
     assert 0 == main(["send", people, *SEND, "--include-unlike"])
-    assert sorted([*phones(3), *HOME]) == reached(gateway)
+    assert sorted([*phones(3), *HOME]) == reached(cli_gateway)
 
     pytest.importorskip("phonenumbers", reason="an extra")
     assert 0 == main(["send", people, *SEND[:-1], "summer", "--region", "RU"])
-    assert {"79612242249", "79258432958"} <= set(reached(gateway))
+    assert {"79612242249", "79258432958"} <= set(reached(cli_gateway))
 
 
-@pytest.mark.usefixtures("gateway")
+@pytest.mark.usefixtures("cli_gateway")
 @pytest.mark.parametrize("preview", [["preview"], ["send", "--sender", "ACME", "--dry-run"]])
 def test_a_preview_neither_counts_nor_costs_them(people: str, capsys: pytest.CaptureFixture[str], preview: list[str]):
     """They are in neither 'to be sent' nor the price; in Russian, too, the ways out are told."""
@@ -104,7 +89,7 @@ def test_a_preview_neither_counts_nor_costs_them(people: str, capsys: pytest.Cap
         assert "номера пропущены: 2; если это российские мобильные без 7: --region RU" in said
 
 
-def test_an_export_says_why_they_were_not_sent_and_knows_when_they_were(gateway: Gateway, people: str):
+def test_an_export_says_why_they_were_not_sent_and_knows_when_they_were(cli_gateway: Gateway, people: str):
     """Beside the file, with the options of `send` and also without the waiver that it got."""
     words = [*SEND, "--journal", "journal"]
     export = ["--journal", "journal", "--campaign", "spring", "--file", people]
@@ -117,32 +102,34 @@ def test_an_export_says_why_they_were_not_sent_and_knows_when_they_were(gateway:
     assert 0 == main(["export", "waived.csv", *export, "--include-unlike"])
     accepted = [(phone, "accepted", "none") for phone in [*phones(3), *HOME]]
     assert [accepted] * 2 == [outcomes("after.csv"), outcomes("waived.csv")]
-    assert 5 == len(gateway.ledger)
+    assert 5 == len(cli_gateway.ledger)
 
 
-def test_a_campaign_of_workers_leaves_them_out(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
+def test_a_campaign_of_workers_leaves_them_out(cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
     """`campaign start` plans the others, and `campaign results` has every row."""
     pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
     main(["campaign", "start", people, *SEND])
 
     assert "--include-unlike" in capsys.readouterr().err
-    assert [*phones(3)] == reached(gateway)
+    assert [*phones(3)] == reached(cli_gateway)
     assert 1 == main(["campaign", "results", "spring", "results.csv", "--file", people])
     assert LEFT_OUT == outcomes("results.csv")
 
 
-def test_a_stop_list_of_home_forms_stops_the_command(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
-    """Nothing is sent while it is not known whom it means; the gateway's own stop list needs no plus."""
+def test_a_stop_list_of_home_forms_stops_the_command(
+    cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
+):
+    """Nothing is sent while it is not known whose phone the line is."""
     Path("stop.txt").write_text("79612242243\n9612242244\n", encoding="utf-8")
 
     assert 2 == main(["send", people, *SEND, "--stop-list", "stop.txt"])
     assert "stop.txt, line 2: '9612242244' may be a Russian mobile without its 7" in capsys.readouterr().err
-    assert [] == reached(gateway)
+    assert [] == reached(cli_gateway)
 
 
-def test_a_number_in_lebanon_that_the_gateway_has_stopped_is_remembered(gateway: Gateway):
+def test_a_number_in_lebanon_that_the_gateway_has_stopped_is_remembered(cli_gateway: Gateway):
     """In a journal phones have their country code, whatever they look like."""
-    gateway.accounts[0].stop_list = {"9612242243"}
+    cli_gateway.accounts[0].stop_list = {"9612242243"}
     Path("people.txt").write_text("+961 2242243\n", encoding="utf-8")
     words = ["send", "people.txt", "--sender", "ACME", "--text", "Sale!", "--journal", "journal"]
 
