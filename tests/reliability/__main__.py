@@ -16,15 +16,18 @@ import msgspec
 
 from tests.reliability import (
     bodies,
+    calls,
     cancellation,
     delivery,
     economy,
+    exchanges,
     kills,
     malformed,
     matrix,
     memory,
     power_loss,
     secrecy,
+    sources,
     storm,
     tracker_kills,
 )
@@ -49,6 +52,11 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "delivery": delivery.measure,
     "tracker": tracker_kills.measure,
     "bodies": bodies.measure,
+    "bursts": exchanges.measure_bursts,
+    "surplus": exchanges.measure_surplus,
+    "pulls": sources.measure_pulls,
+    "contexts": sources.measure_contexts,
+    "calls": calls.measure,
 }
 
 

@@ -22,6 +22,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         recipients: Recipients of the campaign whose memory is measured.
         deliveries: SMS that are tracked.
         bodies: Mutated webhook bodies.
+        singles: Single sends in bursts.
+        surplus: Sends per HTTP library, event loop and scheme to a server that says more than an answer.
+        sources: Campaigns whose source sets something, or is left.
+        calls: Storms of equal calls.
     """
 
     seeds: int
@@ -36,6 +40,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     recipients: int
     deliveries: int
     bodies: int
+    singles: int
+    surplus: int
+    sources: int
+    calls: int
 
 
 TINY: Scale = Scale(
@@ -51,6 +59,10 @@ TINY: Scale = Scale(
     recipients=2_000,
     deliveries=400,
     bodies=2_000,
+    singles=400,
+    surplus=30,
+    sources=20,
+    calls=10,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -64,6 +76,10 @@ DEFAULT: Scale = Scale(
     recipients=200_000,
     deliveries=100_000,
     bodies=1_000_000,
+    singles=10_000,
+    surplus=1_000,
+    sources=1_000,
+    calls=1_000,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -77,5 +93,9 @@ LONG: Scale = Scale(
     recipients=1_000_000,
     deliveries=1_000_000,
     bodies=5_000_000,
+    singles=100_000,
+    surplus=10_000,
+    sources=10_000,
+    calls=10_000,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
