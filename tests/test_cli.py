@@ -332,11 +332,13 @@ def test_ctrl_c_ends_with_the_counts_and_the_way_to_go_on(tmp_path: Path):
 
 
 @contextmanager
-def started(*words: str, gateway_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    *words: str, gateway_url: str = "http://127.0.0.1:9", stdin: int | None = None, **environ: str
+) -> Iterator[subprocess.Popen[str]]:
     """Start the command line, and see to it that it has ended."""
     environ = os.environ | {"WEBCOM_TOKEN": Gateway().token, "WEBCOM_BASE_URL": gateway_url} | environ
     command = [sys.executable, "-m", "webcom_async", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environ, **pipes) as process:  # type: ignore[call-overload]
         try:
             yield process
@@ -410,15 +412,18 @@ def test_a_second_signal_ends_a_campaign_at_once(tmp_path: Path, numbers: tuple[
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_campaign_sends_nothing(tmp_path: Path, number: signal.Signals, code: int):
-    """While its files are still being read, the command ends at once, in one line."""
-    gateway, secrets = Gateway(), tmp_path / "webcom.toml"
-    os.mkfifo(secrets)
-    words = ["send", write_phones(tmp_path), *SEND, "--credentials", str(secrets)]
-    with serve(gateway) as url, started(*words, gateway_url=url) as process:
-        with secrets.open("w"):  # returns when the command has opened it too
-            process.send_signal(number)
-        # Its end frees a command that was signalled in the moment before it began to read.
+    """While it waits for consent, the command ends at once, in one line."""
+    gateway = Gateway()
+    terminal, theirs = os.openpty()
+    words = ["send", write_phones(tmp_path), *SEND, "--confirm-above", "0"]
+    with serve(gateway) as url, started(*words, gateway_url=url, stdin=theirs) as process:
+        assert process.stderr is not None
+        while process.stderr.read(1) != "?":
+            pass
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
+    os.close(theirs)
+    os.close(terminal)
 
     assert (code, "", 1) == (process.returncode, out, len(err.splitlines())), err
     assert 0 == gateway.requests

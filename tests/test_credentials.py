@@ -178,5 +178,5 @@ def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"absent\.toml: No such file or directory"):
         Credentials.from_file(tmp_path / "absent.toml")
 
-    with pytest.raises(ConfigurationError, match="Is a directory"):
+    with pytest.raises(ConfigurationError, match="it is a directory"):
         Credentials.from_file(tmp_path)

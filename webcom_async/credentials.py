@@ -8,12 +8,11 @@ repr, str, format or pickle shows them.
 import os
 from collections.abc import Mapping
 from hashlib import blake2b
-from pathlib import Path
 from typing import Self
 from urllib.parse import quote, quote_plus
 
 from webcom_async._given import refuse_blank
-from webcom_async._paths import StrPath
+from webcom_async._paths import StrPath, open_file
 from webcom_async.errors import ConfigurationError
 
 __all__ = ["Credentials", "Secret"]
@@ -103,7 +102,8 @@ class Credentials:
 
         refuse_blank("the path of the credentials file", path, ConfigurationError)
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+            with open_file(path, encoding="utf-8-sig") as file:
+                content = tomllib.loads(file.read())
         except OSError as exc:
             raise ConfigurationError(f"credentials file {path}: {exc.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):

@@ -9,15 +9,16 @@ Not to be learnt so: the gateway's time zone, how long it remembers an id, and i
 
 import enum
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._given import refuse_blank
-from webcom_async._paths import StrPath
+from webcom_async._paths import StrPath, check_file, open_file
 from webcom_async._phones import Phone, normalise_phone
 from webcom_async._reasons import Language, Reason, classify
 from webcom_async._transport import Transport, exchange
@@ -101,9 +102,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         """
         refuse_blank("the path of the capabilities file", path, ConfigurationError)
         try:
-            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
-        except OSError as exc:
-            raise ConfigurationError(f"capabilities {path}: {exc.strerror}") from None
+            with _usable(path), open_file(path, "rb") as file:
+                return msgspec.json.decode(file.read(), type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise ConfigurationError(f"capabilities {path}: not written by a check-up: {exc}") from None
 
@@ -120,10 +120,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: It cannot be written.
         """
         refuse_blank("the path of the capabilities file", path, ConfigurationError)
-        try:
-            Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
-        except OSError as exc:
-            raise ConfigurationError(f"capabilities {path}: {exc.strerror}") from None
+        with _usable(path), open_file(path, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
+
+    @staticmethod
+    def check_path(path: StrPath) -> None:
+        """
+        Look whether `save` may write into a file, before a check-up is paid for.
+
+        Raises:
+            ConfigurationError: It may not: it is no regular file, or its directory is not there.
+        """
+        with _usable(path):
+            check_file(path, new=True)
 
     def options(self) -> OptionFields:
         """
@@ -195,6 +204,14 @@ async def examine(
         numeric_ids=first.is_number,
         sms=checkup.sms,
     )
+
+
+@contextmanager
+def _usable(path: StrPath) -> Generator[None, None, None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(f"capabilities {path}: {exc.strerror}") from None
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -51,6 +51,7 @@ def doctor_command(
     """
     choose_language(lang)
     to = normalise_phone(phone)
+    Capabilities.check_path(out)
     if not yes:
         answer = ask(tr("Send up to {count} SMS to {phone}, at the account's cost?", count=MOST_SMS, phone=to))
         if answer is None:
@@ -58,12 +59,12 @@ def doctor_command(
         if not answer:
             raise InputError(tr("nothing was sent"))
     found = anyio.run(_examine, account, to, sender)
-    found.save(out)
     facts = msgspec.to_builtins(found)
     if as_json:
         show_json(facts)
     else:
         show_facts(tr("Check-up"), {name.replace("_", " "): f"{value}" for name, value in facts.items()})
+    found.save(out)  # last: what was paid for is told even if it cannot be kept
     return ExitCode.ALL_ACCEPTED if found.as_documented else ExitCode.NOT_ALL_ACCEPTED
 
 

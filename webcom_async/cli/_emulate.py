@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from webcom_async._paths import open_file
 from webcom_async._phones import normalise_phone
 from webcom_async.cli._display import say, say_aside
 from webcom_async.cli._options import Hidden, Port, Positive, Seconds, Share
@@ -75,7 +76,8 @@ class Settings(NamedTuple):
         if self.stop_list is None:
             return set()
         try:
-            lines = self.stop_list.read_text(encoding="utf-8").split("\n")
+            with open_file(self.stop_list, encoding="utf-8") as file:
+                lines = file.read().split("\n")
         except OSError as exc:
             raise InputError(f"{self.stop_list}: {exc.strerror}") from None
         except UnicodeDecodeError as exc:

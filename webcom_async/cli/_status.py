@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 
+from webcom_async._paths import open_file
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import report_fields, show_rows
 from webcom_async.cli._display import show_json
@@ -65,7 +66,8 @@ def status_command(
 
 def _lines(file: Path) -> Sequence[str]:
     try:
-        return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        with open_file(file, encoding="utf-8-sig") as opened:
+            return [line.strip() for line in opened.read().splitlines() if line.strip()]
     except OSError as exc:
         raise InputError(f"{file}: {exc.strerror}") from None
     except UnicodeDecodeError as exc:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webcom_async._books import Archive
 from webcom_async._given import refuse_blank, variable
+from webcom_async._paths import open_file
 from webcom_async.client import WebcomClient
 from webcom_async.errors import InputError
 from webcom_async.scaleout import Store
@@ -127,7 +128,11 @@ class Place(NamedTuple):
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise InputError(f"--store is {folder}: {exc.strerror}; give another folder") from None
-        with (folder / _LOCK).open("a") as file:
+        try:
+            file = open_file(folder / _LOCK, "a")
+        except OSError as exc:
+            raise InputError(f"--store is {folder}, and {_LOCK} in it cannot be used: {exc.strerror}") from None
+        with file:
             if not _lock(file):
                 raise InputError(f"another process sends from {self.words}: one at a time does; nothing was sent")
             yield

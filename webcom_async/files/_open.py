@@ -28,8 +28,6 @@ def open_table(path: StrPath, *, encoding: str | None = None, delimiter: str | N
     """
     refuse_blank("the path of the file", path)
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: not a regular file; it is read twice, so a pipe will not do")
     with readable(path), path.open("rb") as file:
         start = file.read(6)
     if start.startswith(_ARROW_MAGIC):

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from webcom_async._paths import check_file
 from webcom_async._phones import EXACT_FLOAT
 from webcom_async.errors import InputError
 
@@ -57,8 +58,9 @@ class Table(Protocol):
 
 @contextmanager
 def readable(path: Path) -> Generator[None, None, None]:
-    """Turn what goes wrong with a file into an `InputError` that names it."""
+    """Refuse what is no regular file, and turn what goes wrong with one into an `InputError` that names it."""
     try:
+        check_file(path)  # tables are read more than once, and a pipe would be waited for
         yield
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror or exc}") from None

@@ -4,9 +4,9 @@ A journal's file between runs: what is in it, all of it as data, and how a campa
 It opens the file for as long as a call takes, and may not change what a campaign has recorded.
 """
 
+import os
 from collections.abc import Generator, Iterable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -68,7 +68,7 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     Raises:
         JournalError: It is there, and cannot be opened.
     """
-    if not Path(path).exists():
+    if not _is_there(path):
         return False
     return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
 
@@ -83,7 +83,7 @@ def highest_price(path: StrPath) -> Decimal | None:
     Raises:
         JournalError: It is there, and cannot be opened, or is in use.
     """
-    if not Path(path).exists():
+    if not _is_there(path):
         return None
     with JournalFile(path) as file:
         return max((Decimal(price).normalize() for (price,) in file.fetch(FIND_PRICES)), default=None)
@@ -100,7 +100,7 @@ def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
     Raises:
         JournalError: It is there, and cannot be opened, or is in use.
     """
-    if not Path(path).exists():
+    if not _is_there(path):
         return []
     with JournalFile(path) as file:
         return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
@@ -192,6 +192,11 @@ def purge(path: StrPath, campaign: str) -> int:
             file.change(_sql.PURGE_MESSAGES)
         file.shred()
         return removed
+
+
+def _is_there(path: StrPath) -> bool:
+    """Whether a path leads to something, be it no journal: to open that says what it is."""
+    return os.path.lexists(path)
 
 
 def _stored(file: JournalFile, number: int) -> StoredCampaign:

@@ -13,6 +13,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, W
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from webcom_async._paths import check_file
 from webcom_async.errors import InputError, StoreUnavailable
 from webcom_async.scaleout.dbos._names import (
     APPLICATION,
@@ -149,10 +150,23 @@ def usable_url(url: str) -> str:
             "with one host and port"
         ) from None
     if read.get_backend_name() not in {"postgres", "postgresql"}:
+        _check_path(read.database)
         return usable(url)
     if not read.database:
         raise InputError("the database's URL names no database; it is written postgresql://USER:PASSWORD@HOST/DATABASE")
     return read.update_query_dict({"client_encoding": "utf8"}).render_as_string(hide_password=False)
+
+
+def _check_path(path: str | None) -> None:
+    """Refuse what is no regular file; SQLAlchemy would open it."""
+    if path is None:
+        return
+    try:
+        check_file(path, new=True)
+    except FileNotFoundError:
+        pass  # its folder is made before it is opened, or SQLite says that it is missing
+    except OSError as exc:
+        raise InputError(f"DBOS's database {path}: {exc.strerror}") from None
 
 
 def log_level() -> str:
