@@ -18,6 +18,7 @@ from webcom_async.cli._exit_codes import ExitCode
 from webcom_async.cli._joining import id_of
 from webcom_async.cli._options import FileOptions
 from webcom_async.cli._words import tr
+from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, ResultsFile, Row
 from webcom_async.models import Outcome, SendResult
 
@@ -41,7 +42,7 @@ class Filing:
         audience: Whose rows stand beside them; None for no rows.
 
     Raises:
-        InputError: The file is there, or cannot be written. So does every method.
+        InputError: The file is there, or cannot be written; or, when it is closed, it was moved or removed meanwhile.
     """
 
     def __init__(self, path: Path, audience: Audience | None) -> None:
@@ -75,6 +76,8 @@ class Filing:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._sink.close()
+        if exc is None and not self._sink.in_place:
+            raise InputError(f"{self._sink.path} was moved or removed while it was written; run the command again")
 
 
 def people_of(file: Path | None, text: str | None, options: FileOptions, *, visible: bool) -> Audience | None:

@@ -13,6 +13,8 @@ from webcom_async._client_ids import ClientIdSms, IdScheme
 from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async.audience import Person
+from webcom_async.cli._display import show_error
+from webcom_async.cli._words import tr
 from webcom_async.files import ResultsFile, Row
 from webcom_async.models import Outcome, Recipient, Report, SendResult
 
@@ -38,6 +40,7 @@ class Joined:
         self._rows: dict[ClientIdSms, Row] = {}
         self._left_out: list[tuple[SendResult, Row]] = []
         self._counts: Counter[Reason] = Counter()
+        self._told = False  # that the file was moved
 
     def __iter__(self) -> Iterator[Recipient]:
         """Yield whoever is sent to in this round."""
@@ -55,6 +58,7 @@ class Joined:
             self._write_left_out()
             if results:
                 self._file.write((result, self._rows.pop(result.client_id_sms, None)) for result in results)
+            self._look(self._file)
 
     def report(self, report: Report) -> Report:
         """Return *report* with those who were left out."""
@@ -67,6 +71,18 @@ class Joined:
             outcomes={outcome: outcomes[outcome] for outcome in Outcome},
             reasons=dict(reasons.most_common()),
         )
+
+    def _look(self, file: ResultsFile) -> None:
+        """Say it once if the file was moved or removed: the campaign goes on, and rows may be lost."""
+        if not (self._told or file.in_place):
+            self._told = True
+            show_error(
+                tr(
+                    "{file} was moved or removed while it was written: its rows go where it was moved, and are lost if "
+                    "it was removed; with a journal, `webcom-async export` writes them all again",
+                    file=file.path,
+                )
+            )
 
     def _leave_out(self, person: Person) -> None:
         if person.skipped is not None:

@@ -152,7 +152,7 @@ def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | 
     try:
         anyio.run(course.run)
     except WebcomError as exc:
-        if exc.report is None:
+        if course.stream is None:
             raise
         return Ended(course.report, error=exc)
     except OSError as exc:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from webcom_async._paths import is_url
+from webcom_async._paths import identity_of, is_url
 from webcom_async._untrusted import csv_cell
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._delivery_display import live_table, report_fields, show_track, track_fields
@@ -18,7 +18,7 @@ from webcom_async.cli._display import show_error, show_json
 from webcom_async.cli._exit_codes import ExitCode, of_signal
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async.cli._signals import cut_short, listening, signal_of
-from webcom_async.cli._words import choose_language
+from webcom_async.cli._words import choose_language, tr
 from webcom_async.client import WebcomClient
 from webcom_async.delivery import Delivery, Pace, TrackReport
 from webcom_async.errors import InputError
@@ -161,9 +161,18 @@ def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], No
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror}") from None
     with file:
+        opened = identity_of(file.fileno())
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         yield lambda change: _write(writer, change)
+    if opened != identity_of(path):
+        show_error(
+            tr(
+                "{file} was moved or removed while it was written: its changes are where it was moved, or lost if it "
+                "was removed",
+                file=path,
+            )
+        )
 
 
 def _write(writer: "Writer", change: Delivery) -> None:

@@ -212,6 +212,16 @@ _RUSSIAN = {
     "to send it, on every host that is to: {command}": "чтобы отправить, запустите на каждой машине: {command}",
     "to look at it: {command}": "посмотреть: {command}",
     "to ask again for {count}: {command}": "спросить ещё раз о {count}: {command}",
+    (
+        "{file} was moved or removed while it was written: its rows go where it was moved, and are lost if it was "
+        "removed; with a journal, `webcom-async export` writes them all again"
+    ): (
+        "{file} перемещён или удалён во время записи: строки идут туда, куда его переместили, а если он удалён, "
+        "потеряны; с журналом `webcom-async export` запишет их все снова"
+    ),
+    "{file} was moved or removed while it was written: its changes are where it was moved, or lost if it was removed": (
+        "{file} перемещён или удалён во время записи: изменения там, куда его переместили, а если он удалён, потеряны"
+    ),
     "first run": "первый запуск",
     "last run": "последний запуск",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # pyarrow has no types.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -108,13 +108,14 @@ class ParquetResults:
     Rows of text, written as Parquet. The file can be read once it is closed.
 
     Args:
-        path: Where.
+        file: A new file of bytes.
         columns: Their names.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self._schema = pa.schema([(column, pa.string()) for column in columns])
-        self._writer = parquet.ParquetWriter(path, self._schema)
+        self._file = file
+        self._writer = parquet.ParquetWriter(file, self._schema)
         self._waiting: list[Sequence[str]] = []
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
@@ -125,8 +126,9 @@ class ParquetResults:
 
     def close(self) -> None:
         """Write what is left, and the file's end."""
-        self._flush()
-        self._writer.close()
+        with self._file:
+            self._flush()
+            self._writer.close()
 
     def _flush(self) -> None:
         if self._waiting:

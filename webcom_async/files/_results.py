@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import IO, Any, Protocol
 
 from webcom_async._given import refuse_blank
-from webcom_async._paths import StrPath
+from webcom_async._paths import Identity, StrPath, check_file, identity_of
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
 from webcom_async.files._table import JSON_LINES, Row
@@ -37,11 +37,11 @@ class _Format(Protocol):
 
 
 class _Csv:
-    """Rows with a header. With semicolons, as Excel reads it by a double click: with a byte order mark."""
+    """Rows with a header."""
 
-    def __init__(self, path: Path, columns: Cells, delimiter: str) -> None:
-        self._file = _new(path, "utf-8-sig" if delimiter == ";" else "utf-8")
-        self._writer = csv.writer(self._file, delimiter=delimiter)
+    def __init__(self, file: IO[str], columns: Cells, delimiter: str) -> None:
+        self._file = file
+        self._writer = csv.writer(file, delimiter=delimiter)
         self._writer.writerow(map(csv_cell, columns))
 
     def write(self, rows: Sequence[Cells]) -> None:
@@ -55,8 +55,8 @@ class _Csv:
 class _JsonLines:
     """Objects; all but ASCII is escaped, so that nothing in them can steer a terminal."""
 
-    def __init__(self, path: Path, columns: Cells) -> None:
-        self._file = _new(path, "utf-8")
+    def __init__(self, file: IO[str], columns: Cells) -> None:
+        self._file = file
         self._columns = columns
 
     def write(self, rows: Sequence[Cells]) -> None:
@@ -78,26 +78,31 @@ class ResultsFile:
         delimiter: Of CSV.
         replace: Put a file of results that is there aside, as `NAME.1`, `NAME.2`, …, once the first results come.
 
+    Attributes:
+        path: Where.
+
     Raises:
         InputError: Its path is empty or blank, it exists already and is not to be replaced, or cannot be made.
     """
 
     def __init__(self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False) -> None:
         refuse_blank("the path of the results", path)
-        self._path = Path(path)
+        self.path: Path = Path(path)
         self._delimiter = delimiter
         self._blank = Row(0, [""] * len(columns))
         self._columns = _named([*RESULT_COLUMNS, *([_LINE] if columns else [])], columns)
         self._format: _Format | None = None
+        self._opened: Identity | None = None
         self._written = False
-        if not (replace and _holds_results(self._path)):
+        if not (replace and _holds_results(self.path)):
             self._open()
 
     def write(self, results: Iterable[tuple[SendResult, Row | None]]) -> None:
         """Append results, each with its row of the input; but for Parquet, they are in the file when this returns."""
         form = self._format
         if form is None:
-            _put_aside(self._path)
+            if _holds_results(self.path):  # still
+                _put_aside(self.path)
             form = self._open()
         self._written = True
         with_rows = len(self._columns) > len(RESULT_COLUMNS)
@@ -107,30 +112,44 @@ class ResultsFile:
         """Close the file, and remove it if no result has come; Parquet can be read from then on."""
         if self._format is not None:
             self._format.close()
-            if not self._written:
-                self._path.unlink(missing_ok=True)
+            if not self._written and self.in_place:
+                self.path.unlink()
+                self._opened = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether what was written is in the file that `path` leads to: it may be moved or removed meanwhile."""
+        return self._opened is None or self._opened == identity_of(self.path)
 
     def _open(self) -> _Format:
         try:
             self._format = self._make()
         except FileExistsError:
-            raise InputError(f"{self._path}: exists already, and is not overwritten; name a new file") from None
+            raise InputError(f"{self.path}: exists already, and is not overwritten; name a new file") from None
         except OSError as exc:
-            raise InputError(f"{self._path}: {exc.strerror}") from None
+            raise InputError(f"{self.path}: {exc.strerror}") from None
         return self._format
 
     def _make(self) -> _Format:
-        suffix = self._path.suffix.casefold()
+        suffix = self.path.suffix.casefold()
         if suffix in JSON_LINES:
-            return _JsonLines(self._path, self._columns)
+            return _JsonLines(self._new("utf-8"), self._columns)
         if suffix != _PARQUET:
-            return _Csv(self._path, self._columns, self._delimiter)
+            # With semicolons, as Excel reads it by a double click: with a byte order mark.
+            file = self._new("utf-8-sig" if self._delimiter == ";" else "utf-8")
+            return _Csv(file, self._columns, self._delimiter)
         try:
             from webcom_async.files._arrow import ParquetResults  # noqa: PLC0415 - an extra
         except ImportError:
-            raise InputError(f"{self._path}: Parquet needs: pip install 'webcom-async[parquet]'") from None
-        self._path.open("xb").close()  # pyarrow would overwrite what is there
-        return ParquetResults(self._path, self._columns)
+            raise InputError(f"{self.path}: Parquet needs: pip install 'webcom-async[parquet]'") from None
+        return ParquetResults(self._new(), self._columns)
+
+    def _new(self, encoding: str | None = None) -> IO[Any]:
+        """Make the file, of text in *encoding* or of bytes."""
+        newline = None if encoding is None else ""
+        file = self.path.open("xb" if encoding is None else "x", encoding=encoding, newline=newline)
+        self._opened = identity_of(file.fileno())
+        return file
 
 
 @contextmanager
@@ -145,10 +164,6 @@ def results_file(
         file = ResultsFile(path, columns, delimiter=delimiter, replace=replace)
         opened.callback(file.close)
         yield file
-
-
-def _new(path: Path, encoding: str) -> TextIO:
-    return path.open("x", encoding=encoding, newline="")
 
 
 def _named(ours: Sequence[str], theirs: Cells) -> list[str]:
@@ -178,11 +193,12 @@ def _cells(result: SendResult, row: Row | None) -> list[str]:
 def _put_aside(path: Path) -> None:
     """Give the file another name, one that is free."""
     names = (path.with_name(f"{path.name}.{number}") for number in count(1))
-    path.rename(next(name for name in names if not name.exists()))
+    path.rename(next(name for name in names if not (name.exists() or name.is_symlink())))
 
 
 def _holds_results(path: Path) -> bool:
     try:
+        check_file(path)
         return path.stat().st_size == 0 or tuple(_first_columns(path))[: len(RESULT_COLUMNS)] == RESULT_COLUMNS
     except (OSError, ValueError, InputError, ImportError, csv.Error):
         return False
