@@ -16,7 +16,7 @@ from webcom_async.cli._stores import Place
 from webcom_async.cli._way_on import command_line
 from webcom_async.cli._words import tr
 from webcom_async.client import WebcomClient
-from webcom_async.errors import InputError
+from webcom_async.errors import InputError, JournalError, StoreUnavailable
 from webcom_async.models import Outcome
 from webcom_async.scaleout import CampaignState, Standing, Store
 
@@ -67,6 +67,7 @@ class Course:
 
         Raises:
             WebcomError: It cannot be planned, or the store cannot be used.
+            StoreUnavailable: The store cannot be used any more.
             KeyboardInterrupt: Before it was planned.
         """
         try:
@@ -76,6 +77,10 @@ class Course:
                 raise
             self.stopped = self.stopped or signal_of(exc)
             return self._standing
+        except JournalError as exc:
+            if self._standing is None:
+                raise
+            raise StoreUnavailable(str(exc)) from None  # planned, and maybe sent to some: no bad input
 
     async def _run(self) -> Standing:
         async with self._place.store(new=True) as store:

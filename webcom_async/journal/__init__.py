@@ -17,7 +17,8 @@ is harmless: ids are derived again, and the gateway answers an id it has seen wi
 
 One owner at a time: the file is locked for as long as it is open, and the system drops the lock when a process dies.
 Do not copy or open an open journal: its latest rows are in the `-wal` file beside it, and on POSIX systems closing
-any handle of the file drops the lock of the process that closes it.
+any handle of the file drops the lock of the process that closes it. Do not move or remove it either: that is noticed
+at the next call, which raises `JournalError`.
 """
 
 from webcom_async._books import CampaignHeader, Reserved, StoredCampaign, fingerprint

@@ -18,6 +18,7 @@ from webcom_async._paths import StrPath, is_url
 from webcom_async.errors import JournalError
 from webcom_async.journal import _sql
 from webcom_async.journal._log import digest
+from webcom_async.journal._place import FileMoved, Place
 
 __all__ = ["SQLITE_VERSION", "Closing", "JournalFile", "StoredFile"]
 
@@ -46,6 +47,14 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and that this user may write both",
 }
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_MOVED = (
+    "it was moved, removed or replaced while it was open; put it back where it was, with its -wal file beside it, and "
+    "try again"
+)
+_MOVED_BESIDE = (
+    "{paths} was moved, removed or replaced while it was open; stop whatever has the file open, which brings all rows "
+    "into it, and try again"
+)
 
 
 class Closing:
@@ -80,6 +89,7 @@ class StoredFile(Closing):
         application_id: What is in its header.
         migrations: How it comes from one version to the next.
         locking: Whether others may open it too: `EXCLUSIVE` or `NORMAL`.
+        beside: The endings of the files that SQLite keeps open beside it.
         patience: Seconds to wait for others that write.
         cache_kib: KiB of pages that are kept in memory.
     """
@@ -88,6 +98,7 @@ class StoredFile(Closing):
     application_id: ClassVar[int]
     migrations: ClassVar[tuple[tuple[str, ...], ...]]
     locking: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]]
     patience: ClassVar[float]
     cache_kib: ClassVar[int]
 
@@ -102,12 +113,11 @@ class StoredFile(Closing):
         with self._explained():
             if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
                 raise self.unusable(f"Python's SQLite is {sqlite3.sqlite_version}, and 3.33 is needed; upgrade it")
+            self._place = self._openable(create=create)
             if create:
                 _create(path)
-            elif not Path(path).exists():
-                raise self.unusable("there is no such file")
             # `mode=rw`, so that SQLite makes no file with permissions of its own.
-            uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+            uri = f"{Path(self._place.path).as_uri()}?mode=rw"
             self._db = sqlite3.connect(
                 uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
             )
@@ -117,12 +127,17 @@ class StoredFile(Closing):
     def fetch(self, statement: str, *parameters: object) -> list[Any]:
         """Return the rows of *statement*."""
         with self._explained():
-            return self._db.execute(statement, _numbered(parameters)).fetchall()
+            rows = self._db.execute(statement, _numbered(parameters)).fetchall()
+        if self.locking == "NORMAL":
+            self._check_in_place()  # or what others write would be missing
+        return rows
 
     def change(self, statement: str, *parameters: object) -> int:
-        """Run *statement* and return how many rows it changed."""
-        with self._explained():
-            return self._db.execute(statement, _numbered(parameters)).rowcount
+        """Run *statement* and return how many rows it changed. Outside a transaction, they are where `path` leads."""
+        changed = self._run(statement, *parameters)
+        if not self._db.in_transaction:
+            self._check_in_place()
+        return changed
 
     def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
         """
@@ -142,15 +157,17 @@ class StoredFile(Closing):
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
         """Commit what is done in the block, or nothing of it."""
-        self.change("BEGIN IMMEDIATE")
+        self._run("BEGIN IMMEDIATE")
         try:
+            self._check_in_place()
             yield
-            self.change("COMMIT")
+            self._run("COMMIT")
         except BaseException:
             # Some failures, such as a full disk, have rolled it back already.
             if self._db.in_transaction:
-                self.change("ROLLBACK")
+                self._run("ROLLBACK")
             raise
+        self._check_in_place()
 
     @contextmanager
     def closing_on_error(self) -> Generator[None, None, None]:
@@ -181,7 +198,13 @@ class StoredFile(Closing):
     def close(self) -> None:
         """Close the file, and let others open it."""
         with self._explained():
-            self._db.close()
+            try:
+                if self._place.path in self._place.lost():
+                    # SQLite leaves the `-wal` of a file that was moved as it is: it would be missing where that is now.
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                self._place.forget()
+                self._db.close()
 
     def unusable(self, why: str) -> JournalError:
         """Return an error that names the file."""
@@ -195,6 +218,27 @@ class StoredFile(Closing):
         """Return an error that says that the file is damaged."""
         return self.unusable(f"{_DAMAGED} ({found})")
 
+    def _run(self, statement: str, *parameters: object) -> int:
+        with self._explained():
+            return self._db.execute(statement, _numbered(parameters)).rowcount
+
+    def _openable(self, *, create: bool) -> Place:
+        """Return where the file is; refuse, untouched, what is no regular file."""
+        try:
+            return Place(self._path, create=create)
+        except FileNotFoundError as exc:
+            raise self.unusable(f"it cannot be made: {exc.strerror}" if create else "there is no such file") from None
+        except OSError as exc:
+            raise self.unusable(exc.strerror or str(exc)) from None
+
+    def _check_in_place(self) -> None:
+        """Look whether what was written, or read, is in the file that everybody else would open now."""
+        lost = self._place.lost()
+        if self._place.path in lost:
+            raise FileMoved(str(self.unusable(_MOVED)))
+        if lost:
+            raise FileMoved(str(self.unusable(_MOVED_BESIDE.format(paths=", ".join(lost)))))
+
     def _page(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
         with self._explained():
             cursor = self._db.cursor()
@@ -202,11 +246,13 @@ class StoredFile(Closing):
             return cursor.execute(statement, _numbered(parameters)).fetchall()
 
     def _prepare(self) -> None:
+        with self._explained():
+            self._place.remember()
         # First, so that the lock is taken with the first page read, and kept.
         self.change(f"PRAGMA locking_mode = {self.locking}")
         version = self._checked_version()
         with self._explained():
-            _protect(self._path)
+            _protect(self._place.real)
         self.change("PRAGMA journal_mode = WAL")
         self.change("PRAGMA synchronous = FULL")
         # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
@@ -215,6 +261,8 @@ class StoredFile(Closing):
         self._check_sound()
         if version < len(self.migrations):
             self._migrate()
+        with self._explained():
+            self._place.remember(*self.beside)
         # What a power loss takes back of this is still in the log, and done again.
         self.relax()
         self._complete()
@@ -268,6 +316,7 @@ class JournalFile(StoredFile):
     application_id = _sql.APPLICATION_ID
     migrations = _sql.MIGRATIONS
     locking = "EXCLUSIVE"
+    beside = ("-wal",)
     patience = 0.0
     cache_kib = 32_000
 
@@ -287,9 +336,9 @@ def _create(path: StrPath) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
 
 
-def _protect(path: StrPath) -> None:
+def _protect(path: str) -> None:
     """Take others' permissions away, where a file came with them; SQLite gives its `-wal` the same ones."""
-    for file in (Path(path), Path(f"{os.fspath(path)}-wal")):
+    for file in (Path(path), Path(f"{path}-wal")):
         with suppress(FileNotFoundError):
             if file.stat().st_mode & _OTHERS:
                 file.chmod(_PRIVATE)

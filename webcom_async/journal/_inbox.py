@@ -27,6 +27,7 @@ class InboxFile(StoredFile):
     application_id = _sql.REPORTS_ID
     migrations = (_sql.REPORTS,)
     locking = "NORMAL"
+    beside = ("-wal", "-shm")
     patience = 10.0
     cache_kib = 4_000
 

@@ -32,6 +32,7 @@ from webcom_async.journal._payloads import (
     results_payload,
     settled_rows,
 )
+from webcom_async.journal._place import FileMoved
 from webcom_async.journal._rows import Statements, array, number_messages
 from webcom_async.journal._rules import DUPLICATES
 from webcom_async.models import AllAccepted, Message, SendResult, given_ids
@@ -148,6 +149,7 @@ class Log:
         self._next = 1  # never used again, so that no stale `Reserved` names another batch's entry
         self._open: dict[int, list[int]] = {}  # ids by entry
         self._empty = True
+        self._uncertain = False  # whether the latest entry may be in the file although its call failed
         self._has_rows = bool(file.fetch(_sql.FIND_ANYBODY))
         if not self._has_rows:
             file.cache(_CACHE_KIB)
@@ -160,7 +162,7 @@ class Log:
         None, and nothing is written, if an id of theirs may be known: that is for the rows to say.
         """
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
-        if not (ids and all(phones for _, phones in addressed)):
+        if self._uncertain or not (ids and all(phones for _, phones in addressed)):
             return None
         numbers = as_numbers(ids)
         if numbers is None or self._in_rows(_sql.FIND_KNOWN_IDS, ids) or not self._ids.add(numbers):
@@ -180,7 +182,7 @@ class Log:
         """
         entry = reserved.entry or 0  # which is no entry's number
         client_ids = self._open.get(entry)
-        if client_ids is None:
+        if self._uncertain or client_ids is None:
             return False
         plain = isinstance(results, AllAccepted) and _are_everybody(results, reserved.addressed)
         if not (plain or _are_of(results, reserved.addressed)):
@@ -210,6 +212,7 @@ class Log:
             return
         digest(self._file)
         self._empty = True
+        self._uncertain = False
         self._open.clear()
         self._ids.clear()
         self._answers.clear()
@@ -217,7 +220,11 @@ class Log:
     def _append(self, kind: str, payload: bytes, stamp: int) -> int:
         entry = _Entry(self._next, self._campaign, kind, stamp, 0, payload)
         self._empty = False
-        self._file.change(_sql.ADD_ENTRY, *entry._replace(crc=entry.check()))
+        try:
+            self._file.change(_sql.ADD_ENTRY, *entry._replace(crc=entry.check()))
+        except FileMoved:
+            self._uncertain = True
+            raise
         self._next += 1
         return entry.number
 

@@ -57,6 +57,7 @@ class CampaignsFile(StoredFile):
     application_id = _sql.APPLICATION_ID
     migrations = _sql.MIGRATIONS
     locking = "NORMAL"
+    beside = ("-wal", "-shm")
     patience = 10.0
     cache_kib = 8_000
 
