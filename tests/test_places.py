@@ -5,6 +5,7 @@ What is no regular file is refused untouched at every door. What is moved, remov
 noticed before anything is claimed of it.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -739,7 +740,7 @@ def test_a_command_whose_journal_is_moved_ends_and_can_be_run_again(
 
 
 @pytest.mark.socket
-@pytest.mark.parametrize("name", ["1-autumn.journal", "campaigns.db", ""])
+@pytest.mark.parametrize("name", ["1-autumn.journal", "campaigns.db", "engine.db", ""])
 def test_a_campaign_ends_when_its_store_is_moved_and_goes_on_later(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str], name: str
 ):
@@ -768,6 +769,21 @@ def test_tracking_whose_changes_are_moved_says_so(
 
     assert "changes.csv was moved or removed while it was written" in capsys.readouterr().err
     assert 4 == len(Path("changes.csv.moved").read_text().splitlines())
+
+
+@pytest.mark.socket
+def test_what_a_check_up_has_found_is_told_even_if_it_cannot_be_kept(
+    command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    """Its SMS were paid for; the error comes after the facts."""
+    Path("out").mkdir()
+    gateway.faults.script(Fault(arrived=Moving(Path("out"), move)))
+    words = ("doctor", "79612242243", "--sender", "ACME", "--yes", "--json")
+    assert 2 == command(*words, "--out", "out/capabilities.json")
+
+    told = capsys.readouterr()
+    assert len(gateway.ledger.sent) == json.loads(told.out)["sms"]
+    assert "out/capabilities.json" in told.err
 
 
 def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from webcom_async._paths import identity_of
 from webcom_async.cli._campaign_watch import looks
 from webcom_async.cli._display import say_aside, show_error, show_json
 from webcom_async.cli._exit_codes import ExitCode, of_signal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from webcom_async.scaleout.dbos import DbosEngine
 
 __all__ = ["Course", "conclude_campaign", "of_standing"]
+
+
+_ENGINE_MOVED = "{file} was moved, removed or replaced while it was open; put it back where it was, and try again"
 
 
 class Course:
@@ -115,9 +119,13 @@ class Course:
                 if self.stopped is not None:
                     self._scope.cancel()
                 async with engine.working():
+                    books = self._place.engine_file
+                    opened = identity_of(books)
                     await engine.start(self._campaign)
                     async for standing, speed in looks(store, self._campaign):
                         live.show(standing, speed)
+                        if identity_of(books) != opened:  # the engine would try again for ever
+                            raise JournalError(_ENGINE_MOVED.format(file=books))
 
     def _stop(self, number: Signals) -> None:
         if self.stopped is None:

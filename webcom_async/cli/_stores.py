@@ -80,6 +80,11 @@ class Place(NamedTuple):
         """Return the words of a command line that name it again."""
         return ["--store", self.shown] if self.said else []
 
+    @property
+    def engine_file(self) -> Path:
+        """The file of the engine's books, in a folder."""
+        return (Path(self.words) / _ENGINE).absolute()
+
     @asynccontextmanager
     async def store(self, *, new: bool = False, patience: float = _PATIENCE) -> AsyncGenerator[Store, None]:
         """
@@ -158,7 +163,7 @@ class Place(NamedTuple):
             from webcom_async.scaleout.dbos import DbosEngine  # noqa: PLC0415 - an extra
         except ImportError:
             raise _missing("dbos") from None
-        file = (Path(self.words) / _ENGINE).absolute()
+        file = self.engine_file
         if not self.is_server and not _OF_URLS.isdisjoint(str(file)):
             raise InputError(f"--store is {file.parent}: the engine's URL can hold no ? # or %; give another folder")
         url = self.words if self.is_server else f"sqlite:///{file}"
