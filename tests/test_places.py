@@ -277,6 +277,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "moved with all": move_all,
     "removed": Path.unlink,
     "replaced": replace,
+    "emptied": lambda path: os.truncate(path, 0),
     "its -wal removed": lambda path: Path(f"{path}-wal").unlink(),
     "its -wal replaced": lambda path: replace(Path(f"{path}-wal")),
     "its folder moved": move_folder,

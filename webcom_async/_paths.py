@@ -31,13 +31,17 @@ def is_url(path: StrPath) -> bool:
     return _begins_a_url(os.fspath(path)) is not None
 
 
-def identity_of(path: StrPath | int) -> Identity | None:
-    """Return which file *path*, or an open descriptor, leads to now; None if to none that can be looked at."""
+def identity_of(path: StrPath | int, *, empty: bool = True) -> Identity | None:
+    """
+    Return which file *path*, or an open descriptor, leads to now; None if to none that can be looked at.
+
+    Without *empty*, one of no bytes is none.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 - with a Path it takes twice as long, several times a batch
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if empty or found.st_size else None
 
 
 def check_file(path: StrPath, *, new: bool = False, links: bool = True) -> None:

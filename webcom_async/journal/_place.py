@@ -47,6 +47,7 @@ class Place:
         self.path: str = os.fspath(Path(path).absolute())
         self.real: str = os.path.realpath(self.path)
         self._opened: dict[str, Identity] = {}
+        self._filled = ""  # the file, once something is in it
         for ending in _BESIDE:
             self._check_beside(f"{self.real}{ending}")
         wal = f"{self.real}-wal"
@@ -55,7 +56,7 @@ class Place:
 
     def remember(self, *endings: str) -> None:
         """
-        Remember what has just been opened: the file, and those beside it that are there.
+        Remember what has just been opened: the file, and those beside it that are there; with these, it is not empty.
 
         Raises:
             OSError: The path leads to another kind of file by now.
@@ -65,6 +66,7 @@ class Place:
             found = identity_of(path)
             if found is not None:
                 self._opened.setdefault(path, found)
+        self._filled = self.path if endings else ""
 
     def forget(self) -> None:
         """Have nothing to remember: all is closed."""
@@ -72,7 +74,8 @@ class Place:
 
     def lost(self) -> Collection[str]:
         """Return the paths that do not lead to what was opened there; a few microseconds."""
-        return [path for path, opened in self._opened.items() if identity_of(path) != opened]
+        filled = self._filled
+        return [path for path, opened in self._opened.items() if identity_of(path, empty=path != filled) != opened]
 
     def _check_beside(self, path: str) -> None:
         try:
