@@ -20,7 +20,6 @@ from webcom_async._clock import Clock
 from webcom_async._event_loop import running_loop
 from webcom_async._given import campaign_name, new_name_error, refuse_blank, variable
 from webcom_async._http_client import AsyncHttpClient, HttpTransport
-from webcom_async._httpx import Httpx2Transport, trusted_certificates
 from webcom_async._inquiry import StatusInquiry, ask_balance
 from webcom_async._line import Line
 from webcom_async._paths import StrPath
@@ -466,6 +465,8 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if isinstance(transport, str):
         if transport != "httpx2":
             raise ConfigurationError(f"transport is {transport!r}; it is 'httpx2', 'aiohttp', or a Transport")
+        from webcom_async._httpx import Httpx2Transport  # noqa: PLC0415 - its core imports trio, where that is installed
+
         return Httpx2Transport(options)
     return transport
 
@@ -477,4 +478,6 @@ def _aiohttp(options: Options) -> Transport:
         raise ConfigurationError(
             "transport='aiohttp' needs aiohttp: python -m pip install 'webcom-async[aiohttp]'"
         ) from None
+    from webcom_async._httpx import trusted_certificates  # noqa: PLC0415 - see `_choose`
+
     return AiohttpTransport(options, trusted_certificates())
