@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from webcom_async._proxies import proxy_of
-from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, opened
+from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more
 from webcom_async._wire import Payload, Reply
 from webcom_async.errors import UsageError
 from webcom_async.options import Options
@@ -51,7 +51,7 @@ class AiohttpTransport:
         session = self._opened()
 
         async def attempt(course: Course) -> Reply:
-            answer = session.post(
+            response = await session.post(
                 url,
                 data=Content(body),
                 headers=HEADERS | {"content-length": str(len(body))},
@@ -61,9 +61,12 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
                 trace_request_ctx=course,
             )
-            async with opened(answer) as response:
+            try:
                 chunks = response.content.iter_any()
                 return await course.reply(response.status, response.headers.items(), chunks, max_bytes)
+            finally:
+                # Lets go of the connection at once: nothing is awaited behind the answer.
+                response.release()
 
         return await once_more(attempt, body)
 
