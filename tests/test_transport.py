@@ -613,7 +613,7 @@ async def test_connections_may_expire_while_others_are_given_back(http: str):
 async def test_what_comes_behind_an_answer_is_nobodys(http: str, connect_to: Connect, coding: str, extra: bytes):
     """A connection with more than an answer on it is closed: the next request gets the answer that is its own."""
     if http in {"httpx", "httpx2"}:
-        pytest.skip("a caller's client keeps what it keeps; see the next test")
+        pytest.skip("what a caller's client keeps is told in the next tests")
     if http == "aiohttp" and not extra.strip():
         pytest.skip("aiohttp passes over blank lines between answers, which say nothing")
     encode = framed if coding == "length" else in_chunks
@@ -632,13 +632,26 @@ async def test_what_comes_behind_an_answer_is_nobodys(http: str, connect_to: Con
     assert 3 == len(server.requests)
 
 
+def says_it_twice(server: RawServer, connection: socket.socket, _number: int) -> None:
+    """Answer with another answer behind it, in one piece."""
+    while server.request(connection):
+        connection.sendall(accepting(len(server.requests)) + accepting(5_000_000))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_callers_client_takes_no_answer_that_was_there_before_the_request(library: Any):
+    """What its parser kept from an earlier answer comes without a turn of the event loop: it is asked again."""
+    with raw_server(says_it_twice) as server:
+        async with library.AsyncClient(trust_env=False) as mine:
+            async with WebcomClient(token="dummy", base_url=server.url, http_client=mine) as client:
+                results = [await client.send(phone, **CODE) for phone in phones(3)]
+
+    assert [Outcome.ACCEPTED] * 3 == [result.outcome for result in results]
+    assert "5000000" not in {result.id_sms for result in results}
+
+
 async def test_a_callers_client_that_keeps_no_connection_takes_no_answer_for_another(library: Any):
     """With `Connection: close` among its headers, what comes behind an answer is lost with the connection."""
-
-    def says_it_twice(server: RawServer, connection: socket.socket, _number: int) -> None:
-        while server.request(connection):
-            connection.sendall(accepting(len(server.requests)) + accepting(5_000_000))
-
     with raw_server(says_it_twice) as server:
         async with library.AsyncClient(trust_env=False, headers={"connection": "close"}) as mine:
             async with WebcomClient(token="dummy", base_url=server.url, http_client=mine) as client:

@@ -1,15 +1,18 @@
 """
 Posting over a caller's own `AsyncClient` of httpx or httpx2, known by what it can do and not by its class.
 
-Certificates, proxies and limits are the caller's to set there.
+Certificates, proxies and limits are the caller's to set there; so is `Connection: close`, for a server that says more
+than its answers.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from webcom_async._event_loop import asyncio_loop
 from webcom_async._transport import CONNECT_SECONDS, HEADERS, Content, Course, once_more, opened
 from webcom_async._wire import Payload, Reply
+from webcom_async.errors import ConnectionLost
 
 __all__ = ["AsyncHttpClient", "HttpTransport", "Trace"]
 
@@ -75,12 +78,37 @@ class Trace:
 
     def __init__(self, course: Course) -> None:
         self._course = course
+        self._has_turned = True
 
     async def __call__(self, event: str, _details: object) -> None:
-        """Take note of *event*. Its details hold the request, and are not looked at."""
+        """
+        Take note of *event*. Its details hold the request, and are not looked at.
+
+        Raises:
+            ConnectionLost: The head of an answer was there before the request was: it is another one's.
+        """
         if event == "connection.connect_tcp.complete":
             self._course.opened()
         elif event.startswith("connection.connect_"):
             self._course.connected = True
         elif event.endswith(".send_request_headers.started"):
             self._course.written = True
+        elif event == "http11.receive_response_headers.started":
+            self._watch()
+        elif event == "http11.receive_response_headers.complete" and not self._has_turned:
+            raise ConnectionLost("more than an answer had come on the connection; the request may have been processed")
+
+    def _watch(self) -> None:
+        """
+        Notice whether the event loop turns from now on, as it does whenever bytes come from a socket.
+
+        Where it does not, the parser had the answer already: it came behind an earlier one, in one piece. On trio,
+        whose tasks take turns in no order, this cannot be told.
+        """
+        loop = asyncio_loop()
+        if loop is not None:
+            self._has_turned = False
+            loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._has_turned = True
