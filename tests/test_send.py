@@ -1,13 +1,15 @@
 """One message, awaited: `client.send`."""
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import sniffio
 
-from tests.builders import NOW, message, phones
+from tests.builders import NOW, message, phones, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
@@ -16,9 +18,11 @@ from webcom_async import (
     InputError,
     Outcome,
     OutOfBalance,
+    Payload,
     Reason,
     Recipient,
     RedirectRefused,
+    Reply,
     SendResult,
     WebcomClient,
 )
@@ -265,6 +269,147 @@ async def test_a_call_that_waits_for_a_campaign_sends_when_that_is_left(connect:
 
     assert [Outcome.ACCEPTED] == [end.outcome for end in ends]
     assert 1 == len(webcom_gateway.ledger.to("79612242243"))
+
+
+async def test_a_caller_who_leaves_is_not_told_not_sent_while_another_waits(connect: Connect, webcom_gateway: Gateway):
+    """Two wait for a place; one gives up; the request still goes out for the other, so nothing is denied."""
+    arrived, held = anyio.Event(), anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+    ends: list[SendResult] = []
+    notes: list[str] = []
+
+    async def impatient(scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                await client.send("79612242243", client_id_sms=101, **CODE)
+            except anyio.get_cancelled_exc_class() as exc:
+                notes.extend(exc.__notes__)
+                raise
+
+    async with connect(webcom_gateway, in_flight=1) as client, anyio.create_task_group() as calls:
+        calls.start_soon(lambda: client.send("79612242250", **CODE))
+        await arrived.wait()
+        scope = anyio.CancelScope()
+        calls.start_soon(impatient, scope)
+        calls.start_soon(_send_into, ends, client)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        held.set()
+
+    assert ["client_id_sms 101 is unknown; send again under this id only"] == notes
+    assert [Outcome.ACCEPTED] == [end.outcome for end in ends]
+
+
+class Leaving(GatewayTransport):
+    """A transport whose first answer is lost, or does not come; then there is no connection any more."""
+
+    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """Post once."""
+        if self._gateway.requests:
+            raise GatewayUnavailable
+        return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("how", ["unknown", "cancelled", "in a campaign"])
+async def test_what_may_have_been_sent_is_not_denied_by_the_next_call(webcom_gateway: Gateway, how: str):
+    """A call that meets no connection after one in doubt says *unknown*, and not that nothing was sent."""
+    arrived = anyio.Event()
+    never = Fault(arrived=arrived, until=anyio.Event(), processed=True)
+    lost = Fault(close=True, processed=True)
+    webcom_gateway.faults.script(never if how == "cancelled" else lost)
+    transport = Leaving(webcom_gateway)
+    async with WebcomClient(
+        token=webcom_gateway.token, transport=transport, clock=still_clock(), attempts=1, grace=0.01
+    ) as client:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as calls:
+                if how == "cancelled":
+                    calls.start_soon(_cancel_when, arrived, scope)
+                if how == "in a campaign":
+                    async with client.stream([Recipient("79612242243", 101)], **CODE) as results:
+                        ends: list[SendResult] = []
+                        calls.start_soon(_send_into, ends, client)
+                        async for _ in results:
+                            pass
+                else:
+                    await client.send("79612242243", client_id_sms=101, **CODE)
+        again = ends[0] if how == "in a campaign" else await client.send("79612242243", client_id_sms=101, **CODE)
+
+    assert Outcome.UNKNOWN is again.outcome
+
+
+async def test_another_phone_gets_no_result_from_the_journal_of_a_campaign(
+    connect: Connect, webcom_gateway: Gateway, tmp_path: Path
+):
+    """An id that a campaign in flight has from its journal belongs to the phone that it was used for."""
+    people = [Recipient(phone, 101 + number) for number, phone in enumerate(phones(2))]
+    spring = {"campaign": "spring", "journal": tmp_path / "spring.journal", **CODE}
+    async with connect(webcom_gateway) as client:
+        await client.send_all(people[:1], **spring)
+        arrived, held = anyio.Event(), anyio.Event()
+        webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(lambda: client.send_all(people, **spring))
+            await arrived.wait()
+            other: list[SendResult] = []
+            calls.start_soon(lambda: _send_to(other, client, "79612242299"))
+            await anyio.wait_all_tasks_blocked()
+            held.set()
+
+    assert [(Outcome.NOT_SENT, Reason.ID_REUSED)] == [(end.outcome, end.reason) for end in other]
+
+
+async def _send_to(ends: list[SendResult], client: WebcomClient, phone: str) -> None:
+    ends.append(await client.send(phone, client_id_sms=101, **CODE))
+
+
+class Failed(BaseException):
+    """What a test's own assertion raises in a transport."""
+
+
+async def test_what_a_transport_raises_comes_to_its_caller(webcom_gateway: Gateway):
+    """Also what is no `Exception`: a test whose transport fails it must fail."""
+
+    class Failing(GatewayTransport):
+        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            raise Failed
+
+    async with WebcomClient(token=webcom_gateway.token, transport=Failing(webcom_gateway)) as client:
+        with pytest.raises(Failed):
+            await client.send("79612242243", client_id_sms=101, **CODE)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
+def test_an_eager_event_loop_sends_as_another_does():
+    """With asyncio's eager tasks, a message under an id of its own leaves, too."""
+    gateway = Gateway()
+
+    async def main() -> SendResult:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)) as client:
+            return await client.send("79612242243", campaign="codes", key="1", **CODE)
+
+    assert Outcome.ACCEPTED is asyncio.run(main()).outcome
+    assert 1 == len(gateway.ledger)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_second_cancellation_does_not_lose_the_id(webcom_gateway: Gateway):
+    """A task that is cancelled twice has the note with its id on what comes out."""
+    arrived = anyio.Event()
+    webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event()))
+    transport = GatewayTransport(webcom_gateway)
+    async with WebcomClient(token=webcom_gateway.token, transport=transport) as client:
+        call = asyncio.create_task(client.send("79612242243", client_id_sms=101, **CODE))
+        await arrived.wait()
+        call.cancel()
+        await anyio.lowlevel.checkpoint()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await call
+
+    assert "client_id_sms 101 is unknown" in caught.value.__notes__[0]
 
 
 async def test_every_caller_gets_an_error_of_its_own(connect: Connect, webcom_gateway: Gateway):

@@ -2,6 +2,7 @@
 
 import decimal
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -244,3 +245,78 @@ async def test_a_source_of_ids_that_was_cancelled_does_not_pass_for_one_that_has
             await anext(statuses)
         with pytest.raises(UsageError, match="cancelled in the middle of an item"):
             await anext(statuses)
+
+
+@asynccontextmanager
+async def watched(fire: anyio.Event) -> AsyncIterator[None]:
+    """Run a task that fails when it is told to."""
+
+    async def fail() -> None:
+        await fire.wait()
+        raise ZeroDivisionError
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fail)
+        yield
+
+
+@asynccontextmanager
+async def timed(_fire: anyio.Event) -> AsyncIterator[None]:
+    """Fail after some time, with a scope that is open meanwhile."""
+    with anyio.fail_after(0.05):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("hold", "failure"), [(timed, TimeoutError), (watched, ExceptionGroup)], ids=["a time limit", "a task group"]
+)
+async def test_a_scope_that_a_source_holds_may_end_it_between_two_items(
+    connect: Connect, webcom_gateway: Gateway, hold: Callable[[anyio.Event], Any], failure: type[Exception]
+):
+    """What it raises ends the campaign as the source's own error does, after what was in flight, and it is closed."""
+    closed: list[str] = []
+    fire = anyio.Event()
+
+    async def held() -> AsyncIterator[str]:
+        try:
+            async with hold(fire):
+                for phone in phones(1_000):
+                    yield phone
+        finally:
+            closed.append("closed")
+
+    async with connect(webcom_gateway, batch_size=2, in_flight=1) as client:
+        with anyio.fail_after(20), pytest.raises(failure):
+            async with client.stream(held(), **SALE) as results:
+                await anext(results)
+                fire.set()
+                while not closed:
+                    await anyio.lowlevel.checkpoint()
+                async for _ in results:
+                    pass
+
+    assert ["closed"] == closed
+    assert len(webcom_gateway.ledger) == results.report.accepted
+    assert not results.report.complete
+
+
+async def test_a_source_may_go_on_after_a_scope_that_it_holds(connect: Connect, webcom_gateway: Gateway):
+    """What a generator yields behind a `move_on_after` is sent to, as in a plain loop."""
+    moved = anyio.Event()
+
+    async def held() -> AsyncIterator[str]:
+        people = phones(6)
+        with anyio.move_on_after(0.05):
+            for phone in people:
+                yield phone
+                if phone.endswith("4"):
+                    await anyio.sleep_forever()
+        moved.set()
+        for phone in people:
+            yield phone
+
+    async with connect(webcom_gateway, batch_size=1, in_flight=1) as client:
+        with anyio.fail_after(20):
+            report = await client.send_all(held(), **SALE)
+
+    assert (6, True) == (report.accepted, report.complete)

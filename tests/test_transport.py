@@ -576,6 +576,53 @@ async def test_an_answer_stands_whatever_comes_of_closing_it(
     assert (10, 0) == (report.accepted, report.retries)
 
 
+@pytest.mark.parametrize("failure", [OSError, RuntimeError, None], ids=["an error", "a bug", "no end"])
+async def test_an_answer_stands_whatever_its_own_stream_does_behind_it(
+    library: Any, webcom_gateway: Gateway, failure: type[Exception] | None
+):
+    """A cache or an instrument around a caller's transport may fail, or hang, when the answer is closed."""
+    asgi = library.ASGITransport(app=GatewayApp(webcom_gateway))
+
+    class Stream(library.AsyncByteStream):
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for chunk in self._inner:
+                yield chunk
+
+        async def aclose(self) -> None:
+            if failure is not None:
+                raise failure
+            await anyio.sleep_forever()
+
+    class Wrapping(library.AsyncBaseTransport):
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await asgi.handle_async_request(request)
+            return library.Response(response.status_code, headers=response.headers, stream=Stream(response.stream))
+
+    async with library.AsyncClient(transport=Wrapping()) as mine:
+        async with WebcomClient(
+            token=webcom_gateway.token, http_client=mine, base_url="http://127.0.0.1", timeout=0.2
+        ) as client:
+            with anyio.fail_after(20):
+                result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, 1, 1) == (result.outcome, result.attempts, webcom_gateway.requests)
+
+
+async def test_an_answer_behind_an_interim_one_stands_with_garbage_behind_it(http: str, connect_to: Connect):
+    """`100 Continue`, the answer and bytes that are no HTTP, all in one piece: the answer is taken."""
+    if http in {"httpx", "httpx2"}:
+        pytest.skip("what a caller's client keeps is told in other tests")
+    answer = b"HTTP/1.1 100 Continue\r\n\r\n" + accepting(7) + b"garbage"
+    with raw_server(answers(answer)) as server:
+        async with connect_to(server.url, attempts=1) as client:
+            result = await client.send("79612242243", **CODE)
+
+    assert (Outcome.ACCEPTED, "7") == (result.outcome, result.id_sms)
+
+
 async def test_connections_may_expire_while_others_are_given_back(http: str):
     """Requests that end while idle connections are being closed get their answers, all of them."""
     if http != "own":

@@ -121,6 +121,7 @@ class _HeadFirst(asyncio.Protocol):
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
+        self._tail = b""
 
     @classmethod
     def read(cls, transport: asyncio.Transport | None) -> None:
@@ -131,11 +132,15 @@ class _HeadFirst(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what has come."""
-        head = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        if len(_END_OF_HEAD) <= head < len(data):
-            self._protocol.data_received(data[:head])
-            data = data[head:]
-        self._protocol.data_received(data)
+        came, start = self._tail + data, len(self._tail)
+        end = came.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        while len(_END_OF_HEAD) <= end < len(came):  # a `100 Continue` may come before the answer
+            if start < end:
+                self._protocol.data_received(came[start:end])
+                start = end
+            end = came.find(_END_OF_HEAD, end) + len(_END_OF_HEAD)
+        self._tail = came[1 - len(_END_OF_HEAD) :]
+        self._protocol.data_received(came[start:])
 
     def eof_received(self) -> bool | None:
         """Hand it on."""

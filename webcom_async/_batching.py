@@ -63,15 +63,13 @@ class Batch(msgspec.Struct):
         """Whether the next recipient of *message* can share the wire's last `message`."""
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
-    def says(self, message: Message, to: WirePhone) -> bool:
-        """Whether it tells *to* just this, if it tells anything under this id."""
-        under_id = (
-            (said, phone)
-            for said, phones in self.addressed
-            for phone in phones
-            if phone.client_id_sms == to.client_id_sms
-        )
-        return all(said == message and phone.phone == to.phone for said, phone in under_id)
+    def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
+        """Return what is said under an id, and to which phone; None if nothing, because the journal knows better."""
+        for message, phones in self.addressed:
+            found = next((to.phone for to in phones if to.client_id_sms == client_id), None)
+            if found is not None:
+                return message, found
+        return None
 
     def add(self, message: Message, phone: WirePhone) -> None:
         """Append one recipient."""

@@ -90,7 +90,7 @@ class _Timer:
 
 async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]) -> None:
     """Do the same where nothing but a task keeps time."""
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
     async def expire() -> None:
         due = anyio.current_time() + seconds
@@ -107,7 +107,9 @@ async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]
         watch.start_soon(expire)
         try:
             course.returned = await call
-        except Exception as exc:  # noqa: BLE001 - out of the group, in which it would come wrapped
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001 - out of the group, in which it would come wrapped
             failure = exc
         watch.cancel_scope.cancel()
     if failure is not None:

@@ -64,7 +64,8 @@ def _said(response: Any) -> tuple[Iterable[tuple[str, str]], AsyncIterator[bytes
     """Return an answer's headers, and its body as they describe it."""
     headers = response.headers.items()
     if not getattr(response, "is_stream_consumed", False):
-        return headers, response.aiter_raw()
+        # Not `aiter_raw`, which closes the answer before it says that this is whole.
+        return headers, aiter(response.stream)
     # A mock's answer is whole from the start, and decoded.
     return [header for header in headers if header[0].lower() != "content-encoding"], response.aiter_bytes()
 

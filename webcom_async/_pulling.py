@@ -7,6 +7,7 @@ middle of an item, unless that takes longer than the grace: a database driver wo
 """
 
 from collections import deque
+from collections.abc import Awaitable
 from typing import Protocol
 
 import anyio
@@ -149,10 +150,10 @@ class _OneTask:
         """Ask the source whenever a worker asks, then close it."""
         try:
             with self._scope:
-                while self.failure is None and not (self._stopping or self._source.exhausted):
-                    await self._asked.wait()
-                    self._asked = anyio.Event()
-                    await self._pull()
+                while self._goes_on:
+                    await self._wait()
+                    if self._goes_on:
+                        await self._counted(self._source.fill(self._waiting, self._size, until=lambda: self._stopping))
                     self._filled.set()
                 self._stopping = True
                 self._scope.deadline = anyio.current_time() + self._grace
@@ -161,10 +162,25 @@ class _OneTask:
             self._ended.set()
             self._filled.set()
 
-    async def _pull(self) -> None:
+    @property
+    def _goes_on(self) -> bool:
+        return self.failure is None and not (self._stopping or self._source.exhausted)
+
+    async def _wait(self) -> None:
+        """Wait to be asked. A cancellation meanwhile comes from a scope that the source holds, and is handed to it."""
+        try:
+            await self._asked.wait()
+        except anyio.get_cancelled_exc_class() as exc:
+            if self._scope.cancel_called:
+                raise
+            await self._counted(self._source.throw(self._waiting, exc))
+        else:
+            self._asked = anyio.Event()
+
+    async def _counted(self, pull: Awaitable[None]) -> None:
         held = len(self._waiting)
         try:
-            await self._source.fill(self._waiting, self._size, until=lambda: self._stopping)
+            await pull
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self.failure = exc
         except anyio.get_cancelled_exc_class():

@@ -9,9 +9,11 @@ under the same id, so that a bad neighbour costs no more than one resend.
 
 import copy
 import logging
+from contextlib import suppress
 from typing import Self
 
 import anyio
+import msgspec
 from anyio import CancelScope
 
 from webcom_async import _policy
@@ -20,6 +22,7 @@ from webcom_async._batching import Batch, not_sent
 from webcom_async._client_ids import ClientIdSms
 from webcom_async._flight import Flight
 from webcom_async._line import Line
+from webcom_async._phones import Phone
 from webcom_async._reasons import Reason
 from webcom_async._safeguards import RetryQuota
 from webcom_async._tally import Tally
@@ -32,6 +35,7 @@ __all__ = ["Coalescer", "Singles"]
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 _END_SECONDS = 1.0  # that a cancelled caller waits for its request to end, which takes some turns of the event loop
+_REMEMBERED = 10_000  # messages in doubt: ours, some hours of a backend whose gateway is slow
 _SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
 
 
@@ -46,6 +50,7 @@ class Singles:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._ongoing: dict[ClientIdSms, Single] = {}
+        self._in_doubt: dict[ClientIdSms, None] = {}  # the latest at the end
 
     async def send(self, said: Message, to: WirePhone, coalescer: "Coalescer | None", *, random: bool) -> SendResult:
         """
@@ -64,33 +69,55 @@ class Singles:
             return await Single(self._line, said, to).send(coalescer)
         while True:
             single = self._ongoing.get(to.client_id_sms)
-            batch = self._line.batch_of(to.client_id_sms) if single is None else None
-            on_its_way = single or batch
-            if on_its_way is not None and not on_its_way.says(said, to):
+            if single is None:
+                batch = self._line.batch_of(to.client_id_sms)
+                if batch is None:
+                    return await self._begin(said, to, coalescer).wait()
+                told = batch.told(to.client_id_sms)
+                known = None if _is_other(told, said, to) else await self._line.result_of(to.client_id_sms)
+                if _is_other(told, said, to) or (known is not None and known.phone != to.phone):
+                    return _reused(to)
+                if known is not None and known.outcome in _SETTLED:
+                    return known
+                self._remember(to.client_id_sms, known)
+            elif _is_other(single.told, said, to):
                 return _reused(to)
-            if batch is not None:
-                result = await self._line.result_of(to.client_id_sms)
-                if result is not None and result.outcome in _SETTLED:
-                    return result
-            elif single is not None and single.ending:
+            elif single.ending:
                 await single.ended.wait()
             else:
-                return await (single or self._begin(said, to, coalescer)).wait()
+                single.join()
+                return await single.wait()
 
     def _begin(self, said: Message, to: WirePhone, coalescer: "Coalescer | None") -> "Single":
-        single = self._ongoing[to.client_id_sms] = Single(self._line, said, to)
-        self._line.under_way.add(to.client_id_sms)
+        client_id = to.client_id_sms
+        single = self._ongoing[client_id] = Single(self._line, said, to, in_doubt=client_id in self._in_doubt)
+        self._line.under_way.add(client_id)
 
         async def travel() -> None:
             try:
                 await single.run(coalescer)
             finally:
-                del self._ongoing[to.client_id_sms]
-                self._line.under_way.discard(to.client_id_sms)
+                del self._ongoing[client_id]
+                self._line.under_way.discard(client_id)
+                self._remember(client_id, single.known)
                 single.ended.set()
 
+        single.join()  # before the task runs, which an eager event loop has it do at once
         run_in_background(travel)
         return single
+
+    def _remember(self, client_id: ClientIdSms, known: SendResult | None) -> None:
+        """Remember that a message may have been sent, for the next call: what that one meets says nothing about it."""
+        self._in_doubt.pop(client_id, None)
+        if known is None or known.outcome is Outcome.UNKNOWN:
+            self._in_doubt[client_id] = None
+            if len(self._in_doubt) > _REMEMBERED:
+                del self._in_doubt[next(iter(self._in_doubt))]
+
+
+def _is_other(told: tuple[Message, Phone] | None, said: Message, to: WirePhone) -> bool:
+    """Whether what is *told* under an id is known, and is not this."""
+    return told is not None and told != (said, to.phone)
 
 
 def _reused(to: WirePhone) -> SendResult:
@@ -106,26 +133,29 @@ class Single:
         line: The way to the gateway.
         said: What it says.
         to: To whom.
+        in_doubt: Whether it may have been sent before.
 
     Attributes:
         said: What it says.
         to: To whom.
+        in_doubt: The same.
         settled: What became of it; None as long as it is open.
         met: What the shared request met, if that settled nobody.
         shared: Whether a shared request with it may have left.
         ended: Set when it is on its way no more.
     """
 
-    def __init__(self, line: Line, said: Message, to: WirePhone) -> None:
+    def __init__(self, line: Line, said: Message, to: WirePhone, *, in_doubt: bool = False) -> None:
         self.said = said
         self.to = to
+        self.in_doubt = in_doubt
         self.settled: SendResult | None = None
         self.met: WebcomError | None = None
         self.shared: bool = False
         self.ended: anyio.Event = anyio.Event()
         self._line = line
         self._flight: Flight | None = None
-        self._bug: Exception | None = None
+        self._bug: BaseException | None = None
         self._waiting = 0
         self._scope = CancelScope()
 
@@ -139,9 +169,10 @@ class Single:
         """Whether it is being cut short."""
         return self._scope.cancel_called
 
-    def says(self, said: Message, to: WirePhone) -> bool:
-        """Whether it tells the same recipient the same."""
-        return (to.phone, said) == (self.to.phone, self.said)
+    @property
+    def told(self) -> tuple[Message, Phone]:
+        """What is said, and to which phone."""
+        return self.said, self.to.phone
 
     async def send(self, coalescer: "Coalescer | None") -> SendResult:
         """
@@ -156,7 +187,7 @@ class Single:
             await self._travel(coalescer)
         except BaseException as exc:
             self._waiting = 0
-            _note(exc, self._cut_short())
+            _note(exc, self.known)
             raise
         return self._told()
 
@@ -165,13 +196,13 @@ class Single:
         with self._scope:
             try:
                 await self._travel(coalescer)
-            except Exception as exc:  # noqa: BLE001 - its callers raise it
-                self._bug = exc
             except anyio.get_cancelled_exc_class():
                 if self.ending:
                     raise
                 # Nobody has cancelled us: the event loop is ending, or the transport raised a cancellation of its own.
                 self._bug = UsageError("the transport raised a cancellation of its own, or the event loop has ended")
+            except BaseException as exc:  # noqa: BLE001 - its callers raise it
+                self._bug = exc
 
     async def _travel(self, coalescer: "Coalescer | None") -> None:
         if coalescer is not None:
@@ -180,39 +211,51 @@ class Single:
             self._flight = _flight(self._line, [self], after=self.met)
             [self.settled] = await self._flight.run()
 
+    def join(self) -> None:
+        """Count one more who will `wait` for it."""
+        self._waiting += 1
+
     async def wait(self) -> SendResult:
         """
-        Wait for it, and return what became of it.
+        Wait for it, and return what became of it; see `join`.
 
         Raises:
             WebcomError: The gateway serves nobody now; nothing was sent.
             Exception: The transport's own bug.
         """
-        self._waiting += 1
         try:
             await self.ended.wait()
         except BaseException as exc:
-            _note(exc, self._cut_short())
-            raise
-        finally:
             self._waiting -= 1
-            if self.left and not self.ended.is_set():
-                await self._abandon()
+            await self._abandon()
+            _note(exc, self._left_behind())
+            raise
+        self._waiting -= 1
         return self._told()
 
     async def _abandon(self) -> None:
-        """End it; but a request that is shared goes on, and its id stays taken."""
-        if self.shared and self._flight is None:
+        """End it if nobody waits any more; but a request that is shared goes on, and its id stays taken."""
+        if not self.left or self.ended.is_set() or (self.shared and self._flight is None):
             return
         self._scope.cancel()
-        with CancelScope(shield=True, deadline=anyio.current_time() + _END_SECONDS):
+        with CancelScope(shield=True, deadline=anyio.current_time() + _END_SECONDS), suppress(BaseException):
+            # A second cancellation of asyncio's own comes through the shield; it is the first that tells the id.
             await self.ended.wait()
+
+    def _left_behind(self) -> SendResult:
+        """Return what is known for a caller who does not wait: nothing, as long as it goes on for others."""
+        known = self.known
+        if self.left or known.outcome in _SETTLED:
+            return known
+        return msgspec.structs.replace(
+            known, outcome=Outcome.UNKNOWN, reason=Reason.CANCELLED, error="cancelled before the answer came"
+        )
 
     def _told(self) -> SendResult:
         """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""
         if self._bug is not None:
-            raise self._own(self._bug, self._cut_short())
-        result = self._cut_short() if self.settled is None else self.settled
+            raise self._own(self._bug, self.known)
+        result = self.known if self.settled is None else self.settled
         if result.outcome is Outcome.ACCEPTED:
             return result
         halt = _policy.halting([result]) if self._flight is None else self._flight.halt
@@ -223,7 +266,7 @@ class Single:
             return result
         raise self._own(halt, result)
 
-    def _own(self, error: Exception, result: SendResult) -> Exception:
+    def _own(self, error: BaseException, result: SendResult) -> BaseException:
         """Return *error* for one of its callers: an exception that several tasks raise would tell of all of them."""
         try:
             own = copy.copy(error)
@@ -234,12 +277,15 @@ class Single:
         _note(own, result)
         return own.with_traceback(error.__traceback__)
 
-    def _cut_short(self) -> SendResult:
+    @property
+    def known(self) -> SendResult:
+        """What is known of it now, as of one that is cut short."""
         if self._flight is not None:
             return self._flight.unfinished(Reason.CANCELLED)[0]
         if self.settled is not None:
             return self.settled
         in_question = self.shared if self.met is None else self.met.knowledge is Knowledge.IN_QUESTION
+        in_question = in_question or self.in_doubt
         outcome = Outcome.UNKNOWN if in_question else Outcome.NOT_SENT
         words = f"cancelled before {'the answer came' if in_question else 'it was sent'}"
         return SendResult(
@@ -377,7 +423,8 @@ def _flight(line: Line, singles: list[Single], after: WebcomError | None = None)
     for single in singles:
         batch.add(single.said, single.to)
     tally = Tally("", line.clock.monotonic())
-    return Flight(line, batch, tally, RetryQuota(line.options.attempts), after=after)
+    doubtful = {single.to.client_id_sms for single in singles if single.in_doubt}
+    return Flight(line, batch, tally, RetryQuota(line.options.attempts), doubtful=doubtful, after=after)
 
 
 def _note(exc: BaseException, result: SendResult) -> None:

@@ -100,6 +100,20 @@ class Source:
                 self._cut_short = isinstance(self._async, AsyncGenerator) and not isinstance(exc, Exception)
                 raise
 
+    async def throw(self, waiting: deque[object], exc: BaseException) -> None:
+        """
+        Raise *exc* where an async generator waits to be asked, and append the item that it yields then, if it does.
+
+        Raises:
+            UsageError: It is no generator, and cannot be told.
+        """
+        if not isinstance(self._async, AsyncGenerator):
+            raise UsageError("a scope or a time limit that the source holds was cancelled") from None
+        try:
+            waiting.append(await cast("AsyncGenerator[object, None]", self._async).athrow(exc))
+        except StopAsyncIteration:
+            self.exhausted = True
+
     async def aclose(self) -> None:
         """
         Close an async generator that was left early: trio warns of one that is left to the garbage collector.
