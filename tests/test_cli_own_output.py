@@ -163,7 +163,7 @@ COLUMNS = "phone;client_id_sms;outcome;id_sms;reason;error;attempts;line;имя"
         f"{COLUMNS.upper()}\r\n{ROW}".encode(),
         b"Outcome, Client_ID_SMS ,phone\naccepted,101,79612242243\n",
         b"phone,client_id_sms,id_sms\n79612242243,101,7\n",
-        b"phone,client_id_sms,reason,error\n79612242243,101,none,\n",
+        b"phone,client_id_sms,reason,attempts\n79612242243,101,none,1\n",
         b"client_id_sms,phone,input_outcome\n101,79612242243,accepted\n",
         b"\xef\xbb\xbf\xef\xbb\xbfoutcome,phone,client_id_sms\naccepted,79612242243,101\n",
     ],

@@ -21,7 +21,7 @@ from webcom_async import (
 )
 from webcom_async.audience import ColumnNames, StopList
 from webcom_async.doctor import Capabilities
-from webcom_async.emulator import Gateway
+from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.files import ResultsFile, open_table
 from webcom_async.journal import CampaignHeader, Journal, fingerprint
 from webcom_async.scaleout import SqliteStore, Worker
@@ -205,3 +205,29 @@ def test_an_empty_address_in_the_environment_is_not_the_real_gateway(blank: str)
     with pytest.raises(ConfigurationError, match="WEBCOM_BASE_URL is"):
         WebcomClient.from_env(environ)
     assert "http://127.0.0.1" == WebcomClient.from_env(environ, base_url="http://127.0.0.1").options.base_url
+
+
+@pytest.mark.parametrize("name", ["\ufeffspring", "spring\u200b", "\u2060spring ", "\u200b"])
+async def test_a_name_with_a_mark_that_nobody_sees_begins_nothing(webcom_gateway: Gateway, name: str):
+    """A byte order mark, as Notepad puts before a name in a file, would make another campaign of it."""
+    client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway))
+
+    with pytest.raises(InputError, match=r"white space|blank"):
+        client.stream(["79612242243"], text="Sale!", sender="ACME", campaign=name)
+
+
+@pytest.mark.parametrize("key", ["login\n", " login"])
+async def test_a_key_with_white_space_around_it_sends_nothing(connect: Connect, webcom_gateway: Gateway, key: str):
+    """It would be another key than the one without, and the same code a second SMS."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="begins or ends with white space"):
+            await client.send("79612242243", "Code 1234", sender="ACME", campaign="codes", key=key)
+
+    assert 0 == webcom_gateway.requests
+
+
+@pytest.mark.parametrize("token", ["secret\n", "sec\rret"])
+async def test_a_credential_with_a_line_break_is_refused_by_name(token: str):
+    """The gateway would say that the login is wrong, and not why."""
+    with pytest.raises(ConfigurationError, match="token holds a line break"):
+        Credentials(token=token)

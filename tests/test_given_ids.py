@@ -1,12 +1,13 @@
 """Ids of one's own in a file, and numbers that lost digits on their way there."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webcom_async._client_ids import check_client_id
+from webcom_async._client_ids import IdScheme, check_client_id
 from webcom_async.audience import Audience, StopList
 from webcom_async.errors import InputError
 
@@ -132,3 +133,36 @@ def test_a_float_that_has_lost_digits_is_refused_in_every_typed_file(tmp_path: P
         [finding] = Audience(path, "Sale!").check().bad
 
         assert "a spreadsheet has rounded it" in finding.words
+
+
+def test_honest_ids_are_not_taken_for_rounded_ones(tmp_path: Path):
+    """Where no more ids end in zeros than chance gives, they are ids like others: one in ten thousand, or in ten."""
+    scheme = IdScheme("spring")
+    ids = scheme.derive_all(range(79610000000, 79610000000 + 20_000))
+    assert any(len(each) > 16 and each.endswith("0" * (len(each) - 15)) for each in ids)
+
+    assert ids == ids_of(with_ids(tmp_path, *ids))
+
+
+def test_one_rounded_id_among_a_few_is_seen(tmp_path: Path):
+    """A cell that was typed in, or pasted from a spreadsheet, beside others that were not."""
+    ids = ["1582218195625938945", "1699638157105967211", "1699638157105960000"]
+
+    assert ids[:2] == ids_of(with_ids(tmp_path, *ids))
+
+
+@pytest.mark.parametrize("header", ["client_id_sms\u00a0", "\u3000client_id_sms", "client_id_sms\n"])
+def test_a_file_of_results_is_known_behind_odd_blanks(tmp_path: Path, header: str):
+    """A column that is found as that of the ids tells a file of results, however it was typed."""
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({"phone": "79612242243", header: "101", "outcome": "accepted"}), encoding="utf-8")
+
+    assert [None] == ids_of(Audience(path, "Summer!"))
+
+
+def test_a_column_of_reasons_does_not_make_a_file_ours(tmp_path: Path):
+    """`reason` and `error` are people's own words: the ids of such a table are used as they stand."""
+    path = tmp_path / "people.csv"
+    path.write_text("phone,client_id_sms,reason,error\n79612242243,101,birthday,\n", encoding="utf-8")
+
+    assert ["101"] == ids_of(Audience(path, "Sale!"))

@@ -52,3 +52,11 @@ def test_a_region_reads_local_forms_and_no_more_digits(region: str, written: str
     book = phonebook.PhoneBook(region)
 
     assert phone == book.normalise(written)
+
+
+def test_a_number_of_another_country_is_refused_with_the_way_to_write_it():
+    """A region reads digits as its own; the sentence says what a plus would make of them."""
+    with pytest.raises(InputError, match=r"has no such number; if it is one of another country, write \+375291234567"):
+        phonebook.PhoneBook("RU").normalise("375291234567")
+
+    assert "375291234567" == phonebook.PhoneBook("RU").normalise("+375291234567")

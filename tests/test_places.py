@@ -799,3 +799,16 @@ def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
     ):
         filing.write([(answers(batch(1))[0], None)])
         (tmp_path / "results.csv").unlink()
+
+
+async def test_a_link_in_the_place_of_a_moved_file_is_noticed(tmp_path: Path):
+    """The same file behind a link is without its `-wal` for all who open it there."""
+    path, moved = tmp_path / "reports.db", tmp_path / "moved.db"
+    async with ReportFile(path) as reports:
+        app = WebhookApp(reports, secret=SECRET)
+        before = await call(app, PUSH)
+        path.rename(moved)
+        path.symlink_to(moved)
+        after = await call(app, PUSH.replace(b"32", b"99"))
+
+    assert (200, 503) == (before.status, after.status)

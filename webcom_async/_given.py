@@ -5,11 +5,14 @@ Empty text is none of these: as a rule it is a variable that was never set, and 
 campaign another name, or a message another way, than its author meant.
 """
 
+import unicodedata
 from collections.abc import Mapping
 
 from webcom_async.errors import ConfigurationError, InputError, WebcomError
 
 __all__ = ["campaign_name", "new_name_error", "refuse_blank", "variable"]
+
+_HIDDEN = frozenset({"Cc", "Cf"})  # controls and marks, such as a byte order mark
 
 
 def refuse_blank(
@@ -31,7 +34,7 @@ def refuse_blank(
     Raises:
         WebcomError: It is empty, or holds white space only.
     """
-    if isinstance(given, str) and not given.strip():
+    if isinstance(given, str) and not _seen(given):
         raise error(f"{what} is {'blank' if given else 'empty'}: {advice}")
 
 
@@ -56,12 +59,25 @@ def new_name_error(campaign: str) -> InputError | None:
     `spring` with a line end, as a shell or a file may add it. Earlier releases took such names: a campaign that is
     under way goes on under its own.
     """
-    if campaign == campaign.strip():
+    seen = _seen(campaign)
+    if campaign == seen:
         return None
     return InputError(
         f"campaign {campaign!r} begins or ends with white space, which makes it another campaign than "
-        f"{campaign.strip()!r}: leave the white space out"
+        f"{seen!r}: leave the white space out"
     )
+
+
+def _seen(text: str) -> str:
+    """Return *text* without what is not seen at its ends: white space, and marks as editors leave them in a file."""
+    text = text.strip()
+    while text and not text.isprintable() and (_is_hidden(text[0]) or _is_hidden(text[-1])):
+        text = (text[1:] if _is_hidden(text[0]) else text[:-1]).strip()
+    return text
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN
 
 
 def variable(environ: Mapping[str, str], name: str) -> str | None:

@@ -52,6 +52,8 @@ ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fi
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
 _with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch
 _plain = re.compile(r"\+?[0-9]+").fullmatch
+# Groups of three and zeros behind them: a phone is hardly written so, and a number may be.
+_with_thousands = re.compile(r"\+?[0-9]{1,3}(?:[.,][0-9]{3})+[.,]0{1,2}").fullmatch
 
 _LINE_BREAKS = ("\n", "\r")
 _SURROUNDING = " \t\r\n"  # of a line in a file
@@ -139,8 +141,12 @@ def whole_number(written: str) -> str:
     text = written.strip()
     if _scientific(text):
         raise ValueError(ROUNDED)
+    if "." not in text and "," not in text:
+        return text
     marked = _with_one_mark(text)
     if marked is None:
+        if _with_thousands(text):
+            raise ValueError("it may be a decimal number; write it with digits only")
         return text
     before, after = marked.groups()
     digits, decimals = before.translate(_SEPARATORS).removeprefix("+"), after.translate(_SEPARATORS)
@@ -148,7 +154,9 @@ def whole_number(written: str) -> str:
         return text
     if decimals.strip("0"):
         if _SHORTEST <= len(digits) <= _LONGEST and len(decimals) < _SHORTEST:
-            raise ValueError("it is a fraction")
+            raise ValueError(
+                "it is a fraction" if _plain(before) else "it may be a fraction; write it with digits only"
+            )
         return text
     if not _plain(before) or decimals != after:
         raise ValueError("it may be a decimal number; write it with digits only")

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Self
 
 import anyio
-import msgspec
 from anyio import CancelScope
 
 from webcom_async import _policy
@@ -247,9 +246,9 @@ class Single:
         known = self.known
         if self.left or known.outcome in _SETTLED:
             return known
-        return msgspec.structs.replace(
-            known, outcome=Outcome.UNKNOWN, reason=Reason.CANCELLED, error="cancelled before the answer came"
-        )
+        words = "cancelled before the answer came"
+        to = self.to
+        return SendResult(to.client_id_sms, to.phone, Outcome.UNKNOWN, None, Reason.CANCELLED, words, known.attempts)
 
     def _told(self) -> SendResult:
         """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""

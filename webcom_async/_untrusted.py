@@ -4,15 +4,19 @@ Text from outside, made safe to show.
 The gateway's words and a file's cells reach terminals and spreadsheets. Pure functions on text.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["csv_cell", "listed", "printable"]
+__all__ = ["csv_cell", "csv_text", "listed", "printable"]
 
 _REPLACEMENT = "\ufffd"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # controls, bidi marks, half characters, separators
 _LISTED, _LONGEST = 12, 40  # names, and characters of each
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_TO_QUOTE = (*_FORMULA, *(f"'{start}" for start in _FORMULA))  # and what would pass for quoted
+# What a cell may hold: a line end, a tab, and what joins the parts of a letter or an emoji.
+_harmless = re.compile("([\n\t\u200c\u200d])").split
 
 
 def printable(text: str) -> str:
@@ -31,4 +35,14 @@ def listed(names: Sequence[str], separator: str = ", ") -> str:
 
 def csv_cell(text: str) -> str:
     """Return *text* so that a spreadsheet takes it for text: a formula's first character gets a quote before it."""
-    return printable(f"'{text}" if text.startswith(_FORMULA) else text)
+    quoted = f"'{text}" if text.startswith(_TO_QUOTE) else text
+    if quoted.isprintable():
+        return quoted
+    parts = _harmless(quoted)
+    parts[::2] = map(printable, parts[::2])
+    return "".join(parts)
+
+
+def csv_text(cell: str) -> str:
+    """Return the text of which `csv_cell` has made *cell*."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_TO_QUOTE) else cell

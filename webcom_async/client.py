@@ -433,6 +433,8 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
     if key is not None and campaign is None:
         raise InputError("key= tells messages of one campaign apart: give campaign= too")
     refuse_blank("key", key)
+    if key is not None and key != key.strip():
+        raise InputError(f"key {key!r} begins or ends with white space, which makes it another key: leave that out")
     odd = None if campaign is None else new_name_error(campaign_name(campaign))
     if odd is not None:
         raise odd

@@ -70,6 +70,10 @@ class Credentials:
                 raise ConfigurationError(
                     f"credentials: {field} must be a non-empty str that UTF-8 can carry, and not blank"
                 )
+            if any(each in str(given[field]) for each in "\r\n"):
+                raise ConfigurationError(
+                    f"credentials: {field} holds a line break, as a file may end with: leave it out"
+                )
         self._parts = {field: Secret(str(given[field])) for field in present}
 
     @classmethod

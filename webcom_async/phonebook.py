@@ -49,9 +49,20 @@ class PhoneBook:
             raise InputError(f"{shown(raw)} is no phone: {str(exc).lower()}", Reason.BAD_PHONE) from None
         if not phonenumbers.is_valid_number(number):
             raise InputError(
-                f"{shown(raw)} is no phone: country code {number.country_code} has no such number", Reason.BAD_PHONE
+                f"{shown(raw)} is no phone: country code {number.country_code} has no such number"
+                + ("" if international else _with_plus(digits)),
+                Reason.BAD_PHONE,
             )
         return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
+
+
+def _with_plus(digits: str) -> str:
+    """Return what to do about digits that are a number of another country once a plus stands before them."""
+    try:
+        abroad = phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
+    except phonenumbers.NumberParseException:
+        abroad = False
+    return f"; if it is one of another country, write +{digits}" if abroad else ""
 
 
 def zones_of(phone: Phone) -> tuple[str, ...]:

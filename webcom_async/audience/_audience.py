@@ -102,6 +102,12 @@ class Audience:
         if self._template is None and self._places.text is None:
             raise InputError(f"no text: give one for everyone, or a column 'text' in {self.table.path}")
 
+    @property
+    def ids_column(self) -> str | None:
+        """The column whose ids are used; None if ids are derived."""
+        place = self._places.client_id_sms
+        return None if place is None else self.table.columns[place]
+
     def check(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
         """
         Read the table to its end, and return what is in it.

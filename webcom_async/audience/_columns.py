@@ -11,7 +11,7 @@ from webcom_async._untrusted import listed, printable
 from webcom_async.errors import InputError
 from webcom_async.files import Table
 
-__all__ = ["ColumnNames", "Places", "Unused", "find_places", "refuse_imprecise", "unused_of"]
+__all__ = ["ColumnNames", "Places", "Unused", "find_places", "read_exactly", "unused_of"]
 
 
 class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +63,10 @@ class Places(NamedTuple):
 
 
 # Columns that our own commands write beside `client_id_sms`: what `send`, `export`, `retry`, `campaign results` and
-# `track` know of an SMS. One of the first tells such a file, or two of the others: people have a column `reason`, too.
+# `track` know of an SMS. One of the first tells such a file, or two others that are not both people's own words.
 _ANSWERS = frozenset({"outcome", "id_sms"})
-_CIRCUMSTANCES = frozenset({"reason", "error", "attempts", "said", "changed_at", "num_parts", "overdue"})
+_OUR_WORDS = frozenset({"attempts", "said", "final", "changed_at", "num_parts", "overdue", "delivery"})
+_ANYBODYS_WORDS = frozenset({"reason", "error", "state", "price"})
 _TYPED_AROUND = " \t\ufeff'\""  # what spreadsheets and editors leave of a byte order mark and of quotes
 _RENAMED = "input_"  # how a file of results calls a column of its input that is named as one of its own
 
@@ -109,13 +110,13 @@ def find_places(table: Table, names: ColumnNames) -> Places:
     phone = places[0]
     if phone is None:
         raise InputError(f"{table.path}: no column 'phone'; {_there(table)}. Name the phones' column (--phone-column)")
-    refuse_imprecise(table, phone)
+    read_exactly(table, phone)
     return Places(phone, *places[1:])
 
 
-def refuse_imprecise(table: Table, place: int | None) -> None:
+def read_exactly(table: Table, place: int | None) -> None:
     """
-    Let no phone or id be read from a column whose type has rounded it.
+    Let no phone or id be read from a column whose type has rounded it, or from a number that has lost digits.
 
     Raises:
         InputError: It is such a column.
@@ -126,6 +127,9 @@ def refuse_imprecise(table: Table, place: int | None) -> None:
             f"{table.path}: column {printable(table.columns[place])!r}: a float of 32 bits or fewer has rounded it; "
             "write the column as text or int64, and fill it in anew"
         )
+    exact: set[int] = getattr(table, "exact", set())
+    if place is not None:
+        exact.add(place)
 
 
 def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: bool, use_ids: bool) -> dict[Unused, str]:
@@ -150,11 +154,12 @@ def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: boo
 
 def _holds_results(columns: Sequence[str]) -> bool:
     known = {_bare(column) for column in columns}
-    return "client_id_sms" in known and (not known.isdisjoint(_ANSWERS) or len(known & _CIRCUMSTANCES) > 1)
+    has_circumstances = bool(known & _OUR_WORDS) and len(known & (_OUR_WORDS | _ANYBODYS_WORDS)) > 1
+    return "client_id_sms" in known and (not known.isdisjoint(_ANSWERS) or has_circumstances)
 
 
 def _bare(column: str) -> str:
-    name = column.strip(_TYPED_AROUND).casefold()
+    name = column.strip().strip(_TYPED_AROUND).strip().casefold()
     while name.startswith(_RENAMED):
         name = name.removeprefix(_RENAMED)
     return name

@@ -1,18 +1,20 @@
 """Ids of one's own in a table's column, and which of them a spreadsheet has rounded."""
 
+import math
 from collections import Counter
 from functools import cached_property
 
 from webcom_async._client_ids import ClientIdSms, check_client_id
 from webcom_async._phones import EXACT_FLOAT, ROUNDED, shown, whole_number
 from webcom_async._reasons import Reason
-from webcom_async.audience._columns import refuse_imprecise
+from webcom_async.audience._columns import read_exactly
 from webcom_async.errors import InputError
 from webcom_async.files import Row, Table
 
 __all__ = ["GivenIds"]
 
 _EXCEL_DIGITS = 15  # Microsoft, "Excel specifications and limits": number precision; zeros stand for the others
+_DEVIATIONS = 3  # of a Poisson distribution: one table in some hundreds has more by chance
 
 
 class GivenIds:
@@ -28,7 +30,7 @@ class GivenIds:
     """
 
     def __init__(self, table: Table, place: int | None) -> None:
-        refuse_imprecise(table, place)
+        read_exactly(table, place)
         self._table = table
         self._place = place
 
@@ -54,19 +56,29 @@ class GivenIds:
         return client_id
 
     def _is_rounded(self, client_id: ClientIdSms) -> bool:
-        # Of honest ids of 16 digits, one in ten ends in a zero; of longer ones, one in a hundred at most.
-        return _ends_as_excel_writes(client_id) and (len(client_id) > _EXCEL_DIGITS + 1 or self._are_rounded)
+        return _ends_as_excel_writes(client_id) and len(client_id) in self._rounded_lengths
 
     @cached_property
-    def _are_rounded(self) -> bool:
-        """Whether at least half of the ids of 16 digits end in a zero; the table is read for it at the first doubt."""
+    def _rounded_lengths(self) -> frozenset[int]:
+        """
+        The lengths of which more ids end as Excel writes them than do by chance, or at least half of them.
+
+        The table is read for it at the first doubt.
+        """
         rows = self._table.rows()
         cells = (row.cells[self._place].strip() for row in rows if self._place is not None)
-        endings = Counter(cell[-1] for cell in cells if len(cell) == _EXCEL_DIGITS + 1 and cell.isdigit())
-        return 2 * endings["0"] >= endings.total()
+        long = Counter((len(cell), _ends_as_excel_writes(cell)) for cell in cells if cell.isdecimal())
+        lengths = {length for length, _ in long}
+        return frozenset(length for length in lengths if _is_odd(length, long[length, True], long[length, False]))
 
 
-def _ends_as_excel_writes(client_id: ClientIdSms) -> bool:
+def _is_odd(length: int, rounded: int, others: int) -> bool:
+    """Whether *rounded* ids of a *length*, beside so many *others*, are more than chance gives."""
+    by_chance = (rounded + others) * 10.0 ** (_EXCEL_DIGITS - length)
+    return rounded > 0 and (rounded >= others or rounded > by_chance + _DEVIATIONS * math.sqrt(by_chance))
+
+
+def _ends_as_excel_writes(client_id: str) -> bool:
     return len(client_id) > _EXCEL_DIGITS and not client_id[_EXCEL_DIGITS:].strip("0")
 
 

@@ -1,8 +1,10 @@
 """From options to an audience that has been checked: what `preview`, `send` and `export` begin with."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
+from webcom_async._client_ids import ClientIdSms
 from webcom_async._phones import Phone, normalise_phone
 from webcom_async._untrusted import printable
 from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList, Unused
@@ -12,12 +14,13 @@ from webcom_async.cli._sentences import sentence
 from webcom_async.cli._words import tr
 from webcom_async.errors import InputError
 from webcom_async.files import open_table
-from webcom_async.journal import stopped_phones
+from webcom_async.journal import StoredResults, has_begun, stopped_phones
 
 __all__ = [
     "KINDS",
     "audience_of",
     "check_audience",
+    "check_begun_otherwise",
     "refuse_unsayable",
     "stop_list",
     "stopped_in",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 _TOLD = 3  # findings of a kind
+_LOOKED_UP = 2_000  # rows: those of a file come in its order
 
 _UNUSED = {
     Unused.IDS: (
@@ -37,6 +41,7 @@ _UNUSED = {
         "to send them: --text-column {column}"
     ),
 }
+_USED = "the ids in column {column} are used: a recipient who has an SMS under one of them gets none"
 KINDS = {
     "bad": "cannot be used",
     "duplicates": "duplicates",
@@ -78,7 +83,30 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
     )
     for unused, column in audience.unused.items():
         say_aside(tr(_UNUSED[unused], file=printable(str(file)), column=printable(column)))
+    if audience.ids_column is not None:
+        say_aside(tr(_USED, column=printable(audience.ids_column)))
     return audience
+
+
+def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> None:
+    """
+    Look whether a campaign was begun under ids of its file that are not used any more.
+
+    Raises:
+        InputError: It was: other ids are other SMS.
+        JournalError: The journal cannot be read.
+    """
+    column = audience.unused.get(Unused.IDS)
+    if column is None or not has_begun(journal, campaign):
+        return
+    place = audience.table.columns.index(column)
+    cells = (row.cells[place].strip() for row in islice(audience.table.rows(), _LOOKED_UP))
+    with StoredResults(journal, campaign) as stored:
+        if stored.of([ClientIdSms(cell) for cell in cells if cell.isdecimal() and cell.isascii()]):
+            raise InputError(
+                f"campaign {campaign!r} was begun under the ids in column {printable(column)!r}, and others would be "
+                "other SMS: give --use-ids to go on with it, or another --campaign; nothing was sent"
+            )
 
 
 def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:

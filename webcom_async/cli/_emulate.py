@@ -165,8 +165,14 @@ def _emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> No
             threading.Thread(target=_report, args=(gateway, UrlPost(settings.webhook)), daemon=True).start()
         if until_eof:
             threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
-        run_server(gateway, listener, stop)
-    if not until_eof:
+        try:
+            run_server(gateway, listener, stop)
+        finally:  # uvicorn raises the signal again that has ended it
+            _tell_ledger(gateway, quiet=until_eof)
+
+
+def _tell_ledger(gateway: Gateway, *, quiet: bool) -> None:
+    if not quiet:
         sent, again = f"{len(gateway.ledger):,}", f"{gateway.ledger.repeats:,}"
         say_aside(
             tr(

@@ -60,6 +60,11 @@ def _alone(stored: StoredResults) -> Iterator[list[tuple[SendResult, Row | None]
     return ([(result, None) for result in page] for page in pages(stored))
 
 
+def _of_row(expected: SendResult, known: SendResult | None) -> SendResult:
+    """Return what the journal has under a row's id, unless it is another phone's: two rows may have one id."""
+    return expected if known is None or known.phone != expected.phone else known
+
+
 def _beside(
     audience: Audience, stored: StoredResults, stopped: StopList
 ) -> Iterator[list[tuple[SendResult, Row | None]]]:
@@ -67,4 +72,4 @@ def _beside(
     ids = IdScheme(stored.header.campaign, cast("IdBits", stored.header.id_bits))
     for page in expected(audience, ids, stopped):
         known = stored.of([result.client_id_sms for result, _ in page if result.client_id_sms])
-        yield [(known.get(result.client_id_sms, result), row) for result, row in page]
+        yield [(_of_row(result, known.get(result.client_id_sms)), row) for result, row in page]

@@ -4,8 +4,10 @@ Results beside the rows that they belong to.
 Rows are remembered from when their recipient is handed out until its result comes: as many as are under way.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -15,12 +17,30 @@ from webcom_async._reasons import Reason
 from webcom_async.audience import Person
 from webcom_async.cli._display import show_error
 from webcom_async.cli._words import tr
+from webcom_async.errors import InputError
 from webcom_async.files import ResultsFile, Row
 from webcom_async.models import Outcome, Recipient, Report, SendResult
 
-__all__ = ["Joined", "id_of"]
+__all__ = ["Joined", "check_apart", "id_of"]
 
+_BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
 _KEPT = 500  # rows that were left out wait for so many to be written at once
+
+
+def check_apart(results: Path | None, *read: Path | None, journal: Path | None) -> None:
+    """
+    Look whether results would be written over what the command reads, or over its journal.
+
+    Raises:
+        InputError: They would.
+    """
+    if results is None:
+        return
+    place = os.path.realpath(results)
+    if place in {os.path.realpath(path) for path in read if path is not None}:
+        raise InputError(f"{results}: exists already, and this command reads it; give --results another path")
+    if journal is not None and place in {f"{os.path.realpath(journal)}{ending}" for ending in ("", *_BESIDE)}:
+        raise InputError(f"{results} is the journal's place, or beside it; give --results another path")
 
 
 class Joined:
@@ -62,7 +82,6 @@ class Joined:
 
     def report(self, report: Report) -> Report:
         """Return *report* with those who were left out."""
-        self.write([])
         outcomes = Counter(report.outcomes)
         outcomes[Outcome.NOT_SENT] += self._counts.total()
         reasons = Counter(report.reasons) + self._counts

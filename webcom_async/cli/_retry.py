@@ -5,9 +5,9 @@ from pathlib import Path
 from webcom_async._client_ids import IdScheme
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._concluding import conclude
-from webcom_async.cli._joining import Joined
+from webcom_async.cli._joining import Joined, check_apart
 from webcom_async.cli._options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
-from webcom_async.cli._sending import Reconciliation, run_campaign
+from webcom_async.cli._sending import Reconciliation, run_into
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
@@ -53,7 +53,8 @@ def retry_command(
     plan = Reconciliation(
         client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
     )
-    with results_file(results) as sink:
-        joined = Joined(lambda: (), IdScheme(campaign), sink)
-        ended = run_campaign(plan, visible=not as_json, results=joined)
+    check_apart(results, account.credentials, account.capabilities, journal=journal)
+    ended = run_into(
+        results_file(results), plan, lambda sink: Joined(lambda: (), IdScheme(campaign), sink), visible=not as_json
+    )
     return conclude(ended, as_json=as_json, way_on=way_on(campaign, results))

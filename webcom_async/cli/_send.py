@@ -9,11 +9,11 @@ from webcom_async._given import new_name_error
 from webcom_async.audience import Audience, StopList
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
-from webcom_async.cli._audiences import audience_of, stopped_in
+from webcom_async.cli._audiences import audience_of, check_begun_otherwise, stopped_in
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._consenting import consented, message_of
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._joining import Joined
+from webcom_async.cli._joining import Joined, check_apart
 from webcom_async.cli._options import (
     ANY_TIME,
     ASKS_ABOVE_1000,
@@ -30,7 +30,7 @@ from webcom_async.cli._options import (
     Switch,
     TimeOptions,
 )
-from webcom_async.cli._sending import Ended, Plan, run_campaign
+from webcom_async.cli._sending import Ended, Plan, run_into
 from webcom_async.cli._times import hours_of, is_span, moment_of, zone_of
 from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
@@ -100,6 +100,7 @@ def send_command(
     if journal is not None and campaign is None:
         raise InputError("--journal remembers a campaign by its name: give --campaign too")
     _check_name(campaign, journal)
+    check_apart(results, file, *options.stop_list, account.credentials, account.capabilities, journal=journal)
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
     if times.between is not None and is_span(times.validity_period):
@@ -107,6 +108,8 @@ def send_command(
     zone = zone_of(times.zone)
     settings = settings_of(account)
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
+    if journal is not None and campaign is not None:
+        check_begun_otherwise(audience, journal, campaign)
     plan = Plan(
         client=client_maker(account, settings, dry_run=consent.dry_run),
         recipients=(),
@@ -114,6 +117,7 @@ def send_command(
         message=message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),
         sender=sender,
         campaign=f"cli-{uuid.uuid4()}" if campaign is None else campaign,
+        made_up=campaign is None,
         journal=journal,
         resend_rejected=resend_rejected,
         validity_period=moment_of(times.validity_period, zone, _now()),
@@ -149,10 +153,8 @@ def _remembered(journal: Path | None, campaign: str | None) -> StopList:
 def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
-    with results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None) as sink:
-        joined = Joined(people, ids, sink)
-        ended = run_campaign(plan._replace(recipients=joined), visible=visible, results=joined)
-        return ended._replace(report=joined.report(ended.report))
+    file = results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None)
+    return run_into(file, plan, lambda sink: Joined(people, ids, sink), visible=visible)
 
 
 def _now() -> datetime:

@@ -3,7 +3,7 @@
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from signal import Signals
@@ -18,13 +18,16 @@ from webcom_async.calling_hours import Rounds
 from webcom_async.campaign import Campaign, Results
 from webcom_async.cli._display import ProgressLine, progress_line, say_aside, show_error
 from webcom_async.cli._exit_codes import ExitCode, of_signal
+from webcom_async.cli._joining import Joined
 from webcom_async.cli._signals import cut_short, listening, signal_of
+from webcom_async.cli._way_on import tell_name
 from webcom_async.cli._words import tr
 from webcom_async.client import WebcomClient
-from webcom_async.errors import WebcomError
+from webcom_async.errors import InputError, WebcomError
+from webcom_async.files import ResultsFile
 from webcom_async.models import Message, Outcome, Recipient, Report, SendResult, Traffic
 
-__all__ = ["Ended", "Plan", "Reconciliation", "Sink", "added", "early_end", "run_campaign"]
+__all__ = ["Ended", "Plan", "Reconciliation", "Sink", "added", "early_end", "run_campaign", "run_into"]
 
 
 _NAP = 60.0  # seconds
@@ -41,6 +44,7 @@ class Plan(NamedTuple):
         message: What; None if everyone brings a text.
         sender: From whom, for recipients who bring a text.
         campaign: The campaign's name.
+        made_up: Whether nobody has given that name.
         journal: The file that remembers it; None for none.
         resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
         validity_period: No attempt is made after it.
@@ -54,6 +58,7 @@ class Plan(NamedTuple):
     message: Message | None
     sender: str | None
     campaign: str
+    made_up: bool = False
     journal: Path | None = None
     resend_rejected: Collection[Reason] = ()
     validity_period: datetime | None = None
@@ -166,6 +171,40 @@ def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | 
     return Ended(course.report, stopped=course.stopped)
 
 
+def run_into(
+    opening: AbstractContextManager[ResultsFile | None],
+    plan: Plan | Reconciliation,
+    join: Callable[[ResultsFile | None], Joined],
+    *,
+    visible: bool,
+) -> Ended:
+    """
+    Send, and write the results into a file; one that cannot be written ends the campaign, and its counts are told.
+
+    Args:
+        opening: Opens the file.
+        plan: What to send; *join*'s recipients, if it is a `Plan`.
+        join: Puts results beside rows.
+        visible: Whether a live line is shown.
+
+    Raises:
+        InputError, ConfigurationError, KeyboardInterrupt: Before anything is sent; see `run_campaign`.
+    """
+    ended = None
+    try:
+        with opening as file:
+            joined = join(file)
+            whole = plan._replace(recipients=joined) if isinstance(plan, Plan) else plan
+            ended = run_campaign(whole, visible=visible, results=joined)
+            ended = ended._replace(report=joined.report(ended.report))
+            joined.write([])
+    except InputError as exc:
+        if ended is None:
+            raise
+        ended = ended._replace(error=ended.error or exc)
+    return ended
+
+
 class _Course:
     """
     A campaign under way, in one round or more, and what a signal does to it.
@@ -196,6 +235,8 @@ class _Course:
         """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
         rounds = self._plan.rounds
         async with listening(self._stop), self._plan.client() as client:
+            if self._visible and isinstance(self._plan, Plan) and self._plan.made_up:
+                tell_name(self._plan.campaign)
             if rounds is None:
                 await self._send(self._plan.stream(client))
                 return

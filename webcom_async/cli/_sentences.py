@@ -42,6 +42,10 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
     ),
     (r"(.+) is no phone: it is a fraction", "{0} не телефон: это дробь"),
     (
+        r"(.+) is no phone: it may be a fraction; write it with digits only",
+        "{0} не телефон: возможно, это дробь; напишите одни цифры",
+    ),
+    (
         r"(.+) is no phone: it may be a decimal number; write it with digits only",
         "{0} не телефон: возможно, это десятичная запись; напишите одни цифры",
     ),
@@ -54,8 +58,16 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
         "{0} не телефон: в стране с кодом {1} такого номера нет",
     ),
     (
+        r"(.+) is no phone: country code (\d+) has no such number; if it is one of another country, write (\+\d+)",
+        "{0} не телефон: в стране с кодом {1} такого номера нет; если это номер другой страны, напишите {2}",
+    ),
+    (
         rf"(.+) is no phone: {ROUNDED}",
         "{0} не телефон: таблица его округлила; задайте столбцу текстовый формат и заполните его заново",
+    ),
+    (
+        r"client_id_sms (.+) cannot be used: it may be a decimal number; write it with digits only",
+        "client_id_sms {0} не годится: возможно, это десятичная запись; напишите одни цифры",
     ),
     (
         rf"client_id_sms (.+) cannot be used: {ROUNDED}",

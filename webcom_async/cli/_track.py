@@ -21,7 +21,7 @@ from webcom_async.cli._signals import cut_short, listening, signal_of
 from webcom_async.cli._words import choose_language, tr
 from webcom_async.client import WebcomClient
 from webcom_async.delivery import Delivery, Pace, TrackReport
-from webcom_async.errors import InputError
+from webcom_async.errors import InputError, WebcomError
 from webcom_async.tracking import Track, Tracking
 
 if TYPE_CHECKING:
@@ -160,11 +160,14 @@ def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], No
         file = path.open("x", encoding="utf-8", newline="")
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror}") from None
-    with file:
-        opened = identity_of(file.fileno())
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        yield lambda change: _write(writer, change)
+    try:
+        with file:
+            opened = identity_of(file.fileno())
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            yield lambda change: _write(writer, change)
+    except OSError as exc:
+        raise WebcomError(f"{path}: the changes could not be written: {exc.strerror or exc}") from None
     if opened != identity_of(path):
         show_error(
             tr(

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from webcom_async.cli._display import say_aside
 from webcom_async.cli._stores import without_password
 from webcom_async.cli._words import tr
 
-__all__ = ["command_line", "remember_command", "same_command", "way_on"]
+__all__ = ["command_line", "remember_command", "same_command", "tell_name", "way_on"]
 
 _ASCII = 0x80
 _command: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
@@ -31,6 +32,11 @@ def way_on(campaign: str, results: Path | None = None, journal: Path | None = No
     """
     command = tr("to send to the rest: {command}", command=same_command(campaign, made_up=made_up))
     return command if results is None or journal is not None else f"{command}, {tr('with another file for --results')}"
+
+
+def tell_name(campaign: str) -> None:
+    """Say on stderr, before anything leaves, which name was made up: whoever ends this process may leave no time."""
+    say_aside(tr("campaign {name}; if this is cut short, go on with --campaign {name}", name=campaign))
 
 
 def same_command(campaign: str, *, made_up: bool) -> str:

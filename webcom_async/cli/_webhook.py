@@ -2,16 +2,18 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import uvicorn
 
 from webcom_async._report_file import ReportFile
-from webcom_async.cli._display import say
+from webcom_async.cli._display import say, show_error
 from webcom_async.cli._options import Port, Positive, Repeated, Seconds
+from webcom_async.delivery import DeliveryReport
 from webcom_async.emulator._server import listen, url_of
-from webcom_async.errors import ConfigurationError, InputError
+from webcom_async.errors import ConfigurationError, InputError, WebcomError
 from webcom_async.options import DEFAULT_ZONE
 from webcom_async.webhooks import Limits, WebhookApp
 
@@ -61,13 +63,33 @@ def webhook_command(
         )
     limits = Limits(max_bytes=max_bytes, max_reports=max_reports, seconds=body_seconds)
     store = ReportFile(reports)
-    app = WebhookApp(store, secret=secret, limits=limits, allowed=allow, proxies=proxy, time_zone=time_zone)
+    app = WebhookApp(_Telling(store), secret=secret, limits=limits, allowed=allow, proxies=proxy, time_zone=time_zone)
     try:
         listener = listen(host, port)
     except OSError as exc:
         raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
     with listener:
         anyio.run(_serve, store, app, listener)
+
+
+class _Telling:
+    """A store that says on stderr why it could not keep reports, once as long as that stays the same."""
+
+    def __init__(self, store: ReportFile) -> None:
+        self._store = store
+        self._told = ""
+
+    async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+        """Keep *reports*, and return those that are new."""
+        try:
+            new = await self._store.commit(reports)
+        except WebcomError as exc:
+            if str(exc) != self._told:
+                self._told = str(exc)
+                show_error(f"{exc}; until then the answer is 503, and the gateway offers its reports again")
+            raise
+        self._told = ""
+        return new
 
 
 async def _serve(store: ReportFile, app: WebhookApp, listener: socket.socket) -> None:

@@ -119,7 +119,13 @@ _RUSSIAN = {
     "at most {rate}/s": "не больше {rate}/с",
     "nothing was sent": "ничего не отправлено",
     "dry run: nothing was sent": "пробный запуск: ничего не отправлено",
+    "the ids in column {column} are used: a recipient who has an SMS under one of them gets none": (
+        "номера из столбца {column} используются: у кого по такому номеру уже есть SMS, новое не получит"
+    ),
     "to send to the rest: {command}": "отправить остальным: {command}",
+    "campaign {name}; if this is cut short, go on with --campaign {name}": (
+        "кампания {name}; если отправка прервётся, продолжить с --campaign {name}"
+    ),
     "with another file for --results": "с другим файлом для --results",
     "bad_document": "запрос не прочитан",
     "account_locked": "учётная запись закрыта",

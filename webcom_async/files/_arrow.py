@@ -12,7 +12,7 @@ from pyarrow import ipc, parquet
 
 from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
-from webcom_async.files._table import Row, as_cell, readable
+from webcom_async.files._table import Row, readable, spelling
 
 __all__ = ["ArrowTable", "ParquetResults", "columns_of"]
 
@@ -28,6 +28,7 @@ class ArrowTable:
 
     Attributes:
         imprecise: Where columns stand of floats that keep seven digits at most.
+        exact: Where columns stand whose numbers are to be refused if they have lost digits.
 
     Raises:
         InputError: It cannot be read.
@@ -37,6 +38,7 @@ class ArrowTable:
         self.path: Path = Path(path)
         with readable(self.path), self.path.open("rb") as file:
             self._is_parquet = file.read(4) == b"PAR1"
+        self.exact: set[int] = set()
         schema = _schema_of(self.path, is_parquet=self._is_parquet)
         self.columns: tuple[str, ...] = tuple(schema.names)
         self.imprecise: frozenset[int] = frozenset(
@@ -51,8 +53,9 @@ class ArrowTable:
     def rows(self) -> Iterator[Row]:
         """Yield the rows; see `Table`."""
         number = 0
+        spell = spelling(len(self.columns), self.exact)
         for batch in self._batches():
-            columns = [[as_cell(value) for value in column.to_pylist()] for column in batch.columns]
+            columns = [list(map(each, column.to_pylist())) for each, column in zip(spell, batch.columns, strict=True)]
             for cells in zip(*columns, strict=True):
                 number += 1
                 if None in cells:
@@ -99,8 +102,10 @@ def _schema_of(path: Path, *, is_parquet: bool) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """Return the type of a column's values, which may stand in a dictionary."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    """Return the type of a column's values, which may stand in a dictionary, in runs, or under another name."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _plain(kind.value_type)
+    return _plain(kind.storage_type) if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 class ParquetResults:

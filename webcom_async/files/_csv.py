@@ -7,10 +7,10 @@ from pathlib import Path
 
 from webcom_async._paths import StrPath
 from webcom_async._phones import normalise_phone
-from webcom_async._untrusted import listed
+from webcom_async._untrusted import csv_text, listed
 from webcom_async.errors import InputError
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
-from webcom_async.files._table import Row, readable
+from webcom_async.files._table import RESULT_COLUMNS, Row, readable
 
 __all__ = ["CsvTable"]
 
@@ -56,6 +56,7 @@ class CsvTable:
     def rows(self) -> Iterator[Row]:
         """Yield the rows; see `Table`."""
         width = len(self.columns)
+        quoted = self.columns[: len(RESULT_COLUMNS)] == RESULT_COLUMNS  # by `csv_cell`
         records = self._records()
         if self._has_header:
             next(records, None)
@@ -69,7 +70,7 @@ class CsvTable:
                         f"put a cell that holds {self.delimiter!r} in double quotes"
                     )
                 del cells[width:]
-            yield Row(line, cells)
+            yield Row(line, list(map(csv_text, cells)) if quoted else cells)
 
     def _records(self, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
         """Yield lines and cells, blank records left out."""
@@ -106,7 +107,18 @@ class CsvTable:
             return sum(width == widths[0] for width in widths), widths[0]
 
         best = max(_DELIMITERS, key=fits)
-        return best if fits(best) > (0, 0) else ","
+        if fits(best) > (0, 0):
+            return best
+        # One column: its cells may hold a delimiter, as 79612242243,00 does.
+        single = [each for each in _DELIMITERS if self._widths(each) == {1}]
+        return single[0] if single and self._widths(",") else ","
+
+    def _widths(self, delimiter: str) -> set[int]:
+        """Return how many cells the first records have; nothing if they cannot be read under a *delimiter*."""
+        try:
+            return {len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)}
+        except InputError:
+            return set()
 
     def _find_columns(self) -> tuple[tuple[str, ...], bool]:
         names = tuple(name.strip() for _, first in islice(self._records(), 1) for name in first)

@@ -6,6 +6,7 @@ The whole file is looked at, in bounded memory, so that nothing turns out to be 
 
 import codecs
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from webcom_async.errors import InputError
@@ -94,16 +95,16 @@ def _refuse_nul(path: Path, text: str) -> None:
 
 def _faults(path: Path) -> tuple[int, int]:
     """Return how many bytes are not UTF-8, and how many characters beyond ASCII are."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    # What is not UTF-8 becomes half of a character, which no UTF-8 holds; U+FFFD may stand in a file.
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
     wrong = right = 0
-    for chunk in _chunks(path):
-        text = decoder.decode(chunk)
+    for chunk in chain(_chunks(path), [b""]):
+        text = decoder.decode(chunk, final=not chunk)
         _refuse_nul(path, text)
         if not text.isascii():
-            replaced = text.count("\ufffd")
-            wrong += replaced
-            right += len(text) - replaced - len(text.encode("ascii", errors="ignore"))
-    wrong += decoder.decode(b"", final=True).count("\ufffd")
+            sound = len(text.encode(errors="ignore").decode())
+            wrong += len(text) - sound
+            right += sound - len(text.encode("ascii", errors="ignore"))
     return wrong, right
 
 

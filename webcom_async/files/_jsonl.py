@@ -8,7 +8,7 @@ import msgspec
 
 from webcom_async._paths import StrPath
 from webcom_async.errors import InputError
-from webcom_async.files._table import LONGEST_LINE, Row, as_cell, readable
+from webcom_async.files._table import LONGEST_LINE, Row, readable, spelling
 
 __all__ = ["JsonLinesTable"]
 
@@ -19,6 +19,9 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 class JsonLinesTable:
     """
     A file of JSON objects, one a line; its columns are the keys of all of them.
+
+    Attributes:
+        exact: Where columns stand whose numbers are to be refused if they have lost digits.
 
     Args:
         path: The file; it is read through once here, because any line may have a key of its own.
@@ -31,6 +34,7 @@ class JsonLinesTable:
 
     def __init__(self, path: StrPath) -> None:
         self.path: Path = Path(path)
+        self.exact: set[int] = set()
         columns: dict[str, None] = {}
         for line, found in self._objects():
             if not columns.keys() >= found.keys():
@@ -44,8 +48,9 @@ class JsonLinesTable:
     def rows(self) -> Iterator[Row]:
         """Yield the rows; see `Table`."""
         columns = self.columns
+        spell = spelling(len(columns), self.exact)
         for line, found in self._objects():
-            cells = [as_cell(found.get(column)) for column in columns]
+            cells = [spelled(found.get(column)) for spelled, column in zip(spell, columns, strict=True)]
             if None in cells:
                 raise InputError(
                     f"{self.path}, line {line}: {columns[cells.index(None)]!r} is neither a text nor a number"

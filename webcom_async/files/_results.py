@@ -8,7 +8,7 @@ spreadsheet would run as a formula, or a terminal obey, is written so that neith
 import csv
 import json
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -17,12 +17,11 @@ from webcom_async._given import refuse_blank
 from webcom_async._paths import Identity, StrPath, check_file, identity_of
 from webcom_async._untrusted import csv_cell
 from webcom_async.errors import InputError
-from webcom_async.files._table import JSON_LINES, Row
+from webcom_async.files._table import JSON_LINES, RESULT_COLUMNS, Row
 from webcom_async.models import SendResult
 
 __all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]
 
-RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")
 _LINE = "line"
 _PARQUET = ".parquet"
 
@@ -94,11 +93,17 @@ class ResultsFile:
         self._format: _Format | None = None
         self._opened: Identity | None = None
         self._written = False
+        self._failed = False
         if not (replace and _holds_results(self.path)):
             self._open()
 
     def write(self, results: Iterable[tuple[SendResult, Row | None]]) -> None:
-        """Append results, each with its row of the input; but for Parquet, they are in the file when this returns."""
+        """
+        Append results, each with its row of the input; but for Parquet, they are in the file when this returns.
+
+        Raises:
+            InputError: They cannot be written, as on a full disk.
+        """
         form = self._format
         if form is None:
             if _holds_results(self.path):  # still
@@ -106,12 +111,19 @@ class ResultsFile:
             form = self._open()
         self._written = True
         with_rows = len(self._columns) > len(RESULT_COLUMNS)
-        form.write([_cells(result, (row or self._blank) if with_rows else None) for result, row in results])
+        with self._writing():
+            form.write([_cells(result, (row or self._blank) if with_rows else None) for result, row in results])
 
     def close(self) -> None:
-        """Close the file, and remove it if no result has come; Parquet can be read from then on."""
+        """
+        Close the file, and remove it if no result has come; Parquet can be read from then on.
+
+        Raises:
+            InputError: What is left cannot be written, and nothing was said of that before.
+        """
         if self._format is not None:
-            self._format.close()
+            with suppress(InputError) if self._failed else nullcontext(), self._writing():
+                self._format.close()
             if not self._written and self.in_place:
                 self.path.unlink()
                 self._opened = None
@@ -120,6 +132,14 @@ class ResultsFile:
     def in_place(self) -> bool:
         """Whether what was written is in the file that `path` leads to: it may be moved or removed meanwhile."""
         return self._opened is None or self._opened == identity_of(self.path)
+
+    @contextmanager
+    def _writing(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except OSError as exc:
+            self._failed = True
+            raise InputError(f"{self.path}: the results could not be written: {exc.strerror or exc}") from None
 
     def _open(self) -> _Format:
         try:

@@ -1,6 +1,6 @@
 """What all tables have in common: columns, and rows with the line they stand in."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +10,10 @@ from webcom_async._paths import check_file
 from webcom_async._phones import EXACT_FLOAT
 from webcom_async.errors import InputError
 
-__all__ = ["JSON_LINES", "LONGEST_LINE", "Row", "Table", "as_cell", "readable"]
+__all__ = ["JSON_LINES", "LONGEST_LINE", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
+RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")  # of our own files
 LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
 
 
@@ -69,15 +70,31 @@ def readable(path: Path) -> Generator[None, None, None]:
 
 
 def as_cell(value: object) -> str | None:
-    """Return a value of a typed table as text; None if it is a list or another thing that is none."""
+    """
+    Return a value of a typed table as text; None if it is a list or another thing that is none.
+
+    How a number is spelled is a frozen format: ids are derived from keys, and a campaign that goes on must find them.
+    """
     if value is None or value != value:  # noqa: PLR0124 - NaN, which a data frame with gaps has in place of None
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))  # phones that went through a spreadsheet or a data frame with gaps
-    if isinstance(value, Decimal):
-        return f"{value:f}"  # exact, so that it needs no exponent, which stands for a number that was rounded
     if isinstance(value, bytes | list | dict | tuple | set):
         return None
     return str(value)
+
+
+def exact_cell(value: object) -> str | None:
+    """Return the same for a phone or an id: a float that has lost digits is spelled so that its reader refuses it."""
+    if isinstance(value, float) and abs(value) >= EXACT_FLOAT:
+        return f"{value:e}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # exact, so that it needs no exponent, which stands for a number that was rounded
+    return as_cell(value)
+
+
+def spelling(columns: int, exact: Container[int]) -> list[Callable[[object], str | None]]:
+    """Return what spells the cells of so many columns, some of which are to be *exact*."""
+    return [exact_cell if place in exact else as_cell for place in range(columns)]

@@ -46,6 +46,7 @@ class Place:
         check_file(path, new=create)
         self.path: str = os.fspath(Path(path).absolute())
         self.real: str = os.path.realpath(self.path)
+        self._links = Path(path).is_symlink()
         self._opened: dict[str, Identity] = {}
         self._filled = ""  # the file, once something is in it
         for ending in _BESIDE:
@@ -75,7 +76,10 @@ class Place:
     def lost(self) -> Collection[str]:
         """Return the paths that do not lead to what was opened there; a few microseconds."""
         filled = self._filled
-        return [path for path, opened in self._opened.items() if identity_of(path, empty=path != filled) != opened]
+        # A file that was moved, and has a link to it in its place, is without its `-wal` for all who open it there.
+        links = self._links
+        opened = self._opened.items()
+        return [path for path, was in opened if identity_of(path, empty=path != filled, links=links) != was]
 
     def _check_beside(self, path: str) -> None:
         try:

@@ -1,0 +1,136 @@
+"""What goes wrong around a campaign of the command line: full disks, lost names, files in each other's way."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from webcom_async.emulator import Gateway
+
+pytest.importorskip("cyclopts", reason="the command line is an extra")
+pytest.importorskip("rich", reason="the command line is an extra")
+pytest.importorskip("uvicorn", reason="the command line is an extra")
+
+from webcom_async.cli import main
+
+pytestmark = pytest.mark.socket
+
+SALE = ("--sender", "ACME", "--text", "Sale!", "--yes")
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> str:
+    """Return the path of a file of three hundred."""
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(["phone", *(str(79612242243 + number) for number in range(300))]), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of a file is limited as POSIX systems do it")
+@pytest.mark.parametrize("name", ["results.csv", "results.jsonl"])
+def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
+    cli_gateway: Gateway, people: str, tmp_path: Path, name: str
+):
+    """A disk that is full is one line, exit code 3, the counts and the name to go on with; no traceback."""
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000)); "
+        "from webcom_async.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ("send", people, *SALE, "--batch-size", "10", "--results", str(tmp_path / name), "--json")
+    command = [sys.executable, "-c", limited, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+
+    report = json.loads(done.stdout)
+    assert 3 == done.returncode, done.stderr
+    assert "the results could not be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(cli_gateway.ledger) == report["outcomes"]["accepted"] < 300
+    assert report["campaign"].startswith("cli-")
+
+
+def test_a_made_up_name_is_told_before_anything_leaves(
+    cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
+):
+    """Whoever ends the process with `kill -9` can still go on with the same campaign."""
+    assert 0 == main(["send", people, *SALE])
+
+    first = capsys.readouterr().err.splitlines()[0]
+    name = first.removeprefix("campaign ").partition(";")[0]
+    assert name.startswith("cli-")
+    assert first.endswith(f"go on with --campaign {name}")
+    assert 0 == main(["send", people, *SALE, "--campaign", name])
+    assert 300 == len(cli_gateway.ledger)
+
+
+@pytest.mark.parametrize("place", ["spring.journal", "./spring.journal", "spring.journal-wal", "spring.journal-shm"])
+def test_results_never_lie_over_the_journal(
+    cli_gateway: Gateway, people: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+):
+    """The journal's own place, or one of SQLite's beside it, is refused before anything is made or sent."""
+    monkeypatch.chdir(tmp_path)
+    words = ("--campaign", "spring", "--journal", "spring.journal", "--results", place)
+
+    assert 2 == main(["send", people, *SALE, *words])
+    assert ["people.csv"] == [path.name for path in tmp_path.iterdir()]
+    assert 0 == len(cli_gateway.ledger)
+
+
+def test_results_are_not_put_in_the_place_of_what_is_read(cli_gateway: Gateway, people: str, tmp_path: Path):
+    """With a journal an earlier file of results is put aside; one that is the list itself stays where it is."""
+    results = str(tmp_path / "results.csv")
+    words = (*SALE, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--use-ids")
+    assert 0 == main(["send", people, *words, "--results", results])
+
+    assert 2 == main(["send", results, *words, "--results", results])
+    assert not (tmp_path / "results.csv.1").exists()
+    assert 300 == len(cli_gateway.ledger)
+
+
+def test_a_campaign_does_not_go_on_under_other_ids(
+    cli_gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """One that was begun under the ids of its file is refused once these would not be used any more."""
+    path = tmp_path / "people.csv"
+    path.write_text("phone,client_id_sms\n79612242243,101\n79612242244,102\n", encoding="utf-8")
+    words = ("send", str(path), *SALE, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"))
+    assert 0 == main([*words])
+    path.write_text("phone,client_id_sms,outcome\n79612242243,101,\n79612242244,102,\n", encoding="utf-8")
+
+    assert 2 == main([*words])
+    assert "give --use-ids to go on with it" in capsys.readouterr().err
+    assert 0 == main([*words, "--use-ids"])
+    assert 2 == len(cli_gateway.ledger)
+
+
+def test_an_export_tells_of_each_row_its_own_phone(cli_gateway: Gateway, tmp_path: Path):
+    """Two rows with one id: the one that was left out is not told as accepted because the other one was sent."""
+    rows = [f"7961224{number:04},{1_000 + number}" for number in range(20)]
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(["phone,client_id_sms", "796122400000,1001", *rows]), encoding="utf-8")
+    journal = str(tmp_path / "spring.journal")
+    assert 1 == main(["send", str(path), *SALE, "--campaign", "spring", "--journal", journal])
+    out = str(tmp_path / "out.jsonl")
+    main(["export", out, "--journal", journal, "--campaign", "spring", "--file", str(path), "--text", "Sale!"])
+
+    first, *others = map(json.loads, Path(out).read_text(encoding="utf-8").splitlines())
+    assert ("796122400000", "not_sent") == (first["phone"], first["outcome"])
+    assert {"accepted"} == {row["outcome"] for row in others}
+    assert 20 == len(cli_gateway.ledger)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_emulator_says_in_the_end_what_it_has_sent(number: signal.Signals):
+    """Ctrl-C or SIGTERM: the last figure that a tester compares with is printed."""
+    command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        process.stdout.readline()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=40)
+
+    assert "0 SMS were sent" in said
