@@ -134,3 +134,23 @@ def test_an_emulator_says_in_the_end_what_it_has_sent(number: signal.Signals):
         _, said = process.communicate(timeout=40)
 
     assert "0 SMS were sent" in said
+
+
+def test_a_row_that_was_sent_to_before_is_not_told_as_not_sent(
+    cli_gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A run without the earlier `--include-unlike` leaves such rows out, and says what the journal knows of them."""
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(["phone", *(str(79612242243 + number) for number in range(20)), "375291234567"]))
+    journal, results = str(tmp_path / "spring.journal"), str(tmp_path / "results.jsonl")
+    words = ("send", str(path), *SALE, "--campaign", "spring", "--journal", journal, "--json")
+    assert 0 == main([*words, "--include-unlike"])
+    capsys.readouterr()
+
+    assert 0 == main([*words, "--results", results])
+    assert {"accepted": 21, "rejected": 0, "unknown": 0, "not_sent": 0} == json.loads(capsys.readouterr().out)[
+        "outcomes"
+    ]
+    rows = [json.loads(line) for line in Path(results).read_text(encoding="utf-8").splitlines()]
+    assert {"accepted"} == {row["outcome"] for row in rows}
+    assert 21 == len(cli_gateway.ledger) == len(rows)

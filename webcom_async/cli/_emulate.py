@@ -1,5 +1,6 @@
 """`webcom-async emulate`: the emulated gateway on a socket, and the same as a child process for the demo."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -158,17 +159,21 @@ def _emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> No
     except OSError as exc:
         raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
     with listener:
-        say(f"{_URL}{url_of(listener)}")
-        say(f"{_TOKEN}{gateway.token}")
-        stop = Stop()
-        if settings.webhook is not None:
-            threading.Thread(target=_report, args=(gateway, UrlPost(settings.webhook)), daemon=True).start()
-        if until_eof:
-            threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
         try:
-            run_server(gateway, listener, stop)
+            _answer(gateway, listener, settings.webhook, until_eof=until_eof)
         finally:  # uvicorn raises the signal again that has ended it
             _tell_ledger(gateway, quiet=until_eof)
+
+
+def _answer(gateway: Gateway, listener: socket.socket, webhook: str | None, *, until_eof: bool) -> None:
+    say(f"{_URL}{url_of(listener)}")
+    say(f"{_TOKEN}{gateway.token}")
+    stop = Stop()
+    if webhook is not None:
+        threading.Thread(target=_report, args=(gateway, UrlPost(webhook)), daemon=True).start()
+    if until_eof:
+        threading.Thread(target=_at_eof, args=(sys.stdin, stop), daemon=True).start()
+    run_server(gateway, listener, stop)
 
 
 def _tell_ledger(gateway: Gateway, *, quiet: bool) -> None:

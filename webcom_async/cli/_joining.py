@@ -6,7 +6,7 @@ Rows are remembered from when their recipient is handed out until its result com
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ from webcom_async.models import Outcome, Recipient, Report, SendResult
 __all__ = ["Joined", "check_apart", "id_of"]
 
 _BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
+_NOTHING_KNOWN: Mapping[int, SendResult] = {}
 _KEPT = 500  # rows that were left out wait for so many to be written at once
 
 
@@ -51,15 +52,24 @@ class Joined:
         people: Yields everyone, and who of them is left out; called for every round.
         ids: How the campaign's ids are derived.
         file: Where results go; None for nowhere.
+        known: By their lines, what the journal knows of rows that are left out now and were sent to before.
     """
 
-    def __init__(self, people: Callable[[], Iterable[Person]], ids: IdScheme, file: ResultsFile | None) -> None:
+    def __init__(
+        self,
+        people: Callable[[], Iterable[Person]],
+        ids: IdScheme,
+        file: ResultsFile | None,
+        known: Mapping[int, SendResult] = _NOTHING_KNOWN,
+    ) -> None:
         self._people = people
         self._ids = ids
         self._file = file
         self._rows: dict[ClientIdSms, Row] = {}
         self._left_out: list[tuple[SendResult, Row]] = []
-        self._counts: Counter[Reason] = Counter()
+        self._known = known
+        self._outcomes: Counter[Outcome] = Counter()
+        self._reasons: Counter[Reason] = Counter()
         self._told = False  # that the file was moved
 
     def __iter__(self) -> Iterator[Recipient]:
@@ -82,9 +92,8 @@ class Joined:
 
     def report(self, report: Report) -> Report:
         """Return *report* with those who were left out."""
-        outcomes = Counter(report.outcomes)
-        outcomes[Outcome.NOT_SENT] += self._counts.total()
-        reasons = Counter(report.reasons) + self._counts
+        outcomes = Counter(report.outcomes) + self._outcomes
+        reasons = Counter(report.reasons) + self._reasons
         return msgspec.structs.replace(
             report,
             outcomes={outcome: outcomes[outcome] for outcome in Outcome},
@@ -105,9 +114,12 @@ class Joined:
 
     def _leave_out(self, person: Person) -> None:
         if person.skipped is not None:
-            self._counts[person.skipped.reason] += 1
+            result = self._known.get(person.row.line, person.skipped)
+            self._outcomes[result.outcome] += 1
+            if result.outcome is not Outcome.ACCEPTED:
+                self._reasons[result.reason] += 1
             if self._file is not None:
-                self._left_out.append((person.skipped, person.row))
+                self._left_out.append((result, person.row))
                 if len(self._left_out) >= _KEPT:
                     self._write_left_out()
 

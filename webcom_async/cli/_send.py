@@ -6,14 +6,16 @@ from pathlib import Path
 
 from webcom_async._client_ids import IdScheme
 from webcom_async._given import new_name_error
-from webcom_async.audience import Audience, StopList
+from webcom_async._reasons import Reason
+from webcom_async.audience import Audience, StopList, Verdict
 from webcom_async.calling_hours import Rounds
 from webcom_async.cli._accounts import client_maker, settings_of
 from webcom_async.cli._audiences import audience_of, check_begun_otherwise, stopped_in
 from webcom_async.cli._concluding import conclude
 from webcom_async.cli._consenting import consented, message_of
 from webcom_async.cli._exit_codes import ExitCode
-from webcom_async.cli._joining import Joined, check_apart
+from webcom_async.cli._filing import pages
+from webcom_async.cli._joining import Joined, check_apart, id_of
 from webcom_async.cli._options import (
     ANY_TIME,
     ASKS_ABOVE_1000,
@@ -36,10 +38,12 @@ from webcom_async.cli._way_on import way_on
 from webcom_async.cli._words import choose_language
 from webcom_async.errors import InputError
 from webcom_async.files import CsvTable, results_file
-from webcom_async.journal import has_begun
-from webcom_async.models import Channel, Message
+from webcom_async.journal import StoredResults, has_begun
+from webcom_async.models import Channel, Message, SendResult
 
 __all__ = ["send_command"]
+
+_UNLIKE = Reason.UNLIKE_PHONE
 
 
 def send_command(
@@ -153,8 +157,25 @@ def _remembered(journal: Path | None, campaign: str | None) -> StopList:
 def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
+    known = _sent_before(audience, plan, ids)
     file = results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None)
-    return run_into(file, plan, lambda sink: Joined(people, ids, sink), visible=visible)
+    return run_into(file, plan, lambda sink: Joined(people, ids, sink, known), visible=visible)
+
+
+def _sent_before(audience: Audience, plan: Plan, ids: IdScheme) -> dict[int, SendResult]:
+    """Return, by their lines, what the journal knows of rows that an earlier run included, and this one does not."""
+    if plan.journal is None or Verdict.UNLIKE not in audience.verdicts or not has_begun(plan.journal, plan.campaign):
+        return {}
+    found: dict[int, SendResult] = {}
+    with StoredResults(plan.journal, plan.campaign) as stored:
+        unlike = (person.row for person in audience.people() if person.skipped and person.skipped.reason is _UNLIKE)
+        for page in pages((row.line, audience.recipient(row)) for row in unlike):
+            known = stored.of([id_of(recipient, ids) for _, recipient in page])
+            for line, recipient in page:
+                result = known.get(id_of(recipient, ids))
+                if result is not None and result.phone == recipient.phone:
+                    found[line] = result
+    return found
 
 
 def _now() -> datetime:
