@@ -21,7 +21,17 @@ OLDEST = PYTHONS[0]
 PACKAGE = "webcom_async"
 WORKERS = ("-n", "3", "--dist", "worksteal")  # more than two cores: many tests wait for processes
 # Half of the suite's time, for what one interpreter says enough of, or the oldest and the newest together.
-SAID_ONCE = ("cli", "cli_scaleout", "layers", "reliability")
+SAID_ONCE = (
+    "cli",
+    "cli_blanks",
+    "cli_mishaps",
+    "cli_own_output",
+    "cli_scaleout",
+    "cli_unlike",
+    "layers",
+    "places",
+    "reliability",
+)
 SLOW = (*SAID_ONCE, "dbos", "taskiq_nats")
 # What a library of HTTP may do otherwise than another one.
 SOCKETS = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy", "send", "campaign", "failures")]

@@ -11,7 +11,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,9 +71,9 @@ def link_to_a_device(path: Path) -> None:
 
 
 def listening_socket(path: Path) -> None:
-    """Make a socket."""
-    with closing(socket.socket(socket.AF_UNIX)) as made:
-        made.bind(str(path))
+    """Make a socket, by its name alone: a whole path may be too long for one."""
+    with closing(socket.socket(socket.AF_UNIX)) as made, chdir(path.parent):
+        made.bind(path.name)
 
 
 KINDS: dict[str, Callable[[Path], object]] = {
