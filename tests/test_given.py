@@ -1,5 +1,6 @@
 """Names, keys, paths and addresses that are empty, blank, or have white space around them: at every door in Python."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,8 @@ async def test_a_worker_without_a_name_is_refused(connect: Connect, webcom_gatew
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_engine_without_a_name_is_refused(tmp_path: Path, blank: str):
     """Left out, it is a random one; empty, it is a variable that was not set."""
-    dbos = pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
+    pytest.importorskip("dbos", reason="the engine is an extra")
+    dbos = importlib.import_module("webcom_async.scaleout.dbos")
 
     with pytest.raises(InputError, match="the worker's name is"):
         dbos.DbosEngine(SqliteStore(tmp_path), system_database_url=f"sqlite:///{tmp_path}/engine.db", name=blank)
@@ -190,7 +192,8 @@ def test_an_engine_without_a_name_is_refused(tmp_path: Path, blank: str):
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_dsn_is_no_database(blank: str):
     """Libpq would take its defaults: another database than the workers read. `postgresql://` says so on purpose."""
-    postgres = pytest.importorskip("webcom_async.postgres", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    postgres = importlib.import_module("webcom_async.postgres")
 
     with pytest.raises(ConfigurationError, match="dsn is"):
         postgres.PostgresStore(blank)

