@@ -112,8 +112,8 @@ class _HeadFirst(asyncio.Protocol):
     """
     Gives aiohttp the head of an answer before what comes behind it.
 
-    Of one read that holds an answer and something after it that is no HTTP, aiohttp forgets the answer, unless it has
-    seen the head in a read before; then it takes the answer, and closes the connection.
+    If one read holds an answer and bytes behind it that are not HTTP, aiohttp drops the answer. If it has seen the head
+    in an earlier read, it returns the answer and closes the connection.
 
     Args:
         protocol: aiohttp's own.

@@ -59,7 +59,7 @@ def translated(exc: Exception) -> WebcomError | None:
     """
     Return what *exc* means, as an exception of ours that refers to nothing of the request.
 
-    None if it is no failure that an HTTP library documents, nor one of the system.
+    None if no HTTP library documents *exc* as a failure, and the system does not raise it either.
     """
     if isinstance(exc, WebcomError):
         exc.__cause__ = exc.__context__ = None

@@ -71,7 +71,7 @@ class Line:
         self.under_way.update(batch.client_ids)
 
     def let_go(self, batch: Batch, results: Sequence[SendResult]) -> None:
-        """Note that it is not any more, and tell those who wait for one of its ids what became of it."""
+        """Note that it is not any more, and give the calls that wait for one of its ids their results."""
         self._batches.remove(batch)
         self.under_way.difference_update(batch.client_ids)
         if self._expected:
@@ -210,7 +210,7 @@ class Line:
 
 class _Expected:
     """
-    A result that somebody waits for.
+    A result that a call waits for.
 
     Attributes:
         here: Set when it is here.

@@ -186,7 +186,7 @@ class _OneTask:
         except anyio.get_cancelled_exc_class():
             if self._scope.cancel_called:
                 raise
-            # Nobody has cancelled us. Let out, it would end the campaign as if that were all.
+            # The cancellation is not ours. Let out, it would end the campaign as if that were all.
             self.failure = UsageError("the source raised a cancellation of its own")
         finally:
             self._tally.taken += len(self._waiting) - held

@@ -2,8 +2,8 @@
 One message on its way: alone, or sharing a request with others that are sent in the same milliseconds.
 
 One whose id another call may have too travels in a task of its own, for all who wait for it: a second equal call waits
-for what the first one has begun, and each has a result, an error and a cancellation of its own. When nobody waits any
-more, it ends. A request that is shared with other messages is made once; if it settles nobody, each goes on alone,
+for what the first one has begun, and each has a result, an error and a cancellation of its own. It ends when no call
+waits for it any longer. A request that is shared with other messages is made once; if it settles nobody, each goes on alone,
 under the same id, so that a bad neighbour costs no more than one resend.
 """
 
@@ -160,7 +160,7 @@ class Single:
 
     @property
     def left(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether no call waits for it any longer."""
         return not self._waiting
 
     @property
@@ -191,14 +191,14 @@ class Single:
         return self._told()
 
     async def run(self, coalescer: "Coalescer | None") -> None:
-        """Send it for all who wait for it, until its fate is known or nobody waits any more."""
+        """Send it for all calls that wait for it, until its fate is known or no call waits any longer."""
         with self._scope:
             try:
                 await self._travel(coalescer)
             except anyio.get_cancelled_exc_class():
                 if self.ending:
                     raise
-                # Nobody has cancelled us: the event loop is ending, or the transport raised a cancellation of its own.
+                # The cancellation is not ours: the event loop is ending, or the transport raised a cancellation of its own.
                 self._bug = UsageError("the transport raised a cancellation of its own, or the event loop has ended")
             except BaseException as exc:  # noqa: BLE001 - its callers raise it
                 self._bug = exc
@@ -233,7 +233,7 @@ class Single:
         return self._told()
 
     async def _abandon(self) -> None:
-        """End it if nobody waits any more; but a request that is shared goes on, and its id stays taken."""
+        """End it if no call waits any longer; but a request that is shared goes on, and its id stays taken."""
         if not self.left or self.ended.is_set() or (self.shared and self._flight is None):
             return
         self._scope.cancel()

@@ -89,7 +89,7 @@ class Source:
         if self.fill_now(waiting, size) or self._async is None:
             return
         if self._cut_short:
-            raise UsageError("the source was cancelled in the middle of an item, and cannot go on: pass the rest anew")
+            raise UsageError("the source was cancelled in the middle of an item, and cannot go on: pass the rest as a new source")
         while len(waiting) < size and not until():
             try:
                 waiting.append(await anext(self._async))
@@ -105,7 +105,7 @@ class Source:
         Raise *exc* where an async generator waits to be asked, and append the item that it yields then, if it does.
 
         Raises:
-            UsageError: It is no generator, and cannot be told.
+            UsageError: The source is not a generator, so nothing can be raised in it.
         """
         if not isinstance(self._async, AsyncGenerator):
             raise UsageError("a scope or a time limit that the source holds was cancelled") from None

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
         message: What; None if everyone brings a text.
         sender: From whom, for recipients who bring a text.
         campaign: The campaign's name.
-        made_up: Whether nobody has given that name.
+        made_up: Whether the command made that name up.
         journal: The file that remembers it; None for none.
         resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
         validity_period: No attempt is made after it.

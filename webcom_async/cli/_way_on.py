@@ -35,7 +35,7 @@ def way_on(campaign: str, results: Path | None = None, journal: Path | None = No
 
 
 def tell_name(campaign: str) -> None:
-    """Say on stderr, before anything leaves, which name was made up: whoever ends this process may leave no time."""
+    """Say on stderr, before anything leaves, which name was made up: `kill -9` leaves no time for it."""
     say_aside(tr("campaign {name}; if this is cut short, go on with --campaign {name}", name=campaign))
 
 
