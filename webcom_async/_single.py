@@ -3,8 +3,8 @@ One message on its way: alone, or sharing a request with others that are sent in
 
 One whose id another call may have too travels in a task of its own, for all who wait for it: a second equal call waits
 for what the first one has begun, and each has a result, an error and a cancellation of its own. It ends when no call
-waits for it any longer. A request that is shared with other messages is made once; if it settles nobody, each goes on alone,
-under the same id, so that a bad neighbour costs no more than one resend.
+waits for it any longer. A request that is shared with other messages is made once; if it settles nobody, each goes on
+alone, under the same id, so that a bad neighbour costs no more than one resend.
 """
 
 import copy
@@ -198,7 +198,7 @@ class Single:
             except anyio.get_cancelled_exc_class():
                 if self.ending:
                     raise
-                # The cancellation is not ours: the event loop is ending, or the transport raised a cancellation of its own.
+                # Not our cancellation: the event loop is ending, or the transport raised one of its own.
                 self._bug = UsageError("the transport raised a cancellation of its own, or the event loop has ended")
             except BaseException as exc:  # noqa: BLE001 - its callers raise it
                 self._bug = exc

@@ -89,7 +89,9 @@ class Source:
         if self.fill_now(waiting, size) or self._async is None:
             return
         if self._cut_short:
-            raise UsageError("the source was cancelled in the middle of an item, and cannot go on: pass the rest as a new source")
+            raise UsageError(
+                "the source was cancelled in the middle of an item, and cannot go on: pass the rest as a new source"
+            )
         while len(waiting) < size and not until():
             try:
                 waiting.append(await anext(self._async))
