@@ -18,7 +18,7 @@ __all__ = ["FileMoved", "Place"]
 _BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
 _LEFT_BEHIND = (
     "its rows are missing, and a {wal} is there with the latest of them: the file was moved or removed while it was in "
-    "use. Put it back, or move that file to where it is now, as its -wal; or remove it if its rows are not needed"
+    "use. Put it back, or move that file to where it is now, as its -wal; if the rows are not needed, remove that file"
 )
 
 
