@@ -145,6 +145,15 @@ async def _send_into(ends: list[SendResult], client: WebcomClient, **said: Any) 
     ends.append(await client.send("79612242243", **(CODE | {"client_id_sms": 101} | said)))
 
 
+async def _send_within(scope: anyio.CancelScope, notes: list[str], client: WebcomClient) -> None:
+    with scope:
+        try:
+            await client.send("79612242243", client_id_sms=101, **CODE)
+        except anyio.get_cancelled_exc_class() as exc:
+            notes.extend(exc.__notes__)
+            raise
+
+
 @pytest.mark.parametrize("linger", [0.0, 0.001])
 async def test_a_second_equal_call_waits_for_the_request_in_flight(webcom_gateway: Gateway, linger: float):
     """It is sent once, and each caller gets the result: nobody is told that it was not sent."""
@@ -173,19 +182,11 @@ async def test_the_request_goes_on_for_a_caller_who_still_waits(webcom_gateway: 
     ends: list[SendResult] = []
     notes: list[str] = []
 
-    async def impatient(scope: anyio.CancelScope) -> None:
-        with scope:
-            try:
-                await client.send("79612242243", client_id_sms=101, **CODE)
-            except anyio.get_cancelled_exc_class() as exc:
-                notes.extend(exc.__notes__)
-                raise
-
     transport = GatewayTransport(webcom_gateway)
     async with WebcomClient(token=webcom_gateway.token, transport=transport, linger=linger) as client:
         async with anyio.create_task_group() as calls:
             scope = anyio.CancelScope()
-            calls.start_soon(impatient, scope)
+            calls.start_soon(_send_within, scope, notes, client)
             await arrived.wait()
             calls.start_soon(_send_into, ends, client)
             await anyio.wait_all_tasks_blocked()
@@ -278,19 +279,11 @@ async def test_a_caller_who_leaves_is_not_told_not_sent_while_another_waits(conn
     ends: list[SendResult] = []
     notes: list[str] = []
 
-    async def impatient(scope: anyio.CancelScope) -> None:
-        with scope:
-            try:
-                await client.send("79612242243", client_id_sms=101, **CODE)
-            except anyio.get_cancelled_exc_class() as exc:
-                notes.extend(exc.__notes__)
-                raise
-
     async with connect(webcom_gateway, in_flight=1) as client, anyio.create_task_group() as calls:
         calls.start_soon(lambda: client.send("79612242250", **CODE))
         await arrived.wait()
         scope = anyio.CancelScope()
-        calls.start_soon(impatient, scope)
+        calls.start_soon(_send_within, scope, notes, client)
         calls.start_soon(_send_into, ends, client)
         await anyio.wait_all_tasks_blocked()
         scope.cancel()

@@ -102,8 +102,7 @@ class Sender:
                     known = await self._write_down(unsent, None)
                 finally:
                     self._count(batch.unusable + known, _from_journal(unsent, known))
-            with CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
-                await self._puller.aclose()
+            await self._puller.aclose()
 
     def take(self, results: list[SendResult]) -> bool:
         """Note that a reader has received *results*; False if they were taken for left before he woke up."""

@@ -19,11 +19,11 @@ from webcom_async.cli._display import show_error
 from webcom_async.cli._words import tr
 from webcom_async.errors import InputError
 from webcom_async.files import ResultsFile, Row
+from webcom_async.journal._place import BESIDE
 from webcom_async.models import Outcome, Recipient, Report, SendResult
 
 __all__ = ["Joined", "check_apart", "id_of"]
 
-_BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
 _NOTHING_KNOWN: Mapping[int, SendResult] = {}
 _KEPT = 500  # rows that were left out wait for so many to be written at once
 
@@ -40,7 +40,7 @@ def check_apart(results: Path | None, *read: Path | None, journal: Path | None) 
     place = os.path.realpath(results)
     if place in {os.path.realpath(path) for path in read if path is not None}:
         raise InputError(f"{results}: exists already, and this command reads it; give --results another path")
-    if journal is not None and place in {f"{os.path.realpath(journal)}{ending}" for ending in ("", *_BESIDE)}:
+    if journal is not None and place in {f"{os.path.realpath(journal)}{ending}" for ending in ("", *BESIDE)}:
         raise InputError(f"{results} is the journal's place, or beside it; give --results another path")
 
 

@@ -96,29 +96,27 @@ class CsvTable:
 
     def _find_delimiter(self) -> str:
         """Return the delimiter under which most of the first records have as many cells as the header."""
+        widths = {delimiter: self._widths(delimiter) for delimiter in _DELIMITERS}
 
         def fits(delimiter: str) -> tuple[int, int]:
-            try:
-                widths = [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
-            except InputError:
+            found = widths[delimiter]
+            if not found or found[0] == 1:
                 return 0, 0
-            if not widths or widths[0] == 1:
-                return 0, 0
-            return sum(width == widths[0] for width in widths), widths[0]
+            return found.count(found[0]), found[0]
 
         best = max(_DELIMITERS, key=fits)
         if fits(best) > (0, 0):
             return best
         # One column: its cells may hold a delimiter, as 79612242243,00 does.
-        single = [each for each in _DELIMITERS if self._widths(each) == {1}]
-        return single[0] if single and self._widths(",") else ","
+        single = [delimiter for delimiter, found in widths.items() if set(found) == {1}]
+        return single[0] if single and widths[","] else ","
 
-    def _widths(self, delimiter: str) -> set[int]:
+    def _widths(self, delimiter: str) -> list[int]:
         """Return how many cells the first records have; nothing if they cannot be read under a *delimiter*."""
         try:
-            return {len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)}
+            return [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
         except InputError:
-            return set()
+            return []
 
     def _find_columns(self) -> tuple[tuple[str, ...], bool]:
         names = tuple(name.strip() for _, first in islice(self._records(), 1) for name in first)

@@ -13,9 +13,9 @@ from pathlib import Path
 from webcom_async._paths import Identity, StrPath, check_file, identity_of
 from webcom_async.errors import JournalError
 
-__all__ = ["FileMoved", "Place"]
+__all__ = ["BESIDE", "FileMoved", "Place"]
 
-_BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
+BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
 _LEFT_BEHIND = (
     "its rows are missing, and a {wal} is there with the latest of them: the file was moved or removed while it was in "
     "use. Put it back, or move that file to where it is now, as its -wal; if the rows are not needed, remove that file"
@@ -49,7 +49,7 @@ class Place:
         self._links = Path(path).is_symlink()
         self._opened: dict[str, Identity] = {}
         self._filled = ""  # the file, once something is in it
-        for ending in _BESIDE:
+        for ending in BESIDE:
             self._check_beside(f"{self.real}{ending}")
         wal = f"{self.real}-wal"
         if _size(wal) and not _size(self.real):  # SQLite would remove it
