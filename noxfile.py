@@ -28,7 +28,6 @@ SAID_ONCE = (
     "cli_own_output",
     "cli_scaleout",
     "cli_unlike",
-    "layers",
     "places",
     "reliability",
 )
@@ -115,6 +114,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("codespell", PACKAGE, "tests", "benchmarks", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
     session.run("validate-pyproject", "pyproject.toml")
+    session.run("lint-imports")
 
 
 @nox.session(python=OLDEST)

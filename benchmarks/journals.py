@@ -18,12 +18,12 @@ from pathlib import Path
 
 from tests.postgres_server import serve
 from webcom_async import Message, Outcome
-from webcom_async._bookkeeper import FileJournals
-from webcom_async._books import CampaignHeader, Journals, KeptBooks, fingerprint
-from webcom_async._client_ids import IdScheme
-from webcom_async._phones import Phone
-from webcom_async._wire import Addressed, WirePhone
-from webcom_async.models import AllAccepted, SendResult
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.results import AllAccepted, SendResult
+from webcom_async._domain.types import Phone
+from webcom_async._storage.contracts import CampaignHeader, Journals, KeptBooks, fingerprint
+from webcom_async._storage.sqlite.file_journal import FileJournals
+from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.postgres import PostgresStore
 
 FIRST_PHONE = 79612242243

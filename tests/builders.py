@@ -10,9 +10,8 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from webcom_async import Clock, Message, Recipient
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import WirePhone
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._wire.base import WirePhone
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 FIRST_PHONE = 79612242243  # the vendor's example phones

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import httpx2
 
 from tests.reliability.table import Row, markdown, plain
-from webcom_async.cli._emulate import Child, Settings, child
+from webcom_async._cli.commands.emulate import Child, Settings, child
 
 __all__ = ["main"]
 

@@ -23,7 +23,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from tests.postgres_server import serve
-from webcom_async.cli._emulate import Settings, child
+from webcom_async._cli.commands.emulate import Settings, child
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import Standing
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from webcom_async._phones import Phone, normalise_phone
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.phones import normalise_phone
+from webcom_async._domain.results import Outcome
+from webcom_async._domain.types import Phone
 from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
-from webcom_async.errors import InputError
-from webcom_async.models import Outcome, Recipient
 
 
 def audience(folder: Path, content: str, text: str | None = "Sale!", **options: object) -> Audience:
@@ -173,7 +175,7 @@ def test_a_stop_list_refuses_a_rounded_phone(tmp_path: Path, cell: str):
 def test_another_countrys_phones_can_be_read(tmp_path: Path):
     """With a region, local forms are understood and numbers that no plan has are refused."""
     pytest.importorskip("phonenumbers", reason="an extra")
-    from webcom_async.phonebook import PhoneBook  # noqa: PLC0415
+    from webcom_async.audience.phonebook import PhoneBook  # noqa: PLC0415
 
     content = "phone\n030 901820\n+7 961 224-22-43\n030 1\n"
     people = audience(tmp_path, content, normalise=PhoneBook("DE").normalise)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.builders import NOW, message, phones, recipients
 from webcom_async import InputError, Message, Outcome, Reason, Recipient, SendResult
-from webcom_async._addressing import CallDefaults, address, call_defaults
-from webcom_async._batching import Batch, Batcher
-from webcom_async._client_ids import ClientIdSms, IdScheme
-from webcom_async._wire import encode_messages
+from webcom_async._batching.addressing import CallDefaults, address, call_defaults
+from webcom_async._batching.batcher import Batch, Batcher
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.types import ClientIdSms
+from webcom_async._wire.json_api.send import encode_messages
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -29,7 +29,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._wire import decode_request
+from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport, Language
 
 pytestmark = pytest.mark.anyio

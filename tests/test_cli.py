@@ -21,15 +21,15 @@ import pytest
 
 from tests.builders import message, phones
 from webcom_async import InputError, WebcomClient
-from webcom_async.cli import main
+from webcom_async._cli import main
 from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async.cli._sending import Plan, run_campaign
-from webcom_async.cli._signals import Terminated, listening, terminable
+from webcom_async._cli.run.campaign_run import Plan, run_campaign
+from webcom_async._cli.signals import Terminated, listening, terminable
 
 pytestmark = pytest.mark.socket
 

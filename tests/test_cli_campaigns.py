@@ -25,15 +25,15 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import message, phones
 from webcom_async import Clock, Reason, WebcomClient
-from webcom_async._client_ids import IdScheme
-from webcom_async._untrusted import printable
+from webcom_async._cli import main
+from webcom_async._cli.run.campaign_run import Plan, run_campaign
+from webcom_async._cli.run.result_join import Joined
+from webcom_async._cli.run.resume_hint import remember_command, way_on
+from webcom_async._cli.ui.translations import _RUSSIAN, language_of
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience import Audience
-from webcom_async.calling_hours import CallingHours, Rounds
-from webcom_async.cli import main
-from webcom_async.cli._joining import Joined
-from webcom_async.cli._sending import Plan, run_campaign
-from webcom_async.cli._way_on import remember_command, way_on
-from webcom_async.cli._words import _RUSSIAN, language_of
+from webcom_async.audience.calling_hours import CallingHours, Rounds
 
 pytestmark = pytest.mark.socket
 posix = pytest.mark.skipif(os.name != "posix", reason="these terminals are POSIX")

@@ -14,7 +14,7 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async.cli import main
+from webcom_async._cli import main
 
 pytestmark = pytest.mark.socket
 
@@ -37,7 +37,7 @@ def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
     """A disk that is full is one line, exit code 3, the counts and the name to go on with; no traceback."""
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000)); "
-        "from webcom_async.cli import main; sys.exit(main(sys.argv[1:]))"
+        'import runpy; sys.argv[0] = "webcom-async"; runpy.run_module("webcom_async", run_name="__main__")'
     )
     words = ("send", people, *SALE, "--batch-size", "10", "--results", str(tmp_path / name), "--json")
     command = [sys.executable, "-c", limited, *words]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.builders import phones
 from webcom_async import ConfigurationError, InputError, Reason
-from webcom_async._client_ids import IdBits, IdScheme, check_client_id, mint_campaign, random_ids
-from webcom_async._phones import Phone
+from webcom_async._domain.client_ids import IdScheme, check_client_id, mint_campaign, random_ids
+from webcom_async._domain.types import IdBits, Phone
 
 PHONE = Phone("79612242243")
 LARGEST = 2**63 - 1

@@ -18,7 +18,7 @@ import pytest
 from tests.builders import logged, message, phones
 from tests.postgres_server import serve as own_server
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
-from webcom_async.cli._campaign_watch import looks
+from webcom_async._cli.run.campaign_watch import looks
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, serve
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore, Standing, Store
 
@@ -28,7 +28,7 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer
 
 from webcom_async.scaleout.dbos import DbosEngine
 from webcom_async.scaleout.dbos._names import SCHEMA
-from webcom_async.scaleout.dbos._sqlite import usable
+from webcom_async.scaleout.dbos._sqlite_compat import usable
 
 pytestmark = pytest.mark.anyio
 

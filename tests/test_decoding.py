@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import ReplyError
-from webcom_async._decoding import decoded
+from webcom_async._http.content_encoding import decoded
 
 BODY = b'{"information":[{"state":"send","id_sms":"1"}]}'
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.builders import message, phones, wire_phones
 from webcom_async import Credentials, Message, Payload, Reason
-from webcom_async._reasons import Language, classify, refusal
-from webcom_async._wire import encode_messages
+from webcom_async._wire.json_api.send import encode_messages
+from webcom_async._wire.refusals import Language, classify, refusal
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Received
 
 TOKEN = {"token": "emulator-token"}

@@ -16,7 +16,7 @@ import pytest
 
 from tests.builders import message, phones, wire_phones
 from webcom_async import ConnectionLost, Credentials, Outcome, Payload, ReplyError, Transport, UsageError, WebcomClient
-from webcom_async._wire import encode_messages
+from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayApp, GatewayTransport, serve
 
 pytestmark = pytest.mark.anyio

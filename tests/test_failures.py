@@ -29,12 +29,12 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._books import Reserved, Scratchpad
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._flight import Part
-from webcom_async._phones import Phone
-from webcom_async._safeguards import RetryQuota, SystematicRefusals
-from webcom_async._wire import decode_request
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
+from webcom_async._sending.batch_sender import Part
+from webcom_async._storage.contracts import Reserved
+from webcom_async._storage.memory import Scratchpad
+from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import Answer
 

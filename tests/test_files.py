@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone, whole_number
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.phones import whole_number
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async.files import CsvTable, Row, open_table, results_file
 from webcom_async.files._table import spelling
-from webcom_async.models import Outcome, SendResult
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.builders import NOW, Travel, message, phones, wire_phones
 from webcom_async import InputError, JournalError, StoreUnavailable, UsageError
+from webcom_async._storage.campaign_rules import header_of
+from webcom_async._storage.sqlite.campaign_folder import CampaignsFile
 from webcom_async.journal import campaigns
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
-from webcom_async.scaleout._folder import CampaignsFile
-from webcom_async.scaleout._rules import header_of
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from webcom_async._client_ids import IdScheme, check_client_id
+from webcom_async._domain.client_ids import IdScheme, check_client_id
+from webcom_async._domain.errors import InputError
 from webcom_async.audience import Audience, StopList
-from webcom_async.errors import InputError
 
 
 def with_ids(folder: Path, *ids: str) -> Audience:

@@ -22,11 +22,10 @@ import pytest
 
 from tests.builders import FIRST_PHONE, NOW, message, wire_phones
 from webcom_async import JournalError, Message, Outcome, Reason, SendResult
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import Addressed, WirePhone
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
+from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint, purge
-from webcom_async.journal._sql import MIGRATIONS
 
 STORED = Path(__file__).parent / "journals"
 TEXT = "A text that stands out"

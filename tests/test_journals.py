@@ -21,12 +21,11 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from tests.builders import NOW, message, phones, wire_phones
 from tests.test_journal import SAID, TEXT, answer, answers, batch, header
 from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason
-from webcom_async._bookkeeper import FileJournals
-from webcom_async._books import Archive, CampaignHeader, KeptBooks, Reserved
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import WirePhone
-from webcom_async.models import AllAccepted, SendResult
+from webcom_async._domain.results import AllAccepted, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.contracts import Archive, CampaignHeader, KeptBooks, Reserved
+from webcom_async._storage.sqlite.file_journal import FileJournals
+from webcom_async._wire.base import WirePhone
 
 pytestmark = pytest.mark.anyio
 

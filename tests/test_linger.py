@@ -7,16 +7,8 @@ import pytest
 
 from tests.builders import phones, still_clock
 from tests.conftest import Connect
-from webcom_async import (
-    AuthenticationError,
-    Outcome,
-    Reason,
-    SendResult,
-    UsageError,
-    WebcomClient,
-    WebcomError,
-)
-from webcom_async._wire import decode_request
+from webcom_async import AuthenticationError, Outcome, Reason, SendResult, UsageError, WebcomClient, WebcomError
+from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import Answer
 

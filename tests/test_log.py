@@ -23,15 +23,14 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from tests.builders import NOW, message, wire_phones
 from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
 from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import Addressed, WirePhone
+from webcom_async._domain.results import AllAccepted
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.sqlite.database import JournalFile
+from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
+from webcom_async._storage.sqlite.number_table import Numbers, as_numbers
+from webcom_async._storage.sqlite.write_log import Log, digest
+from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.journal import Journal, Reserved, campaigns, export, has_begun, purge
-from webcom_async.journal._file import JournalFile
-from webcom_async.journal._log import Log, digest
-from webcom_async.journal._numbers import Numbers, as_numbers
-from webcom_async.journal._sql import MIGRATIONS
-from webcom_async.models import AllAccepted
 
 STORED = Path(__file__).parent / "logs"
 

@@ -5,9 +5,8 @@ import pytest
 
 from tests.builders import message
 from webcom_async import Channel, InputError, Message, Outcome, Progress, Reason, Recipient, Report, SendResult
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async.models import AllAccepted, not_accepted
+from webcom_async._domain.results import AllAccepted, not_accepted
+from webcom_async._domain.types import ClientIdSms, Phone
 
 
 def report(**changes: object) -> Report:

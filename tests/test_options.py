@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webcom_async import ConfigurationError, Options
-from webcom_async._wire import CONTENT_TYPE
+from webcom_async._wire.base import CONTENT_TYPE
 
 WHOLE = ["in_flight", "batch_size", "batch_bytes", "attempts"]
 SECONDS = ["grace", "wait_initial", "wait_max", "retry_after_max"]

@@ -4,7 +4,7 @@ import pytest
 
 from webcom_async import InputError, Reason
 
-phonebook = pytest.importorskip("webcom_async.phonebook", reason="an extra")
+phonebook = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webcom_async import InputError, Reason
-from webcom_async._phones import normal_phones, normalise_phone
+from webcom_async._domain.phones import normal_phones, normalise_phone
 
 SEPARATORS = " \t\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212"
 

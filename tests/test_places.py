@@ -25,16 +25,8 @@ from tests.test_journal import answers, batch, header, opened, states
 from tests.test_resume import SALE
 from tests.test_tracking import Scene
 from tests.test_webhooks import ECHO, PUSH, SECRET, call, said
-from webcom_async import (
-    ConfigurationError,
-    Credentials,
-    DeliveryState,
-    InputError,
-    JournalError,
-    Outcome,
-    SendResult,
-)
-from webcom_async._paths import open_file
+from webcom_async import ConfigurationError, Credentials, DeliveryState, InputError, JournalError, Outcome, SendResult
+from webcom_async._domain.paths import open_file
 from webcom_async.audience import StopList
 from webcom_async.doctor import Capabilities
 from webcom_async.emulator import Fate, Fault, Gateway, Step, serve
@@ -630,7 +622,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., in
     """Return the command line, with an account, in a working directory of its own, and no gateway to reach."""
     for extra in ("cyclopts", "rich", "uvicorn"):
         pytest.importorskip(extra, reason="the command line is an extra")
-    from webcom_async.cli import main  # noqa: PLC0415
+    from webcom_async._cli import main  # noqa: PLC0415
 
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -793,7 +785,7 @@ def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
     """The command was to leave a file, and there is none."""
     pytest.importorskip("cyclopts", reason="the command line is an extra")
     pytest.importorskip("rich", reason="the command line is an extra")
-    from webcom_async.cli._filing import Filing  # noqa: PLC0415
+    from webcom_async._cli.run.result_export import Filing  # noqa: PLC0415
 
     with (
         pytest.raises(InputError, match="was moved or removed while it was written; run the command again"),

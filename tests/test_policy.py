@@ -35,7 +35,7 @@ from webcom_async import (
     UsageError,
     WebcomError,
 )
-from webcom_async._policy import conclude, halting, judge, wait_before_retry, worth_retrying
+from webcom_async._gateway.policy import conclude, halting, judge, wait_before_retry, worth_retrying
 
 HTML = b"<html><body>it does not matter what stands here</body></html>"
 

@@ -38,14 +38,14 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._books import KeptBooks
-from webcom_async._clock import Clock
-from webcom_async._wire import Addressed
+from webcom_async._domain.clock import Clock
+from webcom_async._storage.contracts import KeptBooks
+from webcom_async._storage.postgres import connection as door
+from webcom_async._storage.postgres.connection import Session
+from webcom_async._storage.postgres.migrations import prepare
+from webcom_async._wire.base import Addressed
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 from webcom_async.postgres import PostgresStore
-from webcom_async.postgres import _server as door
-from webcom_async.postgres._format import prepare
-from webcom_async.postgres._server import Session
 from webcom_async.scaleout import CampaignSettings, CampaignState, Ending, Lease, Worker
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import ConfigurationError, DeliveryReport, DeliveryState, Pace
-from webcom_async._progress import advanced, wait_before_asking
+from webcom_async._domain.delivery_rules import advanced, wait_before_asking
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

@@ -31,9 +31,10 @@ from webcom_async import (
     SystematicRefusal,
     WebcomClient,
 )
-from webcom_async._client_ids import IdScheme
-from webcom_async._phones import Phone
-from webcom_async._wire import WirePhone, decode_request, encode_messages
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.types import Phone
+from webcom_async._wire.base import WirePhone
+from webcom_async._wire.json_api.send import decode_request, encode_messages
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
 from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint
 

@@ -15,7 +15,7 @@ from webcom_async import (
     Options,
     ReplyTimeout,
 )
-from webcom_async._retry import retrying
+from webcom_async._gateway.retry import retrying
 
 pytestmark = pytest.mark.anyio
 

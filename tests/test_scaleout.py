@@ -30,8 +30,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
+from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async.emulator import Account, Fault, Faults, Gateway, serve
 from webcom_async.scaleout import (
     BatchDone,
@@ -48,7 +47,7 @@ from webcom_async.scaleout import (
     run_batch,
     run_shard,
 )
-from webcom_async.scaleout._counting import Witness, counted
+from webcom_async.scaleout._batch_summary import Witness, counted
 
 pytestmark = pytest.mark.anyio
 

@@ -17,12 +17,12 @@ from tests.builders import phones
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
 from webcom_async import Credentials, Options, Outcome, Payload, Transport, WebcomError
-from webcom_async._http_client import HttpTransport
-from webcom_async._httpx import Httpx2Transport, trusted_certificates
-from webcom_async._transport import exchange
+from webcom_async._http.client_adapter import HttpTransport
+from webcom_async._http.exchange import exchange
+from webcom_async._http.httpx2_transport import Httpx2Transport, trusted_certificates
 
 try:
-    from webcom_async._aiohttp import AiohttpTransport
+    from webcom_async._http.aiohttp_transport import AiohttpTransport
 except ImportError:
     AiohttpTransport = None
 

@@ -26,7 +26,7 @@ from webcom_async import (
     SendResult,
     WebcomClient,
 )
-from webcom_async._wire import decode_request
+from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport
 
 pytestmark = pytest.mark.anyio

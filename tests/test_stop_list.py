@@ -23,7 +23,7 @@ def test_a_stop_list_refuses_a_phone_that_may_be_another_ones(tmp_path: Path, li
 
 def test_a_stop_list_with_a_region_reads_it(tmp_path: Path):
     """There it is said whose it is."""
-    book = pytest.importorskip("webcom_async.phonebook", reason="an extra")
+    book = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
     path = tmp_path / "stop.txt"
     path.write_text("9612242243\n", encoding="utf-8")
     stopped = StopList()

@@ -24,13 +24,12 @@ from webcom_async import (
     Recipient,
     SendResult,
 )
-from webcom_async._batching import not_sent
-from webcom_async._books import KeptBooks
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import Addressed, WirePhone
+from webcom_async._batching.batcher import not_sent
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.campaign_rules import header_of
+from webcom_async._storage.contracts import KeptBooks
+from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.scaleout import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, SqliteStore, Store
-from webcom_async.scaleout._rules import header_of
 
 pytestmark = pytest.mark.anyio
 

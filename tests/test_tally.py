@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from tests.builders import phones
 from webcom_async import Credentials, Outcome, Payload, Reason, SendResult
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._tally import Tally
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._sending.counters import Tally
 
 
 def payload() -> Payload:

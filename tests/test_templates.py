@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async.errors import InputError
-from webcom_async.templates import Template
+from webcom_async._domain.errors import InputError
+from webcom_async.audience.templates import Template
 
 
 @pytest.mark.parametrize(

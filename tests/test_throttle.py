@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async._throttle import AdaptiveLimit, Throttle
+from webcom_async._gateway.limits import AdaptiveLimit, Throttle
 
 ROUNDING = 1e-6  # recipients
 

@@ -38,9 +38,9 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._http_client import HttpTransport
-from webcom_async._httpx import Httpx2Transport
-from webcom_async._transport import exchange
+from webcom_async._http.client_adapter import HttpTransport
+from webcom_async._http.exchange import exchange
+from webcom_async._http.httpx2_transport import Httpx2Transport
 from webcom_async.emulator import Fault, Gateway, GatewayApp, GatewayTransport, serve
 
 pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")

@@ -113,7 +113,7 @@ def test_a_plus_says_that_a_number_in_lebanon_is_meant(tmp_path: Path):
     """So does a region, which reads the others as its own."""
     assert ["9612242243"] == sent(audience(tmp_path, ["+961 2242243", "9258432958"]))
 
-    book = pytest.importorskip("webcom_async.phonebook", reason="an extra")
+    book = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
     people = audience(tmp_path, ["9612242243", "+79258432958"], normalise=book.PhoneBook("RU").normalise)
     assert ["79612242243", "79258432958"] == sent(people)
     assert 0 == people.check().count("unlike")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async._untrusted import csv_cell, listed, printable
+from webcom_async._domain.untrusted_text import csv_cell, listed, printable
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+79612242243", "-1", "@SUM(A1)", "\tx", "\rx"])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.builders import NOW, still_clock
 from webcom_async import ConfigurationError, DeliveryReport, DeliveryState, JournalError, UsageError
-from webcom_async.journal._inbox import report_columns, report_of
+from webcom_async._storage.sqlite.reports import report_columns, report_of
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, WebhookRefused, acknowledge, parse
 from webcom_async.webhooks._addresses import AllowList
 

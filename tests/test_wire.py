@@ -25,12 +25,9 @@ from webcom_async import (
     VcardAddress,
     VcardPhone,
 )
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._phones import Phone
-from webcom_async._wire import (
-    CONTENT_TYPE,
-    RefusedRequest,
-    WirePhone,
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest, WirePhone
+from webcom_async._wire.json_api.send import (
     decode_request,
     decode_send,
     encode_messages,

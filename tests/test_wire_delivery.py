@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import Credentials, DeliveryReport, DeliveryState, ReplyError, WebhookRefused
-from webcom_async._wire import RefusedRequest
-from webcom_async._wire_delivery import (
+from webcom_async._wire.base import RefusedRequest
+from webcom_async._wire.json_api.delivery import (
     acknowledged,
     balance_question,
     decode_balance,

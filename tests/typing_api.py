@@ -23,13 +23,13 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async.audience import Audience, Audit, ColumnNames, StopList
+from webcom_async.audience.phonebook import PhoneBook
+from webcom_async.audience.templates import Template
 from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.files import Row, open_table
-from webcom_async.phonebook import PhoneBook
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import CampaignSettings, Store
 from webcom_async.segments import Segments, count_parts, segments, suggestions
-from webcom_async.templates import Template
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, acknowledge, parse
 
 

@@ -9,13 +9,10 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from webcom_async._clock import Clock
-from webcom_async._reasons import Reason
-from webcom_async._sources import RecipientSource
-from webcom_async._wire import Payload, Reply
-from webcom_async.credentials import Credentials, Secret
-from webcom_async.delivery import Balance, Delivery, DeliveryReport, DeliveryState, Direction, Pace, TrackReport
-from webcom_async.errors import (
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.credentials import Credentials, Secret
+from webcom_async._domain.delivery import Balance, Delivery, DeliveryReport, DeliveryState, Direction, Pace, TrackReport
+from webcom_async._domain.errors import (
     AccountLocked,
     AuthenticationError,
     CampaignStopped,
@@ -46,26 +43,19 @@ from webcom_async.errors import (
     WebcomError,
     WebhookRefused,
 )
-from webcom_async.models import (
-    Channel,
-    Message,
-    MessageType,
-    Outcome,
-    Progress,
-    Recipient,
-    Report,
-    SendResult,
-    VcardAddress,
-    VcardPhone,
-)
-from webcom_async.options import Options
+from webcom_async._domain.messages import Channel, Message, MessageType, Recipient, VcardAddress, VcardPhone
+from webcom_async._domain.options import Options
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, Progress, Report, SendResult
+from webcom_async._domain.sources import RecipientSource
+from webcom_async._wire.base import Payload, Reply
 
 if TYPE_CHECKING:
-    from webcom_async._transport import Transport
-    from webcom_async.campaign import Batches, Campaign, Results
+    from webcom_async._http.exchange import Transport
+    from webcom_async._sending.campaign import Batches, Campaign, Results
+    from webcom_async._tracking.statuses import IdSource, Statuses
+    from webcom_async._tracking.tracker import Track, Tracking
     from webcom_async.client import WebcomClient
-    from webcom_async.statuses import IdSource, Statuses
-    from webcom_async.tracking import Track, Tracking
 
 __version__ = "0.1.0"
 
@@ -73,14 +63,14 @@ __version__ = "0.1.0"
 logging.getLogger("webcom_async").addHandler(logging.NullHandler())
 
 _SENDS = {
-    "Batches": "campaign",
-    "Campaign": "campaign",
-    "IdSource": "statuses",
-    "Results": "campaign",
-    "Statuses": "statuses",
-    "Track": "tracking",
-    "Tracking": "tracking",
-    "Transport": "_transport",
+    "Batches": "_sending.campaign",
+    "Campaign": "_sending.campaign",
+    "IdSource": "_tracking.statuses",
+    "Results": "_sending.campaign",
+    "Statuses": "_tracking.statuses",
+    "Track": "_tracking.tracker",
+    "Tracking": "_tracking.tracker",
+    "Transport": "_http.exchange",
     "WebcomClient": "client",
 }
 

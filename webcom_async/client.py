@@ -1,7 +1,7 @@
 """
 The client: one account, one connection pool, one limit on requests under way.
 
-This is where a call is checked and put together. How a campaign runs is `_sender`'s to know.
+This is where a call is checked and put together. How a campaign runs is `_sending`'s to know.
 """
 
 import os
@@ -12,32 +12,34 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 
 import anyio
 
-from webcom_async._addressing import CallDefaults, address, call_defaults
-from webcom_async._batching import Batcher, OneByOne
-from webcom_async._books import CampaignHeader, Journals, Scratchpad, fingerprint
-from webcom_async._client_ids import IdScheme, mint_campaign, random_ids
-from webcom_async._clock import Clock
-from webcom_async._event_loop import running_loop
-from webcom_async._given import campaign_name, new_name_error, refuse_blank, variable
-from webcom_async._http_client import AsyncHttpClient, HttpTransport
-from webcom_async._inquiry import StatusInquiry, ask_balance
-from webcom_async._line import Line
-from webcom_async._paths import StrPath
-from webcom_async._reasons import Reason
-from webcom_async._single import Coalescer, Singles
-from webcom_async._sources import RecipientSource, Source
-from webcom_async._transport import Transport
-from webcom_async.campaign import Campaign, Plan
-from webcom_async.credentials import Credentials
-from webcom_async.delivery import Balance, Pace
-from webcom_async.errors import ConfigurationError, InputError, UsageError
-from webcom_async.models import Message, Recipient, Report, SendResult
-from webcom_async.options import OptionFields, Options
-from webcom_async.statuses import IdSource, Statuses
-from webcom_async.tracking import Terms, Track
+from webcom_async._batching.addressing import CallDefaults, address, call_defaults
+from webcom_async._batching.batcher import Batcher, OneByOne
+from webcom_async._domain.client_ids import IdScheme, mint_campaign, random_ids
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.delivery import Balance, Pace
+from webcom_async._domain.errors import ConfigurationError, InputError, UsageError
+from webcom_async._domain.given import campaign_name, new_name_error, refuse_blank, variable
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.options import OptionFields, Options
+from webcom_async._domain.paths import StrPath
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Report, SendResult
+from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._gateway.gateway_session import Line
+from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
+from webcom_async._http.event_loop import running_loop
+from webcom_async._http.exchange import Transport
+from webcom_async._sending.campaign import Campaign, Plan
+from webcom_async._sending.coalescer import Coalescer, Singles
+from webcom_async._storage.contracts import CampaignHeader, Journals, fingerprint
+from webcom_async._storage.memory import Scratchpad
+from webcom_async._tracking.polling import StatusInquiry, ask_balance
+from webcom_async._tracking.statuses import IdSource, Statuses
+from webcom_async._tracking.tracker import Terms, Track
 
 if TYPE_CHECKING:
-    from webcom_async._report_file import ReportFile
+    from webcom_async._storage.sqlite.report_file import ReportFile
 
 __all__ = ["WebcomClient"]
 
@@ -450,7 +452,7 @@ def _check_resend_rejected(reasons: Collection[Reason], journal: Journals | StrP
 def _journals(journal: Journals | StrPath) -> Journals:
     if not isinstance(journal, str | os.PathLike):
         return journal
-    from webcom_async._bookkeeper import FileJournals  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
+    from webcom_async._storage.sqlite.file_journal import FileJournals  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
 
     return FileJournals(journal)
 
@@ -467,7 +469,7 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if isinstance(transport, str):
         if transport != "httpx2":
             raise ConfigurationError(f"transport is {transport!r}; it is 'httpx2', 'aiohttp', or a Transport")
-        from webcom_async._httpx import Httpx2Transport  # noqa: PLC0415 - its core imports trio, where that is installed
+        from webcom_async._http.httpx2_transport import Httpx2Transport  # noqa: PLC0415 - its core imports trio, where that is installed
 
         return Httpx2Transport(options)
     return transport
@@ -475,11 +477,11 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
 
 def _aiohttp(options: Options) -> Transport:
     try:
-        from webcom_async._aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
+        from webcom_async._http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(
             "transport='aiohttp' needs aiohttp: python -m pip install 'webcom-async[aiohttp]'"
         ) from None
-    from webcom_async._httpx import trusted_certificates  # noqa: PLC0415 - see `_choose`
+    from webcom_async._http.httpx2_transport import trusted_certificates  # noqa: PLC0415 - see `_choose`
 
     return AiohttpTransport(options, trusted_certificates())

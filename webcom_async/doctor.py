@@ -16,18 +16,20 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from webcom_async._client_ids import ClientIdSms
-from webcom_async._given import refuse_blank
-from webcom_async._paths import StrPath, check_file, open_file
-from webcom_async._phones import Phone, normalise_phone
-from webcom_async._reasons import Language, Reason, classify
-from webcom_async._transport import Transport, exchange
-from webcom_async._untrusted import printable
-from webcom_async._wire import BOM, Payload, Reply, SendReply, WirePhone, encode_messages
-from webcom_async.credentials import Credentials
-from webcom_async.errors import ConfigurationError, ReplyError, RequestRefused
-from webcom_async.models import Message
-from webcom_async.options import OptionFields, Options
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.errors import ConfigurationError, ReplyError, RequestRefused
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.messages import Message
+from webcom_async._domain.options import OptionFields, Options
+from webcom_async._domain.paths import StrPath, check_file, open_file
+from webcom_async._domain.phones import normalise_phone
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.untrusted_text import printable
+from webcom_async._http.exchange import Transport, exchange
+from webcom_async._wire.base import Payload, Reply, WirePhone
+from webcom_async._wire.json_api.send import BOM, SendReply, encode_messages
+from webcom_async._wire.refusals import Language, classify
 
 __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 

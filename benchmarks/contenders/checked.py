@@ -17,12 +17,15 @@ from benchmarks.contenders.hand_written import Batch, Post, Results
 from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
 from webcom_async import Outcome, Recipient, SendResult
-from webcom_async._addressing import call_defaults
-from webcom_async._batching import Batcher
-from webcom_async._books import Reserved, Scratchpad
-from webcom_async._client_ids import ClientIdSms, IdScheme
-from webcom_async._wire import Payload, decode_send
-from webcom_async.credentials import Credentials
+from webcom_async._batching.addressing import call_defaults
+from webcom_async._batching.batcher import Batcher
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.types import ClientIdSms
+from webcom_async._storage.contracts import Reserved
+from webcom_async._storage.memory import Scratchpad
+from webcom_async._wire.base import Payload
+from webcom_async._wire.json_api.send import decode_send
 
 __all__ = ["send"]
 

@@ -11,7 +11,7 @@ from benchmarks.case import Case, Unavailable
 from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
 from webcom_async import Recipient, WebcomClient, WebcomError
-from webcom_async.campaign import Results
+from webcom_async._sending.campaign import Results
 
 __all__ = ["SALE", "client", "kept", "send"]
 

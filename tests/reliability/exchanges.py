@@ -23,7 +23,7 @@ from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import Options, Outcome, SendResult, WebcomClient, WebcomError
-from webcom_async._httpx import Httpx2Transport
+from webcom_async._http.httpx2_transport import Httpx2Transport
 from webcom_async.emulator import Gateway, Ledger, Sms, serve
 
 __all__ = ["measure_bursts", "measure_surplus"]

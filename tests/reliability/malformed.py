@@ -12,8 +12,8 @@ from tests.builders import wire_phones
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import Options, Outcome, Reply, SendResult, WebcomError
-from webcom_async._policy import judge
-from webcom_async._wire import WirePhone
+from webcom_async._gateway.policy import judge
+from webcom_async._wire.base import WirePhone
 
 __all__ = ["measure"]
 

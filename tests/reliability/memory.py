@@ -14,7 +14,7 @@ from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import WebcomClient
-from webcom_async.cli._emulate import Child, Settings, child
+from webcom_async._cli.commands.emulate import Child, Settings, child
 
 __all__ = ["measure"]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from webcom_async._wire import SendRequest, decode_request
+from webcom_async._wire.json_api.send import SendRequest, decode_request
 from webcom_async.emulator import Fault, Faults, Gateway, Received
 from webcom_async.emulator._gateway import Answer
 

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from webcom_async._client_ids import ClientIdSms, IdScheme
-from webcom_async._phones import Phone, is_home_form, normalise_phone, shown
-from webcom_async._reasons import Reason
-from webcom_async._untrusted import printable
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.phones import is_home_form, normalise_phone, shown
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience._audit import Audit, Verdict
 from webcom_async.audience._columns import ColumnNames, Unused, find_places, unused_of
 from webcom_async.audience._ids import GivenIds
 from webcom_async.audience._shapes import HOME_FORM, AlikeRows, Shapes, shape_of, why_unlike
 from webcom_async.audience._stop_list import StopList
-from webcom_async.errors import InputError
+from webcom_async.audience.templates import Template
 from webcom_async.files import Row, Table, open_table
-from webcom_async.models import Outcome, Recipient, SendResult
-from webcom_async.templates import Template
 
 __all__ = ["Audience", "Person"]
 
@@ -52,8 +54,8 @@ class Audience:
         text: What everyone is told who has no text of their own: plain, or with columns in braces. None if everyone
             has one.
         columns: Which columns mean what.
-        normalise: How a phone is read; the library's own strict way if left out. `webcom_async.phonebook.PhoneBook`
-            knows other countries'.
+        normalise: How a phone is read; the library's own strict way if left out.
+            `webcom_async.audience.phonebook.PhoneBook` knows other countries'.
         stopped: Phones that must not get anything.
         use_ids: Use the ids of a file of results too. They are of an earlier campaign: the gateway sends nothing more
             under those of accepted recipients.

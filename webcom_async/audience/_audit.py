@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from webcom_async._phones import Phone
-from webcom_async.models import Message
+from webcom_async._domain.messages import Message
+from webcom_async._domain.types import Phone
 from webcom_async.segments import count_parts, encoding_of
 
 __all__ = ["KEPT_FINDINGS", "Audit", "Finding", "Sample", "Scale", "Verdict"]

@@ -6,9 +6,9 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from webcom_async._given import refuse_blank
-from webcom_async._untrusted import listed, printable
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.untrusted_text import listed, printable
 from webcom_async.files import Table
 
 __all__ = ["ColumnNames", "Places", "Unused", "find_places", "read_exactly", "unused_of"]

@@ -4,11 +4,12 @@ import math
 from collections import Counter
 from functools import cached_property
 
-from webcom_async._client_ids import ClientIdSms, check_client_id
-from webcom_async._phones import EXACT_FLOAT, ROUNDED, shown, whole_number
-from webcom_async._reasons import Reason
+from webcom_async._domain.client_ids import check_client_id
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.phones import EXACT_FLOAT, ROUNDED, shown, whole_number
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import ClientIdSms
 from webcom_async.audience._columns import read_exactly
-from webcom_async.errors import InputError
 from webcom_async.files import Row, Table
 
 __all__ = ["GivenIds"]

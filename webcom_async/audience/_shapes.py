@@ -6,9 +6,9 @@ A shape is a length and a first digit, as a number of less than a byte.
 
 from collections import defaultdict
 
-from webcom_async._number_set import NumberMap
-from webcom_async._phones import Phone
+from webcom_async._domain.types import Phone
 from webcom_async.audience._audit import KEPT_FINDINGS, Audit, Finding, Scale, Verdict
+from webcom_async.audience._number_set import NumberMap
 
 __all__ = ["HOME_FORM", "AlikeRows", "Shapes", "shape_of", "why_unlike"]
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from webcom_async._number_set import NumberMap
-from webcom_async._phones import Phone, is_home_form, normalise_phone, shown
-from webcom_async._reasons import Reason
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.phones import is_home_form, normalise_phone, shown
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import Phone
 from webcom_async.audience._columns import ColumnNames, find_places
-from webcom_async.errors import InputError
+from webcom_async.audience._number_set import NumberMap
 from webcom_async.files import open_table
 
 __all__ = ["StopList"]

@@ -13,9 +13,11 @@ from itertools import count
 
 import msgspec
 
-from webcom_async._reasons import Language, Reason, refusal
-from webcom_async._wire import (
-    CONTENT_TYPE,
+from webcom_async._domain.messages import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
+from webcom_async._domain.reasons import Reason
+from webcom_async._wire.base import CONTENT_TYPE
+from webcom_async._wire.json_api.delivery import BALANCE_PAGE, STATUS_PAGE, decode_account, encode_answer
+from webcom_async._wire.json_api.send import (
     Entry,
     RequestMessage,
     RequestPhone,
@@ -23,14 +25,13 @@ from webcom_async._wire import (
     decode_request,
     encode_reply,
 )
-from webcom_async._wire_delivery import BALANCE_PAGE, STATUS_PAGE, decode_account, encode_answer
+from webcom_async._wire.refusals import Language, refusal
 from webcom_async.emulator._fates import Fates
 from webcom_async.emulator._faults import Faults
 from webcom_async.emulator._inquiries import Inquiries, Known, Refused
 from webcom_async.emulator._ledger import Ledger, Sms, parts_of
 from webcom_async.emulator._pushing import Post
 from webcom_async.emulator._webhooks import Webhooks
-from webcom_async.models import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
 
 __all__ = ["Account", "Answer", "Behaviour", "Gateway", "Received"]
 

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from webcom_async._reasons import Reason
-from webcom_async._wire import wire_second
-from webcom_async._wire_delivery import StatusQuestion, decode_questions
+from webcom_async._domain.reasons import Reason
+from webcom_async._wire.json_api.delivery import StatusQuestion, decode_questions
+from webcom_async._wire.json_api.send import wire_second
 from webcom_async.emulator._fates import Fates
 from webcom_async.emulator._ledger import Ledger, Sms
 

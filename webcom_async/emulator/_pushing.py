@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from webcom_async._wire import CONTENT_TYPE
+from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async.emulator._webhooks import Webhooks
 
 __all__ = ["AppPost", "Post", "UrlPost", "push"]

@@ -2,10 +2,10 @@
 
 from urllib.parse import urlsplit
 
-from webcom_async._wire import CONTENT_TYPE, Payload, Reply
+from webcom_async._domain.errors import ConnectionLost, ReplyError, UsageError
+from webcom_async._wire.base import CONTENT_TYPE, Payload, Reply
 from webcom_async.emulator._conversation import hold
 from webcom_async.emulator._gateway import Gateway, Received
-from webcom_async.errors import ConnectionLost, ReplyError, UsageError
 
 __all__ = ["GatewayTransport"]
 

@@ -12,8 +12,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
-from webcom_async._wire import wire_second
-from webcom_async._wire_delivery import acknowledged, encode_answer, wire_id
+from webcom_async._wire.json_api.delivery import acknowledged, encode_answer, wire_id
+from webcom_async._wire.json_api.send import wire_second
 from webcom_async.emulator._fates import Fates, Step
 from webcom_async.emulator._inquiries import GATEWAY_ZONE
 from webcom_async.emulator._ledger import Sms

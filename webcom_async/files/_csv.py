@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from webcom_async._paths import StrPath
-from webcom_async._phones import normalise_phone
-from webcom_async._untrusted import csv_text, listed
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.paths import StrPath
+from webcom_async._domain.phones import normalise_phone
+from webcom_async._domain.untrusted_text import csv_text, listed
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
 from webcom_async.files._table import RESULT_COLUMNS, Row, readable
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
 from webcom_async.files._table import LONGEST_LINE
 
 __all__ = ["ENCODING_NAMES", "find_encoding"]

@@ -13,12 +13,12 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from webcom_async._given import refuse_blank
-from webcom_async._paths import Identity, StrPath, check_file, identity_of
-from webcom_async._untrusted import csv_cell
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.paths import Identity, StrPath, check_file, identity_of
+from webcom_async._domain.results import SendResult
+from webcom_async._domain.untrusted_text import csv_cell
 from webcom_async.files._table import JSON_LINES, RESULT_COLUMNS, Row
-from webcom_async.models import SendResult
 
 __all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]
 

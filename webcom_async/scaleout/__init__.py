@@ -19,7 +19,7 @@ queue, or what `Overseer` says is due.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from webcom_async.scaleout._store import (
+from webcom_async._storage.campaign_store import (
     BatchDone,
     BatchRef,
     CampaignSettings,
@@ -32,10 +32,10 @@ from webcom_async.scaleout._store import (
 )
 
 if TYPE_CHECKING:
-    from webcom_async.scaleout._holding import Hold
-    from webcom_async.scaleout._overseeing import HandOut, Overseer
-    from webcom_async.scaleout._running import Ending, ShardEnd, Steps, Worker, run_batch, run_shard
-    from webcom_async.scaleout._sqlite import SqliteStore
+    from webcom_async._storage.sqlite.store import SqliteStore
+    from webcom_async.scaleout._lease_keeper import Hold
+    from webcom_async.scaleout._scheduler import HandOut, Overseer
+    from webcom_async.scaleout._worker import Ending, ShardEnd, Steps, Worker, run_batch, run_shard
 
 __all__ = [
     "BatchDone",
@@ -60,16 +60,16 @@ __all__ = [
 ]
 
 _ACTS = {
-    "Ending": "_running",
-    "HandOut": "_overseeing",
-    "Hold": "_holding",
-    "Overseer": "_overseeing",
-    "ShardEnd": "_running",
-    "SqliteStore": "_sqlite",
-    "Steps": "_running",
-    "Worker": "_running",
-    "run_batch": "_running",
-    "run_shard": "_running",
+    "Ending": "webcom_async.scaleout._worker",
+    "HandOut": "webcom_async.scaleout._scheduler",
+    "Hold": "webcom_async.scaleout._lease_keeper",
+    "Overseer": "webcom_async.scaleout._scheduler",
+    "ShardEnd": "webcom_async.scaleout._worker",
+    "SqliteStore": "webcom_async._storage.sqlite.store",
+    "Steps": "webcom_async.scaleout._worker",
+    "Worker": "webcom_async.scaleout._worker",
+    "run_batch": "webcom_async.scaleout._worker",
+    "run_shard": "webcom_async.scaleout._worker",
 }
 
 
@@ -77,7 +77,7 @@ def __getattr__(name: str) -> object:
     """Import what acts, when it is first asked for (PEP 562)."""
     if name not in _ACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_ACTS[name]}"), name)
+    found = getattr(import_module(_ACTS[name]), name)
     globals()[name] = found
     return found
 

@@ -10,8 +10,8 @@ The vendor registers one URL per account, offers a report five times unless its 
 nothing: the URL's last part is the secret. Serve it over https only.
 """
 
-from webcom_async._report_file import ReportFile
-from webcom_async.errors import WebhookRefused
+from webcom_async._domain.errors import WebhookRefused
+from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.webhooks._app import Limits, ReportStore, WebhookApp, acknowledge, parse
 
 __all__ = ["Limits", "ReportFile", "ReportStore", "WebhookApp", "WebhookRefused", "acknowledge", "parse"]

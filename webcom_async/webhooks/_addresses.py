@@ -7,7 +7,7 @@ Pure: a peer's address and headers in, a yes or no out.
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from webcom_async.errors import ConfigurationError
+from webcom_async._domain.errors import ConfigurationError
 
 __all__ = ["AllowList"]
 

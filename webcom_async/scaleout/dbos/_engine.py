@@ -13,14 +13,14 @@ import anyio
 from anyio.to_thread import run_sync
 from dbos import DBOS, DBOSPortableJSONSerializer
 
-from webcom_async._given import refuse_blank
+from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._storage.campaign_store import CampaignState, Standing, Store
 from webcom_async.client import WebcomClient
-from webcom_async.errors import InputError, StoreUnavailable, UsageError
-from webcom_async.scaleout._running import LONGEST_LEASE
-from webcom_async.scaleout._store import CampaignState, Standing, Store
-from webcom_async.scaleout.dbos._ledger import CONNECTIONS, Ledger, log_level, usable_url
+from webcom_async.scaleout._worker import LONGEST_LEASE
 from webcom_async.scaleout.dbos._names import APPLICATION, SCHEMA, VERSION, check_name
-from webcom_async.scaleout.dbos._working import EngineWorker, appointed
+from webcom_async.scaleout.dbos._workflow_store import CONNECTIONS, Ledger, log_level, usable_url
+from webcom_async.scaleout.dbos._workflows import EngineWorker, appointed
 
 __all__ = ["DbosEngine"]
 

@@ -10,7 +10,7 @@ from itertools import count
 
 from dbos import EnqueueOptions
 
-from webcom_async.errors import InputError
+from webcom_async._domain.errors import InputError
 
 __all__ = [
     "APPLICATION",

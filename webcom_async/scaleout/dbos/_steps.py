@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from dbos import DBOS, StepReservation, error
 
-from webcom_async.errors import LeaseLost, WebcomError
-from webcom_async.scaleout._store import BatchRef
+from webcom_async._domain.errors import LeaseLost, WebcomError
+from webcom_async._storage.campaign_store import BatchRef
 
 __all__ = ["ShardSteps"]
 

@@ -1,0 +1,3 @@
+"""From what callers give to what one request carries."""
+
+__all__: list[str] = []

@@ -1,0 +1,187 @@
+"""
+Addressing: from a recipient as a caller gives it, and what the call says for everyone, to an entry on the wire.
+
+Pure: the moment is an argument. Whoever cannot be sent to is an `InputError` that says why.
+"""
+
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+
+import msgspec
+
+from webcom_async._domain.client_ids import Derive, check_client_id
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.phones import normalise_phone, shown
+from webcom_async._domain.reasons import Reason
+from webcom_async._wire.base import WirePhone
+from webcom_async._wire.json_api.send import message_size, wire_minute, wire_second
+
+__all__ = ["CallDefaults", "address", "call_defaults"]
+
+_LARGEST_NUMBER = 2**63 - 1
+
+
+class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a call says for every recipient that does not say it itself.
+
+    Attributes:
+        message: The message; None if every recipient brings a text or message.
+        sender: The sender for recipients that bring a text only.
+        validity_period: See `Recipient`.
+        time_send: See `Recipient`.
+        zone: The zone of times on the wire.
+    """
+
+    message: Message | None = None
+    sender: str | None = None
+    validity_period: datetime | None = None
+    time_send: datetime | None = None
+    zone: tzinfo
+
+    def message_for(self, recipient: Recipient) -> Message:
+        """
+        Return what *recipient* is to be told.
+
+        Raises:
+            InputError: Nobody says what, or the text cannot be sent.
+        """
+        if recipient.message is not None:
+            return _checked(recipient.message)
+        if recipient.text is not None:
+            return self._with_text(recipient.text)
+        if self.message is None:
+            raise InputError("no text: neither the call nor the recipient gives one", Reason.NO_TEXT)
+        return self.message
+
+    @property
+    def template(self) -> Message | None:
+        """The message in which a recipient's own text stands; None if the call names no sender."""
+        if self.message is None and self.sender is not None:
+            return Message(sender=self.sender, text="a recipient's own")
+        return self.message
+
+    def wire_times(self) -> tuple[str | None, str | None]:
+        """Return the call's `validity_period` and `time_send` as they stand on the wire."""
+        return (
+            None if self.validity_period is None else _time("validity_period", self.validity_period, self.zone),
+            None if self.time_send is None else _time("time_send", self.time_send, self.zone),
+        )
+
+    def _with_text(self, text: str) -> Message:
+        if self.message is not None:
+            return msgspec.structs.replace(self.message, text=text)
+        if self.sender is None:
+            raise InputError("no sender: neither the call nor the recipient's message gives one", Reason.NO_SENDER)
+        return Message(sender=self.sender, text=text)
+
+    def past(self, now: datetime, recipient: Recipient | None = None) -> InputError | None:
+        """Return an error that names the time that lies before *now*, of *recipient* or of everyone; None if none."""
+        validity_period, time_send = self.validity_period, self.time_send
+        if recipient is not None:
+            validity_period = recipient.validity_period or validity_period
+            time_send = recipient.time_send or time_send
+        for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
+            if moment is not None and moment <= now:
+                return InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
+        return None
+
+
+def call_defaults(
+    text: str | None,
+    sender: str | None,
+    message: Message | None,
+    validity_period: datetime | None,
+    time_send: datetime | None,
+    *,
+    zone: tzinfo,
+) -> CallDefaults:
+    """
+    Return what a call says for everyone, checked; except that its times may be `past`.
+
+    Raises:
+        InputError: It contradicts itself, or cannot be sent.
+    """
+    if message is not None and (text is not None or sender is not None):
+        raise InputError("give message=, or text= and sender=, not both")
+    if message is not None:
+        message_size(_checked(message))
+    elif text is not None:
+        if sender is None:
+            raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
+        message = Message(sender=sender, text=text)
+    elif sender is not None:
+        Message(sender=sender, text="checks the sender")
+    for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
+        if moment is not None:
+            _time(field, moment, zone)
+    return CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send, zone=zone)
+
+
+def _checked(message: object) -> Message:
+    if not isinstance(message, Message):
+        raise InputError(f"message must be a Message, not {type(message).__name__}")
+    # Not in `Message`: one that a journal holds from an earlier release must stay readable.
+    if isinstance(message.sender_viber, str) and not message.sender_viber.strip():
+        raise InputError("sender_viber is empty: give it a value, or leave it out", Reason.BAD_SENDER)
+    return message
+
+
+def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tuple[Message, WirePhone]:
+    """
+    Return the message for *recipient* and its entry on the wire. Its times may be past.
+
+    Args:
+        recipient: As the caller gave it.
+        defaults: What the call says for everyone.
+        derive: Gives an id to a recipient who brings none.
+
+    Raises:
+        InputError: Something about it cannot be sent; the message says what.
+    """
+    phone = normalise_phone(recipient.phone)
+    if not isinstance(recipient.key, str):
+        raise InputError(f"key {shown(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
+    if recipient.key.isspace():
+        raise InputError("key is blank: give it a value, or leave it out", Reason.BAD_RECIPIENT)
+    message = defaults.message_for(recipient)
+    if recipient.client_id_sms is None:
+        client_id = derive(phone, recipient.key)
+    else:
+        client_id = check_client_id(recipient.client_id_sms)
+    validity_period = recipient.validity_period or defaults.validity_period
+    time_send = recipient.time_send or defaults.time_send
+    return message, WirePhone(
+        phone,
+        client_id,
+        None if validity_period is None else _time("validity_period", validity_period, defaults.zone),
+        None if time_send is None else _time("time_send", time_send, defaults.zone),
+        None if recipient.number_sms is None else _number_sms(recipient.number_sms),
+    )
+
+
+def _number_sms(given: object) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _LARGEST_NUMBER:
+        raise InputError(f"number_sms {shown(given)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
+    return int(given)  # other kinds of int cannot be written as JSON
+
+
+def _time(field: str, moment: datetime, zone: tzinfo) -> str:
+    if not isinstance(moment, datetime):
+        raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
+    if moment.utcoffset() is None:
+        raise InputError(
+            f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
+        )
+    try:
+        # In UTC: two moments that a clock shows alike when it is set back are equal to a cache.
+        return _written(field, moment.astimezone(UTC), zone)
+    except (OverflowError, ValueError):
+        raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
+
+
+# A campaign has few different times and many recipients.
+@lru_cache(maxsize=256)
+def _written(field: str, moment: datetime, zone: tzinfo) -> str:
+    return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)

@@ -1,0 +1,241 @@
+"""
+Batches: from what a source yields to what one request carries.
+
+Pure arithmetic on values: the moment of cutting and the ids under way are arguments. Nothing here reads a clock or
+awaits. A bad recipient becomes a result with its reason, and the others go on.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from itertools import islice
+from typing import Protocol, cast
+
+import msgspec
+
+from webcom_async._batching.addressing import CallDefaults, address
+from webcom_async._batching.vectorized import taken_whole
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.phones import shown
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._wire.base import Addressed, WirePhone, phones_of
+from webcom_async._wire.json_api.send import message_size, phone_size
+
+__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "Cutter", "OneByOne", "not_sent"]
+
+DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the phone in the source twice?"
+
+
+class Batch(msgspec.Struct):
+    """
+    One request's worth of recipients.
+
+    Attributes:
+        number: 1, 2, 3, … within the campaign.
+        addressed: Messages and their recipients, in source order.
+        client_ids: The ids of all recipients.
+        unusable: Recipients that cannot be sent to, as results.
+        late: Why some may not be sent to any more; unless they have been, in an earlier run.
+        messages: `addressed` as it goes out, if it is encoded already.
+    """
+
+    number: int
+    addressed: list[Addressed] = []
+    client_ids: list[ClientIdSms] = []
+    unusable: list[SendResult] = []
+    late: dict[ClientIdSms, InputError] = {}
+    messages: bytes | None = None
+
+    @property
+    def phones(self) -> list[WirePhone]:
+        """All recipients, in source order."""
+        return phones_of(self.addressed)
+
+    def narrow(self, addressed: list[Addressed]) -> None:
+        """Keep *addressed* only."""
+        if addressed is not self.addressed:
+            self.addressed = addressed
+            self.messages = None
+
+    def ends_with(self, message: Message) -> bool:
+        """Whether the next recipient of *message* can share the wire's last `message`."""
+        return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
+
+    def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
+        """Return what is said under an id, and to which phone; None if nothing, because the journal knows better."""
+        for message, phones in self.addressed:
+            found = next((to.phone for to in phones if to.client_id_sms == client_id), None)
+            if found is not None:
+                return message, found
+        return None
+
+    def add(self, message: Message, phone: WirePhone) -> None:
+        """Append one recipient."""
+        if self.ends_with(message):
+            self.addressed[-1][1].append(phone)
+        else:
+            self.addressed.append((message, [phone]))
+        self.client_ids.append(phone.client_id_sms)
+
+
+def not_sent(phone: WirePhone, reason: Reason, error: str, attempts: int = 0) -> SendResult:
+    """Return the result of a recipient to whom nothing was sent."""
+    return SendResult(phone.client_id_sms, phone.phone, Outcome.NOT_SENT, None, reason, error, attempts)
+
+
+class Cutter(Protocol):
+    """What takes batches from what a source has yielded."""
+
+    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        """Take one batch from the left of *waiting*; see `Batcher.cut`."""
+        ...
+
+    def shrink(self, max_bytes: int) -> None:
+        """Cut smaller batches from now on."""
+        ...
+
+
+class OneByOne:
+    """Cut recipients that are ready for the wire, one a batch: so that each answer means the one and only."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
+        """Take a `(Message, WirePhone)` from the left of *waiting*."""
+        self._number += 1
+        message, phone = cast("tuple[Message, WirePhone]", waiting.popleft())
+        if phone.client_id_sms in under_way:
+            return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)], {})
+        return Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
+
+    def shrink(self, max_bytes: int) -> None:
+        """Do nothing: a batch of one is as small as it gets."""
+
+
+class Batcher:
+    """
+    Cut recipients into batches by count and by bytes.
+
+    Args:
+        defaults: What the call says for everyone.
+        ids: How ids are derived.
+        size: Recipients in a batch, at most.
+        max_bytes: Bytes of a batch's messages, at most; a single recipient may exceed it, alone.
+    """
+
+    def __init__(self, defaults: CallDefaults, ids: IdScheme, *, size: int, max_bytes: int) -> None:
+        self._defaults = defaults
+        self._ids = ids
+        self._size = size
+        self._max_bytes = max_bytes
+        self._number = 0
+
+    def shrink(self, max_bytes: int) -> None:
+        """Cut batches of at most *max_bytes* from now on: the gateway has found larger ones too large."""
+        self._max_bytes = max(1, min(self._max_bytes, max_bytes))
+
+    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        """
+        Take one batch from the left of *waiting*; what does not fit stays there.
+
+        Args:
+            waiting: What the source yielded: phones or recipients.
+            under_way: Ids in requests that have not been answered.
+            now: Times before this moment are past.
+        """
+        self._number += 1
+        return self._cut_whole(waiting, under_way, now) or self._cut_one_by_one(waiting, under_way, now)
+
+    def _cut_whole(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch | None:
+        """Take a batch as a whole; None, and nothing is taken, if that cannot be."""
+        if not waiting or self._defaults.past(now) is not None:
+            return None
+        given = list(islice(waiting, self._size))
+        try:
+            whole = taken_whole(given, self._defaults, self._ids)
+        except Exception:  # noqa: BLE001 - an odd item's own methods may raise anything; one by one it gets its reason
+            return None
+        if whole is None or len(whole.messages) > self._max_bytes or not under_way.isdisjoint(whole.client_ids):
+            return None
+        _drop(waiting, len(given))
+        return Batch(self._number, whole.addressed, whole.client_ids, [], {}, whole.messages)
+
+    def _cut_one_by_one(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        batch = Batch(self._number, [], [], [], {})
+        mine: set[ClientIdSms] = set()
+        room = self._max_bytes
+        while waiting and len(mine) + len(batch.unusable) < self._size:
+            given = waiting[0]
+            try:
+                recipient = _as_recipient(given)
+                message, phone = address(recipient, self._defaults, self._ids.derive)
+                bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
+                past = self._defaults.past(now, recipient)
+            except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
+                batch.unusable.append(_unusable(given, exc))
+                waiting.popleft()
+                continue
+            if phone.client_id_sms in mine or phone.client_id_sms in under_way:
+                batch.unusable.append(not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS))
+                waiting.popleft()
+                continue
+            room -= bytes_needed
+            if room < 0 and mine:
+                break
+            batch.add(message, phone)
+            mine.add(phone.client_id_sms)
+            if past is not None:
+                batch.late[phone.client_id_sms] = past
+            waiting.popleft()
+        return batch
+
+
+def _drop(waiting: deque[object], count: int) -> None:
+    """Take *count* items from the left of *waiting*."""
+    if count == len(waiting):
+        waiting.clear()
+    else:
+        for _ in range(count):
+            waiting.popleft()
+
+
+def _as_recipient(given: object) -> Recipient:
+    if isinstance(given, Recipient):
+        return given
+    if isinstance(given, str | int):
+        return Recipient(given)
+    raise InputError(
+        f"a source yields phones or Recipients, not {type(given).__name__}: wrap it, as in Recipient(phone, text=text)",
+        Reason.BAD_RECIPIENT,
+    )
+
+
+def _unusable(given: object, exc: Exception) -> SendResult:
+    said = exc if isinstance(exc, InputError) else None
+    return SendResult(
+        ClientIdSms(_written(lambda: _given_id(given))),
+        Phone(_written(lambda: given.phone if isinstance(given, Recipient) else given).strip()),
+        Outcome.NOT_SENT,
+        reason=Reason.BAD_RECIPIENT if said is None else said.reason,
+        error=f"{type(exc).__name__}: {_written(lambda: shown(exc.args))}" if said is None else str(said),
+    )
+
+
+def _given_id(given: object) -> object:
+    client_id = given.client_id_sms if isinstance(given, Recipient) else None
+    return "" if client_id is None else client_id
+
+
+def _written(read: Callable[[], object]) -> str:
+    """Return in words what *read* returns, whatever happens on the way."""
+    try:
+        value = read()
+        return str.__str__(value) if isinstance(value, str) else shown(value)
+    except Exception:  # noqa: BLE001 - the methods of an odd item may raise anything
+        return "?"

@@ -1,0 +1,120 @@
+"""
+Recipients as columns: a batch that is checked and addressed as a whole.
+
+Most batches hold nothing but clean phones, or recipients with a phone and at most a text, an id or a key of their own.
+Taken as columns they cost a tenth of what they cost one by one, which was half of all the client's work. Anything else
+is None here: it is taken one by one, where each bad recipient gets its reason.
+"""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from msgspec.structs import astuple
+
+from webcom_async._batching.addressing import CallDefaults
+from webcom_async._domain.client_ids import IdScheme, check_client_id
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.phones import NormalPhones, normal_phones
+from webcom_async._domain.types import ClientIdSms
+from webcom_async._wire.base import Addressed, WirePhone
+from webcom_async._wire.json_api.send import encode_messages, encode_texts
+
+__all__ = ["Whole", "taken_whole"]
+
+
+class Whole(NamedTuple):
+    """A batch's recipients, addressed; their ids; and their part of the request's body."""
+
+    addressed: list[Addressed]
+    client_ids: list[ClientIdSms]
+    messages: bytes
+
+
+class _Columns(NamedTuple):
+    """What recipients bring; nothing but the phones, if they are phones."""
+
+    phones: Sequence[str]
+    client_ids: Sequence[object] = ()
+    keys: Sequence[object] = ()
+    texts: Sequence[object] = ()
+
+
+def taken_whole(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) -> Whole | None:
+    """
+    Address *given* as a whole; None if that cannot be.
+
+    Args:
+        given: What the source yielded.
+        defaults: What the call says for everyone.
+        ids: How ids are derived.
+    """
+    columns = _columns(given)
+    normal = None if columns is None else normal_phones(columns.phones)
+    if columns is None or normal is None:
+        return None
+    client_ids = _client_ids(columns, normal, ids)
+    if client_ids is None or len(set(client_ids)) < len(client_ids):
+        return None
+    validity_period, time_send = defaults.wire_times()
+    to = list(map(WirePhone, normal.phones, client_ids, repeat(validity_period), repeat(time_send)))
+    if not _all_none(columns.texts):
+        return _with_texts(columns.texts, defaults.template, to, client_ids)
+    if defaults.message is None:
+        return None
+    addressed: list[Addressed] = [(defaults.message, to)]
+    return Whole(addressed, client_ids, encode_messages(addressed))
+
+
+def _columns(given: Sequence[object]) -> _Columns | None:
+    kinds = set(map(type, given))
+    if kinds == {str}:
+        return _Columns(cast("Sequence[str]", given))
+    if kinds != {Recipient}:
+        return None
+    phones, client_ids, keys, texts, *others = zip(*map(astuple, cast("Sequence[Recipient]", given)), strict=True)
+    plain = set(map(type, phones)) == {str} and all(map(_all_none, others))
+    return _Columns(phones, client_ids, keys, texts) if plain else None
+
+
+def _client_ids(columns: _Columns, normal: NormalPhones, ids: IdScheme) -> list[ClientIdSms] | None:
+    if _all_none(columns.client_ids) and set(columns.keys) <= {""}:
+        return ids.derive_all(normal.numbers)
+    if not set(map(type, columns.keys)) <= {str} or any(map(str.isspace, cast("Sequence[str]", columns.keys))):
+        return None
+    try:
+        return [
+            ids.derive(phone, cast("str", key)) if given is None else check_client_id(given)
+            for phone, given, key in zip(normal.phones, columns.client_ids, columns.keys, strict=True)
+        ]
+    except InputError:
+        return None
+
+
+def _with_texts(
+    texts: Sequence[object], template: Message | None, to: list[WirePhone], client_ids: list[ClientIdSms]
+) -> Whole | None:
+    """Address recipients who bring a text each; None if one brings none, or one that needs a closer look."""
+    if template is None or set(map(type, texts)) != {str} or not all(map(str.strip, cast("Sequence[str]", texts))):
+        return None
+    # Of what a `Message` would check, there is only the text, which was.
+    copy, say = cast("Any", template).__copy__, msgspec.structs.force_setattr
+    addressed: list[Addressed] = []
+    before: str | None = None
+    for text, phone in zip(cast("Sequence[str]", texts), to, strict=True):
+        if text == before:
+            addressed[-1][1].append(phone)
+        else:
+            addressed.append((said := copy(), [phone]))
+            say(said, "text", text)
+            before = text
+    try:
+        return Whole(addressed, client_ids, encode_texts(template, addressed))
+    except ValueError:
+        return None  # half of a character
+
+
+def _all_none(column: Sequence[object]) -> bool:
+    return not column or (column[0] is None and set(map(type, column)) == {type(None)})

@@ -1,0 +1,3 @@
+"""Commands for campaigns of many workers."""
+
+__all__: list[str] = []

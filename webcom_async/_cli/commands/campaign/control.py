@@ -1,0 +1,138 @@
+"""`webcom-async campaign pause`, `resume` and `cancel`: from any host, whoever sends."""
+
+import anyio
+
+from webcom_async._cli.exit_codes import ExitCode
+from webcom_async._cli.options import AsJson, Lang, Switch
+from webcom_async._cli.run.resume_hint import command_line
+from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.ui.campaign_table import show_standing, standing_json
+from webcom_async._cli.ui.console import ask, say_aside, show_json
+from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._domain.errors import InputError
+from webcom_async.scaleout import CampaignState, Standing
+
+__all__ = ["cancel_campaign_command", "pause_command", "resume_command"]
+
+
+def pause_command(
+    campaign: str, /, *, store: str | None = None, lang: Lang | None = None, as_json: AsJson = False
+) -> int:
+    """
+    Pause a campaign. When this ends, nothing leaves any more but what is under way.
+
+    Exit codes: 0 done; 2 bad input; 3 the store cannot be reached.
+
+    Args:
+        campaign: Its name.
+        store: Where it is kept; see `start`.
+        lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    return _changed(Place.of(store), campaign, CampaignState.PAUSED, as_json=as_json)
+
+
+def resume_command(
+    campaign: str,
+    /,
+    *,
+    store: str | None = None,
+    same_account: Switch = False,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Let a campaign go on that was paused, or halted by a failure; or ask again for those whom a finished one has open.
+
+    Exit codes: 0 done; 2 bad input; 3 the store cannot be reached.
+
+    Args:
+        campaign: Its name.
+        store: Where it is kept; see `start`.
+        same_account: The account is the one that it was begun with, although its token is a new one. The gateway
+            remembers per account who was sent to.
+        lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    place = Place.of(store)
+    if same_account:
+        anyio.run(_forget_account, place, campaign)
+    code = _changed(place, campaign, CampaignState.RUNNING, as_json=as_json)
+    say_aside(tr("it goes on where workers run: {command}", command=command_line("campaign", "worker", *place.option)))
+    return code
+
+
+def cancel_campaign_command(
+    campaign: str,
+    /,
+    *,
+    store: str | None = None,
+    yes: Switch = False,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Cancel a campaign for good: who was not sent to will not be.
+
+    Exit codes: 0 done; 2 bad input, nothing was changed; 3 the store cannot be reached.
+
+    Args:
+        campaign: Its name.
+        store: Where it is kept; see `start`.
+        yes: Do not ask.
+        lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    place = Place.of(store)
+    if not yes:
+        _confirm(anyio.run(_standing, place, campaign))
+    return _changed(place, campaign, CampaignState.CANCELLED, as_json=as_json)
+
+
+def _confirm(standing: Standing) -> None:
+    """
+    Ask before a campaign is cancelled.
+
+    Raises:
+        InputError: The answer is no, or nobody is there to ask.
+    """
+    left = standing.recipients - sum(standing.outcomes.values())
+    question = tr(
+        "Cancel {campaign} for good? {count} recipients were not come to.",
+        campaign=standing.settings.campaign,
+        count=f"{left:,}",
+    )
+    answer = ask(question)
+    if answer is None:
+        raise InputError("cancelling is for good, and nobody is here to ask: give --yes; nothing was changed")
+    if not answer:
+        raise InputError(tr("nothing was changed"))
+
+
+async def _forget_account(place: Place, campaign: str) -> None:
+    async with place.store() as store:
+        await store.claim(campaign, None)
+
+
+def _changed(place: Place, campaign: str, state: CampaignState, *, as_json: bool) -> int:
+    standing = anyio.run(_change, place, campaign, state)
+    if as_json:
+        show_json(standing_json(standing))
+    else:
+        show_standing(standing)
+    return ExitCode.ALL_ACCEPTED
+
+
+async def _change(place: Place, campaign: str, state: CampaignState) -> Standing:
+    async with place.store() as store:
+        # Why it was halted stays of use, where it does not go on.
+        why = (await store.standing(campaign)).why if state is CampaignState.CANCELLED else ""
+        return await store.change_state(campaign, state, why)
+
+
+async def _standing(place: Place, campaign: str) -> Standing:
+    async with place.store() as store:
+        return await store.standing(campaign)

@@ -1,0 +1,93 @@
+"""`webcom-async campaign results`: what became of everybody in a campaign of many workers, into a file."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+
+from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
+from webcom_async._cli.run.audience_loading import stop_list
+from webcom_async._cli.run.result_export import Filing, expected, people_of
+from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.ui.translations import choose_language
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.results import SendResult
+from webcom_async.audience import Audience, StopList
+from webcom_async.files import Row
+from webcom_async.scaleout import Store
+
+__all__ = ["results_command"]
+
+_PAGE = 500
+Page = list[tuple[SendResult, Row | None]]
+
+
+def results_command(
+    campaign: str,
+    results: Path,
+    /,
+    *,
+    store: str | None = None,
+    file: Path | None = None,
+    text: str | None = None,
+    options: FileOptions = NO_FILE_OPTIONS,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Write what is known of a campaign's recipients into a new file: CSV, .jsonl or .parquet. It may still go on.
+
+    With --file, the campaign's own file of recipients, there is a line for each of its rows, in its order, beside its
+    columns: also for rows that were left out, and for rows that no worker has come to. Give the options that `start`
+    got.
+
+    Exit codes: 0 everyone in the file was accepted; 1 somebody was not; 2 bad input; 3 the store cannot be reached.
+
+    Args:
+        campaign: Its name.
+        results: The new file.
+        store: Where it is kept; see `start`.
+        file: The recipients.
+        text: The text that `start` got; it tells which rows had none.
+        options: How the recipients are read.
+        lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    audience = people_of(file, text, options, visible=not as_json)
+    filing = anyio.run(_write, Place.of(store), campaign, results, audience, stop_list(options))
+    return filing.conclude(campaign, as_json=as_json)
+
+
+async def _write(place: Place, campaign: str, path: Path, audience: Audience | None, stopped: StopList) -> Filing:
+    """Write all results a page at a time, and count them."""
+    async with place.store() as store:
+        pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, stopped)
+        async with aclosing(pages):
+            nobody: Page = []
+            first = await anext(pages, nobody)  # no file is made for a campaign that is not there
+            with Filing(path, audience) as filing:
+                filing.write(first)
+                async for page in pages:
+                    filing.write(page)
+        return filing
+
+
+async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
+    page: Page = []
+    async for result in store.results(campaign):
+        page.append((result, None))
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def _beside(store: Store, campaign: str, audience: Audience, stopped: StopList) -> AsyncGenerator[Page, None]:
+    settings = await store.settings(campaign)
+    ids = IdScheme(campaign, settings.id_bits)
+    for page in expected(audience, ids, stopped):
+        known = await store.recall(campaign, [result for result, _ in page])
+        yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]

@@ -1,0 +1,59 @@
+"""`webcom-async retry`: ask again for those of whom nothing is known."""
+
+from pathlib import Path
+
+from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
+from webcom_async._cli.run.campaign_run import Reconciliation, conclude, run_into
+from webcom_async._cli.run.client_factory import client_maker, settings_of
+from webcom_async._cli.run.result_join import Joined, check_apart
+from webcom_async._cli.run.resume_hint import way_on
+from webcom_async._cli.ui.translations import choose_language
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.results import Outcome
+from webcom_async.files import results_file
+from webcom_async.journal import stored_campaign
+
+__all__ = ["retry_command"]
+
+
+def retry_command(
+    journal: Path,
+    /,
+    *,
+    campaign: str,
+    unknown: Switch = False,
+    results: Path | None = None,
+    account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Ask again for everyone of whom a journal does not know whether they were sent to.
+
+    Each is asked for alone, under the same id: who has an SMS gets no second one, who has none gets it now. Those who
+    were rejected are `send --resend-rejected`'s; those who were not sent to are sent to by running `send` again.
+
+    Exit codes: as for `send`.
+
+    Args:
+        journal: The file that remembers the campaign.
+        campaign: Its name.
+        unknown: Says that it is the unknown ones that are meant; needed.
+        results: Write what became of each into this new file: CSV, .jsonl or .parquet.
+        account: Which gateway, and how it is asked.
+        lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of a table.
+    """
+    choose_language(lang)
+    if not unknown:
+        raise InputError("say who is to be asked for again: --unknown")
+    stored = stored_campaign(journal, campaign)
+    plan = Reconciliation(
+        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
+    )
+    check_apart(results, account.credentials, account.capabilities, journal=journal)
+    ended = run_into(
+        results_file(results), plan, lambda sink: Joined(lambda: (), IdScheme(campaign), sink), visible=not as_json
+    )
+    return conclude(ended, as_json=as_json, way_on=way_on(campaign, results))

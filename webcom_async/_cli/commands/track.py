@@ -1,0 +1,184 @@
+"""`webcom-async track`: a campaign's SMS on their way to the end, with a live table."""
+
+import csv
+from asyncio import CancelledError
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import Signals
+from typing import TYPE_CHECKING
+
+import anyio
+
+from webcom_async._cli.exit_codes import ExitCode, of_signal
+from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
+from webcom_async._cli.run.client_factory import client_maker, settings_of
+from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.ui.console import show_error, show_json
+from webcom_async._cli.ui.tracking_table import live_table, report_fields, show_track, track_fields
+from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._domain.delivery import Delivery, Pace, TrackReport
+from webcom_async._domain.errors import InputError, WebcomError
+from webcom_async._domain.paths import identity_of, is_url
+from webcom_async._domain.untrusted_text import csv_cell
+from webcom_async._tracking.tracker import Track, Tracking
+from webcom_async.client import WebcomClient
+
+if TYPE_CHECKING:
+    from _csv import Writer
+
+__all__ = ["track_command"]
+
+_PACE = Pace()
+_COLUMNS = ("client_id_sms", "phone", "id_sms", "state", "final", "said", "changed_at", "num_parts", "price", "overdue")
+
+
+def track_command(
+    journal: Path,
+    /,
+    *,
+    campaign: str,
+    reports: Path | None = None,
+    first: Seconds | None = None,
+    longest: Seconds = _PACE.longest,
+    deadline: Seconds = _PACE.deadline,
+    prices: Switch = False,
+    changes: Path | None = None,
+    account: AccountOptions = FROM_ENVIRONMENT,
+    lang: Lang | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """
+    Follow every accepted SMS of a campaign to its end.
+
+    The journal remembers how far it is: after a Ctrl-C or a crash the same command goes on.
+
+    Exit codes: 0 everyone has come to an end; 1 somebody is overdue; 2 bad input; 3 the gateway ended it; 130 Ctrl-C;
+    143 SIGTERM.
+
+    Args:
+        journal: The journal of a campaign that is not running now.
+        campaign: The campaign's name.
+        reports: The file in which `webhook` keeps reports, if there is one.
+        first: Seconds from an SMS's acceptance until the gateway is asked for it: 30, or 1,800 with --reports.
+        longest: Seconds between two questions for one SMS, at most.
+        deadline: Seconds from its acceptance for which an SMS is followed.
+        prices: Ask for the price of an SMS whose end a webhook has told.
+        changes: Write every change into this new CSV file. Those of earlier runs that were the last come again.
+        account: Which gateway, and how it is asked.
+        lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
+        as_json: Print one line of JSON instead of tables.
+    """
+    choose_language(lang)
+    if not is_url(journal) and not journal.exists():
+        raise InputError(f"journal {journal}: there is no such file")
+    begin = Pace.first_beside(reports) if first is None else first
+    pace = Pace(first=begin, longest=longest, deadline=deadline)
+    make = client_maker(account, settings_of(account))
+    with _changes_file(changes) as keep:
+        course = _Course(
+            make,
+            lambda client: client.track(journal, campaign=campaign, reports=reports, pace=pace, prices=prices),
+            keep,
+            visible=not as_json,
+        )
+        report = course.run()
+    if as_json:
+        show_json(track_fields(report))
+    else:
+        show_track(report)
+    if course.stopped is not None:
+        stopped = of_signal(course.stopped)
+        show_error(f"{stopped.name.lower()}; the same command goes on")
+        return stopped
+    return ExitCode.NOT_ALL_ACCEPTED if report.overdue else ExitCode.ALL_ACCEPTED
+
+
+class _Course:
+    """
+    A tracking under way, and what a signal does to it.
+
+    Attributes:
+        stopped: The first signal that came.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], WebcomClient],
+        track: Callable[[WebcomClient], Track],
+        keep: Callable[[Delivery], None],
+        *,
+        visible: bool,
+    ) -> None:
+        self.stopped: Signals | None = None
+        self._make = make
+        self._track = track
+        self._keep = keep
+        self._visible = visible
+        self._tracking: Tracking | None = None
+
+    def run(self) -> TrackReport:
+        """
+        Track, to the end or to a signal.
+
+        Raises:
+            WebcomError: Something ended it.
+            KeyboardInterrupt: Before it began.
+        """
+        try:
+            return anyio.run(self._follow)
+        except (KeyboardInterrupt, CancelledError) as exc:
+            if self._tracking is None:
+                raise
+            self.stopped = self.stopped or signal_of(exc)
+            return self._tracking.report
+
+    async def _follow(self) -> TrackReport:
+        self._reading = anyio.CancelScope()
+        async with listening(self._stop), self._make() as client, self._track(client) as tracking:
+            self._tracking = tracking
+            with live_table(lambda: tracking.report, visible=self._visible), self._reading:
+                async for change in tracking:
+                    self._keep(change)
+        return tracking.report
+
+    def _stop(self, number: Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            self._reading.cancel()
+        else:
+            cut_short()
+
+
+@contextmanager
+def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], None, None]:
+    """Give what writes a change into *path*, or nowhere."""
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = path.open("x", encoding="utf-8", newline="")
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror}") from None
+    try:
+        with file:
+            opened = identity_of(file.fileno())
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            yield lambda change: _write(writer, change)
+    except OSError as exc:
+        raise WebcomError(f"{path}: the changes could not be written: {exc.strerror or exc}") from None
+    if opened != identity_of(path):
+        show_error(
+            tr(
+                "{file} was moved or removed while it was written: its changes are where it was moved, or lost if it "
+                "was removed",
+                file=path,
+            )
+        )
+
+
+def _write(writer: "Writer", change: Delivery) -> None:
+    fields = {"client_id_sms": change.client_id_sms, "phone": change.phone, "overdue": change.overdue}
+    told = fields | report_fields(change.report)
+    writer.writerow(["" if told[name] is None else csv_cell(str(told[name])) for name in _COLUMNS])

@@ -1,0 +1,110 @@
+"""`webcom-async webhook`: the receiver of delivery reports, alone on a socket. It needs uvicorn."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import uvicorn
+
+from webcom_async._cli.options import Port, Positive, Repeated, Seconds
+from webcom_async._cli.ui.console import say, show_error
+from webcom_async._domain.delivery import DeliveryReport
+from webcom_async._domain.errors import ConfigurationError, InputError, WebcomError
+from webcom_async._domain.options import DEFAULT_ZONE
+from webcom_async._storage.sqlite.report_file import ReportFile
+from webcom_async.emulator._server import listen, url_of
+from webcom_async.webhooks import Limits, WebhookApp
+
+__all__ = ["webhook_command"]
+
+_SECRET = "WEBCOM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+_LIMITS = Limits()
+_KEEP_ALIVE_SECONDS = 75
+_GRACE_SECONDS = 5
+
+
+def webhook_command(
+    reports: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Port = 8766,
+    allow: Repeated = (),
+    proxy: Repeated = (),
+    max_bytes: Positive = _LIMITS.max_bytes,
+    max_reports: Positive = _LIMITS.max_reports,
+    body_seconds: Seconds = _LIMITS.seconds,
+    time_zone: str = DEFAULT_ZONE,
+) -> None:
+    """
+    Receive delivery reports until Ctrl-C, and keep them in a file that `track` reads.
+
+    Set WEBCOM_WEBHOOK_SECRET to 16 or more letters and digits: the gateway posts to `/SECRET`. Put a server that
+    speaks https before it, and give the manager at Webcom the https URL.
+
+    Args:
+        reports: The file. It is made if it is not there.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        allow: An address or network that may call, such as `192.0.2.0/24`. Can be repeated; everybody, if left out.
+        proxy: An address or network of your own proxies, whose `X-Forwarded-For` is believed. Can be repeated.
+        max_bytes: Bytes of a body.
+        max_reports: Reports in a body.
+        body_seconds: Seconds for a body to arrive.
+        time_zone: The gateway's zone.
+    """
+    secret = os.environ.get(_SECRET)
+    if secret is None or not secret.strip():
+        raise ConfigurationError(
+            f"set {_SECRET}, the end of the webhook's path, to 16 or more letters and digits, such as those of "
+            'python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    limits = Limits(max_bytes=max_bytes, max_reports=max_reports, seconds=body_seconds)
+    store = ReportFile(reports)
+    app = WebhookApp(_Telling(store), secret=secret, limits=limits, allowed=allow, proxies=proxy, time_zone=time_zone)
+    try:
+        listener = listen(host, port)
+    except OSError as exc:
+        raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
+    with listener:
+        anyio.run(_serve, store, app, listener)
+
+
+class _Telling:
+    """A store that says on stderr why it could not keep reports, once as long as that stays the same."""
+
+    def __init__(self, store: ReportFile) -> None:
+        self._store = store
+        self._told = ""
+
+    async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+        """Keep *reports*, and return those that are new."""
+        try:
+            new = await self._store.commit(reports)
+        except WebcomError as exc:
+            if str(exc) != self._told:
+                self._told = str(exc)
+                show_error(f"{exc}; until then the answer is 503, and the gateway offers its reports again")
+            raise
+        self._told = ""
+        return new
+
+
+async def _serve(store: ReportFile, app: WebhookApp, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        proxy_headers=False,  # who is believed about addresses is the application's to say
+        server_header=False,
+        access_log=False,  # it would hold the secret
+        log_config=None,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    async with store:
+        say(f"listening on {url_of(listener)}/${_SECRET}")
+        await uvicorn.Server(config).serve(sockets=[listener])

@@ -1,0 +1,3 @@
+"""What several commands do."""
+
+__all__: list[str] = []

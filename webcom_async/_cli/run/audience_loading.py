@@ -1,0 +1,189 @@
+"""From options to an audience that has been checked: what `preview`, `send` and `export` begin with."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from webcom_async._cli.options import FileOptions
+from webcom_async._cli.ui.console import checking, say_aside
+from webcom_async._cli.ui.row_messages import sentence
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.phones import normalise_phone
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.untrusted_text import printable
+from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList, Unused
+from webcom_async.files import open_table
+from webcom_async.journal import StoredResults, has_begun, stopped_phones
+
+__all__ = [
+    "KINDS",
+    "audience_of",
+    "check_audience",
+    "check_begun_otherwise",
+    "refuse_unsayable",
+    "stop_list",
+    "stopped_in",
+    "tell_findings",
+    "tell_way_out",
+]
+
+_TOLD = 3  # findings of a kind
+_LOOKED_UP = 2_000  # rows: those of a file come in its order
+
+_UNUSED = {
+    Unused.IDS: (
+        "{file} holds the results of a campaign: the ids in its column {column} are not used; "
+        "to send under them again: --use-ids"
+    ),
+    Unused.TEXTS: (
+        "{file} holds the results of a campaign: the texts in its column {column} are not used; "
+        "to send them: --text-column {column}"
+    ),
+}
+_USED = "the ids in column {column} are used: a recipient who has an SMS under one of them gets none"
+KINDS = {
+    "bad": "cannot be used",
+    "duplicates": "duplicates",
+    "stopped": "on the stop list",
+    "unsayable": "without a text",
+    "unlike": "phones unlike the others",
+    "guessed": "phones changed by rule",
+}
+_WAYS_OUT = (
+    "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: --region RU; "
+    "to send to them as they stand: --include-unlike"
+)
+
+
+def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
+    """
+    Return the audience of a file, and say on stderr what of it is not used.
+
+    Args:
+        file: The recipients.
+        text: For everyone without a text of their own.
+        options: How it is read.
+        stopped: Phones that must not get anything, beside the stop lists that the options name.
+
+    Raises:
+        InputError: The file or a stop list cannot be read, or an extra is missing.
+    """
+    stopped = stop_list(options, stopped)
+    names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
+    table = open_table(file, encoding=options.encoding, delimiter=options.delimiter)
+    audience = Audience(
+        table,
+        text,
+        columns=names,
+        normalise=_reader(options.region),
+        stopped=stopped,
+        use_ids=options.use_ids,
+        include_unlike=options.include_unlike,
+    )
+    for unused, column in audience.unused.items():
+        say_aside(tr(_UNUSED[unused], file=printable(str(file)), column=printable(column)))
+    if audience.ids_column is not None:
+        say_aside(tr(_USED, column=printable(audience.ids_column)))
+    return audience
+
+
+def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> None:
+    """
+    Look whether a campaign was begun under ids of its file that are not used any more.
+
+    Raises:
+        InputError: It was: other ids are other SMS.
+        JournalError: The journal cannot be read.
+    """
+    column = audience.unused.get(Unused.IDS)
+    if column is None or not has_begun(journal, campaign):
+        return
+    place = audience.table.columns.index(column)
+    cells = (row.cells[place].strip() for row in islice(audience.table.rows(), _LOOKED_UP))
+    with StoredResults(journal, campaign) as stored:
+        if stored.of([ClientIdSms(cell) for cell in cells if cell.isdecimal() and cell.isascii()]):
+            raise InputError(
+                f"campaign {campaign!r} was begun under the ids in column {printable(column)!r}, and others would be "
+                "other SMS: give --use-ids to go on with it, or another --campaign; nothing was sent"
+            )
+
+
+def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:
+    """
+    Return *stopped* with the phones of the stop lists that *options* name, read as those of the file are.
+
+    Raises:
+        InputError: A stop list cannot be read, or an extra is missing.
+    """
+    stopped = stopped or StopList()
+    normalise = _reader(options.region)
+    for path in options.stop_list:
+        stopped.update_from(path, normalise)
+    return stopped
+
+
+def stopped_in(journal: Path, campaign: str) -> StopList:
+    """Return the phones that a journal knows to be on the gateway's stop list, from campaigns but this one."""
+    # With a plus: they have their country code, even if they look like phones that have none.
+    return StopList(f"+{phone}" for phone in stopped_phones(journal, but=campaign))
+
+
+def check_audience(audience: Audience, *, visible: bool) -> Audit:
+    """
+    Read all of it, with a live line.
+
+    Raises:
+        InputError: It cannot be read to its end, or nobody is in it.
+    """
+    with checking(visible=visible) as progress:
+        audit = audience.check(progress)
+    if not audit.rows:
+        raise InputError(f"{audience.table.path}: no recipients in it")
+    return audit
+
+
+def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
+    """
+    Let nothing be sent while there is a row whose text cannot be made.
+
+    Raises:
+        InputError: There is one; it names the first lines.
+    """
+    if audit.unsayable and not options.skip_incomplete:
+        raise InputError(
+            f"{told(audit, 'unsayable')}. Mend the file, or leave such rows out with --skip-incomplete; "
+            "nothing was sent"
+        )
+
+
+def tell_findings(audience: Audience, audit: Audit) -> None:
+    """Say on stderr which rows are left out, and which phones were changed."""
+    for kind, words in KINDS.items():
+        if audit.count(kind):
+            say_aside(f"{tr(words)}: {audit.count(kind):,}: {told(audit, kind)}")
+    tell_way_out(audience, audit)
+
+
+def tell_way_out(audience: Audience, audit: Audit) -> None:
+    """Say on stderr how rows that were left out, because their phones are unlike the others, can be sent to."""
+    if audit.count("unlike") and not audience.include_unlike:
+        say_aside(tr(_WAYS_OUT, count=f"{audit.count('unlike'):,}"))
+
+
+def told(audit: Audit, kind: str) -> str:
+    """Return the first findings of a kind in one line."""
+    found: list[Finding] = getattr(audit, kind)
+    more = audit.count(kind) - _TOLD
+    words = [f"{tr('line {line}', line=finding.line)}: {sentence(finding.words)}" for finding in found[:_TOLD]]
+    return "; ".join([*words, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
+
+
+def _reader(region: str | None) -> Callable[[str], Phone]:
+    if region is None:
+        return normalise_phone
+    try:
+        from webcom_async.audience.phonebook import PhoneBook  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise InputError("--region needs: pip install 'webcom-async[phones]'") from None
+    return PhoneBook(region).normalise

@@ -1,0 +1,330 @@
+"""One campaign with a live line and a report: what `send` and `demo` share."""
+
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from signal import Signals
+from typing import NamedTuple, Protocol
+
+import anyio
+import msgspec
+
+from webcom_async._cli.exit_codes import ExitCode, of_report, of_signal
+from webcom_async._cli.run.result_join import Joined
+from webcom_async._cli.run.resume_hint import tell_name
+from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.ui.console import (
+    ProgressLine,
+    progress_line,
+    report_json,
+    say_aside,
+    show_error,
+    show_json,
+    show_report,
+)
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.errors import InputError, WebcomError
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, Report, SendResult, Traffic
+from webcom_async._sending.campaign import Campaign, Results
+from webcom_async.audience.calling_hours import Rounds
+from webcom_async.client import WebcomClient
+from webcom_async.files import ResultsFile
+
+__all__ = ["Ended", "Plan", "Reconciliation", "Sink", "added", "early_end", "run_campaign", "run_into"]
+
+
+_NAP = 60.0  # seconds
+
+
+class Plan(NamedTuple):
+    """
+    What to send.
+
+    Attributes:
+        client: Makes the client.
+        recipients: To whom.
+        total: How many they are.
+        message: What; None if everyone brings a text.
+        sender: From whom, for recipients who bring a text.
+        campaign: The campaign's name.
+        made_up: Whether the command made that name up.
+        journal: The file that remembers it; None for none.
+        resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
+        validity_period: No attempt is made after it.
+        rounds: When which of the recipients, who are then iterated once a round, may be sent to; None for now.
+        clock: Time, for tests.
+    """
+
+    client: Callable[[], WebcomClient]
+    recipients: Iterable[Recipient | str]
+    total: int
+    message: Message | None
+    sender: str | None
+    campaign: str
+    made_up: bool = False
+    journal: Path | None = None
+    resend_rejected: Collection[Reason] = ()
+    validity_period: datetime | None = None
+    rounds: Rounds | None = None
+    clock: Clock = Clock()
+
+    def stream(self, client: WebcomClient) -> Campaign:
+        """Return the campaign, not yet begun."""
+        sender = None if self.message is not None else self.sender
+        return client.stream(
+            self.recipients,
+            message=self.message,
+            sender=sender,
+            campaign=self.campaign,
+            journal=self.journal,
+            resend_rejected=self.resend_rejected,
+            validity_period=self.validity_period,
+        )
+
+
+class Reconciliation(NamedTuple):
+    """
+    Asking again for everyone of whom a journal does not know whether they were sent to.
+
+    Attributes:
+        client: Makes the client.
+        total: How many they are.
+        campaign: The campaign's name.
+        journal: The file that remembers it.
+    """
+
+    client: Callable[[], WebcomClient]
+    total: int
+    campaign: str
+    journal: Path
+    rounds: None = None
+    clock: Clock = Clock()
+
+    def stream(self, client: WebcomClient) -> Campaign:
+        """Return the campaign, not yet begun."""
+        return client.reconcile(self.journal, campaign=self.campaign)
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def write(self, results: list[SendResult]) -> None:
+        """Take *results*."""
+        ...
+
+
+class Ended(NamedTuple):
+    """
+    How a campaign ended.
+
+    Attributes:
+        report: Its counts.
+        error: What ended it early; None if it ran to its end.
+        stopped: The signal that did, Ctrl-C or SIGTERM.
+    """
+
+    report: Report
+    error: WebcomError | None = None
+    stopped: Signals | None = None
+
+
+def early_end(ended: Ended, way_on: str) -> ExitCode | None:
+    """Say on stderr what ended a campaign early, and return its exit code; None if nothing did."""
+    if ended.error is not None:
+        show_error(str(ended.error))
+        return ExitCode.ENDED_EARLY
+    if ended.stopped is not None:
+        stopped = of_signal(ended.stopped)
+        show_error(f"{tr(stopped.name.lower())}; {way_on}")
+        return stopped
+    return None
+
+
+def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | None = None) -> Ended:
+    """
+    Send, and come back with the counts, whatever happens.
+
+    Ctrl-C and SIGTERM let the campaign drain: no new batch starts, and requests under way get the client's grace. A
+    second one ends it at once; what was under way is then unknown.
+
+    Args:
+        plan: What to send.
+        visible: Whether a live line is shown.
+        results: Where results go as they come. Nothing that was settled is missing there in the end.
+
+    Raises:
+        InputError, ConfigurationError: Before anything is sent.
+        KeyboardInterrupt: Likewise.
+    """
+    course = _Course(plan, results, visible=visible)
+    try:
+        anyio.run(course.run)
+    except WebcomError as exc:
+        if course.stream is None:
+            raise
+        return Ended(course.report, error=exc)
+    except OSError as exc:
+        if course.stream is None:
+            raise
+        return Ended(course.report, error=WebcomError(f"the results could not be written: {exc.strerror}"))
+    except (KeyboardInterrupt, CancelledError) as exc:
+        if course.stream is None:
+            raise
+        return Ended(course.report, stopped=course.stopped or signal_of(exc))
+    return Ended(course.report, stopped=course.stopped)
+
+
+def run_into(
+    opening: AbstractContextManager[ResultsFile | None],
+    plan: Plan | Reconciliation,
+    join: Callable[[ResultsFile | None], Joined],
+    *,
+    visible: bool,
+) -> Ended:
+    """
+    Send, and write the results into a file; one that cannot be written ends the campaign, and its counts are told.
+
+    Args:
+        opening: Opens the file.
+        plan: What to send; *join*'s recipients, if it is a `Plan`.
+        join: Puts results beside rows.
+        visible: Whether a live line is shown.
+
+    Raises:
+        InputError, ConfigurationError, KeyboardInterrupt: Before anything is sent; see `run_campaign`.
+    """
+    ended = None
+    try:
+        with opening as file:
+            joined = join(file)
+            whole = plan._replace(recipients=joined) if isinstance(plan, Plan) else plan
+            ended = run_campaign(whole, visible=visible, results=joined)
+            ended = ended._replace(report=joined.report(ended.report))
+            joined.write([])
+    except InputError as exc:
+        if ended is None:
+            raise
+        ended = ended._replace(error=ended.error or exc)
+    return ended
+
+
+class _Course:
+    """
+    A campaign under way, in one round or more, and what a signal does to it.
+
+    Attributes:
+        stream: The results of the latest round; None before the first began.
+        stopped: The first signal that came.
+    """
+
+    def __init__(self, plan: Plan | Reconciliation, results: Sink | None, *, visible: bool) -> None:
+        self.stream: Results | None = None
+        self.stopped: Signals | None = None
+        self._plan = plan
+        self._results = results
+        self._visible = visible
+        self._ended: list[Report] = []
+        self._scope: anyio.CancelScope | None = None
+
+    @property
+    def report(self) -> Report:
+        """What all rounds have achieved."""
+        latest = [] if self.stream is None else [self.stream.report]
+        report = added([*self._ended, *latest], self._plan.campaign)
+        waiting = self._plan.rounds is not None and self._plan.rounds.opening is not None
+        return msgspec.structs.replace(report, complete=False) if waiting else report
+
+    async def run(self) -> None:
+        """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
+        rounds = self._plan.rounds
+        async with listening(self._stop), self._plan.client() as client:
+            if self._visible and isinstance(self._plan, Plan) and self._plan.made_up:
+                tell_name(self._plan.campaign)
+            if rounds is None:
+                await self._send(self._plan.stream(client))
+                return
+            while not self.stopped and rounds.opening is not None:
+                if await self._wait_until(rounds.opening):
+                    await self._send(self._plan.stream(client))
+
+    async def _wait_until(self, moment: datetime) -> bool:
+        """Wait for a round to begin; return whether it has, and not a signal come."""
+        clock, told = self._plan.clock, False
+        with anyio.CancelScope() as self._scope:
+            while (seconds := (moment - clock.now()).total_seconds()) > 0:
+                if self._visible and not told:
+                    say_aside(tr("waiting until {moment}", moment=f"{moment:%Y-%m-%d %H:%M %Z}"))
+                    told = True
+                # Little by little: a machine that was asleep wakes up late.
+                await clock.sleep(min(seconds, _NAP))
+        return not self.stopped
+
+    async def _send(self, campaign: Campaign) -> None:
+        if self.stream is not None:
+            self._ended.append(self.stream.report)
+        done = sum(report.recipients for report in self._ended)
+        reading = self._scope = anyio.CancelScope()
+        if self.stopped:
+            reading.cancel()
+        async with AsyncExitStack() as opened:
+            stream = self.stream = await opened.enter_async_context(campaign)
+            # The line comes last and ends first, but for what is kept when all is over.
+            with progress_line(self._plan.total - done, visible=self._visible) as line:
+                try:
+                    with reading:
+                        async for batch in stream.batches():
+                            self._keep(batch, stream, line)
+                finally:
+                    try:
+                        await opened.aclose()
+                    finally:
+                        self._keep(stream.unread, stream, line)
+
+    def _keep(self, batch: list[SendResult], stream: Results, line: ProgressLine) -> None:
+        if self._results is not None:
+            self._results.write(batch)
+        line.show(stream.progress)
+
+    def _stop(self, number: Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            if self._scope is not None:
+                self._scope.cancel()  # leaving the stream is what lets it drain
+        else:
+            cut_short()
+
+
+def added(reports: Sequence[Report], campaign: str) -> Report:
+    """Return the sum of *reports*; the rounds of one campaign."""
+    if len(reports) == 1:
+        return reports[0]
+    numbers = {
+        field: sum(getattr(report, field) for report in reports)
+        for field in (*Traffic.__struct_fields__, "seconds", "from_journal")
+    }
+    reasons = Counter[Reason]()
+    for report in reports:
+        reasons.update(report.reasons)
+    return Report(
+        campaign=campaign,
+        outcomes={outcome: sum(report.outcomes[outcome] for report in reports) for outcome in Outcome},
+        reasons=dict(reasons.most_common()),
+        complete=bool(reports) and all(report.complete for report in reports),
+        **numbers,
+    )
+
+
+def conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
+    """Show the report, say what ended the campaign early, and return the exit code."""
+    if as_json:
+        show_json(report_json(ended.report))
+    else:
+        show_report(ended.report, tr("Report"))
+    early = early_end(ended, way_on)
+    return of_report(ended.report) if early is None else early

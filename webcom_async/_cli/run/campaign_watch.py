@@ -1,0 +1,39 @@
+"""How fast a campaign of many workers goes: from one look at its store to the next."""
+
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from webcom_async._domain.clock import Clock
+from webcom_async.scaleout import CampaignState, Standing, Store
+
+__all__ = ["ENDED", "looks"]
+
+#: What a campaign does not come out of by itself.
+ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED, CampaignState.HALTED})
+
+_EVERY = 0.25  # seconds between two looks
+_SPAN = 40  # looks that a speed is taken over
+
+
+async def looks(
+    store: Store, campaign: str, clock: Clock | None = None
+) -> AsyncGenerator[tuple[Standing, float | None]]:
+    """
+    Yield how a campaign stands, and its speed in recipients per second, until it has ended.
+
+    The speed is that of the last seconds; None with the first look.
+    """
+    clock = clock or Clock()
+    seen: deque[tuple[float, int]] = deque(maxlen=_SPAN)
+    while True:
+        standing = await store.standing(campaign)
+        seen.append((clock.monotonic(), sum(standing.outcomes.values())))
+        yield standing, _speed(seen)
+        if standing.state in ENDED:
+            return
+        await clock.sleep(_EVERY)
+
+
+def _speed(seen: deque[tuple[float, int]]) -> float | None:
+    (began, first), (now, last) = seen[0], seen[-1]
+    return (last - first) / (now - began) if now > began else None

@@ -1,0 +1,83 @@
+"""From options to the client that sends."""
+
+import os
+from collections.abc import Callable
+
+import anyio
+
+from webcom_async._cli.options import AccountOptions
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.delivery import Balance
+from webcom_async._domain.errors import ConfigurationError
+from webcom_async._domain.given import variable
+from webcom_async._domain.options import OptionFields, Options
+from webcom_async.client import WebcomClient
+from webcom_async.doctor import Capabilities
+
+__all__ = ["ask_balance", "client_maker", "has_credentials", "settings_of"]
+
+
+def settings_of(account: AccountOptions) -> OptionFields:
+    """
+    Return a client's settings.
+
+    Raises:
+        ConfigurationError: The file of capabilities cannot be used for this gateway; or WEBCOM_BASE_URL is empty.
+    """
+    settings: OptionFields = {
+        "in_flight": account.in_flight,
+        "batch_size": account.batch_size,
+        "rate": account.rate,
+        "timeout": account.timeout,
+    }
+    base_url = variable(os.environ, "WEBCOM_BASE_URL") if account.base_url is None else account.base_url
+    if base_url is not None:
+        settings["base_url"] = base_url
+    if account.capabilities is not None:
+        _suit(settings, Capabilities.from_file(account.capabilities))
+    return settings
+
+
+def client_maker(
+    account: AccountOptions, settings: OptionFields, *, dry_run: bool = False
+) -> Callable[[], WebcomClient]:
+    """
+    Return what makes the client; credentials are read now, unless nothing will be sent.
+
+    Raises:
+        ConfigurationError: They cannot be used.
+    """
+    if account.credentials is None or dry_run:
+        return lambda: WebcomClient.from_env(**settings)
+    known = Credentials.from_file(account.credentials)
+    return lambda: WebcomClient(credentials=known, **settings)
+
+
+def has_credentials(account: AccountOptions) -> bool:
+    """Whether the gateway can be asked: a file or the environment names an account."""
+    return account.credentials is not None or any(map(os.environ.get, ("WEBCOM_TOKEN", "WEBCOM_LOGIN")))
+
+
+def ask_balance(account: AccountOptions, *, attempts: int = Options().attempts) -> Balance:
+    """
+    Return what is left on the account, in so many *attempts*.
+
+    Raises:
+        WebcomError: The gateway cannot be asked.
+    """
+    make = client_maker(account, settings_of(account) | OptionFields(attempts=attempts))
+
+    async def ask() -> Balance:
+        async with make() as client:
+            return await client.balance()
+
+    return anyio.run(ask)
+
+
+def _suit(settings: OptionFields, found: Capabilities) -> None:
+    here = settings.get("base_url", Options().base_url)
+    if found.base_url != here:
+        raise ConfigurationError(f"the capabilities are those of {found.base_url}, and messages would go to {here}")
+    batch_size = settings.get("batch_size", found.largest_batch)
+    settings.update(found.options())
+    settings["batch_size"] = min(batch_size, settings.get("batch_size", batch_size))

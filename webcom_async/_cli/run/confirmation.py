@@ -1,0 +1,91 @@
+"""Before a file is sent: what is said to everyone, what it would be, and whether it is wanted."""
+
+from pathlib import Path
+
+import msgspec
+
+from webcom_async._cli.exit_codes import ExitCode
+from webcom_async._cli.options import AccountOptions, ConsentOptions, FileOptions, PriceOptions
+from webcom_async._cli.run.audience_loading import check_audience, refuse_unsayable, tell_findings, tell_way_out
+from webcom_async._cli.run.costs import Cost, balance_of, cost_of
+from webcom_async._cli.run.preview_report import preview_json, show_preview
+from webcom_async._cli.ui.console import ask, say_aside, show_json
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.delivery import Balance
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Channel, Message
+from webcom_async.audience import Audience, Audit
+
+__all__ = ["consented", "message_of"]
+
+
+def message_of(audience: Audience, like: Message, text: str | None) -> Message | None:
+    """Return what the call says for everyone; a journal compares it, so it is the template and not its fillings."""
+    if text is None and like.type_send_1 is Channel.SMS:
+        return None  # the sender is all there is to say
+    said = audience.common_text or text or "a recipient's own"
+    return msgspec.structs.replace(like, text=said)
+
+
+def consented(
+    audience: Audience,
+    options: FileOptions,
+    prices: PriceOptions,
+    consent: ConsentOptions,
+    account: AccountOptions,
+    *,
+    journal: Path | None = None,
+    as_json: bool,
+) -> Audit | ExitCode:
+    """
+    Return what a file holds that is to be sent to, checked and confirmed; or how a dry run of it has ended.
+
+    Args:
+        audience: The file.
+        options: How it is read.
+        prices: What a part costs.
+        consent: What has to be said first.
+        account: Whose balance a dry run shows.
+        journal: Where prices of earlier campaigns are looked up.
+        as_json: Whether nothing but JSON is shown.
+
+    Raises:
+        InputError: It cannot be sent to, or it is not wanted.
+    """
+    audit = check_audience(audience, visible=not as_json)
+    cost = cost_of(audit.parts, prices, journal)
+    if consent.dry_run:
+        _show_dry_run(audience, audit, cost, balance_of(account), as_json=as_json)
+    refuse_unsayable(audit, options)
+    if consent.dry_run:
+        return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
+    tell_findings(audience, audit)
+    _confirm_sending(audit, cost, consent)
+    return audit
+
+
+def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
+    """Show what sending would be, and that it was not done."""
+    if as_json:
+        show_json(preview_json(audience, audit, cost, balance))
+    else:
+        show_preview(audience, audit, cost, balance)
+        say_aside(tr("dry run: nothing was sent"))
+    tell_way_out(audience, audit)
+
+
+def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
+    """Ask before many are sent to."""
+    if consent.yes or audit.sendable <= consent.confirm_above:
+        return
+    money = "" if cost.money is None else f", {cost}"
+    parts = tr("{count} parts", count=f"{audit.parts:,}")
+    answer = ask(
+        tr("Send to {count} recipients ({parts}{cost})?", count=f"{audit.sendable:,}", parts=parts, cost=money)
+    )
+    if answer is None:
+        raise InputError(
+            f"{audit.sendable:,} recipients, and nobody to ask: give --yes, or --confirm-above; nothing was sent"
+        )
+    if not answer:
+        raise InputError(tr("nothing was sent"))

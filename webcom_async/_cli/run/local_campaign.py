@@ -1,0 +1,171 @@
+"""A campaign of many workers, all of whose work this process does: with a live table, to its end or to a signal."""
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from signal import Signals
+from typing import TYPE_CHECKING
+
+import anyio
+
+from webcom_async._cli.exit_codes import ExitCode, of_signal
+from webcom_async._cli.run.campaign_watch import looks
+from webcom_async._cli.run.resume_hint import command_line
+from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.ui.campaign_table import live_standing, show_standing, standing_json
+from webcom_async._cli.ui.console import say_aside, show_error, show_json
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.errors import InputError, JournalError, StoreUnavailable
+from webcom_async._domain.paths import identity_of
+from webcom_async._domain.results import Outcome
+from webcom_async.client import WebcomClient
+from webcom_async.scaleout import CampaignState, Standing, Store
+
+if TYPE_CHECKING:
+    from webcom_async.scaleout.dbos import DbosEngine
+
+__all__ = ["Course", "conclude_campaign", "of_standing"]
+
+
+_ENGINE_MOVED = "{file} was moved, removed or replaced while it was open; put it back where it was, and try again"
+
+
+class Course:
+    """
+    A campaign under way, and what a signal does to it.
+
+    Args:
+        place: Where it is kept.
+        plan: Plans it.
+        client: Makes the client.
+        campaign: Its name.
+        visible: Whether a live table is shown.
+
+    Attributes:
+        stopped: The first signal that came.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        plan: Callable[[Store], Awaitable[Standing]],
+        client: Callable[[], WebcomClient],
+        campaign: str,
+        *,
+        visible: bool,
+    ) -> None:
+        self.stopped: Signals | None = None
+        self._place = place
+        self._plan = plan
+        self._client = client
+        self._campaign = campaign
+        self._visible = visible
+        self._standing: Standing | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    def run(self) -> Standing:
+        """
+        Send, to the end or to a signal, and return how the campaign stands.
+
+        The first Ctrl-C or SIGTERM lets requests under way get the client's grace, a second one ends it at once.
+
+        Raises:
+            WebcomError: It cannot be planned, or the store cannot be used.
+            StoreUnavailable: The store cannot be used any more.
+            KeyboardInterrupt: Before it was planned.
+        """
+        try:
+            return anyio.run(self._run)
+        except (KeyboardInterrupt, CancelledError) as exc:
+            if self._standing is None:
+                raise
+            self.stopped = self.stopped or signal_of(exc)
+            return self._standing
+        except JournalError as exc:
+            if self._standing is None:
+                raise
+            raise StoreUnavailable(str(exc)) from None  # planned, and maybe sent to some: no bad input
+
+    async def _run(self) -> Standing:
+        async with self._place.store(new=True) as store:
+            async with self._client() as client:
+                engine = self._place.engine(store, client)
+                engine.check_name(self._campaign)
+                with self._place.worked_on():
+                    await self._check_alone(store)
+                    self._standing = await self._plan(store)
+                    if self._standing.state is CampaignState.RUNNING:
+                        await self._send(store, engine)
+            return await store.standing(self._campaign)
+
+    async def _check_alone(self, store: Store) -> None:
+        """
+        Look whether other campaigns would go on as well: a worker sends all that run.
+
+        Raises:
+            InputError: There are some.
+        """
+        others = [name for name in await store.campaigns(CampaignState.RUNNING) if name != self._campaign]
+        if others:
+            names = ", ".join(map(repr, others))
+            raise InputError(
+                f"{self._place.shown} holds campaigns that are not finished, and would go on as well: {names}; finish "
+                "them with `campaign worker`, pause or cancel them, or give --store another folder; nothing was sent"
+            )
+
+    async def _send(self, store: Store, engine: "DbosEngine") -> None:
+        async with listening(self._stop), engine:
+            with live_standing(visible=self._visible) as live, anyio.CancelScope() as self._scope:
+                if self.stopped is not None:
+                    self._scope.cancel()
+                async with engine.working():
+                    books = self._place.engine_file
+                    opened = identity_of(books)
+                    await engine.start(self._campaign)
+                    async for standing, speed in looks(store, self._campaign):
+                        live.show(standing, speed)
+                        if identity_of(books) != opened:  # the engine would try again for ever
+                            raise JournalError(_ENGINE_MOVED.format(file=books))
+
+    def _stop(self, number: Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            if self._scope is not None:
+                self._scope.cancel()
+        else:
+            cut_short()
+
+
+def conclude_campaign(
+    standing: Standing, stopped: Signals | None, *, as_json: bool, go_on: str, place: Place
+) -> ExitCode:
+    """Show how a campaign stands after this process has worked on it, say how it goes on, and return the exit code."""
+    if as_json:
+        show_json(standing_json(standing))
+    else:
+        show_standing(standing)
+    if standing.state is CampaignState.HALTED:
+        show_error(standing.why)
+    resume = command_line("campaign", "resume", standing.settings.campaign, *place.option)
+    if standing.state is CampaignState.PAUSED:
+        go_on = f"{resume} && {go_on}"
+    if stopped is not None and standing.state is not CampaignState.FINISHED:
+        code = of_signal(stopped)
+        show_error(f"{tr(code.name.lower())}; {tr('to send to the rest: {command}', command=go_on)}")
+        return code
+    if standing.state is CampaignState.HALTED:
+        say_aside(tr("to send to the rest: {command}", command=go_on))
+    elif standing.state is CampaignState.PAUSED:
+        say_aside(tr("it is paused; to let it go on: {command}", command=go_on))
+    elif standing.state is CampaignState.FINISHED and standing.open:
+        say_aside(tr("to ask again for {count}: {command}", count=f"{standing.open:,}", command=f"{resume} && {go_on}"))
+    return of_standing(standing)
+
+
+def of_standing(standing: Standing) -> ExitCode:
+    """Return the code of a campaign as it stands; one that goes on is well."""
+    if standing.state in (CampaignState.HALTED, CampaignState.CANCELLED):
+        return ExitCode.ENDED_EARLY
+    if standing.state is not CampaignState.FINISHED or standing.outcomes[Outcome.ACCEPTED] == standing.recipients:
+        return ExitCode.ALL_ACCEPTED
+    return ExitCode.NOT_ALL_ACCEPTED

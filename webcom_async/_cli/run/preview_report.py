@@ -1,0 +1,145 @@
+"""The preview as people see it; with `_cli.ui` the only door to rich."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from webcom_async._cli.run.audience_loading import (
+    KINDS,
+    told,
+)
+from webcom_async._cli.run.costs import Cost
+from webcom_async._cli.ui.console import show_tables
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.delivery import Balance
+from webcom_async._domain.untrusted_text import printable
+from webcom_async.audience import Audience, Audit, Sample
+from webcom_async.segments import Forcing, Segments, segments, suggestions
+
+__all__ = ["show_preview"]
+
+_SHOWN_FORCING = 5
+_STYLES: dict[str, str] = {
+    "bad": "red",
+    "unsayable": "red",
+    "unlike": "red",
+    "duplicates": "yellow",
+    "stopped": "yellow",
+    "guessed": "cyan",
+}
+
+
+def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:
+    """Print it on stdout."""
+    show_tables(_overview(audience, audit, cost, balance), _samples(audit.samples))
+
+
+def _overview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> Table:
+    table = Table(title=tr("Preview"), box=SIMPLE_HEAD, title_justify="left", show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row(tr("file"), Text(printable(f"{audience.table.path} ({audience.table.described})")))
+    table.add_row(tr("rows"), f"{audit.rows:,}")
+    table.add_row(tr("to be sent"), Text(f"{audit.sendable:,}", style="bold green"))
+    for kind, words in KINDS.items():
+        if audit.count(kind):
+            table.add_row(tr(words), Text(f"{audit.count(kind):,}  {told(audit, kind)}", style=_STYLES[kind]))
+    table.add_section()
+    table.add_row(tr("parts"), Text(f"{audit.parts:,}  {_by_parts(audit)}"))
+    table.add_row(tr("cost"), Text(str(cost), style="bold" if cost.money is not None else "dim"))
+    if balance is not None:
+        enough = cost.money is None or cost.money <= balance.money
+        left = printable(f"{balance.money:,} {balance.currency}")
+        table.add_row(
+            tr("balance"), Text(left if enough else f"{left}  {tr('not enough')}", style="" if enough else "red")
+        )
+    for words, sample in (("longest text", audit.longest), ("costliest text", audit.costliest)):
+        if sample is not None:
+            table.add_row(tr(words), Text(_measured(sample)))
+    if audit.costliest is not None:
+        for words, advice in _advice(audit.costliest.text):
+            table.add_row(words, Text(advice, style="magenta"))
+    return table
+
+
+def _by_parts(audit: Audit) -> str:
+    told = ", ".join(f"{count:,} × {_parts(parts)}" for parts, count in sorted(audit.by_parts.items()))
+    return f"({told})" if told else ""
+
+
+def _parts(count: int) -> str:
+    return tr("1 part") if count == 1 else tr("{count} parts", count=f"{count:,}")
+
+
+def _measured(sample: Sample) -> str:
+    counted = segments(sample.text)
+    size = tr("{characters} characters, {parts}", characters=f"{len(sample.text):,}", parts=_parts(counted.parts))
+    return f"{tr('line {line}', line=sample.line)}: {size} {counted.encoding.label}, +{counted.units_left}"
+
+
+def _advice(text: str) -> Iterable[tuple[str, str]]:
+    """Yield what makes the costliest text dear, and cheaper ones."""
+    counted = segments(text)
+    # Where most of a text is Cyrillic, its letters are no news.
+    if counted.parts_without_forcing < counted.parts and len(counted.forcing) <= _SHOWN_FORCING:
+        yield tr("forces UCS-2"), _forcing(counted)
+    for offered in suggestions(text):
+        saved = tr("{before} instead of {after} parts", before=offered.parts, after=counted.parts)
+        yield (
+            tr("cheaper"),
+            f"{tr('with {remedy}', remedy=tr(offered.remedy.value))}: {saved}\n{printable(offered.text)}",
+        )
+
+
+def _forcing(counted: Segments) -> str:
+    def one(forcing: Forcing) -> str:
+        return f"{printable(forcing.character)} ({forcing.name}) × {forcing.count}"
+
+    return f"{counted.parts} → {counted.parts_without_forcing}: {', '.join(map(one, counted.forcing))}"
+
+
+def _samples(samples: list[Sample]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for sample in samples:
+        said = "\n".join(map(printable, sample.text.splitlines()))
+        table.add_row(tr("To {phone}, line {line}", phone=sample.phone, line=sample.line), Text(said))
+    return table
+
+
+def preview_json(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> dict[str, Any]:
+    """Return a preview for machines; money as decimal text."""
+    costliest = "" if audit.costliest is None else audit.costliest.text
+    return {
+        "file": {
+            "path": str(audience.table.path),
+            "format": audience.table.described,
+            "columns": list(audience.table.columns),
+        },
+        "rows": audit.rows,
+        "sendable": audit.sendable,
+        "counts": {kind: audit.count(kind) for kind in KINDS},
+        "findings": {kind: [{"line": line, "words": words} for line, words in getattr(audit, kind)] for kind in KINDS},
+        "parts": audit.parts,
+        "recipients_by_parts": {str(parts): count for parts, count in sorted(audit.by_parts.items())},
+        "recipients_by_encoding": audit.by_encoding,
+        "price": None if cost.price is None else str(cost.price),
+        "cost": None if cost.money is None else str(cost.money),
+        "price_learned": cost.learned,
+        "balance": None if balance is None else {"money": str(balance.money), "currency": balance.currency},
+        "longest": None if audit.longest is None else audit.longest._asdict(),
+        "costliest": None if audit.costliest is None else audit.costliest._asdict(),
+        "samples": [sample._asdict() for sample in audit.samples],
+        "forcing": [
+            {"character": forcing.character, "name": forcing.name, "plain": forcing.plain}
+            for forcing in segments(costliest).forcing
+        ],
+        "suggestions": [
+            {"remedy": offered.remedy.value, "text": offered.text, "parts": offered.parts}
+            for offered in suggestions(costliest)
+        ],
+    }

@@ -1,0 +1,137 @@
+"""
+Results beside the rows that they belong to.
+
+Rows are remembered from when their recipient is handed out until its result comes: as many as are under way.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from webcom_async._cli.ui.console import show_error
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, Report, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.sqlite.file_identity import BESIDE
+from webcom_async.audience import Person
+from webcom_async.files import ResultsFile, Row
+
+__all__ = ["Joined", "check_apart", "id_of"]
+
+_NOTHING_KNOWN: Mapping[int, SendResult] = {}
+_KEPT = 500  # rows that were left out wait for so many to be written at once
+
+
+def check_apart(results: Path | None, *read: Path | None, journal: Path | None) -> None:
+    """
+    Look whether results would be written over what the command reads, or over its journal.
+
+    Raises:
+        InputError: They would.
+    """
+    if results is None:
+        return
+    place = os.path.realpath(results)
+    if place in {os.path.realpath(path) for path in read if path is not None}:
+        raise InputError(f"{results}: exists already, and this command reads it; give --results another path")
+    if journal is not None and place in {f"{os.path.realpath(journal)}{ending}" for ending in ("", *BESIDE)}:
+        raise InputError(f"{results} is the journal's place, or beside it; give --results another path")
+
+
+class Joined:
+    """
+    The people of a campaign on their way out, and their results on the way back.
+
+    Args:
+        people: Yields everyone, and who of them is left out; called for every round.
+        ids: How the campaign's ids are derived.
+        file: Where results go; None for nowhere.
+        known: By their lines, what the journal knows of rows that are left out now and were sent to before.
+    """
+
+    def __init__(
+        self,
+        people: Callable[[], Iterable[Person]],
+        ids: IdScheme,
+        file: ResultsFile | None,
+        known: Mapping[int, SendResult] = _NOTHING_KNOWN,
+    ) -> None:
+        self._people = people
+        self._ids = ids
+        self._file = file
+        self._rows: dict[ClientIdSms, Row] = {}
+        self._left_out: list[tuple[SendResult, Row]] = []
+        self._known = known
+        self._outcomes: Counter[Outcome] = Counter()
+        self._reasons: Counter[Reason] = Counter()
+        self._told = False  # that the file was moved
+
+    def __iter__(self) -> Iterator[Recipient]:
+        """Yield whoever is sent to in this round."""
+        for person in self._people():
+            if person.recipient is None:
+                self._leave_out(person)
+            else:
+                if self._file is not None:
+                    self._rows[id_of(person.recipient, self._ids)] = person.row
+                yield person.recipient
+
+    def write(self, results: list[SendResult]) -> None:
+        """Write *results* beside their rows, and before them the rows that were left out on the way."""
+        if self._file is not None:
+            self._write_left_out()
+            if results:
+                self._file.write((result, self._rows.pop(result.client_id_sms, None)) for result in results)
+            self._look(self._file)
+
+    def report(self, report: Report) -> Report:
+        """Return *report* with those who were left out."""
+        outcomes = Counter(report.outcomes) + self._outcomes
+        reasons = Counter(report.reasons) + self._reasons
+        return msgspec.structs.replace(
+            report,
+            outcomes={outcome: outcomes[outcome] for outcome in Outcome},
+            reasons=dict(reasons.most_common()),
+        )
+
+    def _look(self, file: ResultsFile) -> None:
+        """Say it once if the file was moved or removed: the campaign goes on, and rows may be lost."""
+        if not (self._told or file.in_place):
+            self._told = True
+            show_error(
+                tr(
+                    "{file} was moved or removed while it was written: its rows go where it was moved, and are lost if "
+                    "it was removed; with a journal, `webcom-async export` writes them all again",
+                    file=file.path,
+                )
+            )
+
+    def _leave_out(self, person: Person) -> None:
+        if person.skipped is not None:
+            result = self._known.get(person.row.line, person.skipped)
+            self._outcomes[result.outcome] += 1
+            if result.outcome is not Outcome.ACCEPTED:
+                self._reasons[result.reason] += 1
+            if self._file is not None:
+                self._left_out.append((result, person.row))
+                if len(self._left_out) >= _KEPT:
+                    self._write_left_out()
+
+    def _write_left_out(self) -> None:
+        if self._file is not None and self._left_out:
+            self._file.write(self._left_out)
+            self._left_out.clear()
+
+
+def id_of(recipient: Recipient, ids: IdScheme) -> ClientIdSms:
+    """Return the id that *recipient*, whose phone is normalised, gets."""
+    if recipient.client_id_sms is not None:
+        return ClientIdSms(str(recipient.client_id_sms))
+    return ids.derive(Phone(str(recipient.phone)), recipient.key)

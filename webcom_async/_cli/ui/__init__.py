@@ -1,0 +1,3 @@
+"""What a person sees."""
+
+__all__: list[str] = []

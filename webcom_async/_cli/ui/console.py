@@ -1,0 +1,242 @@
+"""
+What a person sees, and the only door to rich.
+
+Progress and errors go to stderr, results to stdout, so that both can be redirected apart.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, Report
+from webcom_async._domain.results import Progress as CampaignProgress
+from webcom_async._domain.untrusted_text import printable
+
+__all__ = [
+    "ProgressLine",
+    "add_outcomes",
+    "ask",
+    "checking",
+    "counts_json",
+    "facts_table",
+    "progress_line",
+    "report_json",
+    "say",
+    "say_aside",
+    "show_counts",
+    "show_error",
+    "show_facts",
+    "show_json",
+    "show_report",
+    "show_tables",
+    "stdout",
+]
+
+_YES = {"y", "yes", "д", "да"}
+_STYLES = {
+    Outcome.ACCEPTED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.UNKNOWN: "yellow",
+    Outcome.NOT_SENT: "cyan",
+}
+
+
+class ProgressLine:
+    """One live line: how far a campaign is."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("sending", total=total, rate="", counts="")
+
+    def show(self, progress: CampaignProgress) -> None:
+        """Bring the line up to date."""
+        self._bar.update(
+            self._task,
+            completed=progress.recipients,
+            rate=f"{progress.recipients_per_second:,.0f}/s",
+            counts=_counts(progress),
+        )
+
+
+def _counts(progress: CampaignProgress) -> str:
+    """Return outcomes and retries in colour; those that are zero are left out, but for the two that matter most."""
+    told = [
+        f"[{_STYLES[outcome]}]{count:,} {tr(outcome.value)}[/]"
+        for outcome, count in progress.outcomes.items()
+        if count or outcome in (Outcome.ACCEPTED, Outcome.REJECTED)
+    ]
+    limits = [tr("{under_way}/{limit} requests under way", under_way=progress.in_flight, limit=progress.limit)]
+    if progress.rate is not None:
+        limits.append(tr("at most {rate}/s", rate=f"{progress.rate:,.0f}"))
+    retried = tr("{count} retried", count=f"{progress.retries:,}")
+    return " ".join([*told, f"[dim]{', '.join([retried, *limits])}[/]"])
+
+
+@contextmanager
+def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None, None]:
+    """Show a live line on stderr while the block runs; a terminal sees it move, a file gets its last state."""
+    columns = (
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[counts]}"),
+    )
+    with Progress(*columns, console=_stderr(), disable=not visible) as bar:
+        yield ProgressLine(bar, total)
+
+
+def show_report(report: Report, title: str, further: Mapping[str, str] | None = None) -> None:
+    """Print a campaign's report as a table on stdout, and *further* facts below it."""
+    requests, retries = f"{report.requests:,}", f"{report.retries:,}"
+    seconds, rate = f"{report.seconds:.2f}", f"{report.recipients_per_second:,.0f}"
+    facts = {
+        tr("requests"): tr("{requests}, {retries} of them repeated", requests=requests, retries=retries),
+        tr("time"): tr("{seconds} s, {rate} recipients/s", seconds=seconds, rate=rate),
+        tr("campaign"): printable(report.campaign),
+    }
+    if report.from_journal:
+        facts[tr("from the journal")] = tr(
+            "{count} recipients, for whom nothing was sent", count=f"{report.from_journal:,}"
+        )
+    if not report.complete:
+        facts[tr("incomplete")] = tr("the campaign ended before its last recipient")
+    show_counts(report.outcomes, report.reasons, title, facts | dict(further or {}))
+
+
+def show_counts(
+    outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int], title: str, facts: Mapping[str, str]
+) -> None:
+    """Print recipients per outcome and reason as a table on stdout, and *facts* below it."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    add_outcomes(table, outcomes)
+    table.add_section()
+    for reason, count in reasons.items():
+        table.add_row(f"  {tr(reason.value)}", f"{count:,}", "", style="dim")
+    show_tables(table, facts_table(facts))
+
+
+def add_outcomes(table: Table, outcomes: Mapping[Outcome, int]) -> None:
+    """Give *table*, which is empty, its columns, and a row per outcome."""
+    table.add_column(tr("outcome"))
+    table.add_column(tr("recipients"), justify="right")
+    table.add_column(tr("share"), justify="right")
+    everyone = sum(outcomes.values())
+    for outcome, count in outcomes.items():
+        share = f"{count / everyone:.2%}" if everyone else "–"
+        table.add_row(tr(outcome.value), f"{count:,}", share, style=_STYLES[outcome] if count else "dim")
+
+
+def show_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print *facts* as a table on stdout."""
+    table = facts_table(facts)
+    table.title, table.title_justify = title, "left"
+    show_tables(table)
+
+
+def show_tables(*tables: RenderableType) -> None:
+    """Print *tables* on stdout."""
+    with stdout():
+        console = Console()
+        for table in tables:
+            console.print(table)
+
+
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Return *facts* as a table without lines."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, Text(printable(value)))
+    return table
+
+
+def counts_json(campaign: str, outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int]) -> dict[str, Any]:
+    """Return recipients per outcome and reason for machines."""
+    return {
+        "campaign": campaign,
+        "recipients": sum(outcomes.values()),
+        "outcomes": {outcome.value: count for outcome, count in outcomes.items()},
+        "reasons": {reason.value: count for reason, count in reasons.items()},
+    }
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return *report* for machines."""
+    return counts_json(report.campaign, report.outcomes, report.reasons) | {
+        "complete": report.complete,
+        "from_journal": report.from_journal,
+        "requests": report.requests,
+        "retries": report.retries,
+        "seconds": round(report.seconds, 3),
+        "recipients_per_second": round(report.recipients_per_second, 1),
+    }
+
+
+def show_json(value: object) -> None:
+    """Print *value* as one line of JSON on stdout, in ASCII: nothing in it can steer a terminal."""
+    say(json.dumps(msgspec.to_builtins(value), separators=(",", ":")).replace("\x7f", "\\u007f"))
+
+
+def say(line: str) -> None:
+    """Print one line on stdout, as it is."""
+    with stdout():
+        sys.stdout.write(line + "\n")
+
+
+def show_error(message: str) -> None:
+    """Print one line on stderr."""
+    say_aside(f"webcom-async: {' '.join(message.split())}")
+
+
+def say_aside(line: str) -> None:
+    """Print one line on stderr, with nothing in it that could steer a terminal."""
+    sys.stderr.write(f"{printable(line)}\n")
+
+
+def ask(question: str) -> bool | None:
+    """Ask on stderr, and return whether the answer was yes; None if nobody can be asked."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(f"{printable(question)} {tr('[y/N]')} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in _YES
+
+
+@contextmanager
+def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
+    """Show on stderr how many rows have been read, where that is a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]}"))
+    console = _stderr()
+    with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as bar:
+        task = bar.add_task(tr("reading the file"), total=None, rows="")
+        yield lambda rows: bar.update(task, rows=tr("{count} rows", count=f"{rows:,}"))
+
+
+@contextmanager
+def stdout() -> Generator[None, None, None]:
+    """Write to stdout; where it is closed or full, say so on stderr: the campaign is not undone by that."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, AttributeError) as exc:
+        show_error(f"the output could not be written: {getattr(exc, 'strerror', None) or 'it is closed'}")
+        # What is left in its buffer would be tried, and reported, again at the interpreter's end.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def _stderr() -> Console:
+    return Console(stderr=True)

@@ -1,0 +1,3 @@
+"""Words and rules that touch nothing."""
+
+__all__: list[str] = []

@@ -1,0 +1,156 @@
+"""
+Who sends: a token, or login and password, kept out of sight.
+
+The plain values are reachable only through `Secret.reveal`, which the wire calls when a body is put together. No
+repr, str, format or pickle shows them.
+"""
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Self
+from urllib.parse import quote, quote_plus
+
+from webcom_async._domain.errors import ConfigurationError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.paths import StrPath, open_file
+
+__all__ = ["Credentials", "Secret"]
+
+_FIELDS = ("token", "login", "password")
+_DIGEST_BYTES = 16
+_TELLING = 8  # characters
+
+
+class Secret:
+    """A string that shows as `***` until it is revealed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the plain value. Call it in the expression that uses it, so that no local variable keeps it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, format_spec: str) -> str:
+        return "***"
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), ("***",)
+
+
+class Credentials:
+    """
+    Either a token, or login and password.
+
+    Raises:
+        ConfigurationError: None of them, all of them, half a pair, or an empty or blank string.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *, token: str | None = None, login: str | None = None, password: str | None = None) -> None:
+        given: dict[str, object] = {"token": token, "login": login, "password": password}
+        present = tuple(field for field in given if given[field] is not None)
+        if present not in {("token",), ("login", "password")}:
+            raise ConfigurationError(
+                f"credentials are either a token, or login and password; given: {', '.join(present) or 'nothing'}. "
+                "WebcomClient.from_env() reads them from the environment"
+            )
+        for field in present:
+            if not _usable(given[field]):
+                raise ConfigurationError(
+                    f"credentials: {field} must be a non-empty str that UTF-8 can carry, and not blank"
+                )
+            if any(each in str(given[field]) for each in "\r\n"):
+                raise ConfigurationError(
+                    f"credentials: {field} holds a line break, as a file may end with: leave it out"
+                )
+        self._parts = {field: Secret(str(given[field])) for field in present}
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """
+        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`, from *environ* or else the process's environment.
+
+        An empty variable counts as not set; a blank one is refused.
+
+        Raises:
+            ConfigurationError: None of them is set, both ways are, or one is blank.
+        """
+        environ = os.environ if environ is None else environ
+        found = {field: environ.get(f"WEBCOM_{field.upper()}") or None for field in _FIELDS}
+        for field, value in found.items():
+            refuse_blank(f"WEBCOM_{field.upper()}", value, ConfigurationError, advice="give it a value, or unset it")
+        if not any(found.values()):
+            raise ConfigurationError("no credentials: set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD")
+        return cls(**found)
+
+    @classmethod
+    def from_file(cls, path: StrPath) -> Self:
+        """
+        Read a TOML file with `token = "…"`, or `login = "…"` and `password = "…"`.
+
+        Raises:
+            ConfigurationError: The file cannot be read, is not TOML, or holds something else.
+        """
+        import tomllib  # noqa: PLC0415 - see `redact`
+
+        refuse_blank("the path of the credentials file", path, ConfigurationError)
+        try:
+            with open_file(path, encoding="utf-8-sig") as file:
+                content = tomllib.loads(file.read())
+        except OSError as exc:
+            raise ConfigurationError(f"credentials file {path}: {exc.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            # The parser's own message would quote the line, and with it the secret.
+            message = f'credentials file {path} is not TOML such as: token = "…"'
+        else:
+            strange = sorted(set(content) - set(_FIELDS))
+            if not strange:
+                return cls(**content)
+            message = f"credentials file {path}: unknown {', '.join(strange)}; it takes {', '.join(_FIELDS)}"
+        raise ConfigurationError(message)
+
+    def reveal(self) -> dict[str, str]:
+        """Return the secrets under their names on the wire, in the vendor's order: for a body, and nothing else."""
+        return {field: secret.reveal() for field, secret in self._parts.items()}
+
+    def digest(self, of: str) -> str:
+        """Return what tells two accounts apart, and nothing of either: of the token, or the login, and *of*."""
+        named = self._parts.get("login") or self._parts["token"]
+        key = blake2b(of.encode(errors="surrogatepass")).digest()
+        return blake2b(named.reveal().encode(), key=key, digest_size=_DIGEST_BYTES).hexdigest()
+
+    def redact(self, text: str) -> str:
+        """
+        Return *text* without what is secret, for a server that echoes the request.
+
+        Short secrets and plain numbers are left: they may stand in an answer for something else.
+        """
+        from html import escape  # noqa: PLC0415 - this and tomllib take a twentieth of this package's import
+
+        for field in ("token", "password"):
+            secret = self._parts.get(field)
+            if secret is not None and len(secret.reveal()) >= _TELLING and not secret.reveal().isdigit():
+                for spelling in (str, escape, quote, quote_plus):
+                    text = text.replace(spelling(secret.reveal()), "***")
+        return text
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"
+
+
+def _usable(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.strip()) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,184 @@
+"""
+Every setting of a client, in one frozen struct that is built once and handed on whole.
+
+A new setting is one field here, one line in `OptionFields`, and nothing anywhere else.
+"""
+
+import math
+from datetime import timedelta, timezone, tzinfo
+from ipaddress import ip_address
+from typing import TypedDict
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from webcom_async._domain.errors import ConfigurationError
+from webcom_async._domain.types import ID_BITS, IdBits
+
+__all__ = ["DEFAULT_ZONE", "OptionFields", "Options"]
+
+DEFAULT_ZONE = "Europe/Moscow"
+# For machines without a time zone database, such as Windows; Moscow has kept UTC+3 since 2014.
+_MOSCOW = timezone(timedelta(hours=3), DEFAULT_ZONE)
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of `Options` as keyword arguments; see there."""
+
+    base_url: str
+    path: str
+    allow_cleartext: bool
+    in_flight: int
+    rate: float | None
+    batch_size: int
+    batch_bytes: int
+    timeout: float
+    linger: float
+    grace: float
+    attempts: int
+    retry_quota: int
+    wait_initial: float
+    wait_max: float
+    retry_after_max: float
+    time_zone: str
+    id_bits: IdBits
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Settings of a client.
+
+    Attributes:
+        base_url: Scheme and host. Documented hosts: `lk.mysmpp.ru` and `my3.webcom.mobi`. The pages show the first
+            with plain `http`; the body carries your password, so `https` is the default here.
+        path: `/json` as documented, or `/json/` where the server would redirect to it.
+        allow_cleartext: Allow `http://` to a host other than this machine.
+        in_flight: Requests under way at once, over the whole client, at most. It starts with 4 of them, doubles
+            them in every round trip until the gateway pushes back or does not answer, halves them then, and lets one
+            more under way after each round of answers from there on.
+        rate: Recipients per second, over the whole client; None for as fast as it goes.
+        batch_size: Recipients in a request, at most. The gateway states no limit.
+        batch_bytes: Bytes of a request's messages, at most.
+        timeout: Seconds for one request, from connecting to the last byte.
+        linger: Seconds that a `send()` waits for others to share its request; 0 for none. For backends that send many
+            at once, such as 0.005: each caller still gets a result, an error and a cancellation of its own. The
+            client must be opened with `async with`, in the task that closes it.
+        grace: Seconds that requests under way get to finish when a stream is left early.
+        attempts: Requests for one batch, the first one included.
+        retry_quota: Requests that a campaign may spend on repetitions; every usable answer gives half of one back. When
+            it is spent, the campaign ends: the gateway is not well.
+        wait_initial: Seconds of the first back-off, at most; each further one doubles it. The wait is drawn evenly
+            between zero and that ("full jitter").
+        wait_max: Seconds of any back-off, at most.
+        retry_after_max: Seconds that a `Retry-After` is obeyed for; a longer one ends the campaign.
+        time_zone: The gateway's zone, for `validity_period` and `time_send`. Not documented; Moscow is likely.
+        id_bits: Width of derived ids: 63, or 53 for gateways that keep numbers as floats.
+
+    Raises:
+        ConfigurationError: A value is out of range; the message names it.
+    """
+
+    base_url: str = "https://lk.mysmpp.ru"
+    path: str = "/json"
+    allow_cleartext: bool = False
+    in_flight: int = 4  # a sibling platform's manual warns above 5 parallel streams
+    rate: float | None = None
+    batch_size: int = 500  # ours: 36 kB of JSON
+    batch_bytes: int = 524_288
+    timeout: float = 30.0
+    linger: float = 0.0
+    grace: float = 5.0
+    attempts: int = 6
+    retry_quota: int = 100
+    wait_initial: float = 0.5
+    wait_max: float = 20.0
+    retry_after_max: float = 60.0
+    time_zone: str = DEFAULT_ZONE
+    id_bits: IdBits = 63
+
+    def __post_init__(self) -> None:
+        for name in ("in_flight", "batch_size", "batch_bytes", "attempts", "retry_quota"):
+            _require(name, getattr(self, name), at_least=1, kind=int)
+        for name in ("linger", "grace", "wait_initial", "wait_max", "retry_after_max"):
+            _require(name, getattr(self, name), at_least=0, kind=float)
+        _require("timeout", self.timeout, at_least=0, kind=float)
+        if not self.timeout:
+            raise ConfigurationError("timeout is 0; it must be above 0 seconds")
+        if self.rate is not None:
+            _require("rate", self.rate, at_least=0, kind=float)
+            if not 0 < self.rate < math.inf:
+                raise ConfigurationError(f"rate is {self.rate!r}; it must be above 0 recipients per second")
+        if self.id_bits not in ID_BITS:
+            raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
+        if not isinstance(self.path, str) or not self.path.strip() or not _is_plain(self.path):
+            raise ConfigurationError(f"path is {self.path!r}; it must look like /json")
+        _ = self.zone
+        self._check_url()
+
+    @property
+    def url(self) -> str:
+        """Where messages are posted."""
+        return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
+
+    def below(self, page: str) -> "Options":
+        """Return the same settings for a page below `path`, such as `state.php`."""
+        return msgspec.structs.replace(self, path=f"{self.path.rstrip('/')}/{page}")
+
+    @property
+    def largest_batch(self) -> int:
+        """Recipients in a batch, at most: no more than may leave in a second."""
+        return self.batch_size if self.rate is None else min(self.batch_size, math.ceil(self.rate))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the gateway is on this machine, as an emulator is."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def zone(self) -> tzinfo:
+        """The gateway's zone."""
+        try:
+            return ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+            if self.time_zone == DEFAULT_ZONE:
+                return _MOSCOW
+            raise ConfigurationError(
+                f"time_zone {self.time_zone!r} is not known here: check its name, or install the tzdata package"
+            ) from None
+
+    def _check_url(self) -> None:
+        # Credentials first: every other message quotes the URL.
+        if not isinstance(self.base_url, str) or "@" in self.base_url or not self.base_url.isprintable():
+            raise ConfigurationError("base_url must be scheme, host and port; credentials go elsewhere")
+        try:
+            parts = urlsplit(self.base_url)
+            _ = parts.port
+        except ValueError as exc:
+            raise ConfigurationError(f"base_url {self.base_url!r}: {exc}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"base_url {self.base_url!r} must look like https://host")
+        if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/json"):
+            raise ConfigurationError(
+                f"base_url {self.base_url!r} takes neither the path to post to (see path=) nor a query"
+            )
+        if parts.scheme == "http" and not (self.allow_cleartext or self.loopback):
+            raise ConfigurationError(
+                f"base_url {self.base_url!r} would send your password in clear text: "
+                "use https, or say allow_cleartext=True in code"
+            )
+
+
+def _is_plain(path: str) -> bool:
+    return path.isascii() and path.isprintable()
+
+
+def _require(name: str, value: object, *, at_least: int, kind: type) -> None:
+    allowed = (int,) if kind is int else (int, float)
+    if not isinstance(value, allowed) or isinstance(value, bool) or not value >= at_least:
+        unit = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(f"{name} is {value!r}; it must be {unit} of at least {at_least}")

@@ -1,0 +1,207 @@
+"""
+Phone numbers: from what people write to what the wire carries.
+
+Strict about what it guesses: separators go, the zeros of a decimal go, a Russian mobile's leading 8 becomes 7, nothing
+else is changed. It may not know which numbers exist; that is the gateway's to say.
+"""
+
+import re
+import reprlib
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Annotated, NamedTuple, cast
+
+import msgspec
+
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import Phone
+
+__all__ = [
+    "EXACT_FLOAT",
+    "ROUNDED",
+    "NormalPhones",
+    "WrittenPhone",
+    "is_home_form",
+    "normal_phones",
+    "normalise_phone",
+    "read_phone",
+    "shown",
+    "whole_number",
+]
+
+
+_INT_BITS = 128
+_SHORTEST = 8  # ours: country code and subscriber number of the smallest networks
+_LONGEST = 15  # ITU-T E.164
+_RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
+_RUSSIAN_LENGTH = 11
+_HOME_LENGTH, _HOME_START = 10, "9"
+
+# What needs no change: 8 to 15 digits that begin with no 0, and with no 8 of a Russian mobile.
+_NORMAL = re.compile(r"[1-79][0-9]{7,14}|8(?!9[0-9]{9}\Z)[0-9]{7,14}").fullmatch
+
+_numbers = msgspec.json.Decoder(
+    list[Annotated[int, msgspec.Meta(ge=10 ** (_SHORTEST - 1), lt=10**_LONGEST)]],
+).decode
+
+EXACT_FLOAT = 2**53  # IEEE 754: below it, a double holds every whole number
+ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill it in anew"
+_scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
+_with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch
+_plain = re.compile(r"\+?[0-9]+").fullmatch
+# Groups of three and zeros behind them: a phone is hardly written so, and a number may be.
+_with_thousands = re.compile(r"\+?[0-9]{1,3}(?:[.,][0-9]{3})+[.,]0{1,2}").fullmatch
+
+_LINE_BREAKS = ("\n", "\r")
+_SURROUNDING = " \t\r\n"  # of a line in a file
+_JSON_BLANKS = " \t\r\n"  # RFC 8259, 2
+_SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
+
+
+class NormalPhones(NamedTuple):
+    """Phones as `normalise_phone` has them, and the same as numbers."""
+
+    phones: list[Phone]
+    numbers: list[int]
+
+
+class WrittenPhone(NamedTuple):
+    """The digits of a phone as it is written, and whether a plus stands before them."""
+
+    digits: str
+    international: bool
+
+
+def normalise_phone(raw: object) -> Phone:
+    """
+    Return *raw* as digits with the country code first.
+
+    Args:
+        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `79612242243` or `79612242243.00`, or an `int`.
+
+    Raises:
+        InputError: It is not a phone number; the message says which one and why.
+    """
+    if type(raw) is str and _NORMAL(raw):
+        return Phone(raw)
+    digits, international = read_phone(raw)
+    if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
+        if international:
+            raise _bad(raw, "no country code starts with 89; a Russian mobile is written +7 9…")
+        digits = "7" + digits[1:]
+    if digits.startswith("0"):
+        raise _bad(raw, "it starts with 0; write the country code first, as in 79612242243")
+    if not _SHORTEST <= len(digits) <= _LONGEST:
+        raise _bad(raw, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
+    return Phone(digits)
+
+
+def is_home_form(raw: str, phone: Phone) -> bool:
+    """Whether *raw*, which was read as *phone*, may be a Russian mobile as it is written at home, without its 7."""
+    return len(phone) == _HOME_LENGTH and phone.startswith(_HOME_START) and "+" not in raw
+
+
+def read_phone(raw: object) -> WrittenPhone:
+    """
+    Return the digits of *raw*: separators and a leading plus may stand with them, and nothing else.
+
+    Raises:
+        InputError: It holds more, or its digits may not be those that were meant.
+    """
+    if not isinstance(raw, str | int) or isinstance(raw, bool):
+        raise _bad(raw, f"give a str or an int, not a {type(raw).__name__}")
+    if isinstance(raw, int) and raw < 0:
+        raise _bad(raw, "it is negative")
+    try:
+        written = whole_number(raw if isinstance(raw, str) else shown(raw))
+    except ValueError as exc:
+        raise _bad(raw, str(exc)) from None
+    if any(each in written for each in _LINE_BREAKS):
+        raise _bad(raw, "it holds a line break; write one phone in a cell")
+    digits = written.translate(_SEPARATORS)
+    international = digits.startswith("+")
+    digits = digits.removeprefix("+")
+    if not _is_digits(digits):
+        raise _bad(raw, "it is empty" if not digits else "it holds characters that are no digits")
+    return WrittenPhone(digits, international)
+
+
+def whole_number(written: str) -> str:
+    """
+    Return *written* without the blanks around it, and without the zeros of a decimal rendering: `79612242243.00`.
+
+    Data frames and spreadsheets write whole numbers so. Anything but a number comes back as it is.
+
+    Raises:
+        ValueError: The digits that are left may not be those that were meant; the message says why.
+    """
+    text = written.strip()
+    if _scientific(text):
+        raise ValueError(ROUNDED)
+    if "." not in text and "," not in text:
+        return text
+    marked = _with_one_mark(text)
+    if marked is None:
+        if _with_thousands(text):
+            raise ValueError("it may be a decimal number; write it with digits only")
+        return text
+    before, after = marked.groups()
+    digits, decimals = before.translate(_SEPARATORS).removeprefix("+"), after.translate(_SEPARATORS)
+    if not (_is_digits(digits) and _is_digits(decimals)):
+        return text
+    if decimals.strip("0"):
+        if _SHORTEST <= len(digits) <= _LONGEST and len(decimals) < _SHORTEST:
+            raise ValueError(
+                "it is a fraction" if _plain(before) else "it may be a fraction; write it with digits only"
+            )
+        return text
+    if not _plain(before) or decimals != after:
+        raise ValueError("it may be a decimal number; write it with digits only")
+    return before
+
+
+def normal_phones(given: Sequence[str]) -> NormalPhones | None:
+    """
+    Return *given* as `normalise_phone` would, if none of them needs more than a strip; else None.
+
+    As a whole, because a call for each would take five times as long.
+    """
+    phones = list(given)
+    numbers = _numbers_of(phones)
+    if numbers is None:
+        phones = list(map(str.strip, phones, repeat(_SURROUNDING)))
+        numbers = _numbers_of(phones)
+    return None if numbers is None else NormalPhones(cast("list[Phone]", phones), numbers)
+
+
+def _numbers_of(phones: list[str]) -> list[int] | None:
+    """
+    Return *phones* as numbers, if none of them needs a change; else None.
+
+    As one JSON array, in which there are no plus signs and no leading zeros, and nothing around a number but blanks.
+    """
+    written = f"[{','.join(phones)}]"
+    try:
+        numbers = _numbers(written)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    if len(numbers) != len(phones) or any(blank in written for blank in _JSON_BLANKS):
+        return None
+    perhaps_trunk = f",{_RUSSIAN_TRUNK}" in written or phones[0].startswith(_RUSSIAN_TRUNK)
+    return numbers if not perhaps_trunk or all(map(_NORMAL, phones)) else None
+
+
+def shown(value: object) -> str:
+    """Return *value* in a few words, for a message; whatever it is, and however large."""
+    if isinstance(value, int) and value.bit_length() > _INT_BITS:
+        return f"<an int of {value.bit_length()} bits>"  # which Python refuses to write in decimal
+    return reprlib.repr(value)
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _bad(raw: object, why: str) -> InputError:
+    return InputError(f"{shown(raw)} is no phone: {why}", Reason.BAD_PHONE)

@@ -1,0 +1,254 @@
+"""The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import anyio
+import msgspec
+from anyio.lowlevel import checkpoint
+
+from webcom_async._batching.batcher import Batch
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.errors import GatewayError, UsageError, WebcomError
+from webcom_async._domain.options import Options
+from webcom_async._domain.results import AllAccepted, SendResult
+from webcom_async._domain.types import ClientIdSms
+from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
+from webcom_async._gateway.policy import judge, judge_inquiry, shrinks
+from webcom_async._http.exchange import Transport, exchange
+from webcom_async._wire.base import Payload, Reply, WirePhone
+from webcom_async._wire.json_api.delivery import Question
+
+__all__ = ["Line"]
+
+T = TypeVar("T")
+
+_REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a proxy's page
+_REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
+
+
+class Line:
+    """
+    The way to the gateway.
+
+    Args:
+        transport: Posts bodies.
+        credentials: Whose account it is.
+        options: The client's settings.
+        clock: Time and chance.
+
+    Attributes:
+        under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
+            gateway notices two at once is not documented.
+        limit: How many they may be.
+        throttle: How fast recipients may leave; None for as fast as it goes.
+        closed: Whether nothing may leave any more.
+    """
+
+    def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
+        self.transport = transport
+        self.options = options
+        self.clock = clock
+        self.under_way: set[ClientIdSms] = set()
+        self._batches: list[Batch] = []
+        self._expected: dict[ClientIdSms, _Expected] = {}
+        self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
+        self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
+        self.closed: bool = False
+        self._turns = anyio.Lock()
+        self._places = anyio.CapacityLimiter(self.limit.limit)
+        self._credentials = credentials
+
+    def account(self, campaign: str) -> str:
+        """Return what tells this account from others, and nothing of it; another for each campaign."""
+        return self._credentials.digest(campaign)
+
+    def take_on(self, batch: Batch) -> None:
+        """Note that *batch* is on its way, and its ids with it."""
+        self._batches.append(batch)
+        self.under_way.update(batch.client_ids)
+
+    def let_go(self, batch: Batch, results: Sequence[SendResult]) -> None:
+        """Note that it is not any more, and give the calls that wait for one of its ids their results."""
+        self._batches.remove(batch)
+        self.under_way.difference_update(batch.client_ids)
+        if self._expected:
+            for result in results:
+                expected = self._expected.pop(result.client_id_sms, None)
+                if expected is not None:
+                    expected.come(result)
+            for client_id in self._expected.keys() & batch.client_ids:
+                self._expected.pop(client_id).come(None)
+
+    def batch_of(self, client_id: ClientIdSms) -> Batch | None:
+        """Return the batch of a campaign in which an id is on its way; None if it is in none."""
+        if client_id not in self.under_way:
+            return None
+        return next((batch for batch in self._batches if client_id in batch.client_ids), None)
+
+    async def result_of(self, client_id: ClientIdSms) -> SendResult | None:
+        """Wait for the batch in which an id is on its way, and return what became of it; None if that is not known."""
+        expected = self._expected.setdefault(client_id, _Expected())
+        await expected.here.wait()
+        return expected.result
+
+    def place(self) -> "_Place":
+        """Return what holds one of the places for requests under way, as a context manager that waits for it."""
+        return _Place(self._places)
+
+    async def take_turn(self, recipients: int) -> None:
+        """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
+        if self.throttle is None:
+            return
+        async with self._turns:
+            try:
+                await self.clock.sleep(self.throttle.reserve(recipients, self.clock.monotonic()))
+            except BaseException:
+                self.throttle.give_back(recipients)
+                raise
+
+    def learn(self, sent_in: Round, error: WebcomError | None) -> None:
+        """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""
+        if error is None:
+            self.limit.succeeded(sent_in)
+        elif shrinks(error):
+            self.limit.pushed_back(sent_in)
+        self._places.total_tokens = self.limit.limit
+
+    def payload(self, messages: bytes) -> Payload:
+        """Return the body that carries *messages*, `message`'s array."""
+        return Payload(self._credentials, messages)
+
+    async def post(self, body: Payload, recipients: int) -> Reply:
+        """
+        Post *body*, once, and return the answer.
+
+        Args:
+            body: A `payload`.
+            recipients: How many are in it, which bounds the answer.
+
+        Raises:
+            UsageError: The client was closed.
+            WebcomError: There is no answer; see `exchange`.
+        """
+        return await self._exchange(body, self.options, recipients)
+
+    def judge(self, reply: Reply, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+        """
+        Return what *reply* says of *phones*, without what it repeats of the credentials.
+
+        Raises:
+            WebcomError: It settles nobody; see `_policy.judge`.
+        """
+        redact = self._credentials.redact
+        judged = _judged(lambda: judge(reply, phones, attempts, self.options, self.clock.now()))
+        if isinstance(judged, WebcomError):
+            raise self._redacted(judged)
+        if isinstance(judged, AllAccepted):
+            return judged  # no sentence that could repeat anything
+        return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
+
+    async def inquire(
+        self,
+        question: Callable[[Credentials], Question],
+        read: Callable[[bytes], T],
+        options: Options,
+        entries: int,
+    ) -> T:
+        """
+        Ask once what changes nothing at the gateway, when the limit on requests under way lets, and return the answer.
+
+        Args:
+            question: Makes the body.
+            read: What makes an answer of its body; see `_policy.judge_inquiry`.
+            options: Where is asked.
+            entries: How many the answer has, which bounds it.
+
+        Raises:
+            UsageError: The client was closed.
+            WebcomError: There is no usable answer.
+        """
+        async with self.place():
+            await checkpoint()  # whoever is cancelled asks nothing any more
+            sent_in = self.limit.sent()
+            try:
+                reply = await self._exchange(question(self._credentials), options, entries)
+                judged = _judged(lambda: judge_inquiry(reply, read, options, self.clock.now()))
+                if isinstance(judged, WebcomError):
+                    raise self._redacted(judged)
+            except WebcomError as exc:
+                self.learn(sent_in, exc)
+                raise
+            self.learn(sent_in, None)
+            return judged
+
+    def check_open(self) -> None:
+        """
+        Check that something may leave still.
+
+        Raises:
+            UsageError: The client was closed.
+        """
+        if self.closed:
+            raise UsageError("this client is closed: make another one")
+
+    async def _exchange(self, body: Payload, options: Options, entries: int) -> Reply:
+        self.check_open()
+        max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * entries
+        return await exchange(self.transport, options.url, body, timeout=options.timeout, max_bytes=max_bytes)
+
+    def _redacted(self, error: WebcomError) -> WebcomError:
+        """Return *error* without what it repeats of the credentials."""
+        redact = self._credentials.redact
+        error.args = tuple(redact(str(words)) for words in error.args)
+        if isinstance(error, GatewayError):
+            error.error = redact(error.error)
+        return error
+
+
+class _Expected:
+    """
+    A result that a call waits for.
+
+    Attributes:
+        here: Set when it is here.
+        result: The result; None if it is not known.
+    """
+
+    def __init__(self) -> None:
+        self.here = anyio.Event()
+        self.result: SendResult | None = None
+
+    def come(self, result: SendResult | None) -> None:
+        """Tell it to those who wait."""
+        self.result = result
+        self.here.set()
+
+
+class _Place:
+    """A place of *places*. A free one is taken at once, where anyio would let the event loop turn before."""
+
+    def __init__(self, places: anyio.CapacityLimiter) -> None:
+        self._places = places
+
+    async def __aenter__(self) -> None:
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._places.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._places.release()
+
+
+def _judged(judge: Callable[[], T]) -> T | WebcomError:
+    """Return the results, or the error without the frames it came through: their variables hold the gateway's words."""
+    try:
+        return judge()
+    except WebcomError as exc:
+        exc.__context__ = None
+        return exc.with_traceback(None)

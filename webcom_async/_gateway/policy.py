@@ -1,0 +1,264 @@
+"""
+What an answer or a failure means, and what is to be done about it.
+
+The one place that decides. Pure functions on values; `retry` waits, `_sending` acts. Decisions are taken by the
+*body*, not by 200 against 400: the manual's own headings contradict each other there.
+"""
+
+import math
+from collections.abc import Callable, Container, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from webcom_async._domain.errors import (
+    AccountLocked,
+    AuthenticationError,
+    ConfigurationError,
+    GatewayBusy,
+    GatewayError,
+    IdCollision,
+    Knowledge,
+    OutOfBalance,
+    RedirectRefused,
+    ReplyError,
+    ReplyTimeout,
+    RequestRefused,
+    RequestTooLarge,
+    Split,
+    WebcomError,
+)
+from webcom_async._domain.options import Options
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
+from webcom_async._wire.base import RefusedRequest, Reply, WirePhone
+from webcom_async._wire.json_api.send import decode_send, refused_outcome
+from webcom_async._wire.refusals import Scope, classify, scope_of
+
+__all__ = [
+    "conclude",
+    "halting",
+    "judge",
+    "judge_inquiry",
+    "shrinks",
+    "wait_before_retry",
+    "worth_retrying",
+]
+
+T = TypeVar("T")
+
+_HALTING: dict[Reason, type[GatewayError]] = {
+    Reason.BAD_LOGIN: AuthenticationError,
+    Reason.ACCOUNT_LOCKED: AccountLocked,
+    Reason.ACCOUNT_BLOCKED: AccountLocked,
+    Reason.OUT_OF_SMS: OutOfBalance,
+    Reason.PROVIDER_OUT_OF_SMS: OutOfBalance,
+}
+_WHOLE_REQUEST = frozenset({Reason.BAD_LOGIN, Reason.ACCOUNT_LOCKED, Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
+_DOUBLINGS = 64  # beyond any wait that somebody would sit out
+
+
+def judge(
+    reply: Reply, phones: Sequence[WirePhone], attempts: int, options: Options, now: datetime
+) -> list[SendResult]:
+    """
+    Return one result per recipient, or say why there is none.
+
+    Args:
+        reply: The answer.
+        phones: The recipients of the request, in order.
+        attempts: Requests so far, this one included.
+        options: How long a `Retry-After` is obeyed.
+        now: The moment, for a `Retry-After` that names a date.
+
+    Raises:
+        WebcomError: The answer settles nobody. `knowledge`, `transient` and `halts` say what that means.
+    """
+    try:
+        return _told_apart(decode_send(reply.body, phones, attempts))
+    except RefusedRequest as refused:
+        error = refused.error
+    except ReplyError as exc:
+        raise _by_status(_Answer(reply, "", options, now)) or exc from None
+    reason = classify(error)
+    alone = len(phones) == 1
+    if reason is Reason.OTHER:
+        raise _by_status(_Answer(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
+    if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
+        # What an entry would have said: there is nobody else whom the sentence could mean.
+        [phone] = phones
+        return [SendResult(phone.client_id_sms, phone.phone, refused_outcome(reason), None, reason, error, attempts)]
+    raise _by_sentence(error, reason, alone=alone)
+
+
+def judge_inquiry(reply: Reply, read: Callable[[bytes], T], options: Options, now: datetime) -> T:
+    """
+    Return what *read* makes of an answer to a question that changes nothing, or say why there is nothing.
+
+    Args:
+        reply: The answer.
+        read: Raises `ReplyError` or `RefusedRequest`.
+        options: Where was asked, and how long a `Retry-After` is obeyed.
+        now: The moment, for a `Retry-After` that names a date.
+
+    Raises:
+        WebcomError: There is no usable answer.
+    """
+    try:
+        return read(reply.body)
+    except RefusedRequest as refused:
+        error = refused.error
+    except ReplyError as exc:
+        raise _by_status(_Answer(reply, "", options, now)) or exc from None
+    reason = classify(error)
+    by_status = _by_status(_Answer(reply, error, options, now)) if reason is Reason.OTHER else None
+    raise by_status or _by_sentence(error, reason, alone=True)
+
+
+def halting(results: Sequence[SendResult]) -> WebcomError | None:
+    """Return the error that ends a campaign in which *results* came, or None."""
+    for result in not_accepted(results):
+        if result.reason in _HALTING:
+            return _HALTING[result.reason](error=result.error)
+    return None
+
+
+def worth_retrying(error: BaseException | None, attempts: int) -> bool:
+    """Whether the same request, under the same ids, may succeed after *attempts*: our own transient errors only."""
+    if isinstance(error, GatewayBusy) and error.halts:
+        return False
+    if isinstance(error, WebcomError) and error.split is Split.AFTER_ONE_RETRY:
+        return attempts <= 1
+    return isinstance(error, WebcomError) and error.transient
+
+
+def shrinks(error: WebcomError) -> bool:
+    """Whether *error* says that too much is under way at once."""
+    return isinstance(error, GatewayBusy | ReplyTimeout)
+
+
+def wait_before_retry(attempts: int, error: BaseException | None, options: Options, random: float) -> float:
+    """
+    Return the seconds to wait after *attempts* requests, the last of which met *error*.
+
+    Full jitter: evenly between zero and a bound that doubles, so that many clients do not come back at once. A
+    `Retry-After` is obeyed in full, and the jitter comes on top.
+    """
+    bound = min(options.wait_max, math.ldexp(options.wait_initial, min(attempts - 1, _DOUBLINGS)))
+    asked = error.retry_after if isinstance(error, GatewayBusy) else None
+    return (asked or 0.0) + bound * random
+
+
+def conclude(
+    error: WebcomError, *, in_question: bool, alone: bool, question: WebcomError | None = None
+) -> tuple[Outcome, Reason, str]:
+    """
+    Return what became of a recipient whose last request ended with *error*, with the reason and the words for it.
+
+    Args:
+        error: How it ended.
+        in_question: Whether any attempt may have been processed.
+        alone: Whether the request carried nobody else.
+        question: How that attempt ended; it says more about this recipient than the last one.
+    """
+    if in_question:
+        outcome, error = Outcome.UNKNOWN, question or error
+    elif alone and isinstance(error, RequestRefused | RequestTooLarge):
+        outcome = Outcome.REJECTED
+    else:
+        outcome = Outcome.NOT_SENT
+    return outcome, error.reason, error.error if isinstance(error, GatewayError) and error.error else str(error)
+
+
+def _told_apart(results: list[SendResult]) -> list[SendResult]:
+    """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
+    if isinstance(results, AllAccepted):
+        return results
+    given = given_ids(results)
+    if len(set(given)) < len(given):
+        raise IdCollision
+    return results
+
+
+def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
+    """Return what a sentence means that stands for a whole request; *alone* if that has one recipient."""
+    if reason in _HALTING:
+        refused: WebcomError = _HALTING[reason](error=error)
+    else:
+        refused = RequestRefused(error=error, reason=reason)
+    if not alone and reason not in _WHOLE_REQUEST:
+        # A sentence that fits one recipient names none of several: others may have been sent to.
+        refused.knowledge = Knowledge.IN_QUESTION
+    return refused
+
+
+class _Answer(NamedTuple):
+    """An answer whose body settles nobody, and what it takes to say what its status means."""
+
+    reply: Reply
+    error: str
+    options: Options
+    now: datetime
+
+
+def _redirected(answer: _Answer) -> WebcomError:
+    # Without the query, which may repeat the request, and with it the credentials.
+    target = answer.reply.headers.get("location", "nowhere").partition("?")[0]
+    return RedirectRefused(
+        f"the gateway redirects {answer.options.url} to {target!r}; it is not followed, "
+        "because the body holds your credentials. If you trust it, set base_url or path to it"
+    )
+
+
+def _wrong_url(answer: _Answer) -> WebcomError:
+    # Without the body, which may quote the request, and with it the credentials.
+    return ConfigurationError(
+        f"{answer.options.url} answered {answer.reply.status} {answer.error}: check base_url and path"
+    )
+
+
+def _too_large(_answer: _Answer) -> WebcomError:
+    return RequestTooLarge()
+
+
+def _busy(answer: _Answer) -> WebcomError:
+    wait = _retry_after(answer.reply.headers.get("retry-after"), answer.now)
+    busy = GatewayBusy(f"the gateway answered {answer.reply.status}", error=answer.error, retry_after=wait)
+    busy.halts = wait is not None and wait > answer.options.retry_after_max
+    return busy
+
+
+def _failing(answer: _Answer) -> WebcomError:
+    failing = _busy(answer)
+    if "retry-after" not in answer.reply.headers:
+        failing.split = Split.IF_A_HALF_SUCCEEDS
+    return failing
+
+
+# What a status means when the body says nothing. What follows from a meaning stands on the error itself: `knowledge`,
+# `transient`, `halts` and `split`.
+_BY_STATUS: tuple[tuple[Container[int], Callable[[_Answer], WebcomError]], ...] = (
+    (range(300, 400), _redirected),
+    (frozenset({401, 403, 404, 405, 410, 415}), _wrong_url),
+    (frozenset({413}), _too_large),
+    (frozenset({408, 425, 429}), _busy),
+    (range(500, 600), _failing),
+)
+
+
+def _by_status(answer: _Answer) -> WebcomError | None:
+    """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
+    return next((meaning(answer) for statuses, meaning in _BY_STATUS if answer.reply.status in statuses), None)
+
+
+def _retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3); None for none or nonsense."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - it imports much, for a header that is rare
+
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,74 @@
+"""
+The only place that waits between attempts, and the only door to tenacity.
+
+It wraps a batch, never a recipient. What is worth another attempt and how long to wait is decided in `policy`; only
+our own transient errors are retried, so that cancellation and bugs pass through untouched.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState
+
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.errors import WebcomError
+from webcom_async._domain.options import Options
+from webcom_async._gateway import policy as _policy
+
+__all__ = ["retrying"]
+
+T = TypeVar("T")
+
+
+async def retrying(
+    attempt: Callable[[], Awaitable[T]],
+    attempts: int,
+    quota: Callable[[], bool],
+    options: Options,
+    clock: Clock,
+    *,
+    met: WebcomError | None = None,
+) -> T:
+    """
+    Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
+
+    Args:
+        attempt: What to do.
+        attempts: How often, at most.
+        quota: Asked before every repetition; False forbids it.
+        options: How long to wait.
+        clock: How to wait.
+        met: What the first attempt has met, if it was made already.
+
+    Raises:
+        WebcomError: The last attempt's own error.
+    """
+
+    def again(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return state.attempt_number < attempts and _policy.worth_retrying(error, state.attempt_number) and quota()
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
+
+    if met is None:
+        # Without tenacity, which would cost a request that succeeds a tenth of its time.
+        try:
+            return await attempt()
+        except WebcomError as exc:
+            met = exc
+    first = [met]
+
+    async def call() -> T:
+        if first:
+            raise first.pop()
+        return await attempt()
+
+    policy = AsyncRetrying(
+        wait=wait,
+        retry=again,
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    return await policy(call)

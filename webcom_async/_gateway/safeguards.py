@@ -1,0 +1,128 @@
+"""
+What a campaign learns while it runs, so that it does not go on in vain.
+
+Pure: each safeguard is shown what happened and answers what it thinks of it. Nothing here sends, waits or logs.
+"""
+
+from collections.abc import Sequence
+
+from webcom_async._domain.errors import SystematicRefusal, WebcomError
+from webcom_async._domain.messages import Channel, Message
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult, not_accepted
+from webcom_async._wire.base import Addressed
+from webcom_async._wire.refusals import Scope, scope_of
+
+__all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
+
+_REFUND = 0.5  # ours: a third of all requests may be repetitions for ever
+_SYSTEMATIC = 200  # recipients
+_REMEMBERED = 10_000  # messages; a campaign of personal texts may have a million
+_SENDERS_FAULT = frozenset(
+    {Reason.NO_SENDER, Reason.SENDER_TOO_LONG, Reason.UNKNOWN_SENDER, Reason.SENDER_NOT_MODERATED}
+)
+
+
+class RetryQuota:
+    """
+    How many requests a campaign may spend on doing again what failed.
+
+    A token bucket, as the AWS SDKs have it: every further request for the same recipients costs a token, every usable
+    answer gives half of one back. A gateway that is dead costs the bucket and no more; one that fails now and then
+    never empties it.
+
+    Args:
+        tokens: Requests.
+
+    Attributes:
+        spent: Whether somebody has asked for more than was left.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.spent: bool = False
+        self._full = float(tokens)
+        self._left = float(tokens)
+
+    def spend(self, requests: int = 1) -> bool:
+        """Take a token for each of *requests*; False, and none is taken, if there are not so many left."""
+        if self._left < requests:
+            self.spent = True
+            return False
+        self._left -= requests
+        return True
+
+    def refund(self) -> None:
+        """Give back what a usable answer is worth."""
+        self._left = min(self._full, self._left + _REFUND)
+
+
+class SystematicRefusals:
+    """Notice that a campaign begins with nothing but one refusal that is not in the table."""
+
+    def __init__(self) -> None:
+        self._words: str | None = None
+        self._count = 0
+        self._ruled_out = False
+
+    def look(self, results: Sequence[SendResult]) -> WebcomError | None:
+        """Return the error that ends a campaign whose answers so far, *results* the latest, are all that refusal."""
+        for result in results if not self._ruled_out else ():
+            self._words = result.error if self._words is None else self._words
+            if result.reason is not Reason.OTHER or result.error != self._words:
+                self._ruled_out = True
+                break
+            self._count += 1
+        if self._ruled_out or self._count < _SYSTEMATIC:
+            return None
+        return SystematicRefusal(error=self._words or "")
+
+
+class StoppedMessages:
+    """Remember what the gateway takes from nobody: a message, or everything of a sender."""
+
+    def __init__(self) -> None:
+        self._senders: dict[tuple[Channel, str], SendResult] = {}
+        self._messages: dict[Message, SendResult] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._senders or self._messages)
+
+    def look(self, addressed: Sequence[Addressed], results: Sequence[SendResult]) -> None:
+        """Learn from *results*, which answer the recipients of *addressed* one to one."""
+        if not not_accepted(results):
+            return
+        answers = iter(results)
+        for message, phones in addressed:
+            for _ in phones:
+                result = next(answers)
+                if result.outcome is Outcome.REJECTED and scope_of(result.reason) is Scope.MESSAGE:
+                    self._remember(message, result)
+
+    def against(self, message: Message) -> SendResult | None:
+        """Return the refusal that *message* would meet, or None."""
+        return self._senders.get((message.type_send_1, message.sender)) or self._messages.get(message)
+
+    def _remember(self, message: Message, result: SendResult) -> None:
+        if result.reason in _SENDERS_FAULT:
+            self._senders[message.type_send_1, message.sender] = result
+        elif len(self._messages) < _REMEMBERED:
+            self._messages[message] = result
+
+
+class Safeguards:
+    """
+    All of them, for a campaign; several runs that share them learn together.
+
+    Args:
+        retry_quota: Requests; see `RetryQuota`.
+
+    Attributes:
+        quota: What may be spent on asking again.
+        systematic: Whether anybody gets anything.
+        stopped: What nobody gets.
+    """
+
+    def __init__(self, retry_quota: int) -> None:
+        self.quota: RetryQuota = RetryQuota(retry_quota)
+        self.systematic: SystematicRefusals = SystematicRefusals()
+        self.stopped: StoppedMessages = StoppedMessages()

@@ -1,0 +1,129 @@
+"""
+What an HTTP library's exception means: in which of our words it is told, and what is then known of the request.
+
+Pure. The libraries' trees are known by the names of their classes: not all of them are installed, and httpx and httpx2
+have the same tree in different modules.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator
+
+from webcom_async._domain.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    GatewayUnavailable,
+    Knowledge,
+    ReplyTimeout,
+    TlsError,
+    TransportError,
+    WebcomError,
+)
+from webcom_async._http.proxies import PROXY_VARIABLES
+
+__all__ = ["broke", "translated", "unsent"]
+
+# Class names, because httpx and httpx2 have the same tree in different modules; the most specific name wins.
+_MEANINGS: dict[str, type[TransportError]] = {
+    "ConnectError": GatewayUnavailable,
+    "ConnectTimeout": GatewayUnavailable,
+    "PoolTimeout": GatewayUnavailable,
+    "ProxyError": GatewayUnavailable,
+    "UnsupportedProtocol": GatewayUnavailable,
+    "TimeoutException": ReplyTimeout,
+    "TransportError": ConnectionLost,
+    "DecodingError": ConnectionLost,
+    # httpcore2's, which httpx2 has under its TransportError.
+    "NetworkError": ConnectionLost,
+    "ProtocolError": ConnectionLost,
+    "StreamError": ConnectionLost,
+    # aiohttp's, whose names are others.
+    "ClientConnectorError": GatewayUnavailable,
+    "ConnectionTimeoutError": GatewayUnavailable,
+    "ClientHttpProxyError": GatewayUnavailable,
+    "InvalidURL": GatewayUnavailable,
+    "ServerTimeoutError": ReplyTimeout,
+    "ClientError": ConnectionLost,
+    # What a library lets through: anyio's and trio's, then the system's.
+    "BrokenResourceError": ConnectionLost,
+    "ClosedResourceError": ConnectionLost,
+    "gaierror": GatewayUnavailable,
+    "TimeoutError": ReplyTimeout,
+    "OSError": ConnectionLost,
+}
+_PROXY_ERRORS = frozenset({"ProxyError", "ClientHttpProxyError"})
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def translated(exc: Exception) -> WebcomError | None:
+    """
+    Return what *exc* means, as an exception of ours that refers to nothing of the request.
+
+    None if no HTTP library documents *exc* as a failure, and the system does not raise it either.
+    """
+    if isinstance(exc, WebcomError):
+        exc.__cause__ = exc.__context__ = None
+        return exc.with_traceback(None)
+    meaning = _meaning(exc)
+    if meaning is None:
+        return None
+    refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
+    # Without the user and password of a proxy, which aiohttp names with its URL.
+    said = re.sub(r"//[^/@\s]*@", "//", f"{type(exc).__name__}: {exc}".removesuffix(": "))
+    return refused or meaning(f"{_first_words(meaning)} ({said})")
+
+
+def unsent(error: WebcomError) -> WebcomError:
+    """Return *error* as it stands when not a byte of the request has left."""
+    if type(error) is ConnectionLost:
+        return GatewayUnavailable(str(error))
+    error.knowledge = min(error.knowledge, Knowledge.NOT_REACHED)
+    return error
+
+
+def broke(exc: Exception) -> bool:
+    """Whether *exc* says that a connection broke."""
+    return _meaning(exc) is ConnectionLost
+
+
+def _meaning(exc: Exception) -> type[TransportError] | None:
+    names = (kind.__name__ for kind in type(exc).__mro__)
+    return next((_MEANINGS[name] for name in names if name in _MEANINGS), None)
+
+
+def _first_words(kind: type[TransportError]) -> str:
+    return (kind.__doc__ or "").strip().split(".")[0].split(";")[0]
+
+
+def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
+    """
+    Return what is wrong with the TLS of the other side, if that is what *exc* is about.
+
+    A handshake that is cut off may end well the next time. Anything else that TLS has to say while connecting, such
+    as that the other side speaks plain HTTP, will be said again.
+    """
+    for cause in _causes(exc):
+        if not isinstance(cause, ssl.SSLError) or not hasattr(cause, "reason"):
+            continue  # aiohttp's exceptions inherit from ssl's, and have nothing of theirs
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TlsError(f"the certificate of the gateway, or of a proxy, is not trusted: {cause.verify_message}")
+        if connecting and not isinstance(cause, _CUT_OFF):
+            return TlsError(f"no TLS with the gateway: {cause.reason or type(cause).__name__}. Check base_url")
+    return None
+
+
+def _proxy_refusal(exc: Exception) -> ConfigurationError | None:
+    """Return the refusal of a proxy; None for its 5xx, which says that the gateway cannot be reached for now."""
+    said = str(getattr(exc, "status", exc)) if type(exc).__name__ in _PROXY_ERRORS else ""
+    status = re.match(r"[1-4]\d\d\b", said)
+    if status is None:
+        return None
+    refused = ConfigurationError(f"the proxy refuses the way to the gateway with {status[0]}: check {PROXY_VARIABLES}")
+    refused.knowledge = Knowledge.NOT_REACHED
+    return refused
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__

@@ -1,0 +1,189 @@
+"""
+What a caller holds of a campaign: the context manager that starts and stops it, and the results that it streams.
+
+A class with `__anext__`, never an async generator around a task group: a consumer's plain `break` would then cancel
+it at its next, unrelated await (PEP 789).
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import NamedTuple, NoReturn, Self
+
+import anyio
+from anyio.abc import ObjectReceiveStream
+
+from webcom_async._batching.batcher import Cutter
+from webcom_async._domain.errors import UsageError, WebcomError
+from webcom_async._domain.results import Progress, Report, SendResult
+from webcom_async._domain.sources import Source
+from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.safeguards import Safeguards
+from webcom_async._sending.counters import Tally
+from webcom_async._sending.dispatcher import Sender
+from webcom_async._storage.contracts import Books
+
+__all__ = ["Batches", "Campaign", "Plan", "Results"]
+
+
+class Plan(NamedTuple):
+    """Where a campaign's recipients come from, how they are cut, and where that is written down."""
+
+    books: Books
+    source: Source
+    cutter: Cutter
+
+
+class Results:
+    """
+    Results as they come, one per recipient, in completion order.
+
+    Iterate it, or its `batches()`. Several tasks may share it: each result goes to one of them.
+
+    Raises:
+        WebcomError: Something ended the campaign: see `errors`. It comes after the results that were settled by then,
+            and its `report` has the counts.
+        Exception: The source's own error, likewise; a note on it has the counts.
+    """
+
+    def __init__(self, sender: Sender, inbox: ObjectReceiveStream[list[SendResult]], tally: Tally, line: Line) -> None:
+        self._sender = sender
+        self._inbox = inbox
+        self._tally = tally
+        self._line = line
+        self._received: deque[SendResult] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SendResult:
+        while not self._received:
+            self._received.extend(await self._receive())
+        return self._received.popleft()
+
+    def batches(self) -> "Batches":
+        """Return an async iterator of non-empty lists: the same results, with less to await."""
+        return Batches(self)
+
+    async def next_batch(self) -> list[SendResult]:
+        """
+        Return the results that are here, or wait for the next batch of them.
+
+        Raises:
+            StopAsyncIteration: That was all.
+        """
+        if not self._received:
+            return await self._receive()
+        batch = list(self._received)
+        self._received.clear()
+        return batch
+
+    @property
+    def report(self) -> Report:
+        """What the campaign has achieved up to the last result, read or not."""
+        return self._tally.report()
+
+    @property
+    def progress(self) -> Progress:
+        """The same while it runs, up to now."""
+        line = self._line
+        return self._tally.progress(line.clock.monotonic(), limit=line.limit.limit, rate=line.options.rate)
+
+    @property
+    def unread(self) -> list[SendResult]:
+        """
+        Results that are counted in `report` but have not been read, as after a `break`.
+
+        Bounded: those of the requests that were under way, and of one batch that was not sent.
+        """
+        return [*self._received, *self._sender.unread]
+
+    async def _receive(self) -> list[SendResult]:
+        while True:
+            try:
+                results = await self._inbox.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                # A reader that was cancelled just as it was handed a batch has left it here.
+                return self._sender.take_left() or self._end()
+            if self._sender.take(results):
+                return results
+
+    def _end(self) -> NoReturn:
+        failure = self._sender.failure
+        if failure is None:
+            raise StopAsyncIteration
+        if isinstance(failure, WebcomError):
+            failure.report = self.report
+        else:
+            failure.add_note(f"webcom_async, when this ended the campaign: {self.report}")
+        raise failure
+
+
+class Batches:
+    """The results of a campaign in lists, as they come."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[SendResult]:
+        return await self._results.next_batch()
+
+
+class Campaign:
+    """
+    A campaign that starts with `async with` and has stopped when the block is left.
+
+    Leaving early (`break`, an exception, a time-out) is safe: no new batch starts, requests under way get
+    `Options.grace` seconds, and what is still open is counted as unknown in `results.report`.
+
+    Attributes:
+        safeguards: What it learns while it runs, so as not to go on in vain. Who sends a campaign piece by piece gives
+            all pieces the same ones, before they are entered.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        name: str,
+        check_usable: Callable[[], None],
+        plan: Callable[[], Awaitable[Plan]],
+    ) -> None:
+        self.safeguards: Safeguards = Safeguards(line.options.retry_quota)
+        self._line = line
+        self._name = name
+        self._check_usable = check_usable
+        self._plan = plan
+        self._books: Books | None = None
+        self._sender: Sender | None = None
+
+    async def __aenter__(self) -> Results:
+        self._check_usable()
+        if self._sender is not None:
+            raise UsageError("a campaign is entered once: call client.stream() again")
+        self._books, source, cutter = await self._plan()
+        tally = Tally(self._name, self._line.clock.monotonic())
+        self._sender = Sender(self._line, source, cutter, tally, self._books, safeguards=self.safeguards)
+        self._inbox = await self._sender.open()
+        return Results(self._sender, self._inbox, tally, self._line)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._sender is not None:
+            try:
+                await self._sender.close()
+            finally:
+                await self._inbox.aclose()
+                if self._books is not None:
+                    with anyio.CancelScope(shield=True):
+                        await self._books.aclose()
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(
+            "a campaign is opened first, so that leaving it early can wait for what is under way:\n"
+            "    async with client.stream(...) as results:\n"
+            "        async for result in results: ..."
+        )

@@ -1,0 +1,91 @@
+"""
+Counting, while a campaign runs.
+
+The counts are taken when a batch is settled, not when its results are read: what a caller left unread happened all
+the same. Time is an argument.
+"""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from msgspec.structs import asdict
+
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, Progress, Report, SendResult, Traffic, not_accepted
+from webcom_async._wire.base import Payload
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """
+    The running counts of one campaign.
+
+    Args:
+        campaign: Its name.
+        now: Monotonic seconds at its start.
+    """
+
+    def __init__(self, campaign: str, now: float) -> None:
+        self.exhausted: bool = False
+        self.halted: bool = False
+        self.taken: int = 0
+        self.in_flight: int = 0
+        self._campaign = campaign
+        self._traffic = dict.fromkeys(Traffic.__struct_fields__, 0)
+        self._started = now
+        self._last = now
+        self._from_journal = 0
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._reasons: Counter[Reason] = Counter()
+
+    @contextmanager
+    def request(self, body: Payload, *, again: bool) -> Generator[None, None, None]:
+        """Count a request, and that it is under way; *again* if it repeats an earlier one."""
+        self._traffic["requests"] += 1
+        self._traffic["retries"] += again
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._traffic["bytes_sent"] += len(body) * body.left
+            self._traffic["bytes_received"] += body.received
+            self._traffic["connections"] += body.connections
+            self._traffic["false_timeouts"] += body.given_up_blocked
+
+    def count_repetition(self) -> None:
+        """Count a request that the transport made once more, because a kept connection was closed."""
+        self._traffic["requests"] += 1
+        self._traffic["retries"] += 1
+
+    def settle(self, results: Sequence[SendResult], now: float, from_journal: int = 0) -> None:
+        """Count *results*, of which so many are *from_journal*."""
+        self._last = now
+        self._from_journal += from_journal
+        others = not_accepted(results)
+        self._outcomes[Outcome.ACCEPTED] += len(results) - len(others)
+        for result in others:
+            self._outcomes[result.outcome] += 1
+            self._reasons[result.reason] += 1
+
+    def report(self) -> Report:
+        """Return the counts so far, up to the last result."""
+        return self._report(self._last)
+
+    def progress(self, now: float, *, limit: int, rate: float | None) -> Progress:
+        """Return the counts so far, up to *now*, beside the limits that hold now."""
+        counts = asdict(self._report(now))
+        return Progress(**counts, taken=self.taken, in_flight=self.in_flight, limit=limit, rate=rate)
+
+    def _report(self, until: float) -> Report:
+        return Report(
+            campaign=self._campaign,
+            outcomes=dict(self._outcomes),
+            reasons=dict(self._reasons.most_common()),
+            **self._traffic,
+            seconds=until - self._started,
+            from_journal=self._from_journal,
+            complete=self.exhausted and not self.halted and self.taken == sum(self._outcomes.values()),
+        )

@@ -1,0 +1,192 @@
+"""
+What every store says alike: which settings a campaign may have, and which way it may go from where it is.
+
+Pure: the moment is an argument.
+"""
+
+import math
+from datetime import UTC, datetime
+
+from webcom_async._batching.addressing import CallDefaults, call_defaults
+from webcom_async._domain.errors import CampaignStopped, InputError
+from webcom_async._domain.given import campaign_name, new_name_error
+from webcom_async._domain.results import Outcome
+from webcom_async._domain.types import ID_BITS
+from webcom_async._storage.campaign_store import BatchRef, CampaignSettings, CampaignState
+from webcom_async._storage.contracts import CampaignHeader, fingerprint
+
+__all__ = [
+    "ENDED",
+    "OUTCOMES",
+    "burst_seconds",
+    "check_change",
+    "check_new",
+    "check_same_recipients",
+    "check_settings",
+    "check_unchanged",
+    "header_of",
+    "largest_batch",
+    "no_batch",
+    "no_shard",
+    "stopped",
+]
+
+OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as columns stand
+ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
+_LONGEST_NAME = 200  # characters: an engine makes ids of it, and databases index them
+_SLOWEST = 1 / 86_400  # recipients per second
+_NEVER_QUOTED = frozenset({"message", "sender"})
+_WAY_OUT = "; go on with what it was planned with, or give the new campaign another name"
+
+
+def check_settings(settings: CampaignSettings) -> None:
+    """
+    Look whether a campaign can be planned with *settings*.
+
+    Raises:
+        InputError: It cannot; the message names the setting.
+    """
+    name = campaign_name(settings.campaign)
+    if not name.isprintable():
+        raise InputError(f"campaign is {name!r}; it must be a name, without control characters")
+    if len(name) > _LONGEST_NAME:
+        raise InputError(f"campaign is a name of {len(name):,} characters; it may have {_LONGEST_NAME}")
+    for field in ("batch_size", "shard_size"):
+        _require_whole(field, getattr(settings, field))
+    if settings.rate is not None:
+        _require_rate(settings.rate)
+    if settings.shard_size < settings.batch_size:
+        raise InputError(
+            f"shard_size is {settings.shard_size}; a shard is made of batches, of which one may have "
+            f"{settings.batch_size} recipients: raise shard_size, or lower batch_size"
+        )
+    if settings.id_bits not in ID_BITS:
+        raise InputError(f"id_bits is {settings.id_bits!r}; it must be one of {ID_BITS}")
+    _said_to_all(settings)
+
+
+def check_new(settings: CampaignSettings, now: datetime) -> None:
+    """
+    Look whether a campaign that was not planned before may begin *now*.
+
+    Raises:
+        InputError: A time lies in the past, or the name has white space around it; see `new_name_error`.
+    """
+    odd = new_name_error(settings.campaign)
+    if odd is not None:
+        raise odd
+    past = _said_to_all(settings).past(now)
+    if past is not None:
+        raise past
+
+
+def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
+    """
+    Look whether a campaign that was planned with the settings of *before* is planned again with those of *now*.
+
+    Raises:
+        InputError: It is not; the message names what is different.
+    """
+    pairs = ((field, getattr(before, field), getattr(now, field)) for field in CampaignSettings.__struct_fields__)
+    changes = [
+        f"another {field}" if field in _NEVER_QUOTED else f"{field}={_shown(old)}, not {_shown(new)}"
+        for field, old, new in pairs
+        if old != new
+    ]
+    if changes:
+        raise InputError(f"{_planned_with(now.campaign)} {' and with '.join(changes)}{_WAY_OUT}")
+
+
+def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int, str]) -> None:
+    """
+    Look whether a campaign is planned again with the recipients that it was planned with: their number, and a digest.
+
+    Raises:
+        InputError: It is not.
+    """
+    if before[0] != now[0]:
+        raise InputError(f"{_planned_with(campaign)} {before[0]:,} recipients, not {now[0]:,}{_WAY_OUT}")
+    if before != now:
+        raise InputError(f"{_planned_with(campaign)} other recipients, or in another order{_WAY_OUT}")
+
+
+def check_change(campaign: str, state: CampaignState, wanted: CampaignState, still_open: int) -> None:
+    """
+    Look whether a campaign may go from one state to another.
+
+    Args:
+        campaign: Its name.
+        state: Where it is.
+        wanted: Where it is to go.
+        still_open: Recipients for whom asking again may help.
+
+    Raises:
+        InputError: It may not; the message says why.
+    """
+    if state is wanted:
+        return
+    if state is CampaignState.CANCELLED:
+        raise InputError(f"campaign {campaign!r} was cancelled, and that is for good: plan another one")
+    if wanted is CampaignState.FINISHED:
+        raise InputError(f"campaign {campaign!r} is finished by its last shard, and by nothing else")
+    if state is CampaignState.FINISHED and wanted is not CampaignState.RUNNING:
+        raise InputError(f"campaign {campaign!r} is finished: there is nothing to be {wanted.value}")
+    if state is CampaignState.FINISHED and not still_open:
+        raise InputError(f"campaign {campaign!r} is finished, and nobody is left to be asked for again")
+
+
+def stopped(campaign: str, state: CampaignState, why: str) -> CampaignStopped:
+    """Return why nothing of a campaign may leave that does not run."""
+    return CampaignStopped(f"campaign {campaign!r} is {state.value}{f': {why}' if why else ''}")
+
+
+def no_shard(campaign: str, shard: int) -> InputError:
+    """Return what to raise for a shard that a campaign does not have."""
+    return InputError(f"campaign {campaign!r} has no shard {shard}")
+
+
+def no_batch(ref: BatchRef) -> InputError:
+    """Return what to raise for a batch that a campaign does not have."""
+    return InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
+
+
+def header_of(settings: CampaignSettings) -> CampaignHeader:
+    """Return what a campaign's journal is opened with, as a client says it."""
+    said = fingerprint(settings.message, settings.sender)
+    return CampaignHeader(campaign=settings.campaign, id_bits=settings.id_bits, fingerprint=said)
+
+
+def burst_seconds(rate: float) -> float:
+    """Return how far a campaign may be ahead of an even flow after a pause: a second's worth, in whole recipients."""
+    return math.ceil(rate) / rate
+
+
+def largest_batch(settings: CampaignSettings) -> int:
+    """Return how many recipients a batch has, at most: no more than may leave in a second."""
+    if settings.rate is None:
+        return settings.batch_size
+    return min(settings.batch_size, math.ceil(settings.rate))
+
+
+def _planned_with(campaign: str) -> str:
+    return f"campaign {campaign!r} was planned with"
+
+
+def _said_to_all(settings: CampaignSettings) -> CallDefaults:
+    return call_defaults(
+        None, settings.sender, settings.message, settings.validity_period, settings.time_send, zone=UTC
+    )
+
+
+def _require_whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+
+def _require_rate(rate: object) -> None:
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not _SLOWEST <= rate < math.inf:
+        raise InputError(f"rate is {rate!r} recipients per second; it must be at least 1 a day, which is 1/86400")
+
+
+def _shown(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)

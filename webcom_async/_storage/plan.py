@@ -1,0 +1,145 @@
+"""
+From a source to a plan: batches of recipients as JSON, grouped into shards, lazily.
+
+What is kept is what was given: whether somebody can be sent to is found out when their batch is sent.
+"""
+
+from collections import deque
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._storage.campaign_rules import largest_batch
+from webcom_async._storage.campaign_store import CampaignSettings
+
+__all__ = ["PlannedBatch", "Planning", "recipients_of"]
+
+_PAGE = 20  # batches
+_DIGEST_BYTES = 16
+
+
+def _plain(value: object) -> str:
+    """Return *value* as a plain str, if it is one of other kinds of str, such as numpy's."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_decode = msgspec.json.Decoder(list[Recipient]).decode
+
+
+class PlannedBatch(NamedTuple):
+    """A batch of a plan: its numbers, how many recipients it has, and they, as JSON."""
+
+    shard: int
+    number: int
+    recipients: int
+    content: bytes
+
+
+class Planning:
+    """
+    A plan in the making.
+
+    Args:
+        settings: What the campaign is planned with, checked.
+        recipients: Where its recipients come from.
+
+    Attributes:
+        recipients: How many have come so far.
+
+    Raises:
+        InputError: They are one phone, or nothing that can be iterated.
+    """
+
+    def __init__(self, settings: CampaignSettings, recipients: RecipientSource) -> None:
+        self.recipients = 0
+        self._size = largest_batch(settings)
+        self._batches_per_shard = settings.shard_size // self._size
+        self._source = Source(recipients)
+        self._waiting: deque[object] = deque()
+        self._batches = 0
+        self._digest = blake2b(digest_size=_DIGEST_BYTES)
+
+    @property
+    def digest(self) -> str:
+        """What the recipients so far are known by."""
+        return self._digest.hexdigest()
+
+    async def page(self) -> list[PlannedBatch]:
+        """
+        Return the next batches, a few at a time; none at the end.
+
+        Raises:
+            InputError: An item of the source cannot be kept; the message says which, and nothing of it.
+        """
+        page: list[PlannedBatch] = []
+        while len(page) < _PAGE and not self._source.exhausted:
+            await self._source.fill(self._waiting, self._size)
+            if self._waiting:
+                page.append(self._cut())
+        return page
+
+    def check_somebody(self) -> None:
+        """Raise `InputError` if nobody came: a plan never changes, and a name would be used up for nothing."""
+        if not self.recipients:
+            raise InputError("the source has no recipients: there is nothing to plan, and nothing was written")
+
+    async def aclose(self) -> None:
+        """Close the source, if it was left early."""
+        await self._source.aclose()
+
+    def _cut(self) -> PlannedBatch:
+        people = [_recipient(item, self.recipients + place) for place, item in enumerate(self._waiting, 1)]
+        content = _kept(people, self.recipients)
+        self._waiting.clear()
+        shard = self._batches // self._batches_per_shard + 1
+        self._batches += 1
+        self.recipients += len(people)
+        self._digest.update(content)
+        return PlannedBatch(shard, self._batches, len(people), content)
+
+
+def recipients_of(content: bytes | str) -> list[Recipient]:
+    """Return the recipients of a batch that was kept as *content*."""
+    return _decode(content)
+
+
+def _recipient(item: object, place: int) -> Recipient:
+    if isinstance(item, Recipient):
+        return item
+    if isinstance(item, str | int):
+        return Recipient(item)
+    raise InputError(
+        f"item {place:,} of the source is {type(item).__name__}; a source yields phones or Recipients: wrap it, as in "
+        "Recipient(phone, text=text)"
+    )
+
+
+def _kept(people: list[Recipient], before: int) -> bytes:
+    """Return *people* as JSON from which they can be had again."""
+    try:
+        content = _encode(people)
+        _decode(content)
+    except Exception:
+        # An odd item's own methods may raise anything; one by one it is found.
+        for place, person in enumerate(people, before + 1):
+            _check_kept(person, place)
+        raise
+    return content
+
+
+def _check_kept(person: Recipient, place: int) -> None:
+    try:
+        _decode(_encode([person]))
+    except Exception as exc:  # noqa: BLE001 - an odd item's own methods may raise anything
+        # By its kind only: the words may quote a phone.
+        raise InputError(
+            f"item {place:,} of the source cannot be kept ({type(exc).__name__}): a field of the Recipient has a value "
+            "that is not of its type"
+        ) from None

@@ -1,0 +1,3 @@
+"""PostgreSQL: journal and campaigns."""
+
+__all__: list[str] = []

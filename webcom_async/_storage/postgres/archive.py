@@ -1,0 +1,121 @@
+"""A journal on PostgreSQL between runs: what is in it, all of it as data, and how a campaign leaves it."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from webcom_async._domain.errors import InputError, JournalError
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
+from webcom_async._storage.postgres import journal_sql as _sql
+from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.journal import pages_of
+from webcom_async._storage.rows import counts, result_of, states
+
+__all__ = ["counted", "export", "number_of", "purge", "results", "stored_campaigns", "stored_header"]
+
+_PAGE = 1_000  # recipients
+
+
+class NoSuchCampaignError(InputError, JournalError):
+    """The journal does not hold the campaign that was asked for."""
+
+
+_UNTRACKED = dict.fromkeys(("delivery", "said", "changed_at", "num_parts", "price"))
+
+
+async def stored_campaigns(session: Session) -> list[StoredCampaign]:
+    """Return what is in the journal, in the order of first runs."""
+    stored: list[StoredCampaign] = []
+    for number, name, id_bits, fingerprint, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
+        header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+        sums = await counted(session, number)
+        stored.append(StoredCampaign(header, created.astimezone(UTC), opened.astimezone(UTC), *sums))
+    return stored
+
+
+async def stored_header(session: Session, server: Server, campaign: str) -> CampaignHeader:
+    """Return the header of a campaign."""
+    number = await number_of(session, server, campaign)
+    [(name, id_bits, fingerprint)] = await session.fetch(_sql.FIND_HEADER, campaign=number)
+    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+
+
+async def number_of(session: Session, server: Server, campaign: str) -> int:
+    """Return a campaign's number; raise `JournalError` if there is no such one."""
+    found = await session.fetch(_sql.FIND_CAMPAIGN, name=campaign)
+    if not found:
+        raise await _unknown(session, server, campaign)
+    return int(found[0][0])
+
+
+async def counted(session: Session, number: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+    """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
+    return counts(await session.fetch(_sql.COUNT, campaign=number))
+
+
+async def results(server: Server, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
+    """Yield what is known of a campaign's recipients, in the order of their first reservations; lazily."""
+    number = await server.call(lambda session: number_of(session, server, campaign))
+    async for row in pages_of(server, _sql.PAGE_OF_RESULTS, _PAGE, campaign=number, states=states(outcomes)):
+        yield result_of(row[1:])
+
+
+async def export(server: Server, campaign: str | None) -> AsyncGenerator[dict[str, Any]]:
+    """Yield everything that is known of every recipient, as it may be written as JSON; lazily."""
+    if campaign is not None:
+        await server.call(lambda session: number_of(session, server, campaign))
+    for number, name, *_ in await server.call(lambda session: session.fetch(_sql.LIST_CAMPAIGNS)):
+        if campaign is None or name == campaign:
+            async for row in pages_of(server, _sql.PAGE_OF_EXPORT, _PAGE, campaign=number):
+                yield _exported(name, *row[1:])
+
+
+async def purge(session: Session, server: Server, campaign: str) -> int:
+    """Remove a campaign, with everything that is known of it, and return how many recipients it had."""
+    async with session.transaction():
+        found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
+        if not found:
+            raise await _unknown(session, server, campaign)
+        number = found[0][0]
+        await session.change(_sql.END_EXPIRED_OF_CAMPAIGN, campaign=number)
+        holders = await session.fetch(_sql.LIST_HOLDERS, campaign=number)
+        if holders:
+            names = ", ".join(sorted({holder for (holder,) in holders}))
+            raise server.unusable(f"campaign {campaign!r} is in use, by {names}; wait for the end of that")
+        for statement in _sql.PURGE:
+            await session.change(statement, campaign=number)
+        return await session.change(_sql.PURGE_RECIPIENTS, campaign=number)
+
+
+async def _unknown(session: Session, server: Server, campaign: str) -> JournalError:
+    names = ", ".join(repr(row[1]) for row in await session.fetch(_sql.LIST_CAMPAIGNS))
+    return NoSuchCampaignError(str(server.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")))
+
+
+def _exported(
+    campaign: str,
+    client_id: int,
+    phone: str,
+    content: str,
+    *rest: Any,
+) -> dict[str, Any]:
+    names = ("validity_period", "time_send", "number_sms", "state", "id_sms", "reason", "error", "attempts")
+    *known, reserved_at, settled_at = rest
+    return {
+        "campaign": campaign,
+        "client_id_sms": str(client_id),
+        "phone": phone,
+        "message": msgspec.json.decode(content),
+        **dict(zip(names, known, strict=True)),
+        "reserved_at": _written(reserved_at),
+        "settled_at": _written(settled_at),
+        **_UNTRACKED,
+    }
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()

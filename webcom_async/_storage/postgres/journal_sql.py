@@ -1,0 +1,396 @@
+"""
+What the journal says to PostgreSQL: its schema, version by version, and every statement by name.
+
+Text only; tables are found by the session's `search_path`. Batches come as one array per column. Locks of rows are
+taken in the order of ids, so that two batches with the same ids do not wait for each other in a circle.
+
+No foreign keys: each would be looked up for every recipient. What is purged is purged as a whole, and only when nobody
+holds a lease on it.
+"""
+
+__all__ = [
+    "ADD_CAMPAIGN",
+    "ADD_FORMAT",
+    "ADD_LEASE",
+    "ADD_MESSAGES",
+    "APPLICATION",
+    "BACK_OUT_AGAIN",
+    "BACK_OUT_NEW",
+    "BLOCK",
+    "CLAIM_ANSWERS",
+    "COUNT",
+    "END_EXPIRED_LEASES",
+    "END_EXPIRED_OF_CAMPAIGN",
+    "END_EXPIRED_RUNS",
+    "END_LEASE",
+    "FIND_ANYBODY",
+    "FIND_CAMPAIGN",
+    "FIND_FORMAT",
+    "FIND_HEADER",
+    "FIND_OTHERS",
+    "FIND_OWN",
+    "FIND_OWNERS",
+    "FIND_SCHEMA",
+    "FIND_STANDING_OF_LEASE",
+    "HOLD_LEASE",
+    "LIST_CAMPAIGNS",
+    "LIST_HOLDERS",
+    "LIST_TABLES",
+    "LOCK_CAMPAIGN",
+    "LOCK_FORMAT",
+    "LOCK_OTHERS",
+    "LOCK_OWN",
+    "MAKE_SCHEMA",
+    "MIGRATIONS",
+    "NEXT_BLOCK",
+    "PAGE_OF_EXPORT",
+    "PAGE_OF_RESULTS",
+    "PAGE_OF_UNSETTLED",
+    "PURGE",
+    "PURGE_RECIPIENTS",
+    "RENEW_LEASE",
+    "REOPEN_CAMPAIGN",
+    "RESERVE",
+    "RESERVE_AGAIN",
+    "SETTLE",
+    "SETTLE_FRESH",
+    "SET_FORMAT",
+    "TOUCH_CAMPAIGN",
+]
+
+from webcom_async._storage.postgres.campaign_sql import STANDING
+
+APPLICATION = "webcom_async journal"  # in the schema of every journal
+BLOCK = 1_024  # reservations
+
+# ---------------------------------------------------------------------------- the schema
+
+# Each entry takes a schema from one version to the next; the last one's number is today's. Never edit a released one.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE format (application text NOT NULL, version integer NOT NULL)",
+        """
+        CREATE TABLE campaigns (
+            campaign_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            name text NOT NULL UNIQUE,
+            id_bits integer NOT NULL,
+            fingerprint text NOT NULL,
+            created_at timestamptz NOT NULL,
+            opened_at timestamptz NOT NULL,
+            -- Of campaigns that were planned:
+            settings text,                      -- JSON
+            digest text,                        -- of the recipients
+            recipients bigint NOT NULL DEFAULT 0,
+            state text CHECK (state IN ('running', 'paused', 'halted', 'cancelled', 'finished')),
+            why text NOT NULL DEFAULT '',
+            planned_at timestamptz,
+            ended_at timestamptz,
+            account text                        -- a digest of whose account it is sent with
+        )
+        """,
+        """
+        CREATE TABLE messages (
+            campaign_id bigint NOT NULL,
+            digest uuid NOT NULL,
+            content text NOT NULL,              -- JSON, in the vendor's field names
+            PRIMARY KEY (campaign_id, digest)
+        )
+        """,
+        # A row is written twice; the second time fits beside the first, and no index hears of it.
+        """
+        CREATE TABLE recipients (
+            recipient_id bigint NOT NULL,       -- the number of the reservation × 2**20 + the place in it
+            campaign_id bigint NOT NULL,
+            client_id_sms bigint NOT NULL,
+            phone text NOT NULL,
+            message uuid NOT NULL,              -- its digest
+            validity_period text,
+            time_send text,
+            number_sms bigint,
+            lease bigint,                       -- whose request they are in; NULL once it is settled
+            state text NOT NULL CHECK (state IN ('reserved', 'accepted', 'rejected', 'unknown', 'not_sent')),
+            id_sms text,
+            reason text NOT NULL DEFAULT 'none',
+            error text NOT NULL DEFAULT '',
+            attempts bigint NOT NULL DEFAULT 0,
+            reserved_at timestamptz NOT NULL,
+            settled_at timestamptz,
+            PRIMARY KEY (campaign_id, recipient_id)
+        ) WITH (fillfactor = 50)
+        """,
+        # The id comes first: it is looked for in all campaigns, because the gateway knows of none.
+        "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
+        # Runs number their reservations themselves, a block at a time: what is done anew is known by its number.
+        f"CREATE SEQUENCE reservations INCREMENT BY {BLOCK}",
+        """
+        CREATE TABLE answers (
+            id_sms text COLLATE "C" PRIMARY KEY,    -- of all campaigns: the gateway's numbers are its own
+            client_id_sms bigint NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE leases (
+            token bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            campaign_id bigint NOT NULL,
+            shard integer,                      -- NULL for a run that sends without a plan
+            holder text NOT NULL,
+            seconds double precision NOT NULL,
+            until timestamptz NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX leases_shard ON leases (campaign_id, shard)",
+        *STANDING,
+    ),
+)
+
+LOCK_FORMAT = "SELECT pg_advisory_xact_lock(hashtextextended(%(schema)s, 5762436))"
+LIST_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %(schema)s"
+FIND_FORMAT = "SELECT application, version FROM format"
+ADD_FORMAT = "INSERT INTO format (application, version) VALUES (%(application)s, %(version)s)"
+SET_FORMAT = "UPDATE format SET version = %(version)s"
+FIND_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s"
+MAKE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS {}"
+
+# ---------------------------------------------------------------------------- campaigns and leases
+
+FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE name = %(name)s"
+
+# A campaign's first run.
+ADD_CAMPAIGN = """
+INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at)
+VALUES (%(name)s, %(id_bits)s, %(fingerprint)s, %(now)s, %(now)s)
+ON CONFLICT (name) DO NOTHING
+"""
+
+# A later run. It also waits for a purge, and proves that the server takes writes, before anything is sent.
+REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = %(now)s WHERE campaign_id = %(campaign)s"
+
+# The same for the workers of a campaign, who open it for every batch.
+TOUCH_CAMPAIGN = """
+UPDATE campaigns SET opened_at = %(now)s WHERE name = %(name)s AND opened_at < %(now)s - interval '1 minute'
+"""
+
+# All campaigns, or one of them, in the order of their first runs.
+LIST_CAMPAIGNS = """
+SELECT campaign_id, name, id_bits, fingerprint, created_at, opened_at FROM campaigns ORDER BY campaign_id
+"""
+FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = %(campaign)s"
+
+# A row, if the campaign has any recipient.
+FIND_ANYBODY = """
+SELECT 1 FROM campaigns JOIN recipients USING (campaign_id) WHERE name = %(name)s LIMIT 1
+"""
+
+# Recipients per state and reason.
+COUNT = "SELECT state, reason, count(*) FROM recipients WHERE campaign_id = %(campaign)s GROUP BY state, reason"
+
+ADD_LEASE = """
+INSERT INTO leases (campaign_id, shard, holder, seconds, until)
+SELECT campaign_id, %(shard)s::int, %(holder)s, %(seconds)s, clock_timestamp() + %(seconds)s * interval '1 second'
+FROM campaigns WHERE campaign_id = %(campaign)s FOR KEY SHARE
+RETURNING token
+"""
+
+# Whoever holds the row so keeps the lease from being revoked until the transaction ends.
+HOLD_LEASE = "SELECT 1 FROM leases WHERE token = %(lease)s FOR KEY SHARE"
+
+RENEW_LEASE = """
+UPDATE leases SET until = clock_timestamp() + seconds * interval '1 second' WHERE token = %(lease)s
+"""
+END_LEASE = "DELETE FROM leases WHERE token = %(lease)s"
+
+# Leases that were not renewed in time are revoked: those that are in the way, or a campaign's.
+END_EXPIRED_LEASES = "DELETE FROM leases WHERE token = ANY (%(leases)s) AND until <= clock_timestamp()"
+END_EXPIRED_OF_CAMPAIGN = "DELETE FROM leases WHERE campaign_id = %(campaign)s AND until <= clock_timestamp()"
+END_EXPIRED_RUNS = f"{END_EXPIRED_OF_CAMPAIGN} AND shard IS NULL"
+LIST_HOLDERS = "SELECT holder FROM leases WHERE campaign_id = %(campaign)s"
+
+# Whether a lease holds, and how its campaign stands.
+FIND_STANDING_OF_LEASE = """
+SELECT (SELECT count(*) FROM leases WHERE token = %(lease)s), coalesce(state, 'running'), why
+FROM campaigns WHERE campaign_id = %(campaign)s
+"""
+
+# ---------------------------------------------------------------------------- a batch leaves
+
+# A message's text is stored once per campaign, however many recipients get it.
+ADD_MESSAGES = """
+INSERT INTO messages (campaign_id, digest, content)
+SELECT %(campaign)s, digest, content FROM unnest(%(digests)s::uuid[], %(contents)s::text[]) AS new (digest, content)
+WHERE EXISTS (SELECT 1 FROM leases WHERE token = %(lease)s)
+ON CONFLICT DO NOTHING
+"""
+
+NEXT_BLOCK = "SELECT nextval('reservations')"
+
+# Recipients are to be sent to for the first time: those whose ids the campaign does not know. Returns how many were
+# new; nothing if the lease was revoked, or the campaign stopped.
+RESERVE = """
+WITH allowed AS MATERIALIZED (
+    SELECT %(reservation)s::bigint << 20 AS first
+    FROM leases JOIN campaigns USING (campaign_id)
+    WHERE token = %(lease)s AND coalesce(state, 'running') = ANY (%(states)s)
+), added AS (
+    INSERT INTO recipients (
+        recipient_id, campaign_id, client_id_sms, phone, message, validity_period, time_send, number_sms, lease, state,
+        reserved_at
+    )
+    SELECT first + place, %(campaign)s, id, phone, said, validity_period, time_send, number_sms, %(lease)s, 'reserved',
+        %(now)s
+    FROM allowed, unnest(
+        %(ids)s::bigint[], %(phones)s::text[], %(said)s::uuid[], %(validity_periods)s::text[], %(times_send)s::text[],
+        %(numbers_sms)s::bigint[]
+    ) WITH ORDINALITY AS new (id, phone, said, validity_period, time_send, number_sms, place)
+    ORDER BY id
+    ON CONFLICT (client_id_sms, campaign_id) DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM added) FROM allowed
+"""
+
+# What the campaign knows of a batch's ids, and whether another worker may be sending to them now.
+FIND_OWN = """
+SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, message, recipient_id, lease,
+    coalesce(lease <> %(lease)s AND EXISTS (SELECT 1 FROM leases WHERE token = recipients.lease), false)
+FROM recipients
+WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s
+"""
+LOCK_OWN = f"{FIND_OWN} ORDER BY client_id_sms FOR UPDATE OF recipients"
+
+# What other campaigns know of them. Who was not sent to has not used the id up.
+FIND_OTHERS = """
+SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, message, recipient_id
+FROM recipients
+WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id <> %(campaign)s AND state <> 'not_sent'
+"""
+
+# The same, once those who are about to back out have done so.
+LOCK_OTHERS = f"{FIND_OTHERS} ORDER BY recipient_id FOR KEY SHARE"
+
+# Recipients are to be asked for again; see the journal in a file.
+RESERVE_AGAIN = """
+UPDATE recipients
+SET validity_period = again.validity_period, time_send = again.time_send, number_sms = again.number_sms,
+    reserved_at = %(now)s,
+    lease = %(lease)s,
+    reason = CASE state WHEN 'reserved' THEN 'cancelled' ELSE reason END,
+    state = CASE WHEN state IN ('not_sent', 'rejected') THEN 'reserved' ELSE 'unknown' END
+FROM (
+    SELECT *, %(campaign)s::bigint AS campaign_id FROM unnest(
+        %(ids)s::bigint[], %(validity_periods)s::text[], %(times_send)s::text[], %(numbers_sms)s::bigint[]
+    ) AS given (id, validity_period, time_send, number_sms)
+) AS again
+WHERE client_id_sms = again.id AND recipients.campaign_id = again.campaign_id
+"""
+
+# Another campaign had reserved an id at the same moment.
+BACK_OUT_NEW = """
+DELETE FROM recipients
+WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND lease = %(lease)s
+    AND recipient_id >> 20 = ANY (%(reservations)s)
+"""
+BACK_OUT_AGAIN = """
+UPDATE recipients
+SET state = CASE state WHEN 'reserved' THEN 'not_sent' ELSE state END, reason = 'id_reused', lease = NULL
+WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND lease = %(lease)s
+    AND recipient_id >> 20 <> ALL (%(reservations)s)
+"""
+
+# ---------------------------------------------------------------------------- its answer comes
+
+# Who was answered with these `id_sms`.
+FIND_OWNERS = "SELECT id_sms, client_id_sms FROM answers WHERE id_sms = ANY (%(answers)s::text[])"
+
+# They are these ids' from now on, if they are nobody's. A second one who claims them waits for the first.
+CLAIM_ANSWERS = """
+INSERT INTO answers (id_sms, client_id_sms)
+SELECT id_sms, id FROM unnest(%(answers)s::text[], %(owners)s::bigint[]) AS new (id_sms, id) ORDER BY id_sms
+ON CONFLICT DO NOTHING
+"""
+
+# What became of recipients. Accepted is final; "not sent" says nothing about an earlier request; whose lease was
+# revoked may only say that somebody was accepted. A join with what is materialized takes the index of ids.
+_ANSWERS = """
+WITH given AS MATERIALIZED (
+    SELECT *, %(campaign)s::bigint AS campaign_id FROM unnest(
+        %(ids)s::bigint[], %(phones)s::text[], %(states)s::text[], %(answers)s::text[], %(reasons)s::text[],
+        %(errors)s::text[], %(attempts)s::bigint[]
+    ) AS given (id, phone, state, id_sms, reason, error, attempts)
+    ORDER BY id
+), held AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM leases WHERE token = %(lease)s) AS held
+)
+"""
+_UPDATE = """
+    UPDATE recipients
+    SET state = given.state, id_sms = given.id_sms, reason = given.reason, error = given.error,
+        attempts = given.attempts, settled_at = %(now)s, lease = NULL
+    FROM given, held{source}
+    WHERE recipients.client_id_sms = given.id AND recipients.campaign_id = given.campaign_id
+        AND recipients.phone = given.phone AND recipients.state <> 'accepted'
+        AND (recipients.state <> 'unknown' OR given.state <> 'not_sent')
+        AND (given.state = 'accepted' OR held AND (
+            coalesce(lease, %(lease)s) = %(lease)s
+            OR NOT EXISTS (SELECT 1 FROM leases WHERE token = recipients.lease)
+        )){guard}
+    RETURNING 1
+"""
+SETTLE = f"""
+{_ANSWERS}, settled AS ({_UPDATE.format(source="", guard="")})
+SELECT count(*) FROM settled
+"""
+
+# The same, if nobody was answered with any of the `id_sms` before; nothing, if anybody was. Returns how many are
+# new as well.
+SETTLE_FRESH = f"""
+{_ANSWERS}, claimed AS (
+    INSERT INTO answers (id_sms, client_id_sms) SELECT id_sms, id FROM given WHERE id_sms IS NOT NULL ORDER BY id_sms
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+), fresh AS MATERIALIZED (SELECT count(*) AS claims FROM claimed),
+settled AS ({_UPDATE.format(source=", fresh", guard=" AND claims = %(claims)s")})
+SELECT claims, (SELECT count(*) FROM settled) FROM fresh
+"""
+
+# ---------------------------------------------------------------------------- page by page
+
+# A campaign's results, in the order of their first reservation.
+PAGE_OF_RESULTS = """
+SELECT recipient_id, client_id_sms, phone, state, id_sms, reason, error, attempts
+FROM recipients
+WHERE campaign_id = %(campaign)s AND recipient_id > %(last)s AND state = ANY (%(states)s)
+ORDER BY recipient_id LIMIT %(rows)s
+"""
+
+# The recipients of whom nobody knows, with what it takes to ask again.
+PAGE_OF_UNSETTLED = """
+SELECT recipient_id, content, phone, client_id_sms, validity_period, time_send, number_sms
+FROM recipients JOIN messages ON messages.campaign_id = recipients.campaign_id AND digest = message
+WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s AND state IN ('reserved', 'unknown')
+ORDER BY recipient_id LIMIT %(rows)s
+"""
+
+# Everything of a campaign.
+PAGE_OF_EXPORT = """
+SELECT recipient_id, client_id_sms, phone, content, validity_period, time_send, number_sms, state, id_sms, reason,
+    error, attempts, reserved_at, settled_at
+FROM recipients JOIN messages ON messages.campaign_id = recipients.campaign_id AND digest = message
+WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s
+ORDER BY recipient_id LIMIT %(rows)s
+"""
+
+# ---------------------------------------------------------------------------- a campaign goes
+
+LOCK_CAMPAIGN = "SELECT campaign_id FROM campaigns WHERE name = %(name)s FOR UPDATE"
+PURGE = (
+    """
+    DELETE FROM answers USING recipients
+    WHERE recipients.campaign_id = %(campaign)s AND answers.id_sms = recipients.id_sms
+        AND answers.client_id_sms = recipients.client_id_sms
+    """,
+    *(
+        f"DELETE FROM {table} WHERE campaign_id = %(campaign)s"
+        for table in ("messages", "left_out", "batches", "shards", "turns", "campaigns")
+    ),
+)
+PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = %(campaign)s"

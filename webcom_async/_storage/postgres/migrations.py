@@ -1,0 +1,55 @@
+"""
+The tables of a journal: whose they are, their version, and how they come to today's.
+
+Made and migrated in one transaction, under a lock that other processes wait for.
+"""
+
+from webcom_async._storage.postgres import journal_sql as _sql
+from webcom_async._storage.postgres.connection import Server, Session
+
+__all__ = ["prepare"]
+
+
+async def prepare(session: Session, server: Server) -> None:
+    """
+    Make the tables, or bring them to today's version.
+
+    Raises:
+        JournalError: They are another program's, or of a later release.
+    """
+    version = await _checked_version(session, server)
+    if version < len(_sql.MIGRATIONS):
+        async with session.transaction():
+            await session.fetch(_sql.LOCK_FORMAT, schema=server.schema)
+            # Another process may have done it while this one waited.
+            await _migrate(session, server, await _checked_version(session, server))
+
+
+async def _checked_version(session: Session, server: Server) -> int:
+    """Return the version of the tables; 0 if there are none yet. Nothing is written."""
+    # With one statement: another process may commit all of them between two.
+    tables = {name for (name,) in await session.fetch(_sql.LIST_TABLES, schema=server.schema)}
+    if not tables:
+        return 0
+    rows = await session.fetch(_sql.FIND_FORMAT) if "format" in tables else []
+    if len(rows) != 1 or rows[0][0] != _sql.APPLICATION:
+        raise server.unusable("it holds the tables of another program; give another schema=")
+    version: int = rows[0][1]
+    if version > len(_sql.MIGRATIONS):
+        raise server.unusable(
+            f"its format is version {version}, and this release knows {len(_sql.MIGRATIONS)}; upgrade webcom-async"
+        )
+    return version
+
+
+async def _migrate(session: Session, server: Server, version: int) -> None:
+    if version == len(_sql.MIGRATIONS):
+        return
+    # An administrator may have made it, for a user who may not.
+    if version == 0 and not await session.fetch(_sql.FIND_SCHEMA, schema=server.schema):
+        await session.change(_sql.MAKE_SCHEMA.format(f'"{server.schema}"'))
+    for migration in _sql.MIGRATIONS[version:]:
+        for statement in migration:
+            await session.change(statement)
+    statement = _sql.SET_FORMAT if version else _sql.ADD_FORMAT
+    await session.change(statement, application=_sql.APPLICATION, version=len(_sql.MIGRATIONS))

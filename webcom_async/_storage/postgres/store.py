@@ -1,0 +1,347 @@
+"""PostgreSQL as a store: what callers hold."""
+
+import os
+import re
+import socket
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from anyio import CancelScope
+
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.errors import ConfigurationError, LeaseLost
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.sources import RecipientSource
+from webcom_async._storage import campaign_rules as _rules
+from webcom_async._storage.campaign_store import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    Lease,
+    Shard,
+    Standing,
+)
+from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
+from webcom_async._storage.postgres import archive as _archive
+from webcom_async._storage.postgres import campaign_sql as _sql_standing
+from webcom_async._storage.postgres import campaigns as _standing
+from webcom_async._storage.postgres import journal_sql as _sql
+from webcom_async._storage.postgres import plan as _planning
+from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.journal import PostgresBooks, Tenure, recalled
+from webcom_async._storage.postgres.migrations import prepare
+from webcom_async._storage.reservation_rules import changed_settings
+
+__all__ = ["LeasedJournals", "PostgresStore"]
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_OF_A_WORKER = (CampaignState.RUNNING.value,)
+_OF_A_RUN = (CampaignState.RUNNING.value, CampaignState.FINISHED.value)
+
+
+class PostgresStore:
+    """
+    A journal on PostgreSQL, and a `Store`.
+
+    It is opened with the first call, which makes its tables or brings them to today's format, and belongs to one event
+    loop of asyncio; close it with `async with`, or `aclose()`. A server that goes away for a while is waited for by
+    every call.
+
+    `client.stream(journal=store)` may run on many hosts at once for one campaign. Each run has a lease, which it renews
+    as it goes on; whoever it has reserved is a duplicate for the other runs, and in doubt once the lease has ended.
+
+    Args:
+        dsn: A `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or libpq's `key=value` words. What is left out, libpq
+            takes from `PGHOST`, `PGPASSWORD` and so on, or from `~/.pgpass`.
+        schema: Where the tables are; it is made if it is not there.
+        lease: Seconds for which a run's reservations hold when nothing is heard of it.
+        patience: Seconds for which every call waits for a server that is away.
+        connections: Connections at once, at most.
+        clock: Time, for tests.
+
+    Raises:
+        ConfigurationError: On making it: an argument cannot be used. From every method: this is not asyncio.
+        JournalError: From every method: the tables cannot be used; the message says why, and what to do.
+        StoreUnavailable: From every method: the server was away for longer than *patience*.
+        UsageError: From every method: it is closed, or belongs to another event loop.
+
+    Attributes:
+        shared: See `Store.shared`.
+    """
+
+    shared: bool = True
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "webcom_async",
+        lease: float = 600.0,
+        patience: float = 60.0,
+        connections: int = 8,
+        clock: Clock | None = None,
+    ) -> None:
+        if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
+            raise ConfigurationError(f"schema is {schema!r}; it must be a lower-case name, such as webcom_async")
+        _require_above_zero(lease=lease, connections=connections)
+        if patience < 0:
+            raise ConfigurationError(f"patience is {patience!r}; it must be 0 seconds or more")
+        self._clock = clock or Clock()
+        self._lease = lease
+        self._server = Server(
+            dsn, schema=schema, prepare=prepare, patience=patience, connections=connections, clock=self._clock
+        )
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore: {self._server}, schema {self._server.schema}>"
+
+    # ------------------------------------------------------------------------ the journal of a run
+
+    async def open(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        *,
+        resend_rejected: Collection[Reason] = (),
+        against_first_run: Exception | None = None,
+    ) -> PostgresBooks:
+        """See `Journals.open`. A lease is taken, and given back when the books are closed."""
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+
+        async def enter(session: Session) -> Tenure:
+            number = await _enter(session, self._server, header, now(), against_first_run)
+            await session.change(_sql.END_EXPIRED_RUNS, campaign=number)
+            [(token,)] = await session.fetch(
+                _sql.ADD_LEASE, campaign=number, shard=None, holder=holder, seconds=self._lease
+            )
+            return Tenure(number, header.campaign, token, self._lease, _OF_A_RUN, own=True)
+
+        tenure = await self._server.call(enter)
+        return PostgresBooks(self._server, tenure, now, self._clock.monotonic, resend_rejected)
+
+    async def header(self, campaign: str) -> CampaignHeader:
+        """See `Journals.header`."""
+        return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
+
+    # ------------------------------------------------------------------------ between runs
+
+    async def stored_campaigns(self) -> list[StoredCampaign]:
+        """See `Archive.stored_campaigns`."""
+        return await self._server.call(_archive.stored_campaigns)
+
+    async def counts(self, campaign: str) -> dict[Outcome, int]:
+        """See `Archive.counts`."""
+
+        async def count(session: Session) -> dict[Outcome, int]:
+            number = await _archive.number_of(session, self._server, campaign)
+            return (await _archive.counted(session, number))[0]
+
+        return await self._server.call(count)
+
+    async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
+        """See `Archive.results`, and `Store.results`: those whom a batch has left out come last."""
+        async with aclosing(_archive.results(self._server, campaign, *outcomes)) as found:
+            async for result in found:
+                yield result
+        number = await self._server.call(lambda session: _archive.number_of(session, self._server, campaign))
+        async with aclosing(_standing.left_out(self._server, number)) as others:
+            async for result in others:
+                if not outcomes or result.outcome in outcomes:
+                    yield result
+
+    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`."""
+
+        async def recall(session: Session) -> list[SendResult]:
+            number = await _archive.number_of(session, self._server, campaign)
+            return await recalled(session, number, results)
+
+        return await self._server.call(recall)
+
+    def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any]]:
+        """See `Archive.export`. Delivery is not tracked here: its fields are None."""
+        return _archive.export(self._server, campaign)
+
+    async def purge(self, campaign: str) -> int:
+        """
+        See `Archive.purge`. A plan goes too.
+
+        The rows are gone for whoever asks the server; its files lose them with the next VACUUM, and its backups and
+        write-ahead log when they are done away with.
+        """
+        return await self._server.call(lambda session: _archive.purge(session, self._server, campaign))
+
+    # ------------------------------------------------------------------------ the plan
+
+    async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
+        """See `Store.plan`. If the server goes away meanwhile, nothing is written: call it again, from the start."""
+        _rules.check_settings(settings)
+        try:
+            return await self._server.once(lambda session: _planning.plan(session, settings, recipients, self._clock))
+        except _planning.SourceError as exc:
+            raise exc.cause from None
+
+    async def settings(self, campaign: str) -> CampaignSettings:
+        """See `Store.settings`."""
+        return await self._server.call(lambda session: _standing.settings(session, campaign))
+
+    async def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        return await self._server.call(lambda session: _standing.claim(session, campaign, account))
+
+    async def campaigns(self, *states: CampaignState) -> list[str]:
+        """See `Store.campaigns`."""
+        wanted = [state.value for state in states] or _standing.ALL_STATES
+        rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED, states=wanted))
+        return [name for (name,) in rows]
+
+    async def recipients(self, ref: BatchRef) -> list[Recipient]:
+        """See `Store.recipients`."""
+        return await self._server.call(lambda session: _standing.recipients(session, ref))
+
+    # ------------------------------------------------------------------------ the standing
+
+    async def standing(self, campaign: str) -> Standing:
+        """See `Store.standing`."""
+        return await self._server.call(lambda session: _standing.standing(session, campaign))
+
+    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> Standing:
+        """See `Store.change_state`."""
+        return await self._server.call(lambda session: _standing.change_state(session, campaign, state, why))
+
+    async def shards(self, campaign: str) -> list[Shard]:
+        """See `Store.shards`."""
+        return await self._server.call(lambda session: _standing.shards(session, campaign))
+
+    async def hand_out(self, campaign: str, shard: int, generation: int) -> bool:
+        """See `Store.hand_out`. If the server goes away at the wrong moment, nobody may get True: hand out the next."""
+        return await self._server.call(lambda session: _standing.hand_out(session, campaign, shard, generation))
+
+    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `Store.take`."""
+        return await self._server.call(lambda session: _standing.take(session, campaign, shard, holder, seconds))
+
+    async def renew(self, lease: Lease) -> bool:
+        """See `Store.renew`."""
+        return await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=lease.token)) == 1
+
+    async def give_back(self, lease: Lease) -> None:
+        """See `Store.give_back`."""
+        await self._server.call(lambda session: session.change(_sql.END_LEASE, lease=lease.token))
+
+    async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
+        """See `Store.open_batches`."""
+        return await self._server.call(lambda session: _standing.open_batches(session, campaign, shard))
+
+    async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
+        """See `Store.batch_done`."""
+        await self._server.call(lambda session: _standing.batch_done(session, lease, ref, done))
+
+    async def shard_done(self, lease: Lease) -> bool:
+        """See `Store.shard_done`."""
+        return await self._server.call(lambda session: _standing.shard_done(session, lease))
+
+    async def turn(self, campaign: str, recipients: int) -> float:
+        """See `Store.turn`."""
+        return await self._server.call(lambda session: _standing.turn(session, campaign, recipients))
+
+    def journals(self, lease: Lease) -> "LeasedJournals":
+        """See `Store.journals`."""
+        return LeasedJournals(self._server, lease, self._clock)
+
+    # ------------------------------------------------------------------------ the end
+
+    async def aclose(self) -> None:
+        """See `Store.aclose`."""
+        await self._server.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with CancelScope(shield=True):
+            await self.aclose()
+
+
+class LeasedJournals:
+    """
+    A campaign's journal, for the holder of a lease; see `Store.journals`.
+
+    Args:
+        server: The server.
+        lease: The lease.
+        clock: Time.
+    """
+
+    def __init__(self, server: Server, lease: Lease, clock: Clock) -> None:
+        self._server = server
+        self._lease = lease
+        self._clock = clock
+
+    async def open(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        *,
+        resend_rejected: Collection[Reason] = (),
+        against_first_run: Exception | None = None,
+    ) -> PostgresBooks:
+        """See `Journals.open`."""
+        tenure = await self._server.call(lambda session: self._enter(session, header, now(), against_first_run))
+        return PostgresBooks(self._server, tenure, now, self._clock.monotonic, resend_rejected)
+
+    async def header(self, campaign: str) -> CampaignHeader:
+        """See `Journals.header`."""
+        return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
+
+    async def _enter(
+        self, session: Session, header: CampaignHeader, now: datetime, against_first_run: Exception | None
+    ) -> Tenure:
+        lease, server = self._lease, self._server
+        named = {"name": header.campaign}
+        found, begun, _ = await session.together(
+            (_sql.FIND_CAMPAIGN, named), (_sql.FIND_ANYBODY, named), (_sql.TOUCH_CAMPAIGN, named | {"now": now})
+        )
+        if lease.campaign != header.campaign:
+            raise server.unusable(f"the lease is for campaign {lease.campaign!r}, not {header.campaign!r}")
+        if not found:
+            raise LeaseLost
+        if against_first_run is not None and not begun:
+            raise against_first_run
+        _check_unchanged(server, header, *found[0][1:])
+        return Tenure(found[0][0], header.campaign, lease.token, lease.seconds, _OF_A_WORKER, own=False)
+
+
+async def _enter(
+    session: Session, server: Server, header: CampaignHeader, now: datetime, against_first_run: Exception | None
+) -> int:
+    """Write the header, or compare it with the one that is there; return the campaign's number."""
+    if against_first_run is not None and not await session.fetch(_sql.FIND_ANYBODY, name=header.campaign):
+        raise against_first_run
+    named = {"name": header.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
+    if not await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign):
+        await session.change(_sql.ADD_CAMPAIGN, now=now, **named)
+    [(number, *before)] = await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign)
+    _check_unchanged(server, header, *before)
+    await session.change(_sql.REOPEN_CAMPAIGN, campaign=number, now=now)
+    return int(number)
+
+
+def _check_unchanged(server: Server, header: CampaignHeader, id_bits: int, fingerprint: str) -> None:
+    changed = changed_settings(header, id_bits, fingerprint)
+    if changed:
+        raise server.unusable(changed)
+
+
+def _require_above_zero(**arguments: float) -> None:
+    for name, value in arguments.items():
+        if not value > 0:
+            raise ConfigurationError(f"{name} is {value!r}; it must be above 0")

@@ -1,0 +1,128 @@
+"""
+A journal's rows as values: arrays for the statements, messages by number, results as columns.
+
+Pure but for the numbering of messages. It may not know when a row is written, or why.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from webcom_async._domain.messages import Message
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._wire.base import WirePhone
+
+__all__ = [
+    "array",
+    "asked",
+    "columns",
+    "counts",
+    "message_of",
+    "milliseconds",
+    "moment",
+    "outcome_of",
+    "result_of",
+    "states",
+    "storable",
+    "storable_result",
+]
+
+# Exact from the year 1 to the year 9999, where a float of seconds may round to a date that is none.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_CUT_SHORT = "the run ended before an answer was recorded"
+
+
+def milliseconds(when: datetime) -> int:
+    """Return *when*, which is aware, as the files keep it."""
+    return (when - _EPOCH) // _MILLISECOND
+
+
+def moment(stamp: int) -> datetime:
+    """Return when *stamp* is, in UTC."""
+    return _EPOCH + stamp * _MILLISECOND
+
+
+def array(values: Iterable[object]) -> str:
+    """Return *values* as one parameter."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+# A campaign has few texts and many recipients.
+@lru_cache(maxsize=256)
+def message_of(content: str) -> Message:
+    """Return the message that is stored as *content*."""
+    return msgspec.json.decode(content, type=Message)
+
+
+def asked(to: WirePhone) -> tuple[object, ...]:
+    """Return *to* as a row of `_sql.RESERVE_AGAIN`."""
+    return (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
+
+
+def result_of(row: Sequence[Any]) -> SendResult:
+    """Return what a row says: client_id_sms, phone, state, id_sms, reason, error, attempts."""
+    client_id, phone, state, id_sms, reason, error, attempts = row
+    outcome, why = outcome_of(state, reason)
+    words = _CUT_SHORT if state == RESERVED else error
+    return SendResult(ClientIdSms(str(client_id)), Phone(phone), outcome, id_sms, why, words, attempts)
+
+
+def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
+    """Return what a row's state says, and why: who was reserved and never settled is unknown."""
+    return (Outcome.UNKNOWN, Reason.CANCELLED) if state == RESERVED else (Outcome(state), Reason(reason))
+
+
+def states(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the states of the rows that stand for *outcomes*; for all, if there are none."""
+    wanted = set(outcomes) or set(Outcome)
+    return [*(each.value for each in wanted), *([RESERVED] if Outcome.UNKNOWN in wanted else [])]
+
+
+def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+    """
+    Return recipients per outcome, and per reason of those who were not accepted, the most frequent first.
+
+    Args:
+        rows: A state, a reason, and how many recipients have both.
+    """
+    outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
+    for state, reason, count in rows:
+        outcome, why = outcome_of(state, reason)
+        outcomes[outcome] += count
+        if outcome is not Outcome.ACCEPTED:
+            reasons[why] = reasons.get(why, 0) + count
+    return outcomes, dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0].value)))
+
+
+def columns(result: SendResult) -> tuple[object, ...]:
+    """Return *result* as a row of `_sql.SETTLE`."""
+    return (
+        result.client_id_sms,
+        result.phone,
+        result.outcome.value,
+        None if result.id_sms is None else storable(result.id_sms),
+        result.reason.value,
+        storable(result.error),
+        result.attempts,
+    )
+
+
+def storable_result(result: SendResult) -> SendResult:
+    """Return *result*, which may be about anything that a caller gave, as JSON can carry it."""
+    return msgspec.structs.replace(
+        result, client_id_sms=storable(result.client_id_sms), phone=storable(result.phone), error=storable(result.error)
+    )
+
+
+def storable(text: str) -> str:
+    """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
+    return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+RESERVED = "reserved"  # the one state that is no outcome

@@ -1,0 +1,3 @@
+"""SQLite: journal, campaigns, reports."""
+
+__all__: list[str] = []

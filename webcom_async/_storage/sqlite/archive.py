@@ -1,0 +1,223 @@
+"""
+A journal's file between runs: what is in it, all of it as data, and how a campaign leaves it.
+
+It opens the file for as long as a call takes, and may not change what a campaign has recorded.
+"""
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from webcom_async._domain.paths import StrPath
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
+from webcom_async._storage.rows import RESERVED, array, moment, result_of
+from webcom_async._storage.sqlite import journal_sql as _sql
+from webcom_async._storage.sqlite.database import Closing, JournalFile
+from webcom_async._storage.sqlite.delivery_sql import FIND_PRICES, PURGE_DELIVERIES
+from webcom_async._storage.sqlite.journal import counted
+
+__all__ = [
+    "StoredCampaign",
+    "StoredResults",
+    "campaigns",
+    "export",
+    "has_begun",
+    "highest_price",
+    "number_of",
+    "purge",
+    "stopped_phones",
+    "stored_campaign",
+]
+
+_TIMES = ("reserved_at", "settled_at", "changed_at")
+_ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
+
+
+def campaigns(path: StrPath) -> list[StoredCampaign]:
+    """
+    Return what a file holds, in the order of first runs.
+
+    Raises:
+        JournalError: It cannot be opened, or is in use.
+    """
+    with JournalFile(path) as file:
+        return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
+
+
+def stored_campaign(path: StrPath, campaign: str) -> StoredCampaign:
+    """
+    Return one campaign of a file.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign.
+    """
+    with JournalFile(path) as file:
+        return _stored(file, number_of(file, campaign))
+
+
+def has_begun(path: StrPath, campaign: str) -> bool:
+    """
+    Return whether a file holds recipients of a campaign.
+
+    Raises:
+        JournalError: It is there, and cannot be opened.
+    """
+    if not _is_there(path):
+        return False
+    return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
+
+
+def highest_price(path: StrPath) -> Decimal | None:
+    """
+    Return the highest price of a part that delivery reports of the campaigns in a file have told.
+
+    Args:
+        path: The file; None is told if it is not there.
+
+    Raises:
+        JournalError: It is there, and cannot be opened, or is in use.
+    """
+    if not _is_there(path):
+        return None
+    with JournalFile(path) as file:
+        return max((Decimal(price).normalize() for (price,) in file.fetch(FIND_PRICES)), default=None)
+
+
+def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
+    """
+    Return the phones of which the gateway has said that they are on its stop list.
+
+    Args:
+        path: The file; none are known if it is not there.
+        but: A campaign that is not looked at, because its own results are to come as they are.
+
+    Raises:
+        JournalError: It is there, and cannot be opened, or is in use.
+    """
+    if not _is_there(path):
+        return []
+    with JournalFile(path) as file:
+        return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
+
+
+class StoredResults(Closing):
+    """
+    The results of a campaign by their ids, as they stand in a file; close it, or use `with`.
+
+    Args:
+        path: The file.
+        campaign: The campaign's name.
+
+    Attributes:
+        header: The campaign's.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign.
+    """
+
+    def __init__(self, path: StrPath, campaign: str) -> None:
+        self._file = JournalFile(path)
+        with self._file.closing_on_error():
+            self._number = number_of(self._file, campaign)
+            self.header: CampaignHeader = _header(self._file, self._number)
+
+    def of(self, ids: Iterable[ClientIdSms]) -> dict[ClientIdSms, SendResult]:
+        """
+        Return the results of those *ids* that the campaign knows; a few hundred at a time.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        rows = self._file.fetch(_sql.FIND_RECIPIENTS, array(ids))
+        found = [result_of(columns) for *columns, campaign, _ in rows if campaign == self._number]
+        return {result.client_id_sms: result for result in found}
+
+    def __iter__(self) -> Iterator[SendResult]:
+        """
+        Yield all results, in the order in which their recipients were first sent to; lazily.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._number, _ALL_STATES):
+            yield result_of(row[1:])
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        self._file.close()
+
+
+def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, Any]]:
+    """
+    Yield everything that a file knows of every recipient, as it may be written as JSON; lazily.
+
+    `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
+
+    Args:
+        path: The file.
+        campaign: This one only.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign. Raised at the first item.
+    """
+    with JournalFile(path) as file:
+        number = None if campaign is None else number_of(file, campaign)
+        for row in file.pages(_sql.PAGE_OF_EXPORT, number):
+            yield _exported(dict(row))
+
+
+def purge(path: StrPath, campaign: str) -> int:
+    """
+    Remove a campaign, and the texts that only it had, from a file, and return how many recipients it had.
+
+    Nothing is left to read in free pages. Nothing but the gateway's own memory of ids then stops a later run of the
+    campaign from sending again.
+
+    Raises:
+        JournalError: It cannot be opened, is in use, or holds no such campaign; or the disk has no room for the copy
+            that is made on the way.
+    """
+    with JournalFile(path) as file:
+        number = number_of(file, campaign)
+        with file.transaction():
+            file.change(PURGE_DELIVERIES, number)
+            removed = file.change(_sql.PURGE_RECIPIENTS, number)
+            file.change(_sql.PURGE_CAMPAIGN, number)
+            file.change(_sql.PURGE_MESSAGES)
+        file.shred()
+        return removed
+
+
+def _is_there(path: StrPath) -> bool:
+    """Whether a path leads to something, be it no journal: to open that says what it is."""
+    return os.path.lexists(path)
+
+
+def _stored(file: JournalFile, number: int) -> StoredCampaign:
+    [(created, opened)] = file.fetch(_sql.FIND_TIMES, number)
+    return StoredCampaign(_header(file, number), moment(created), moment(opened), *counted(file, number))
+
+
+def _header(file: JournalFile, number: int) -> CampaignHeader:
+    [(name, id_bits, fingerprint)] = file.fetch(_sql.FIND_HEADER, number)
+    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+
+
+def number_of(file: JournalFile, campaign: str) -> int:
+    """Return the number of a campaign in *file*; raise JournalError if it holds no such one."""
+    found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
+    if not found:
+        names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))
+        raise file.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")
+    return int(found[0][0])
+
+
+def _exported(row: dict[str, Any]) -> dict[str, Any]:
+    del row["recipient_id"]
+    times = {field: row[field] and moment(row[field]).isoformat() for field in _TIMES}
+    return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}

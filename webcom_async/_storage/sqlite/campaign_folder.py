@@ -1,0 +1,572 @@
+"""
+A folder with campaigns: their plans and standing in one file, and a journal for each.
+
+It has no event loop: calls are made one at a time, from whichever thread. Others may have `campaigns.db` open too, to
+look and to say stop; a journal is locked by the process that sends, for as long as that has it open.
+
+A reservation looks at the lease and at the campaign's state, and writes the journal, while it keeps all others from
+writing `campaigns.db`. So whoever has changed the one or the other knows that nothing is reserved on the old terms.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain, count
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from webcom_async._batching.batcher import not_sent
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.errors import InputError, JournalError, LeaseLost, StoreUnavailable
+from webcom_async._domain.messages import Recipient
+from webcom_async._domain.paths import is_url
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms
+from webcom_async._storage import campaign_rules as _rules
+from webcom_async._storage.campaign_store import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    Lease,
+    Shard,
+    Standing,
+    WorkerStanding,
+)
+from webcom_async._storage.contracts import CampaignHeader, Reserved
+from webcom_async._storage.plan import PlannedBatch, recipients_of
+from webcom_async._storage.rows import array, milliseconds, moment, storable, storable_result
+from webcom_async._storage.sqlite import campaign_sql as _sql
+from webcom_async._storage.sqlite.archive import has_begun, stored_campaign
+from webcom_async._storage.sqlite.database import Closing, StoredFile
+from webcom_async._storage.sqlite.journal import Journal
+from webcom_async._wire.base import Addressed, WirePhone
+
+__all__ = ["CAMPAIGNS", "CampaignFolder", "SharedJournal"]
+
+CAMPAIGNS = "campaigns.db"
+_READABLE = 40  # characters of a campaign's name, in the name of its journal
+_results = msgspec.json.Decoder(list[SendResult]).decode
+_settings = msgspec.json.Decoder(CampaignSettings).decode
+
+
+class CampaignsFile(StoredFile):
+    """An open file of plans, which others may have open too."""
+
+    kind = "file of campaigns"
+    application_id = _sql.APPLICATION_ID
+    migrations = _sql.MIGRATIONS
+    locking = "NORMAL"
+    beside = ("-wal", "-shm")
+    patience = 10.0
+    cache_kib = 8_000
+
+    def busy(self, why: str) -> StoreUnavailable:
+        """Say that it is worth trying again: nobody has this file for long."""
+        return StoreUnavailable(str(self.unusable(why)))
+
+
+class _Campaign(NamedTuple):
+    """A campaign's row."""
+
+    number: int
+    settings: CampaignSettings
+    digest: str
+    recipients: int
+    state: CampaignState
+    why: str
+    planned_at: int
+    ended_at: int | None
+
+
+class _Hold(NamedTuple):
+    """What a lease that was not revoked is worth: its campaign, and how that stands."""
+
+    number: int
+    state: CampaignState
+    why: str
+
+
+class SharedJournal:
+    """
+    A campaign's journal, open for all who send it from this process.
+
+    Args:
+        path: The file.
+        header: What it is opened with.
+        now: The time, for people who read what is stored.
+        resend_rejected: Reasons for which a refusal is not final.
+
+    Attributes:
+        journal: The journal.
+        header: What it was opened with.
+        resend_rejected: Likewise.
+        under_way: Tokens of the leases under which somebody was reserved who is not settled, by id.
+        users: How many have it open now.
+        kept: Whether it stays open when nobody has.
+    """
+
+    def __init__(
+        self, path: Path, header: CampaignHeader, now: Callable[[], datetime], resend_rejected: Collection[Reason]
+    ) -> None:
+        self.journal: Journal = Journal(path, header, now=now, resend_rejected=resend_rejected)
+        self.header = header
+        self.resend_rejected: frozenset[Reason] = frozenset(resend_rejected)
+        self.under_way: dict[ClientIdSms, int] = {}
+        self.users = 0
+        self.kept = False
+
+    def others(self, addressed: list[Addressed], lease: Lease) -> set[int]:
+        """Return the tokens of other leases than *lease* under which somebody of *addressed* is reserved."""
+        under_way = self.under_way
+        ids = (to.client_id_sms for _, phones in addressed for to in phones)
+        return {under_way[client_id] for client_id in ids if client_id in under_way} - {lease.token}
+
+    def without(self, addressed: list[Addressed], others: Collection[int]) -> tuple[list[Addressed], list[SendResult]]:
+        """Return *addressed* without those who are reserved under one of *others*, tokens, and these as results."""
+        left: list[Addressed] = []
+        duplicates: list[SendResult] = []
+        for message, phones in addressed:
+            free: list[WirePhone] = []
+            for to in phones:
+                if self.under_way.get(to.client_id_sms) in others:
+                    duplicates.append(not_sent(to, Reason.DUPLICATE, "another worker is asking for the same id now"))
+                else:
+                    free.append(to)
+            if free:
+                left.append((message, free))
+        return left, duplicates
+
+
+class CampaignFolder(Closing):
+    """
+    An open folder.
+
+    Args:
+        folder: The folder. It is made if it is not there; the one above it is not.
+        clock: The time.
+
+    Raises:
+        JournalError: It cannot be used; the message says why, and what to do. So does every method.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        if is_url(folder):
+            raise JournalError("a folder has a path, and this is a URL; a server is reached by a PostgresStore")
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise JournalError(f"folder {folder}: it cannot be made: {exc}") from exc
+        self._file = CampaignsFile(folder / CAMPAIGNS, create=True)
+        self._journals: dict[str, SharedJournal] = {}
+        self._drafts = count(1)
+
+    # ------------------------------------------------------------------------ the plan
+
+    def begin_draft(self, settings: CampaignSettings) -> int:
+        """Look whether a campaign may be planned as *settings* say, and return the number of an empty draft."""
+        campaign = self._find(settings.campaign)
+        if campaign is None:
+            _rules.check_new(settings, self._clock.now())
+        else:
+            _rules.check_unchanged(campaign.settings, settings)
+        self._file.change(_sql.MAKE_DRAFT)
+        return next(self._drafts)
+
+    def add_to_draft(self, draft: int, page: Sequence[PlannedBatch]) -> None:
+        """Append batches to a draft."""
+        for batch in page:
+            self._file.change(_sql.ADD_DRAFT, draft, *batch[:3], batch.content.decode())
+
+    def drop_draft(self, draft: int) -> None:
+        """Forget a draft."""
+        self._file.change(_sql.CLEAR_DRAFT, draft)
+
+    def plan(self, settings: CampaignSettings, draft: int, recipients: int, digest: str) -> None:
+        """Make a campaign of a draft, or compare it with the one that is there."""
+        with self._file.transaction():
+            before = self._find(settings.campaign)
+            if before is not None:
+                _rules.check_unchanged(before.settings, settings)
+                known = (before.recipients, before.digest)
+                _rules.check_same_recipients(settings.campaign, known, (recipients, digest))
+                return
+            content = msgspec.json.encode(settings).decode()
+            self._file.change(_sql.ADD_CAMPAIGN, settings.campaign, content, digest, recipients, self._now())
+            [(number, *_)] = self._file.fetch(_sql.FIND_CAMPAIGN, settings.campaign)
+            for statement in (_sql.COPY_SHARDS, _sql.COPY_BATCHES, _sql.COPY_CONTENTS):
+                self._file.change(statement, number, draft)
+
+    def settings(self, campaign: str) -> CampaignSettings:
+        """See `Store.settings`."""
+        return self._campaign(campaign).settings
+
+    def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        with self._file.transaction():
+            number = self._campaign(campaign).number
+            [(known,)] = self._file.fetch(_sql.FIND_ACCOUNT, number)
+            if account is not None and known is not None:
+                return str(known)
+            self._file.change(_sql.CLAIM_ACCOUNT, number, account)
+            return account
+
+    def campaigns(self, *states: CampaignState) -> list[str]:
+        """See `Store.campaigns`."""
+        wanted = array(state.value for state in states or CampaignState)
+        return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS, wanted)]
+
+    def recipients(self, ref: BatchRef) -> list[Recipient]:
+        """See `Store.recipients`."""
+        rows = self._file.fetch(_sql.FIND_CONTENT, self._campaign(ref.campaign).number, ref.shard, ref.batch)
+        if not rows:
+            raise _rules.no_batch(ref)
+        return recipients_of(rows[0][0])
+
+    # ------------------------------------------------------------------------ the standing
+
+    def standing(self, name: str) -> Standing:
+        """See `Store.standing`."""
+        campaign = self._campaign(name)
+        [(shards, done, *sums, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
+        return Standing(
+            settings=campaign.settings,
+            state=campaign.state,
+            why=campaign.why,
+            recipients=campaign.recipients,
+            outcomes=dict(zip(_rules.OUTCOMES, sums, strict=True)),
+            open=still_open,
+            shards=shards,
+            shards_done=done,
+            workers=self._workers(campaign.number),
+            planned=moment(campaign.planned_at),
+            ended=None if campaign.ended_at is None else moment(campaign.ended_at),
+        )
+
+    def change_state(self, name: str, state: CampaignState, why: str) -> Standing:
+        """See `Store.change_state`."""
+        with self._file.transaction():
+            campaign = self._campaign(name)
+            [(*_, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
+            _rules.check_change(name, campaign.state, state, still_open)
+            if campaign.state is not state:
+                ended = self._now() if state in _rules.ENDED else None
+                self._file.change(_sql.CHANGE_STATE, campaign.number, state.value, storable(why), ended)
+                if campaign.state is CampaignState.FINISHED:
+                    self._file.change(_sql.REOPEN_SHARDS, campaign.number)
+            standing = self.standing(name)
+        self._let_go(self._campaign(name))
+        return standing
+
+    def shards(self, name: str) -> list[Shard]:
+        """See `Store.shards`."""
+        now = self._now()
+        return [
+            Shard(
+                campaign=name,
+                number=number,
+                recipients=recipients,
+                generation=generation,
+                done=bool(done),
+                holder=holder,
+                until=None if until is None else moment(until),
+                expired=until is not None and until <= now,
+            )
+            for number, recipients, generation, done, holder, until in self._file.fetch(
+                _sql.FIND_SHARDS, self._campaign(name).number
+            )
+        ]
+
+    def hand_out(self, name: str, shard: int, generation: int) -> bool:
+        """See `Store.hand_out`."""
+        number = self._campaign(name).number
+        self._shard(number, name, shard)
+        return self._file.change(_sql.HAND_OUT, number, shard, generation) == 1
+
+    # ------------------------------------------------------------------------ leases
+
+    def take(self, name: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `Store.take`. The journal is opened with the first lease: whoever cannot have it sends nothing."""
+        campaign = self._campaign(name)
+        if not self._is_free(campaign, shard, holder):
+            self._let_go(campaign)
+            return None
+        self._journal(_rules.header_of(campaign.settings)).kept = True
+        with self._file.transaction():
+            if not self._is_free(self._campaign(name), shard, holder):
+                return None
+            self._file.change(_sql.NEXT_TOKEN)
+            [(token,)] = self._file.fetch(_sql.FIND_TOKEN)
+            self._file.change(_sql.TAKE, campaign.number, shard, token, holder, self._until(seconds))
+        return Lease(name, shard, token, holder, seconds)
+
+    def renew(self, lease: Lease) -> bool:
+        """See `Store.renew`."""
+        campaign = self._find(lease.campaign)
+        until = self._until(lease.seconds)
+        return (
+            campaign is not None
+            and self._file.change(_sql.RENEW, campaign.number, lease.shard, lease.token, until) == 1
+        )
+
+    def give_back(self, lease: Lease) -> None:
+        """See `Store.give_back`."""
+        campaign = self._campaign(lease.campaign)
+        self._file.change(_sql.GIVE_BACK, campaign.number, lease.shard, lease.token)
+        self._let_go(campaign)
+
+    # ------------------------------------------------------------------------ what is done
+
+    def open_batches(self, name: str, shard: int) -> list[BatchRef]:
+        """See `Store.open_batches`."""
+        rows = self._file.fetch(_sql.FIND_OPEN, self._campaign(name).number, shard)
+        return [BatchRef(name, shard, number) for (number,) in rows]
+
+    def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
+        """See `Store.batch_done`."""
+        with self._file.transaction():
+            number = self._hold(lease).number
+            rows = self._file.fetch(_sql.FIND_BATCH, number, ref.shard, ref.batch)
+            if not rows:
+                raise _rules.no_batch(ref)
+            [(recipients, done_by, *before)] = rows
+            after = [*(done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES), done.open]
+            left_out = array(map(storable_result, done.left_out)) if done.left_out else None
+            self._file.change(_sql.BATCH_DONE, number, ref.shard, ref.batch, lease.holder, *after, left_out)
+            changes = [new - old for new, old in zip(after, before, strict=True)]
+            self._file.change(_sql.CHANGE_SHARD, number, ref.shard, *changes)
+            if done_by is not None:
+                self._file.change(_sql.ADD_TO_WORKER, number, done_by, -recipients)
+            self._file.change(_sql.ADD_TO_WORKER, number, lease.holder, recipients)
+
+    def shard_done(self, lease: Lease) -> bool:
+        """See `Store.shard_done`."""
+        with self._file.transaction():
+            number = self._hold(lease).number
+            self._file.change(_sql.SHARD_DONE, number, lease.shard)
+            finished = self._file.change(_sql.FINISH, number, self._now()) == 1
+        self._let_go(self._campaign(lease.campaign))
+        return finished
+
+    def turn(self, name: str, recipients: int) -> float:
+        """See `Store.turn`."""
+        with self._file.transaction():
+            campaign = self._campaign(name)
+            rate = campaign.settings.rate
+            if rate is None:
+                return 0.0
+            now = self._clock.now().timestamp()
+            [(asked, claimed)] = self._file.fetch(_sql.FIND_CLAIM, campaign.number)
+            # A clock that was set back takes along what it has promised.
+            even: float = claimed + min(0.0, now - asked)
+            claimed = max(even, now) + recipients / rate
+            self._file.change(_sql.CLAIM, campaign.number, now, claimed)
+        return max(0.0, claimed - now - _rules.burst_seconds(rate))
+
+    # ------------------------------------------------------------------------ the journal
+
+    def journal_path(self, name: str) -> Path:
+        """Return where a campaign's journal is, or will be."""
+        readable = re.sub(r"[^\w.-]+", "_", name)[:_READABLE].strip("_.")
+        return self._folder / f"{self._campaign(name).number}-{readable}.journal"
+
+    def open_journal(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        resend_rejected: Collection[Reason],
+        against_first_run: Exception | None,
+    ) -> SharedJournal:
+        """See `Journals.open`; close it with `close_journal`."""
+        shared = self._journals.get(header.campaign)
+        if against_first_run is not None and not self._has_begun(header.campaign):
+            raise against_first_run
+        if shared is None:
+            shared = self._journal(header, now, resend_rejected)
+        elif (shared.header, shared.resend_rejected) != (header, frozenset(resend_rejected)):
+            raise JournalError(
+                f"journal of campaign {header.campaign!r}: it is open with another message, sender, id_bits or "
+                "resend_rejected; go on with what the campaign was planned with"
+            )
+        shared.users += 1
+        return shared
+
+    def close_journal(self, shared: SharedJournal) -> None:
+        """Let go of a journal."""
+        shared.users -= 1
+        if not shared.users and not shared.kept:
+            self._drop(shared.header.campaign)
+
+    def stored_header(self, name: str) -> CampaignHeader:
+        """See `Journals.header`."""
+        shared = self._journals.get(name)
+        return shared.header if shared is not None else stored_campaign(self.journal_path(name), name).header
+
+    def reserve(self, lease: Lease, shared: SharedJournal, addressed: list[Addressed]) -> Reserved:
+        """Say what of a batch may leave under *lease* now; see `Store.journals`."""
+        with self._file.transaction():
+            hold = self._hold(lease)
+            if hold.state is not CampaignState.RUNNING:
+                raise _rules.stopped(lease.campaign, hold.state, hold.why)
+            others = self._holding(hold.number, shared.others(addressed, lease))
+            left, duplicates = shared.without(addressed, others) if others else (addressed, [])
+            reserved = shared.journal.reserve(left)
+            shared.under_way.update((to.client_id_sms, lease.token) for _, tos in reserved.addressed for to in tos)
+        reserved.refused.extend(duplicates)
+        return reserved
+
+    def settle(
+        self, lease: Lease, shared: SharedJournal, results: list[SendResult], reserved: Reserved
+    ) -> list[SendResult]:
+        """Say what became of those who were *reserved* under *lease*; see `Store.journals`."""
+        with self._file.transaction():
+            if self._find_hold(lease) is not None:
+                known = shared.journal.settle(results, reserved)
+            else:
+                accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
+                shared.journal.settle(accepted)
+                known = shared.journal.recall(results)
+        for each in results:
+            if shared.under_way.get(each.client_id_sms) == lease.token:
+                del shared.under_way[each.client_id_sms]
+        return known
+
+    def open_results(
+        self, name: str, outcomes: Collection[Outcome]
+    ) -> tuple[SharedJournal | None, Iterator[SendResult]]:
+        """Return what is known of a campaign's recipients, and what is to be closed after that."""
+        campaign = self._campaign(name)
+        wanted = frozenset(outcomes or Outcome)
+        left_out = self._left_out(campaign.number, wanted)
+        if name not in self._journals and not self.journal_path(name).exists():
+            return None, left_out
+        shared = self._journal(_rules.header_of(campaign.settings))
+        shared.users += 1
+        return shared, chain(shared.journal.results(*outcomes), left_out)
+
+    def recall(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`."""
+        campaign = self._campaign(name)
+        if name not in self._journals and not self.journal_path(name).exists():
+            return list(results)
+        shared = self._journal(_rules.header_of(campaign.settings))
+        shared.users += 1
+        try:
+            return shared.journal.recall(results)
+        finally:
+            self.close_journal(shared)
+
+    def close(self) -> None:
+        """Close all files, and let others open them."""
+        try:
+            for name in list(self._journals):
+                self._drop(name)
+        finally:
+            self._file.close()
+
+    # ------------------------------------------------------------------------ the rest
+
+    def _now(self) -> int:
+        return milliseconds(self._clock.now())
+
+    def _until(self, seconds: float) -> int:
+        return milliseconds(self._clock.now() + timedelta(seconds=seconds))
+
+    def _find(self, name: str) -> _Campaign | None:
+        rows = self._file.fetch(_sql.FIND_CAMPAIGN, name)
+        if not rows:
+            return None
+        [(number, settings, digest, recipients, state, *rest)] = rows
+        return _Campaign(number, _settings(settings), digest, recipients, CampaignState(state), *rest)
+
+    def _campaign(self, name: str) -> _Campaign:
+        found = self._find(name)
+        if found is None:
+            names = ", ".join(map(repr, self.campaigns()))
+            raise InputError(f"campaign {name!r} was not planned in {self._folder}; it holds {names or 'none'}")
+        return found
+
+    def _shard(self, number: int, name: str, shard: int) -> tuple[bool, str | None, int | None]:
+        """Return whether a shard is done, who has or had it, and until when."""
+        rows = self._file.fetch(_sql.FIND_SHARD, number, shard)
+        if not rows:
+            raise _rules.no_shard(name, shard)
+        [(done, holder, until)] = rows
+        return bool(done), holder, until
+
+    def _is_free(self, campaign: _Campaign, shard: int, holder: str) -> bool:
+        """Whether *holder* may take a shard now."""
+        done, last, until = self._shard(campaign.number, campaign.settings.campaign, shard)
+        held = until is not None and until > self._now() and last != holder
+        return campaign.state is CampaignState.RUNNING and not done and not held
+
+    def _find_hold(self, lease: Lease) -> _Hold | None:
+        rows = self._file.fetch(_sql.FIND_HOLD, lease.campaign, lease.shard, lease.token)
+        return _Hold(rows[0][0], CampaignState(rows[0][1]), rows[0][2]) if rows else None
+
+    def _hold(self, lease: Lease) -> _Hold:
+        found = self._find_hold(lease)
+        if found is None:
+            raise LeaseLost
+        return found
+
+    def _holding(self, number: int, tokens: set[int]) -> set[int]:
+        """Return those of *tokens* whose leases hold."""
+        if not tokens:
+            return tokens
+        return {token for (token,) in self._file.fetch(_sql.FIND_HOLDING, number, self._now(), array(tokens))}
+
+    def _workers(self, number: int) -> list[WorkerStanding]:
+        done: dict[str, int] = dict(self._file.fetch(_sql.FIND_WORKERS, number))
+        held: dict[str, list[tuple[int, int]]] = {}
+        for holder, shard, until in self._file.fetch(_sql.FIND_HOLDERS, number):
+            held.setdefault(holder, []).append((shard, until))
+        return [
+            WorkerStanding(
+                name=name,
+                shards=[shard for shard, _ in held.get(name, [])],
+                done=done.get(name, 0),
+                until=max((moment(until) for _, until in held.get(name, [])), default=None),
+            )
+            for name in sorted(done.keys() | held.keys())
+        ]
+
+    def _left_out(self, number: int, outcomes: Collection[Outcome]) -> Iterator[SendResult]:
+        for _, content in self._file.pages(_sql.PAGE_OF_LEFT_OUT, number):
+            yield from (result for result in _results(content) if result.outcome in outcomes)
+
+    def _journal(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime] | None = None,
+        resend_rejected: Collection[Reason] = (),
+    ) -> SharedJournal:
+        """Return a campaign's journal, which is opened if it is not open here."""
+        shared = self._journals.get(header.campaign)
+        if shared is None:
+            path = self.journal_path(header.campaign)
+            shared = SharedJournal(path, header, now or self._clock.now, resend_rejected)
+            self._journals[header.campaign] = shared
+        return shared
+
+    def _has_begun(self, name: str) -> bool:
+        shared = self._journals.get(name)
+        if shared is None:
+            return has_begun(self.journal_path(name), name)
+        return any(shared.journal.counts().values())
+
+    def _let_go(self, campaign: _Campaign) -> None:
+        """Close the journal of a campaign that has ended, as soon as nobody has it open."""
+        shared = self._journals.get(campaign.settings.campaign)
+        if shared is not None and campaign.state in _rules.ENDED:
+            shared.kept = False
+            if not shared.users:
+                self._drop(campaign.settings.campaign)
+
+    def _drop(self, name: str) -> None:
+        self._journals.pop(name).journal.close()

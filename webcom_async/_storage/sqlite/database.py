@@ -1,0 +1,344 @@
+"""
+A journal's file: opening, locking, checking and migrating it, and putting SQLite's failures into words.
+
+The only import of sqlite3. It may not know what the rows mean; that they are all there when a file is open is
+`write_log`'s work.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from webcom_async._domain.errors import JournalError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.paths import StrPath, is_url
+from webcom_async._storage.sqlite import journal_sql as _sql
+from webcom_async._storage.sqlite.file_identity import FileMoved, Place
+from webcom_async._storage.sqlite.write_log import digest
+
+__all__ = ["SQLITE_VERSION", "Closing", "JournalFile", "StoredFile"]
+
+
+_PRIVATE = 0o600  # it holds phones and texts
+_OTHERS = 0o177
+_PAGE_ROWS = 1_000
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
+_OLDEST_SQLITE = (3, 33)  # 2020; for UPDATE … FROM
+
+_IN_USE = "it is in use, by another process or by another campaign of this one; wait for the end of that"
+_DAMAGED = (
+    "it is damaged; put a copy of it back, or move it away. Without it, the same campaign name gives the same ids, "
+    "and the gateway sends nobody a second SMS"
+)
+# By SQLite's extended code, or else by its low byte: the kind of failure.
+_ADVICE = {
+    sqlite3.SQLITE_IOERR_LOCK: "it cannot be locked: it is read-only, or on a file system without locks",
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_NOTADB: "it is no journal; give another path",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_FULL: "the disk is full; make room, then run the campaign again",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it and its room, then run the campaign again",
+    sqlite3.SQLITE_READONLY: "it is read-only; let this user write it and its directory",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and that this user may write both",
+}
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_MOVED = (
+    "it was moved, removed or replaced while it was open; put it back where it was, with its -wal file beside it, and "
+    "try again"
+)
+_MOVED_BESIDE = (
+    "{paths} was moved, removed or replaced while it was open; stop whatever has the file open, which brings all rows "
+    "into it, and try again"
+)
+
+
+class Closing:
+    """What `with` closes."""
+
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StoredFile(Closing):
+    """
+    An open file: locked, sound, and of today's version. What is committed is on the disk, until `relax`.
+
+    Args:
+        path: The file.
+        create: Whether to make it if it is not there.
+
+    Raises:
+        JournalError: It cannot be used; the message says why, and what to do. So does every method.
+
+    Attributes:
+        kind: What such a file is called.
+        application_id: What is in its header.
+        migrations: How it comes from one version to the next.
+        locking: Whether others may open it too: `EXCLUSIVE` or `NORMAL`.
+        beside: The endings of the files that SQLite keeps open beside it.
+        patience: Seconds to wait for others that write.
+        cache_kib: KiB of pages that are kept in memory.
+    """
+
+    kind: ClassVar[str]
+    application_id: ClassVar[int]
+    migrations: ClassVar[tuple[tuple[str, ...], ...]]
+    locking: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]]
+    patience: ClassVar[float]
+    cache_kib: ClassVar[int]
+
+    def __init__(self, path: StrPath, *, create: bool = False) -> None:
+        self._path = path
+        refuse_blank(f"the path of the {self.kind}", path, JournalError)
+        if is_url(path):
+            raise JournalError(
+                f"a {self.kind} has a path, and this is a URL; a journal on a server is a PostgresStore, which "
+                "`webcom-async report --store` and `webcom-async campaign` read"
+            )
+        with self._explained():
+            if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+                raise self.unusable(f"Python's SQLite is {sqlite3.sqlite_version}, and 3.33 is needed; upgrade it")
+            self._place = self._openable(create=create)
+            if create:
+                _create(path)
+            # `mode=rw`, so that SQLite makes no file with permissions of its own.
+            uri = f"{Path(self._place.path).as_uri()}?mode=rw"
+            self._db = sqlite3.connect(
+                uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
+            )
+        with self.closing_on_error():
+            self._prepare()
+
+    def fetch(self, statement: str, *parameters: object) -> list[Any]:
+        """Return the rows of *statement*."""
+        with self._explained():
+            rows = self._db.execute(statement, _numbered(parameters)).fetchall()
+        if self.locking == "NORMAL":
+            self._check_in_place()  # or what others write would be missing
+        return rows
+
+    def change(self, statement: str, *parameters: object) -> int:
+        """Run *statement* and return how many rows it changed. Outside a transaction, they are where `path` leads."""
+        changed = self._run(statement, *parameters)
+        if not self._db.in_transaction:
+            self._check_in_place()
+        return changed
+
+    def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
+        """
+        Yield the rows of *statement* in bounded memory.
+
+        No statement stays open in between, so that writing may go on meanwhile.
+
+        Args:
+            statement: Its first column is its order; its first parameter is where to go on, its last one how far.
+            criteria: The parameters between them.
+        """
+        last = -1
+        while page := self._page(statement, last, *criteria, _PAGE_ROWS):
+            yield from page
+            last = page[-1][0]
+
+    @contextmanager
+    def transaction(self) -> Generator[None, None, None]:
+        """Commit what is done in the block, or nothing of it."""
+        self._run("BEGIN IMMEDIATE")
+        try:
+            self._check_in_place()
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            # Some failures, such as a full disk, have rolled it back already.
+            if self._db.in_transaction:
+                self._run("ROLLBACK")
+            raise
+        self._check_in_place()
+
+    @contextmanager
+    def closing_on_error(self) -> Generator[None, None, None]:
+        """Close the file if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def flush(self) -> None:
+        """Bring everything into the main file, with fsync."""
+        self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def relax(self) -> None:
+        """From now on, what is committed survives the process; after a power loss, the last of it may be missing."""
+        self.change("PRAGMA synchronous = NORMAL")
+
+    def cache(self, kib: int | None = None) -> None:
+        """Keep at most *kib* KiB of pages in memory from now on; without it, `cache_kib`."""
+        self.change(f"PRAGMA cache_size = -{self.cache_kib if kib is None else kib}")
+
+    def shred(self) -> None:
+        """Write the file anew: deleted rows would stay readable in pages that are free."""
+        self.change("VACUUM")
+        self.flush()
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        with self._explained():
+            try:
+                if self._place.path in self._place.lost():
+                    # SQLite leaves the `-wal` of a file that was moved as it is: it would be missing where that is now.
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                self._place.forget()
+                self._db.close()
+
+    def unusable(self, why: str) -> JournalError:
+        """Return an error that names the file."""
+        return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
+
+    def busy(self, why: str) -> JournalError:
+        """Return an error that says that others have had the file for longer than `patience`."""
+        return self.unusable(why)
+
+    def damaged(self, found: str) -> JournalError:
+        """Return an error that says that the file is damaged."""
+        return self.unusable(f"{_DAMAGED} ({found})")
+
+    def _run(self, statement: str, *parameters: object) -> int:
+        with self._explained():
+            return self._db.execute(statement, _numbered(parameters)).rowcount
+
+    def _openable(self, *, create: bool) -> Place:
+        """Return where the file is; refuse, untouched, what is no regular file."""
+        try:
+            return Place(self._path, create=create)
+        except FileNotFoundError as exc:
+            raise self.unusable(f"it cannot be made: {exc.strerror}" if create else "there is no such file") from None
+        except OSError as exc:
+            raise self.unusable(exc.strerror or str(exc)) from None
+
+    def _check_in_place(self) -> None:
+        """Look whether what was written, or read, is in the file that everybody else would open now."""
+        lost = self._place.lost()
+        if self._place.path in lost:
+            raise FileMoved(str(self.unusable(_MOVED)))
+        if lost:
+            raise FileMoved(str(self.unusable(_MOVED_BESIDE.format(paths=", ".join(lost)))))
+
+    def _page(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
+        with self._explained():
+            cursor = self._db.cursor()
+            cursor.row_factory = sqlite3.Row
+            return cursor.execute(statement, _numbered(parameters)).fetchall()
+
+    def _prepare(self) -> None:
+        with self._explained():
+            self._place.remember()
+        # First, so that the lock is taken with the first page read, and kept.
+        self.change(f"PRAGMA locking_mode = {self.locking}")
+        version = self._checked_version()
+        with self._explained():
+            _protect(self._place.real)
+        self.change("PRAGMA journal_mode = WAL")
+        self.change("PRAGMA synchronous = FULL")
+        # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
+        self.change("PRAGMA wal_autocheckpoint = 8000")
+        self.cache()
+        self._check_sound()
+        if version < len(self.migrations):
+            self._migrate()
+        with self._explained():
+            self._place.remember(*self.beside)
+        # What a power loss takes back of this is still in the log, and done again.
+        self.relax()
+        self._complete()
+        self.change("PRAGMA synchronous = FULL")
+
+    def _complete(self) -> None:
+        """Do what is left of earlier runs."""
+
+    def _checked_version(self) -> int:
+        """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
+        [(application, version, tables)] = self.fetch(_sql.IDENTIFY)
+        if application != self.application_id and (application or version or tables):
+            raise self.unusable("it is the database of another program; give another path")
+        if version > len(self.migrations):
+            raise self.unusable(
+                f"its format is version {version}, and this release knows {len(self.migrations)}; upgrade webcom-async"
+            )
+        return int(version)
+
+    def _check_sound(self) -> None:
+        [(found,)] = self.fetch("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise self.damaged(found)
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            # Looked at again: another process may have been faster.
+            for migration in self.migrations[self._checked_version() :]:
+                for statement in migration:
+                    self.change(statement)
+            self.change(f"PRAGMA application_id = {self.application_id}")
+            self.change(f"PRAGMA user_version = {len(self.migrations)}")
+
+    @contextmanager
+    def _explained(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            code: int = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            advice = _ADVICE.get(code) or _ADVICE.get(code & 0xFF, "it cannot be used")
+            explain = self.busy if code & 0xFF in _BUSY else self.unusable
+            raise explain(f"{advice} ({exc})") from exc
+        except (OSError, ValueError) as exc:
+            raise self.unusable(f"it cannot be used: {exc}") from exc
+
+
+class JournalFile(StoredFile):
+    """An open journal, with everything that earlier runs have logged in its rows."""
+
+    kind = "journal"
+    application_id = _sql.APPLICATION_ID
+    migrations = _sql.MIGRATIONS
+    locking = "EXCLUSIVE"
+    beside = ("-wal",)
+    patience = 0.0
+    cache_kib = 32_000
+
+    def _complete(self) -> None:
+        """Make rows of what earlier runs have logged."""
+        digest(self)
+
+
+def _numbered(parameters: Sequence[object]) -> dict[str, object]:
+    """Return *parameters* under the names that the statements know them by: `:1`, `:2` and so on."""
+    return {str(number): value for number, value in enumerate(parameters, 1)}
+
+
+def _create(path: StrPath) -> None:
+    # Never opened here if it is there: closing it would drop the lock that another journal of this process holds.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
+
+
+def _protect(path: str) -> None:
+    """Take others' permissions away, where a file came with them; SQLite gives its `-wal` the same ones."""
+    for file in (Path(path), Path(f"{path}-wal")):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mode & _OTHERS:
+                file.chmod(_PRIVATE)

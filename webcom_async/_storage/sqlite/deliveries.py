@@ -1,0 +1,229 @@
+"""
+What became of a campaign's accepted SMS, in the campaign's journal.
+
+It is the state of whoever tracks them: who is to be asked for and when, who has come to an end, who is overdue. A call
+returns when its changes are committed; a killed process goes on from there.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from webcom_async._domain.delivery import Delivery, DeliveryReport, DeliveryState, Pace
+from webcom_async._domain.delivery_rules import ENDED, advanced, wait_before_asking
+from webcom_async._domain.paths import StrPath
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._storage.rows import array, milliseconds
+from webcom_async._storage.sqlite import delivery_sql as _sql
+from webcom_async._storage.sqlite.archive import number_of
+from webcom_async._storage.sqlite.database import JournalFile
+from webcom_async._storage.sqlite.reports import report_columns, report_of
+
+__all__ = ["Counts", "Deliveries"]
+
+_PAGE = 1_000  # SMS
+_SECOND = 1_000  # the file's times are milliseconds
+
+
+class Counts:
+    """
+    Where the SMS are, counted.
+
+    Attributes:
+        states: SMS per state.
+        overdue: SMS that are not followed any more and have no final state.
+        parts: Parts, as far as they are known.
+        spent: Money, as far as parts and price are known.
+        priced: SMS of which both are.
+    """
+
+    def __init__(self) -> None:
+        self.states: Counter[DeliveryState] = Counter(dict.fromkeys(DeliveryState, 0))
+        self.overdue = 0
+        self.parts = 0
+        self.spent = Decimal(0)
+        self.priced = 0
+
+    def add(self, report: DeliveryReport, *, followed: bool, count: int = 1) -> None:
+        """Count so many SMS of which *report* is known; a negative number takes them back."""
+        self.states[report.state] += count
+        self.overdue += 0 if followed or report.final else count
+        self.parts += count * (report.num_parts or 0)
+        if report.cost is not None:
+            self.spent += count * report.cost
+            self.priced += count
+
+
+class _Row(NamedTuple):
+    """What is known of one SMS."""
+
+    number: int
+    client_id_sms: ClientIdSms
+    phone: Phone
+    report: DeliveryReport
+    asked: int
+    until: int
+    due_at: int | None
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(
+            self.client_id_sms, self.phone, self.report, overdue=self.due_at is None and not self.report.final
+        )
+
+
+class Deliveries:
+    """
+    The deliveries of one campaign.
+
+    Every accepted SMS is in them when this returns.
+
+    Args:
+        path: The journal.
+        campaign: The campaign's name.
+        pace: When SMS are asked for.
+        now: The time.
+        prices: Whether an SMS whose end is known without a price is asked for once more.
+
+    Attributes:
+        counts: Where the SMS are.
+
+    Raises:
+        JournalError: The file cannot be used, is in use, or holds no such campaign. So does every method.
+    """
+
+    def __init__(
+        self, path: StrPath, campaign: str, pace: Pace, now: Callable[[], datetime], *, prices: bool = False
+    ) -> None:
+        self._pace = pace
+        self._now = now
+        self._prices = prices
+        self._file = JournalFile(path)
+        with self._file.closing_on_error():
+            self._campaign = number_of(self._file, campaign)
+            self._enrol()
+            self._file.flush()
+            self._file.relax()
+            self.counts = self._counted()
+
+    def advance(self, reports: Iterable[DeliveryReport], *, asked: bool = False) -> list[Delivery]:
+        """
+        Write down what is new in *reports*, and return whose state has changed; reports of other SMS are left alone.
+
+        Args:
+            reports: Of any SMS, in any order, as often as they come.
+            asked: Whether they are answers to questions: who has no final state then waits for the next one, or is
+                overdue.
+        """
+        reports = list(reports)
+        with self._file.transaction():
+            before = self._rows({report.id_sms for report in reports})
+            after = dict(before)
+            for report in reports:
+                row = after.get(report.id_sms)
+                if row is not None:
+                    after[report.id_sms] = self._moved(row, report, asked=asked)
+            changed = [(before[id_sms], row) for id_sms, row in after.items() if row is not before[id_sms]]
+            self._write([row for _, row in changed])
+        for old, new in changed:
+            self.counts.add(old.report, followed=old.due_at is not None, count=-1)
+            self.counts.add(new.report, followed=new.due_at is not None)
+        return [new.delivery for old, new in changed if _tells(old.delivery, new.delivery)]
+
+    def close_overdue(self, ids: Iterable[str]) -> list[Delivery]:
+        """Give up those of *ids* whose time is over, and who could not be asked for; return them."""
+        now = milliseconds(self._now())
+        over = [row for row in self._rows(ids).values() if row.until <= now and row.due_at is not None]
+        return self.advance((DeliveryReport(row.report.id_sms, DeliveryState.SEND) for row in over), asked=True)
+
+    def due(self, count: int) -> list[str]:
+        """Return the ids of those whose turn it is to be asked for, *count* at most, the longest waiting first."""
+        rows = self._file.fetch(_sql.PAGE_OF_DUE, self._campaign, milliseconds(self._now()), count)
+        return [id_sms for (id_sms,) in rows]
+
+    def next_due(self) -> float | None:
+        """Return in how many seconds somebody is to be asked for; None if nobody is followed any more."""
+        [(due_at,)] = self._file.fetch(_sql.NEXT_DUE, self._campaign)
+        return None if due_at is None else max(0.0, (due_at - milliseconds(self._now())) / _SECOND)
+
+    def improvable(self) -> Iterator[list[str]]:
+        """Yield the ids of those of whom a report may say more, in pages, undisturbed by what is written meanwhile."""
+        rows = self._file.pages(_sql.PAGE_OF_OPEN, self._campaign, _states(ENDED))
+        while page := [row[1] for row in islice(rows, _PAGE)]:
+            yield page
+
+    def ended(self) -> Iterator[list[Delivery]]:
+        """Yield those who had come to an end, or were overdue, in pages; likewise."""
+        rows = self._file.pages(_sql.PAGE_OF_DELIVERIES, self._campaign)
+        while page := [_row(row) for row in islice(rows, _PAGE)]:
+            yield [row.delivery for row in page if row.due_at is None or row.report.final]
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        self._file.close()
+
+    def _enrol(self) -> None:
+        """Take up every accepted SMS that is not in yet, and those that are followed for longer than they were."""
+        first, deadline = int(self._pace.first * _SECOND), int(self._pace.deadline * _SECOND)
+        [(latest,)] = self._file.fetch(_sql.LAST_RECIPIENT, self._campaign)
+        for start in range(0, latest or 0, _PAGE * 10):
+            self._file.change(_sql.ADD_DELIVERIES, self._campaign, start, first, deadline, _PAGE * 10)
+        final = filter(lambda state: state.final, DeliveryState)
+        self._file.change(_sql.REOPEN_OVERDUE, self._campaign, milliseconds(self._now()), deadline, _states(final))
+
+    def _counted(self) -> Counts:
+        counts = Counts()
+        for state, parts, price, ended, count in self._file.fetch(_sql.COUNT_DELIVERIES, self._campaign):
+            counts.add(report_of(("", state, "", None, parts, price)), followed=not ended, count=count)
+        return counts
+
+    def _rows(self, ids: Iterable[str]) -> dict[str, _Row]:
+        return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, array(ids))}
+
+    def _moved(self, row: _Row, news: DeliveryReport, *, asked: bool) -> _Row:
+        """Return *row* after *news*: itself, if they change nothing."""
+        report = advanced(row.report, news) if news.said else row.report
+        if report.numeric_id:
+            report = msgspec.structs.replace(report, numeric_id=False)  # as it comes out of the file
+        due_at = self._due_after(row, report, asked=asked)
+        if report is row.report and due_at == row.due_at and not asked:
+            return row
+        return row._replace(report=report, due_at=due_at, asked=row.asked + asked)
+
+    def _due_after(self, row: _Row, report: DeliveryReport, *, asked: bool) -> int | None:
+        """Return when to ask again."""
+        if row.due_at is None:
+            return None
+        now = milliseconds(self._now())
+        if report.final:
+            return now if self._prices and report.cost is None and not asked else None
+        if not asked:
+            return row.due_at
+        if now >= row.until:
+            return None
+        return min(now + int(wait_before_asking(row.asked + 1, self._pace) * _SECOND), row.until)
+
+    def _write(self, rows: Sequence[_Row]) -> None:
+        if rows:
+            columns = [(row.number, *report_columns(row.report)[1:], row.asked, row.due_at) for row in rows]
+            self._file.change(_sql.WRITE_DELIVERIES, array(columns))
+
+
+def _states(states: Iterable[DeliveryState]) -> str:
+    return array(state.value for state in states)
+
+
+def _row(columns: Sequence[Any]) -> _Row:
+    number, client_id, phone, id_sms, state, said, changed_at, parts, price, asked, until, due_at = columns
+    report = report_of((id_sms, state, said, changed_at, parts, price))
+    return _Row(number, ClientIdSms(str(client_id)), Phone(phone), report, asked, until, due_at)
+
+
+def _tells(old: Delivery, new: Delivery) -> bool:
+    """Whether *new* is worth telling: a price alone is not."""
+    return (old.report.state, old.report.said, old.overdue) != (new.report.state, new.report.said, new.overdue)

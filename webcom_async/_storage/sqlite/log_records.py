@@ -1,0 +1,129 @@
+"""
+What the entries of a journal's log say, as bytes and back.
+
+A batch is columns in msgpack, which take a third of the bytes of its rows in JSON: writing these is most of what an
+entry costs. Results that are not a plain yes for everybody are rows, and so is all that version 3 wrote. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
+from typing import TypeVar
+
+import msgspec
+
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._storage.rows import asked, columns
+from webcom_async._wire.base import Addressed, WirePhone, phones_of
+
+__all__ = ["Said", "accepted_payload", "reserved_payload", "reserved_rows", "results_payload", "settled_rows"]
+
+T = TypeVar("T")
+
+Said = int | bytes
+"""A message: its number, or itself in JSON."""
+
+
+class _Reserved(msgspec.Struct, array_like=True):
+    """Messages, how many recipients each has, and these; a column that is None all the way is None."""
+
+    said: Sequence[Said]
+    sizes: list[int]
+    phones: Sequence[str]
+    client_ids: list[int]
+    validity_period: list[str | None] | None
+    time_send: list[str | None] | None
+    number_sms: list[int | None] | None
+
+
+class _Accepted(msgspec.Struct, array_like=True):
+    """Everybody of a batch, accepted after as many attempts."""
+
+    attempts: int
+    client_ids: list[int]
+    phones: list[str]
+    id_sms: list[int]
+
+
+_YES = Outcome.ACCEPTED.value
+_NONE = Reason.NONE.value
+_ROWS = b"["  # of JSON; no array of msgpack begins so
+_pack = msgspec.msgpack.Encoder().encode
+_reserved = msgspec.msgpack.Decoder(_Reserved)
+_accepted = msgspec.msgpack.Decoder(_Accepted)
+_reserved_in_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
+_settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
+
+
+def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], client_ids: list[int]) -> bytes:
+    """Return what is written when *addressed*, whose messages are *said*, is reserved under *client_ids*."""
+    everyone = phones_of(addressed)
+    batch = _Reserved(
+        said,
+        [len(phones) for _, phones in addressed],
+        [to.phone for to in everyone],
+        client_ids,
+        _unless_none([to.validity_period for to in everyone]),
+        _unless_none([to.time_send for to in everyone]),
+        _unless_none([to.number_sms for to in everyone]),
+    )
+    return _pack(batch)
+
+
+def accepted_payload(results: Sequence[SendResult], client_ids: list[int], id_sms: list[int]) -> bytes:
+    """Return what is written when everybody was accepted at once, under *client_ids* and as *id_sms*."""
+    return _pack(_Accepted(results[0].attempts, client_ids, [result.phone for result in results], id_sms))
+
+
+def results_payload(results: Sequence[SendResult]) -> bytes:
+    """Return what is written of any other results."""
+    return msgspec.json.encode(list(map(columns, results)))
+
+
+def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]) -> list[tuple[object, ...]]:
+    """
+    Return the rows of a batch that was reserved, as `_sql.RESERVE` takes them.
+
+    Args:
+        payload: What was written.
+        number: Returns the numbers of messages in JSON.
+
+    Raises:
+        msgspec.DecodeError, ValueError: It says nothing of the kind.
+    """
+    if payload.startswith(_ROWS):
+        groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
+        messages = _numbered([int(said) if said.isdigit() else said for said, _ in groups], number)
+        pairs = zip(groups, messages, strict=True)
+        return [(*asked(to), to.phone, message) for (_, phones), message in pairs for to in phones]
+    batch = _reserved.decode(payload)
+    messages = _numbered(batch.said, number)
+    given = (batch.validity_period, batch.time_send, batch.number_sms)
+    others = ([None] * len(batch.phones) if column is None else column for column in given)
+    message_of_each = chain.from_iterable(map(repeat, messages, batch.sizes))
+    return list(zip(batch.client_ids, *others, batch.phones, message_of_each, strict=True))
+
+
+def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
+    """
+    Return the rows of results, as `_sql.SETTLE` takes them.
+
+    Raises:
+        msgspec.DecodeError, ValueError: It says nothing of the kind.
+    """
+    if payload.startswith(_ROWS):
+        return _settled_in_rows.decode(payload)
+    batch = _accepted.decode(payload)
+    everybody = zip(batch.client_ids, batch.phones, batch.id_sms, strict=True)
+    return [(client_id, phone, _YES, str(id_sms), _NONE, "", batch.attempts) for client_id, phone, id_sms in everybody]
+
+
+def _numbered(said: Sequence[Said], number: Callable[[list[bytes]], Iterable[int]]) -> list[int]:
+    """Return the numbers of messages of which some are numbers already."""
+    contents = [each for each in said if isinstance(each, bytes)]
+    new = dict(zip(contents, number(contents), strict=True)) if contents else {}
+    return [new[each] if isinstance(each, bytes) else each for each in said]
+
+
+def _unless_none(column: list[T | None]) -> list[T | None] | None:
+    return None if column.count(None) == len(column) else column

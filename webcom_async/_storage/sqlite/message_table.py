@@ -1,0 +1,31 @@
+"""The `messages` table of a SQLite journal, and a result as one of its rows."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from webcom_async._storage.contracts import digest
+from webcom_async._storage.rows import array
+from webcom_async._storage.sqlite import journal_sql as _sql
+
+__all__ = ["Statements", "number_messages"]
+
+
+class Statements(Protocol):
+    """What runs the statements of `journal_sql`."""
+
+    def fetch(self, statement: str, *parameters: object) -> list[Any]:
+        """Return the rows of *statement*."""
+        ...
+
+    def change(self, statement: str, *parameters: object) -> int:
+        """Run *statement* and return how many rows it changed."""
+        ...
+
+
+def number_messages(file: Statements, contents: Sequence[bytes]) -> list[int]:
+    """Store messages, as JSON, that the file does not have, and return the numbers of all."""
+    digests = [digest(content) for content in contents]
+    # A dict, because a message may come twice in a batch.
+    file.change(_sql.ADD_MESSAGES, array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))
+    numbers: dict[str, int] = dict(file.fetch(_sql.FIND_MESSAGES, array(digests)))
+    return [numbers[digest] for digest in digests]

@@ -1,0 +1,275 @@
+"""
+A folder as a store, for campaigns that one process sends: no server, and the same promises.
+
+From the event loop, one hop to a worker thread per call, one call at a time. Other processes may look at a campaign,
+pause, resume and cancel it meanwhile; a second one that tries to send is told that the journal is in use.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+
+from webcom_async._domain.clock import Clock
+from webcom_async._domain.errors import InputError, UsageError
+from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.paths import StrPath
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.sources import RecipientSource
+from webcom_async._storage import campaign_rules as _rules
+from webcom_async._storage.campaign_store import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    Lease,
+    Shard,
+    Standing,
+)
+from webcom_async._storage.contracts import CampaignHeader, Reserved
+from webcom_async._storage.plan import Planning
+from webcom_async._storage.sqlite.campaign_folder import CAMPAIGNS, CampaignFolder, SharedJournal
+from webcom_async._storage.worker_thread import Held
+from webcom_async._wire.base import Addressed, WirePhone
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """
+    A `Store` in a folder: `campaigns.db` with plans and standing, and a journal per campaign beside it.
+
+    It is opened with the first call and belongs to one event loop; close it with `async with`, or `aclose()`.
+
+    Args:
+        folder: The folder. `plan` makes it if it is not there, readable by you alone; the one above it must be there.
+        clock: The time, for tests.
+
+    Raises:
+        InputError: On making it: the folder's path is empty or blank.
+        JournalError: From every method: the folder cannot be read or written, or another process sends from it; the
+            message says which, and what to do.
+        UsageError: The store is closed.
+
+    Attributes:
+        shared: See `Store.shared`.
+    """
+
+    shared: bool = False
+
+    def __init__(self, folder: StrPath, *, clock: Clock | None = None) -> None:
+        refuse_blank("the store's folder", folder)
+        self._path = Path(folder)
+        self._clock = clock or Clock()
+        self._held: Held[CampaignFolder] | None = None
+        self._opening = anyio.Lock()
+        self._closed = False
+
+    # ------------------------------------------------------------------------ the plan
+
+    async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
+        """See `Store.plan`. A slow source keeps nobody else from the store."""
+        _rules.check_settings(settings)
+        planning = Planning(settings, recipients)
+        held = await self._open(create=True)
+        draft = await held.call(lambda folder: folder.begin_draft(settings))
+        try:
+            while page := await planning.page():
+                await held.call(partial(CampaignFolder.add_to_draft, draft=draft, page=page))
+            planning.check_somebody()
+            await held.call(lambda folder: folder.plan(settings, draft, planning.recipients, planning.digest))
+        finally:
+            await held.call(lambda folder: folder.drop_draft(draft), shielded=True)
+            with anyio.CancelScope(shield=True):
+                await planning.aclose()
+        return planning.recipients
+
+    async def settings(self, campaign: str) -> CampaignSettings:
+        """See `Store.settings`."""
+        return await self._call(lambda folder: folder.settings(campaign))
+
+    async def claim(self, campaign: str, account: str | None) -> str | None:
+        """See `Store.claim`."""
+        return await self._call(lambda folder: folder.claim(campaign, account))
+
+    async def campaigns(self, *states: CampaignState) -> list[str]:
+        """See `Store.campaigns`."""
+        if self._held is None and not self._is_there():
+            return []
+        return await self._call(lambda folder: folder.campaigns(*states))
+
+    async def recipients(self, ref: BatchRef) -> list[Recipient]:
+        """See `Store.recipients`."""
+        return await self._call(lambda folder: folder.recipients(ref))
+
+    # ------------------------------------------------------------------------ the standing
+
+    async def standing(self, campaign: str) -> Standing:
+        """See `Store.standing`."""
+        return await self._call(lambda folder: folder.standing(campaign))
+
+    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> Standing:
+        """See `Store.change_state`."""
+        return await self._call(lambda folder: folder.change_state(campaign, state, why))
+
+    async def shards(self, campaign: str) -> list[Shard]:
+        """See `Store.shards`."""
+        return await self._call(lambda folder: folder.shards(campaign))
+
+    async def hand_out(self, campaign: str, shard: int, generation: int) -> bool:
+        """See `Store.hand_out`."""
+        return await self._call(lambda folder: folder.hand_out(campaign, shard, generation))
+
+    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `Store.take`. The first lease locks the campaign's journal, until it has ended or the store is closed."""
+        return await self._call(lambda folder: folder.take(campaign, shard, holder, seconds))
+
+    async def renew(self, lease: Lease) -> bool:
+        """See `Store.renew`."""
+        return await self._call(lambda folder: folder.renew(lease))
+
+    async def give_back(self, lease: Lease) -> None:
+        """See `Store.give_back`."""
+        await self._call(lambda folder: folder.give_back(lease))
+
+    async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
+        """See `Store.open_batches`."""
+        return await self._call(lambda folder: folder.open_batches(campaign, shard))
+
+    async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
+        """See `Store.batch_done`."""
+        await self._call(lambda folder: folder.batch_done(lease, ref, done))
+
+    async def shard_done(self, lease: Lease) -> bool:
+        """See `Store.shard_done`."""
+        return await self._call(lambda folder: folder.shard_done(lease))
+
+    async def turn(self, campaign: str, recipients: int) -> float:
+        """See `Store.turn`."""
+        return await self._call(lambda folder: folder.turn(campaign, recipients))
+
+    # ------------------------------------------------------------------------ the journal
+
+    def journals(self, lease: Lease) -> "LeasedJournals":
+        """See `Store.journals`."""
+        return LeasedJournals(self._open, lease)
+
+    async def journal_path(self, campaign: str) -> Path:
+        """Return the file of a campaign's journal, for `WebcomClient.track` and the like once nobody sends."""
+        return await self._call(lambda folder: folder.journal_path(campaign))
+
+    async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
+        """See `Store.results`. The journal is locked meanwhile: another process that sends has it to itself."""
+        held = await self._open()
+        shared, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
+        try:
+            while page := await held.page(rows):
+                for row in page:
+                    yield row
+        finally:
+            if shared is not None:
+                await held.call(lambda folder: folder.close_journal(shared), shielded=True)
+
+    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `Store.recall`. The journal is locked meanwhile, as for `results`."""
+        return await self._call(lambda folder: folder.recall(campaign, results))
+
+    async def aclose(self) -> None:
+        """See `Store.aclose`."""
+        self._closed = True
+        async with self._opening:
+            held, self._held = self._held, None
+            if held is not None:
+                await held.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
+
+    async def _call(self, call: Callable[[CampaignFolder], T]) -> T:
+        return await (await self._open()).call(call)
+
+    async def _open(self, *, create: bool = False) -> Held[CampaignFolder]:
+        async with self._opening:
+            if self._closed:
+                raise UsageError("this store is closed: make another one")
+            if self._held is None:
+                if not create and not self._is_there():
+                    raise InputError(f"no campaign was planned in {self._path}: give another folder, or plan one")
+                self._held = await Held[CampaignFolder].open(lambda: CampaignFolder(self._path, self._clock))
+            return self._held
+
+    def _is_there(self) -> bool:
+        return (self._path / CAMPAIGNS).exists()
+
+
+class LeasedJournals:
+    """A campaign's journal, for the holder of a lease; see `Store.journals`."""
+
+    def __init__(self, open_folder: Callable[[], Awaitable[Held[CampaignFolder]]], lease: Lease) -> None:
+        self._open_folder = open_folder
+        self._lease = lease
+
+    async def open(
+        self,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        *,
+        resend_rejected: Collection[Reason] = (),
+        against_first_run: Exception | None = None,
+    ) -> "LeasedBooks":
+        """See `Journals.open`. The file is open already, or stays so for all who send the campaign from here."""
+        held = await self._open_folder()
+        shared = await held.call(lambda folder: folder.open_journal(header, now, resend_rejected, against_first_run))
+        return LeasedBooks(held, shared, self._lease)
+
+    async def header(self, campaign: str) -> CampaignHeader:
+        """See `Journals.header`."""
+        return await (await self._open_folder()).call(lambda folder: folder.stored_header(campaign))
+
+
+class LeasedBooks:
+    """A campaign's books, for the holder of a lease."""
+
+    def __init__(self, held: Held[CampaignFolder], shared: SharedJournal, lease: Lease) -> None:
+        self._held = held
+        self._shared = shared
+        self._lease = lease
+
+    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+        """See `Store.journals`."""
+        return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed))
+
+    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
+        """See `Store.journals`. What became of them is written down even if the caller is being cancelled."""
+        return await self._held.call(
+            lambda folder: folder.settle(self._lease, self._shared, results, reserved), shielded=True
+        )
+
+    async def recall(self, results: list[SendResult]) -> list[SendResult]:
+        """See `Books.recall`. It is looked up even if the caller is being cancelled."""
+        return await self._held.call(lambda _: self._shared.journal.recall(results), shielded=True)
+
+    async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
+        """See `KeptBooks.unsettled`."""
+        rows = await self._held.call(lambda _: self._shared.journal.unsettled())
+        while page := await self._held.page(rows):
+            for row in page:
+                yield row
+
+    async def aclose(self) -> None:
+        """Let go of the journal; it stays open for the others."""
+        await self._held.call(lambda folder: folder.close_journal(self._shared), shielded=True)

@@ -1,0 +1,3 @@
+"""What became of accepted messages."""
+
+__all__: list[str] = []

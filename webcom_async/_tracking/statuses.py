@@ -1,0 +1,77 @@
+"""
+Statuses as they are told: what a caller of `WebcomClient.statuses` iterates.
+
+A class with `__anext__`. Each step asks a round of questions at once and waits for all of them, so that no task
+outlives the call that made it: it may be left, cancelled or thrown away at any moment, and gone on with.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Self, TypeAlias, cast
+
+from webcom_async._domain.delivery import DeliveryReport
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.phones import shown
+from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._tracking.polling import StatusInquiry
+from webcom_async._wire.json_api.send import known_id
+
+__all__ = ["IdSource", "Statuses"]
+
+IdSource: TypeAlias = Iterable[str | int] | AsyncIterable[str | int]
+"""Ids of SMS, from a list, a generator, a file, a database cursor, …"""
+
+
+class Statuses:
+    """
+    Reports as they come, one for each id, in the order of the answers.
+
+    When a step fails or is cancelled, nothing is lost: iterating again goes on with the rest.
+
+    Raises:
+        InputError: An item is no `id_sms`; it comes after the reports of those before it.
+        WebcomError: The gateway cannot be asked; see `errors`. It comes after the reports that were told by then.
+    """
+
+    def __init__(self, inquiry: StatusInquiry, ids: IdSource, check_usable: Callable[[], None]) -> None:
+        if isinstance(ids, str | bytes | int) or not isinstance(ids, Iterable | AsyncIterable):
+            raise InputError(f"ids is {shown(ids)}: give an iterable of id_sms, such as a list")
+        self._inquiry = inquiry
+        self._source = Source(cast("RecipientSource", ids))
+        self._check_usable = check_usable
+        self._raw: deque[object] = deque()
+        self._waiting: deque[str] = deque()
+        self._told: deque[DeliveryReport] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> DeliveryReport:
+        while not self._told:
+            await self._step()
+        return self._told.popleft()
+
+    async def _step(self) -> None:
+        self._check_usable()
+        wrong = await self._fill()
+        if not self._waiting:
+            raise wrong or StopAsyncIteration
+        await self._inquiry.round(self._waiting, self._told)
+        if self._inquiry.failure is not None and not self._told:
+            raise self._inquiry.failure
+
+    async def _fill(self) -> InputError | None:
+        """Take as many ids as a round takes; return what is wrong with the one after them."""
+        wanted = self._inquiry.appetite - len(self._waiting)
+        if wanted > 0:
+            await self._source.fill(self._raw, wanted)
+        while self._raw:
+            item = self._raw[0]
+            id_sms = known_id(item) if isinstance(item, str | int) and not isinstance(item, bool) else None
+            if id_sms is None and self._waiting:
+                return None  # those before it come first
+            self._raw.popleft()
+            if id_sms is None:
+                return InputError(f"{shown(item)} is no id_sms: it is what an accepted SendResult has")
+            self._waiting.append(id_sms)
+        return None

@@ -1,0 +1,3 @@
+"""The gateway's formats, one package each."""
+
+__all__: list[str] = []

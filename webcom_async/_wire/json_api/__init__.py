@@ -1,0 +1,3 @@
+"""The gateway's JSON."""
+
+__all__: list[str] = []

@@ -1,0 +1,384 @@
+"""
+The gateway's JSON about delivery and balance, both ways and for both ends.
+
+What `send` is for sending: everything that knows a wire name, and nothing that opens a socket, sleeps or reads a
+clock. Whatever the bytes are, a decoder returns, or raises what it says it raises.
+
+Source: apidocs.webcom.mobi, JSON specification: status, webhook, balance.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from functools import lru_cache
+
+import msgspec
+
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.delivery import Balance, DeliveryReport, DeliveryState, Direction
+from webcom_async._domain.delivery_rules import advanced
+from webcom_async._domain.errors import ReplyError, WebhookRefused
+from webcom_async._wire.base import Payload, RefusedRequest
+from webcom_async._wire.json_api.send import BOM, known_id
+
+__all__ = [
+    "BALANCE_PAGE",
+    "STATUS_PAGE",
+    "AccountQuestion",
+    "BalanceEntry",
+    "BalanceReply",
+    "Question",
+    "StatusEntry",
+    "StatusQuestion",
+    "acknowledged",
+    "balance_question",
+    "decode_account",
+    "decode_balance",
+    "decode_questions",
+    "decode_reports",
+    "decode_statuses",
+    "encode_acknowledgement",
+    "encode_answer",
+    "status_question",
+    "wire_id",
+]
+
+STATUS_PAGE = "state.php"  # below `/json`
+BALANCE_PAGE = "balance.php"
+
+_LONGEST_WORDS = 500  # characters of a state that is a sentence
+_LONGEST_NUMBER = 18  # digits: what fits into 64 bits wherever it goes
+_LONGEST_TIME = 32  # characters
+_NOTHING = msgspec.Raw()  # what a field is that is not there
+_DEEPEST = 2  # an array of objects
+_UNLIMITED = frozenset({"unlim", "безлимит"})
+_STATES = {state.value: state for state in DeliveryState if state is not DeliveryState.UNKNOWN}
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Question(Payload):
+    """
+    A request body that changes nothing at the gateway.
+
+    Args:
+        body: What goes out, credentials included.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, body: bytes) -> None:
+        self._enclose(body)
+
+    def __repr__(self) -> str:
+        return f"<Question: {len(self)} bytes, credentials ***>"
+
+
+# ---------------------------------------------------------------------------- the client's side
+
+
+def status_question(credentials: Credentials, ids: Sequence[str], *, array: bool) -> Question:
+    """
+    Return the body that asks where *ids* are, with parts and prices.
+
+    Args:
+        credentials: Whose SMS they are.
+        ids: Several, or one.
+        array: Whether it is an array of objects, one per id, as the page's example begins; or else, for one id, the
+            bare object that the page's table describes.
+    """
+    account = credentials.reveal()
+    asked: list[dict[str, object]] = [{**account, "id_sms": wire_id(id_sms), "detail": 1} for id_sms in ids]
+    return Question(_encoder.encode(asked if array else asked[0]))
+
+
+def balance_question(credentials: Credentials) -> Question:
+    """Return the body that asks for the balance."""
+    return Question(_encoder.encode(credentials.reveal()))
+
+
+def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str, DeliveryReport]:
+    """
+    Return what an answer says of the ids that were *asked* for; of some of them it may say nothing.
+
+    An entry without an id answers a question for one id.
+
+    Raises:
+        ReplyError: Not the documented JSON.
+        RefusedRequest: The gateway refused the whole request.
+    """
+    try:
+        entries = _answer_entries(body.removeprefix(BOM))
+    except _BROKEN as exc:
+        raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
+    alone = asked[0] if len(asked) == 1 else None
+    found: dict[str, DeliveryReport] = {}
+    for entry in entries:
+        report = _report(entry, zone, default=alone)
+        if report is not None:
+            found[report.id_sms] = advanced(found.get(report.id_sms), report)
+    if not found:
+        refusal = next((entry.error for entry in entries if entry.error and entry.id_sms is None), None)
+        if refusal is not None:
+            raise RefusedRequest(refusal)
+    return {id_sms: found[id_sms] for id_sms in asked if id_sms in found}
+
+
+def decode_balance(body: bytes) -> Balance:
+    """
+    Return the balance that an answer tells.
+
+    Raises:
+        ReplyError: Not the documented JSON, or without a sum.
+        RefusedRequest: The gateway refused the request.
+    """
+    try:
+        reply = _balance_reply.decode(body.removeprefix(BOM))
+    except _BROKEN as exc:
+        raise ReplyError(f"the answer is not the documented JSON: {exc}") from None
+    if reply.error and not bytes(reply.money):
+        raise RefusedRequest(reply.error)
+    money = _decimal(reply.money)
+    if money is None:
+        raise ReplyError("the answer names no sum of money")
+    return Balance(money, reply.currency, tuple(map(_direction, reply.information)))
+
+
+# ---------------------------------------------------------------------------- the webhook, at both its ends
+
+
+def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[DeliveryReport]:
+    """
+    Return the reports of a webhook's body, in its order; entries without a usable id are left out.
+
+    Raises:
+        WebhookRefused: Not an array of objects, or one of them; deeper than that; or more than *max_reports*.
+    """
+    # Counted before they are made.
+    if body.count(b"{") > max_reports and _STRING.sub(b"", body).count(b"{") > max_reports:
+        raise WebhookRefused(f"the body has more than {max_reports} reports", status=413)
+    try:
+        entries = _entries(body.removeprefix(BOM))
+        depth = _depth(body, len(entries))
+    except _BROKEN as exc:
+        # Without the parser's words, which may quote the body.
+        raise WebhookRefused(f"the body is not a list of reports ({type(exc).__name__})") from None
+    if depth > _DEEPEST:
+        raise WebhookRefused(f"the body is {depth} levels deep; a list of reports has {_DEEPEST}")
+    reports = (_report(entry, zone) for entry in entries)
+    return [report for report in reports if report is not None]
+
+
+def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
+    """Return the answer to a webhook: the ids of *reports*, in the type that each came in."""
+    return _encoder.encode(
+        [{"id_sms": int(report.id_sms) if report.numeric_id else report.id_sms} for report in reports]
+    )
+
+
+def acknowledged(body: bytes) -> list[str | int]:
+    """Return the ids that an answer to a webhook repeats, as the gateway reads them; none if it is anything else."""
+    try:
+        return [entry.id_sms for entry in _acknowledgement.decode(body) if entry.id_sms is not None]
+    except _BROKEN:
+        return []
+
+
+# ---------------------------------------------------------------------------- the gateway's side
+
+
+class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
+    """One entry of an answer about statuses, or of a webhook: there the time is `time`. Ids are text or number."""
+
+    id_sms: str | int | None = None
+    time_change_state: str | None = None
+    time: str | None = None
+    state: str | None = None
+    num_parts: msgspec.Raw = _NOTHING
+    price: msgspec.Raw = _NOTHING
+    error: str | None = None
+
+
+class AccountQuestion(msgspec.Struct):
+    """A question as the gateway reads it: anything may be missing."""
+
+    login: str | None = None
+    password: str | None = None
+    token: str | None = None
+
+
+class StatusQuestion(AccountQuestion):
+    """A question about one SMS, likewise."""
+
+    id_sms: str | int | None = None
+    detail: int | str = 0
+
+
+class BalanceEntry(msgspec.Struct):
+    """One direction of a balance: the count is `num_sms` in the page's example, and `sms` in its table."""
+
+    type_sms: str = ""
+    area: str = ""
+    num_sms: msgspec.Raw = msgspec.Raw()
+    sms: msgspec.Raw = msgspec.Raw()
+
+
+class BalanceReply(msgspec.Struct):
+    """An answer about the balance."""
+
+    money: msgspec.Raw = msgspec.Raw()
+    currency: str = ""
+    information: list[BalanceEntry] = []
+    error: str | None = None
+
+
+def decode_questions(body: bytes) -> list[StatusQuestion] | StatusQuestion:
+    """
+    Read a question about statuses as the gateway does.
+
+    Raises:
+        msgspec.DecodeError: Not the documented JSON.
+    """
+    return _status_questions.decode(body) if body.lstrip()[:1] == b"[" else _status_question.decode(body)
+
+
+def decode_account(body: bytes) -> AccountQuestion:
+    """
+    Read a question about the balance as the gateway does.
+
+    Raises:
+        msgspec.DecodeError: Not the documented JSON.
+    """
+    return _account_question.decode(body)
+
+
+def encode_answer(answer: object) -> bytes:
+    """Return *answer* as the gateway writes it."""
+    return _encoder.encode(answer)
+
+
+def wire_id(id_sms: str) -> str | int:
+    """Return *id_sms* as a number, as the pages type it, if it is one."""
+    plain = id_sms.isdigit() and len(id_sms) <= _LONGEST_NUMBER and id_sms[0] != "0"
+    return int(id_sms) if plain else id_sms
+
+
+# ---------------------------------------------------------------------------- inside
+
+
+class _Acknowledged(msgspec.Struct, gc=False):
+    id_sms: str | int | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_status_entries = msgspec.json.Decoder(list[StatusEntry])
+_status_entry = msgspec.json.Decoder(StatusEntry)
+_raw_entries = msgspec.json.Decoder(list[msgspec.Raw])
+_balance_reply = msgspec.json.Decoder(BalanceReply)
+_acknowledgement = msgspec.json.Decoder(list[_Acknowledged])
+_status_questions = msgspec.json.Decoder(list[StatusQuestion])
+_status_question = msgspec.json.Decoder(StatusQuestion)
+_account_question = msgspec.json.Decoder(AccountQuestion)
+# One that is not closed goes to the end: it is looked for once, and not from each of its quotes.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+
+
+def _entries(body: bytes) -> list[StatusEntry]:
+    """Return the entries of an array, or the one that stands alone; those that are no entries are left out."""
+    if body.lstrip()[:1] != b"[":
+        return [_status_entry.decode(body)]
+    try:
+        return _status_entries.decode(body)
+    except msgspec.ValidationError:
+        # One that is odd costs the others nothing.
+        return [entry for raw in _raw_entries.decode(body) if (entry := _sound(raw)) is not None]
+
+
+def _answer_entries(body: bytes) -> list[StatusEntry]:
+    entries = _entries(body)
+    if body.lstrip()[:1] != b"[" and entries[0].id_sms is None and entries[0].state is None and not entries[0].error:
+        raise msgspec.DecodeError("neither an entry nor an error")
+    return entries
+
+
+def _sound(raw: msgspec.Raw) -> StatusEntry | None:
+    try:
+        return _status_entry.decode(raw)
+    except _BROKEN:
+        return None
+
+
+def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> DeliveryReport | None:
+    """Return what *entry* says; None without a usable id, which *default* stands in for if a state is there."""
+    id_sms = known_id(entry.id_sms)
+    if id_sms is None and default is not None and entry.id_sms is None and entry.state:
+        id_sms = default
+    if id_sms is None:
+        return None
+    said = (entry.state or entry.error or "").strip()[:_LONGEST_WORDS]
+    return DeliveryReport(
+        id_sms,
+        _STATES.get(said.casefold(), DeliveryState.UNKNOWN),
+        said,
+        _moment(entry.time_change_state or entry.time, zone),
+        None if entry.num_parts is _NOTHING else _count(entry.num_parts),
+        None if entry.price is _NOTHING else _decimal(entry.price),
+        type(entry.id_sms) is int,
+    )
+
+
+def _moment(written: str | None, zone: tzinfo) -> datetime | None:
+    """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*; None for none, or for what is no time."""
+    return _known_moment(written, zone) if written and len(written) <= _LONGEST_TIME else None
+
+
+# Many reports tell of the same second, and a zone takes its time.
+@lru_cache(maxsize=4_096)
+def _known_moment(written: str, zone: tzinfo) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(written.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """Return what stands in a JSON string or number."""
+    return bytes(raw).decode(errors="replace").strip().strip('"').strip()
+
+
+def _count(raw: msgspec.Raw) -> int | None:
+    text = _text(raw)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
+
+
+def _decimal(raw: msgspec.Raw) -> Decimal | None:
+    """Return a sum that is a number or a text, with a point or a comma, and spaces between thousands."""
+    text = re.sub(r"\s", "", _text(raw)).replace(",", ".")
+    return Decimal(text) if re.fullmatch(r"[+-]?\d{1,15}(\.\d{0,15})?", text, re.ASCII) else None
+
+
+def _direction(entry: BalanceEntry) -> Direction:
+    raw = entry.num_sms if bytes(entry.num_sms) else entry.sms
+    try:
+        said = str(msgspec.json.decode(raw)) if bytes(raw) else ""
+    except _BROKEN:
+        said = _text(raw)
+    count = said.replace(" ", "")
+    number = int(count) if count.isascii() and count.isdigit() and len(count) <= _LONGEST_NUMBER else None
+    return Direction(entry.type_sms, entry.area, number, said.strip().casefold() in _UNLIMITED, said)
+
+
+def _depth(body: bytes, entries: int) -> int:
+    """Return how deep *body*, which is JSON with so many entries, is nested."""
+    openers = body.count(b"[") + body.count(b"{")
+    if openers <= entries + 1:
+        return min(openers, _DEEPEST)  # one for each entry, and one around them: nothing is left for a third level
+    depth = deepest = 0
+    for bracket in _STRING.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

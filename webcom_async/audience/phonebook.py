@@ -1,0 +1,75 @@
+"""
+Phones as a numbering plan knows them: local forms, validity, time zones; the only door to phonenumbers, an extra.
+
+Source: libphonenumber's metadata, as the package carries it.
+"""
+
+import phonenumbers
+from phonenumbers import timezone
+
+from webcom_async._domain.errors import ConfigurationError, InputError
+from webcom_async._domain.phones import read_phone, shown
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import Phone
+
+__all__ = ["PhoneBook", "zones_of"]
+
+_NO_ZONE = timezone.UNKNOWN_TIMEZONE
+
+
+class PhoneBook:
+    """
+    Reads phones as a country writes them, and refuses those that no plan has.
+
+    Args:
+        region: The country of numbers without a country code: two letters, such as `RU` or `KZ`.
+
+    Raises:
+        ConfigurationError: There is no such region.
+    """
+
+    def __init__(self, region: str) -> None:
+        self.region: str = region.upper()
+        if self.region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ConfigurationError(f"{region!r} is no region: give two letters, such as RU")
+
+    def normalise(self, raw: str) -> Phone:
+        """
+        Return *raw* as digits with the country code first.
+
+        It may hold digits, separators and a leading plus. libphonenumber by itself would turn letters into digits, and
+        drop an extension, or a second phone after a slash.
+
+        Raises:
+            InputError: It cannot be a phone, or its country has no such number.
+        """
+        digits, international = read_phone(raw)
+        try:
+            number = phonenumbers.parse(f"+{digits}" if international else digits, self.region)
+        except phonenumbers.NumberParseException as exc:
+            raise InputError(f"{shown(raw)} is no phone: {str(exc).lower()}", Reason.BAD_PHONE) from None
+        if not phonenumbers.is_valid_number(number):
+            raise InputError(
+                f"{shown(raw)} is no phone: country code {number.country_code} has no such number"
+                + ("" if international else _with_plus(digits)),
+                Reason.BAD_PHONE,
+            )
+        return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
+
+
+def _with_plus(digits: str) -> str:
+    """Return what to do about digits that are a number of another country once a plus stands before them."""
+    try:
+        abroad = phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
+    except phonenumbers.NumberParseException:
+        abroad = False
+    return f"; if it is one of another country, write +{digits}" if abroad else ""
+
+
+def zones_of(phone: Phone) -> tuple[str, ...]:
+    """Return the time zones in which *phone* may be, as tz database names; none if the plan does not tell."""
+    try:
+        zones = timezone.time_zones_for_number(phonenumbers.parse(f"+{phone}"))
+    except phonenumbers.NumberParseException:
+        return ()
+    return tuple(zone for zone in zones if zone != _NO_ZONE)

@@ -1,0 +1,82 @@
+"""
+How a worker keeps its right to send a shard.
+
+Fencing has two halves. A worker that cannot renew its lease stops by itself when the lease has run out by its own
+clock. And one that does not notice, because it was asleep, is refused by the store as soon as another has the shard.
+"""
+
+import logging
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio import CancelScope
+
+from webcom_async._domain.errors import LeaseLost, WebcomError
+from webcom_async._storage.campaign_store import Lease, Store
+
+__all__ = ["Hold"]
+
+logger: logging.Logger = logging.getLogger("webcom_async")
+
+_BEATS = 3  # in a lease: two may be lost
+
+
+class Hold:
+    """
+    A lease that is renewed for as long as the block lasts.
+
+    The block is cancelled when the lease is lost: when the store says so, or when it was not renewed in its time.
+
+    Args:
+        store: The store.
+        lease: The lease; `Store.take` gives one.
+
+    Raises:
+        LeaseLost: On entering, or when the block was cancelled for it.
+        StoreUnavailable: On entering.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+        self._fence = CancelScope()
+        self._why = ""
+
+    async def __aenter__(self) -> Self:
+        until = anyio.current_time() + self._lease.seconds
+        if not await self._store.renew(self._lease):
+            raise LeaseLost
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._beat)
+        self._fence.deadline = until
+        self._fence.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._fence.__exit__(kind, exc, traceback)
+        self._tasks.cancel_scope.cancel()
+        await self._tasks.__aexit__(None, None, None)
+        if self._fence.cancelled_caught:
+            lost = LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
+            which = {"campaign": self._lease.campaign, "shard": self._lease.shard}
+            logger.warning("lease_lost", extra={**which, "error": str(lost)})
+            raise lost
+
+    async def _beat(self) -> None:
+        while True:
+            await anyio.sleep(self._lease.seconds / _BEATS)
+            # From before it is asked: the store's own count begins no earlier.
+            until = anyio.current_time() + self._lease.seconds
+            try:
+                held = await self._store.renew(self._lease)
+            except WebcomError:
+                continue  # the fence stands where it stood
+            if not held:
+                self._why = str(LeaseLost())
+                self._fence.cancel()
+                return
+            self._fence.deadline = until

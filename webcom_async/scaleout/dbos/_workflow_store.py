@@ -1,0 +1,189 @@
+"""
+DBOS's books, from outside its workflows: what is enqueued, under way and ended; and where they are kept.
+
+They are asked in threads, so that the event loop is not held up while their database is away.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from anyio.to_thread import run_sync
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus, error
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from webcom_async._domain.errors import InputError, StoreUnavailable
+from webcom_async._domain.paths import check_file
+from webcom_async.scaleout.dbos._names import (
+    APPLICATION,
+    CAMPAIGN,
+    CAMPAIGNS,
+    QUEUES,
+    SCHEMA,
+    SHARDS,
+    check_name,
+    enqueued,
+    rounds,
+)
+from webcom_async.scaleout.dbos._sqlite_compat import usable
+
+__all__ = ["ALIVE", "CONNECTIONS", "Ledger", "log_level", "usable_url"]
+
+ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
+CONNECTIONS = 5  # to the database, each for workflows and for the rest
+_POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """
+    What is written and read of DBOS's books from outside its workflows. Every call may be repeated.
+
+    Raises:
+        StoreUnavailable: By every method: the database cannot be reached.
+    """
+
+    def __init__(self, client: DBOSClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect, and make the tables if they are not there."""
+
+        def connect() -> DBOSClient:
+            log_level()
+            DBOS.migrate(url, schema=SCHEMA)
+            return DBOSClient(
+                system_database_url=url,
+                dbos_system_schema=SCHEMA,
+                serializer=DBOSPortableJSONSerializer(),
+                system_database_pool_size=CONNECTIONS,
+                application_name=APPLICATION,
+                retry_connection_errors=False,  # a thread that waits for a database could not be cancelled
+            )
+
+        return cls(await _asked(connect))
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+        await run_sync(self._client.destroy)
+
+    async def listen(self, shards_at_once: int) -> None:
+        """Have the queues."""
+        # Per campaign: one with a low rate leaves the others their share of a worker.
+        await self._ask(
+            lambda client: client.register_queue(
+                SHARDS, partition_worker_concurrency=shards_at_once, polling_interval_sec=_POLL[SHARDS]
+            )
+        )
+        await self._ask(lambda client: client.register_queue(CAMPAIGNS, polling_interval_sec=_POLL[CAMPAIGNS]))
+
+    async def begin(self, campaign: str) -> None:
+        """Enqueue a campaign's workflow, unless one is on its way already; raise `InputError` if its name is taken."""
+        check_name(campaign)
+        for workflow_id in rounds(campaign):
+            found = (await self.workflows([workflow_id])).get(workflow_id)
+            if found is not None and found.name != CAMPAIGN:
+                raise InputError(f"campaign {campaign!r} has a name that is a workflow's of another kind")
+            if found is None:
+                await self._enqueue(enqueued(CAMPAIGN, workflow_id), campaign)
+            if found is None or found.status in ALIVE:
+                return
+
+    async def overseer(self, campaign: str) -> WorkflowStatus | None:
+        """Return the workflow that oversees a campaign; None if none is on its way."""
+        for workflow_id in rounds(campaign):
+            found = (await self.workflows([workflow_id])).get(workflow_id)
+            if found is None or found.status in ALIVE:
+                return found
+        return None
+
+    async def workflows(self, ids: list[str]) -> dict[str, WorkflowStatus]:
+        """Return what is known of workflows, by their ids."""
+        return await self._listed(workflow_ids=ids) if ids else {}
+
+    async def begun_by(self, name: str) -> list[WorkflowStatus]:
+        """Return the workflows that a worker has begun, and not ended."""
+        return list((await self._listed(executor_id=name, status="PENDING")).values())
+
+    async def put_back(self, workflow: WorkflowStatus) -> None:
+        """Have a workflow that somebody has begun taken up by whoever comes first."""
+        queue = QUEUES[workflow.name]
+        await self._ask(lambda client: client.resume_workflow(workflow.workflow_id, queue_name=queue))
+
+    async def cancel(self, ids: list[str]) -> None:
+        """Have nobody take workflows up any more."""
+        await self._ask(lambda client: client.cancel_workflows(ids))
+
+    async def note(self, workflow_id: str, words: dict[str, Any]) -> None:
+        """Write something beside a workflow, for everybody to read."""
+        await self._ask(lambda client: client.update_workflow_attributes(workflow_id, words))
+
+    async def _enqueue(self, options: EnqueueOptions, campaign: str) -> None:
+        def enqueue(client: DBOSClient) -> None:
+            client.enqueue(options, campaign)
+
+        await self._ask(enqueue)
+
+    async def _listed(self, **which: Any) -> dict[str, WorkflowStatus]:
+        found = await self._ask(lambda client: client.list_workflows(load_input=False, load_output=False, **which))
+        return {status.workflow_id: status for status in found}
+
+    async def _ask(self, question: Callable[[DBOSClient], T]) -> T:
+        return await _asked(lambda: question(self._client))
+
+
+def usable_url(url: str) -> str:
+    """
+    Return the URL to give DBOS for the database at *url*.
+
+    Raises:
+        InputError: DBOS could not read it, or would make a database of its own. It may hold a password.
+    """
+    try:
+        read = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(
+            "DBOS cannot read the database's URL; it is written postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with one host and port"
+        ) from None
+    if read.get_backend_name() not in {"postgres", "postgresql"}:
+        _check_path(read.database)
+        return usable(url)
+    if not read.database:
+        raise InputError("the database's URL names no database; it is written postgresql://USER:PASSWORD@HOST/DATABASE")
+    return read.update_query_dict({"client_encoding": "utf8"}).render_as_string(hide_password=False)
+
+
+def _check_path(path: str | None) -> None:
+    """Refuse what is no regular file; SQLAlchemy would open it."""
+    if path is None:
+        return
+    try:
+        check_file(path, new=True)
+    except FileNotFoundError:
+        pass  # its folder is made before it is opened, or SQLite says that it is missing
+    except OSError as exc:
+        raise InputError(f"DBOS's database {path}: {exc.strerror}") from None
+
+
+def log_level() -> str:
+    """Have DBOS log warnings, where the application says nothing else, and to nowhere else than that does."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+    return logging.getLevelName(logger.level)
+
+
+async def _asked(question: Callable[[], T]) -> T:
+    """Return the answer of DBOS's database."""
+    try:
+        return await run_sync(question)
+    except (SQLAlchemyError, error.DBOSException, OSError) as exc:
+        # Its words hold no password, but may go on for many lines, with SQL.
+        said = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
+        raise StoreUnavailable(f"DBOS's database cannot be used: {said}") from None
