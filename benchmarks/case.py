@@ -15,7 +15,7 @@ __all__ = ["BROKE", "Case", "Figures", "Measured", "Unavailable", "measured_apar
 
 Figures = dict[str, float]
 
-BROKE = "broke"
+BROKE = "is_connection_lost"
 
 _SECONDS = 900  # no case takes so long
 

@@ -21,8 +21,8 @@ from webcom_async import Message, Outcome
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.results import AllAccepted, SendResult
 from webcom_async._domain.types import Phone
-from webcom_async._storage.contracts import CampaignHeader, Journals, KeptBooks, fingerprint
-from webcom_async._storage.sqlite.file_journal import FileJournals
+from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, Journal, fingerprint
+from webcom_async._storage.sqlite.file_journal import SqliteJournal
 from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.postgres import PostgresStore
 
@@ -47,10 +47,10 @@ def work(batches: int) -> Work:
 
 
 @asynccontextmanager
-async def in_a_file() -> AsyncIterator[Journals]:
+async def in_a_file() -> AsyncIterator[Journal]:
     """Return an empty journal in a file."""
     with tempfile.TemporaryDirectory() as folder:
-        yield FileJournals(Path(folder, "spring.journal"))
+        yield SqliteJournal(Path(folder, "spring.journal"))
 
 
 def on_postgres(dsn: str) -> Callable[[], PostgresStore]:
@@ -59,20 +59,20 @@ def on_postgres(dsn: str) -> Callable[[], PostgresStore]:
     return lambda: PostgresStore(dsn, schema=f"bench_{next(numbers)}")
 
 
-async def drain(books: KeptBooks, batches: Iterator[tuple[list[Addressed], AllAccepted]]) -> None:
+async def drain(journal: DurableCampaignJournal, batches: Iterator[tuple[list[Addressed], AllAccepted]]) -> None:
     """Reserve and settle what is left."""
     for addressed, results in batches:
-        await books.settle(results, await books.reserve(addressed))
+        await journal.settle(results, await journal.reserve(addressed))
 
 
-async def measured(journals: Journals, batches: Work, at_once: int) -> float:
+async def measured(journals: Journal, batches: Work, at_once: int) -> float:
     """Return the microseconds per recipient, *at_once* batches at a time."""
-    books = await journals.open(HEADER, lambda: datetime.now(UTC))
+    journal = await journals.open(HEADER, lambda: datetime.now(UTC))
     waiting = iter(batches)
     before = time.perf_counter()
-    await asyncio.gather(*(drain(books, waiting) for _ in range(at_once)))
+    await asyncio.gather(*(drain(journal, waiting) for _ in range(at_once)))
     seconds = time.perf_counter() - before
-    await books.aclose()
+    await journal.aclose()
     return seconds * 1e6 / (len(batches) * SIZE)
 
 

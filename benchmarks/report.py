@@ -20,7 +20,7 @@ class Row(msgspec.Struct, frozen=True):
         what: What was measured.
         bar: What it should be; empty for a figure without a bar.
         measured: What it was.
-        verdict: `ok`, `MISSED`, `not available`, `broke`, or nothing.
+        verdict: `ok`, `MISSED`, `not available`, `is_connection_lost`, or nothing.
     """
 
     what: str
@@ -90,7 +90,9 @@ def without_bar(what: str, value: float | str, unit: str = "", digits: int = 2) 
 def _row(what: str, value: float | str, bar: str, unit: str, digits: int, *, ok: bool) -> Row:
     """Return a row; one without a value is nobody's fault."""
     if isinstance(value, str):
-        return Row(what, bar, value[:_LONGEST_REASON], "broke" if value.startswith(BROKE) else "not available")
+        return Row(
+            what, bar, value[:_LONGEST_REASON], "is_connection_lost" if value.startswith(BROKE) else "not available"
+        )
     return Row(what, bar, f"{value:,.{digits}f}{unit}", "ok" if ok else "MISSED")
 
 

@@ -25,7 +25,7 @@ from rich.text import Text
 from tests.postgres_server import serve
 from webcom_async._cli.commands.emulate import Settings, child
 from webcom_async.postgres import PostgresStore
-from webcom_async.scaleout import Standing
+from webcom_async.scaleout import CampaignStatus
 
 __all__ = ["main"]
 
@@ -101,13 +101,13 @@ def start(folder: Path, environ: dict[str, str], *words: str) -> "subprocess.Pop
 
 def _is_shown(environ: dict[str, str]) -> bool:
     """Whether a campaign has come as far as pictures show it."""
-    standing = anyio.run(_standing, environ["WEBCOM_STORE"])
+    standing = anyio.run(_status, environ["WEBCOM_STORE"])
     return sum(standing.outcomes.values()) > _SHOWN_AT * standing.recipients
 
 
-async def _standing(dsn: str) -> Standing:
+async def _status(dsn: str) -> CampaignStatus:
     async with PostgresStore(dsn) as store:
-        return await store.standing("spring")
+        return await store.status("spring")
 
 
 def write_people(file: Path) -> None:

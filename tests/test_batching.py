@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import NOW, message, phones, recipients
 from webcom_async import InputError, Message, Outcome, Reason, Recipient, SendResult
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
-from webcom_async._batching.batcher import Batch, Batcher
+from webcom_async._batching.batcher import Batch, RecipientBatcher
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._wire.json_api.send import encode_messages
@@ -31,9 +31,9 @@ def defaults(zone: tzinfo = MOSCOW, **said: object) -> CallDefaults:
     return call_defaults(*(said.get(name) for name in names), zone=zone)  # type: ignore[arg-type]
 
 
-def batcher(size: int = 500, max_bytes: int = 524_288, **said: object) -> Batcher:
+def batcher(size: int = 500, max_bytes: int = 524_288, **said: object) -> RecipientBatcher:
     """Return a batcher for a call."""
-    return Batcher(defaults(**said), IDS, size=size, max_bytes=max_bytes)
+    return RecipientBatcher(defaults(**said), IDS, size=size, max_bytes=max_bytes)
 
 
 def all_batches(items: Iterable[object], size: int = 500, max_bytes: int = 524_288, **said: object) -> list[Batch]:
@@ -480,7 +480,7 @@ def test_a_recipients_own_time_comes_first():
 
 def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
     """What was in the future when the call was made may be past when a batch is cut; the batch says who is late."""
-    cutting = Batcher(defaults(message=message(), validity_period=SOON), IDS, size=1, max_bytes=10_000)
+    cutting = RecipientBatcher(defaults(message=message(), validity_period=SOON), IDS, size=1, max_bytes=10_000)
     waiting: deque[object] = deque(phones(2))
     before, after = cutting.cut(waiting, set(), NOW), cutting.cut(waiting, set(), SOON)
 

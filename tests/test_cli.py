@@ -28,7 +28,7 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async._cli.run.campaign_run import Plan, run_campaign
+from webcom_async._cli.run.campaign_run import SendPlan, run_campaign
 from webcom_async._cli.signals import Terminated, listening, terminable
 
 pytestmark = pytest.mark.socket
@@ -467,7 +467,7 @@ def test_a_stopped_demo_leaves_no_process_behind(number: int, code: int):
 def test_sigterm_raises_before_and_after_a_campaign():
     """While nothing is under way SIGTERM ends a command like Ctrl-C does, and its old meaning comes back at the end."""
     gateway = Gateway()
-    plan = Plan(
+    plan = SendPlan(
         client=lambda: WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)),
         recipients=phones(10),
         total=10,

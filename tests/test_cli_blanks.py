@@ -20,7 +20,7 @@ from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import Phone
 from webcom_async._wire.base import WirePhone
 from webcom_async.emulator import Gateway, serve
-from webcom_async.journal import CampaignHeader, Journal, campaigns, fingerprint
+from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, fingerprint
 
 pytestmark = pytest.mark.socket
 
@@ -142,7 +142,7 @@ def test_a_name_with_white_space_is_read_and_finished_if_a_journal_has_it(gatewa
     """An earlier release may have begun it: each command finds it under its exact name."""
     name, said = "spring ", Message(sender="ACME", text="Sale!")
     header = CampaignHeader(campaign=name, id_bits=63, fingerprint=fingerprint(said, None))
-    with Journal("spring.journal", header, now=lambda: NOW) as journal:
+    with CampaignFile("spring.journal", header, now=lambda: NOW) as journal:
         phone = Phone(next(phones(1)))
         journal.reserve([(said, [WirePhone(phone, IdScheme(name).derive(phone))])])
     its = ("--campaign", name)

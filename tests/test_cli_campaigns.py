@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from webcom_async.emulator import Fate, Fault, Faults, Gateway, GatewayTransport, Step, serve
+from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, Scenario, Step, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -26,7 +26,7 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 from tests.builders import message, phones
 from webcom_async import Clock, Reason, WebcomClient
 from webcom_async._cli import main
-from webcom_async._cli.run.campaign_run import Plan, run_campaign
+from webcom_async._cli.run.campaign_run import SendPlan, run_campaign
 from webcom_async._cli.run.result_join import Joined
 from webcom_async._cli.run.resume_hint import remember_command, way_on
 from webcom_async._cli.ui.translations import _RUSSIAN, language_of
@@ -174,7 +174,7 @@ def test_a_price_is_learned_from_what_earlier_campaigns_cost(
 ):
     """Delivery reports in the journal tell what a part costs; a price that is given goes before."""
     journal = str(tmp_path / "journal")
-    gateway.fates.usual = Fate((Step(0.0, "deliver"),))
+    gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     main(["send", excel, *SEND, "--campaign", "spring", "--journal", journal])
     main(["track", journal, "--campaign", "spring", "--first", "0"])
     capsys.readouterr()
@@ -455,7 +455,7 @@ def test_each_is_sent_to_in_the_hours_of_their_own_zone(tmp_path: Path):
 
     with day.clock() as clock:
         joined = Joined(rounds.people, IdScheme("spring"), None)
-        plan = Plan(
+        plan = SendPlan(
             client=lambda: WebcomClient(token=gateway.token, transport=Watched(gateway)),  # type: ignore[arg-type]
             recipients=joined,
             total=4,

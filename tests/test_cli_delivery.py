@@ -26,7 +26,7 @@ import pytest
 from tests.builders import phones
 from webcom_async import WebcomClient
 from webcom_async._cli import main
-from webcom_async.emulator import Fate, Gateway, GatewayTransport, Step, UrlPost, serve
+from webcom_async.emulator import Gateway, GatewayTransport, Scenario, Step, UrlPost, serve
 from webcom_async.webhooks import ReportFile
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
@@ -81,7 +81,7 @@ def sent(journal: Path, count: int = 4) -> Gateway:
     """Return a gateway that has sent a campaign of the journal a day ago."""
     moments = iter([yesterday()] * count)
     gateway = Gateway(now=lambda: next(moments, datetime.now(UTC)))
-    gateway.fates.to["79612242244"] = Fate((Step(3, "expired"),))
+    gateway.scenarios.to["79612242244"] = Scenario((Step(3, "expired"),))
 
     async def send() -> None:
         async with WebcomClient(
@@ -164,7 +164,7 @@ def test_track_ends_at_a_signal_and_goes_on_later(tmp_path: Path):
     """Ctrl-C leaves the journal in order: the counts so far are shown, and the exit code is 130."""
     journal = tmp_path / "journal"
     gateway = sent(journal)
-    gateway.fates.to["79612242245"] = Fate()
+    gateway.scenarios.to["79612242245"] = Scenario()
     with serve(gateway) as url:
         command = [sys.executable, "-m", "webcom_async", "track", str(journal), "--campaign", "spring", "--first", "0"]
         changes = tmp_path / "changes.csv"

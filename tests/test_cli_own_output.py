@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webcom_async.emulator import Fate, Gateway, Step
+from webcom_async.emulator import Gateway, Scenario, Step
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -25,7 +25,7 @@ SUMMER = ("--sender", "ACME", "--text", "Summer!", "--campaign", "summer")
 @pytest.fixture
 def gateway(cli_gateway: Gateway) -> Gateway:
     """Return the gateway that the command line will send to; it delivers at once."""
-    cli_gateway.fates.usual = Fate((Step(0.0, "deliver"),))
+    cli_gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     return cli_gateway
 
 

@@ -184,7 +184,7 @@ def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: st
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str, number: signal.Signals):
     """After a `kill -9` or a Ctrl-C the same command goes on at once, and everyone gets one SMS."""
-    arrived = under_way(gateway)
+    arrived = in_flight(gateway)
     command = [sys.executable, "-m", "webcom_async", "campaign", "start", people, *START, *SMALL, "--in-flight", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert arrived.wait(30)
@@ -200,7 +200,7 @@ def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str
     assert 10 == len(gateway.ledger)
 
 
-def under_way(gateway: Gateway, requests: int = 2) -> threading.Event:
+def in_flight(gateway: Gateway, requests: int = 2) -> threading.Event:
     """Let the gateway take its time, and return what is set when so many requests have come."""
     arrived = threading.Event()
     gateway.faults.script(*[Fault(delay=0.3)] * (requests - 1), Fault(delay=0.3, arrived=arrived))
@@ -211,7 +211,7 @@ def under_way(gateway: Gateway, requests: int = 2) -> threading.Event:
 @posix
 def test_another_terminal_pauses_resumes_and_looks(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
     """While one process sends from a folder others pause and resume it, see how it stands, and may not send."""
-    arrived = under_way(gateway)
+    arrived = in_flight(gateway)
     words = ["start", people, *START, *SMALL, "--in-flight", "1"]
     command = [sys.executable, "-m", "webcom_async", "campaign", *words]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -370,7 +370,7 @@ def test_a_database_takes_a_plan_and_its_workers_send(
     assert f"campaign worker --store {without_password(store)}" in told.err
     assert 0 == len(gateway.ledger)
     command = [sys.executable, "-m", "webcom_async", "campaign", "worker", "--name", "one"]
-    arrived = under_way(gateway, 5)
+    arrived = in_flight(gateway, 5)
     worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert arrived.wait(30)
     looks = (campaign("status", "spring", "--json") == 0 and '"finished"' in capsys.readouterr().out for _ in range(50))

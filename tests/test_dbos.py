@@ -20,7 +20,7 @@ from tests.postgres_server import serve as own_server
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, serve
-from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore, Standing, Store
+from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStatus, CampaignStore, SqliteStore
 
 pytest.importorskip("dbos", reason="the engine is an extra")
 
@@ -54,7 +54,7 @@ def url(tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def working(
-    gateway: Gateway, store: Store, url: str, name: str = "here", **options: Any
+    gateway: Gateway, store: CampaignStore, url: str, name: str = "here", **options: Any
 ) -> AsyncIterator[DbosEngine]:
     """Work in this process while the block runs."""
     transport = GatewayTransport(gateway)
@@ -66,13 +66,13 @@ async def working(
         yield engine
 
 
-async def plan(store: Store, count: int = 20, campaign: str = "spring", **settings: Any) -> None:
+async def plan(store: CampaignStore, count: int = 20, campaign: str = "spring", **settings: Any) -> None:
     """Plan a campaign of so many recipients: batches of two, shards of four."""
     of_spring = {"message": message(), "batch_size": 2, "shard_size": 4} | settings
     await store.plan(CampaignSettings(campaign=campaign, **of_spring), phones(count))
 
 
-async def until(store: Store, come: Callable[[Standing], bool]) -> Standing:
+async def until(store: CampaignStore, come: Callable[[CampaignStatus], bool]) -> CampaignStatus:
     """Return how the campaign stands once it is so, or has ended."""
     with anyio.fail_after(40):
         async with aclosing(looks(store, "spring")) as seen:
@@ -82,8 +82,8 @@ async def until(store: Store, come: Callable[[Standing], bool]) -> Standing:
     return standing
 
 
-async def a_while(store: Store, looks: int = 4) -> None:
-    """Look at the campaign so many times, four in a second: longer than its overseer takes between two looks."""
+async def a_while(store: CampaignStore, looks: int = 4) -> None:
+    """Look at the campaign so many times, four in a second: longer than its scheduler takes between two looks."""
     left = itertools.count(looks, -1)
     await until(store, lambda _: next(left) == 0)
 
@@ -178,7 +178,7 @@ async def test_a_failure_that_would_meet_every_batch_halts_the_campaign(store: S
 
 
 async def test_a_paused_campaign_waits_for_whoever_resumes_it(store: SqliteStore, url: str):
-    """While it is paused nothing leaves, and its overseer waits; then its shards are handed out anew."""
+    """While it is paused nothing leaves, and its scheduler waits; then its shards are handed out anew."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.02))
     await plan(store, 60)
@@ -228,7 +228,7 @@ async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteSto
         await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] > 3)
         tasks.cancel_scope.cancel()
 
-    stopped = await store.standing("spring")
+    stopped = await store.status("spring")
     found = await asyncio.to_thread(workflows, url)
     assert (CampaignState.RUNNING, [[]]) == (stopped.state, [worker.shards for worker in stopped.workers])
     assert "PENDING" not in {each.status for each in found.values()}
@@ -238,11 +238,11 @@ async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteSto
     async with working(gateway, store, url, "second") as engine:
         await engine.wait("spring")
     assert anyio.current_time() - began < 20
-    assert {"first", "second"} == {worker.name for worker in (await store.standing("spring")).workers}
+    assert {"first", "second"} == {worker.name for worker in (await store.status("spring")).workers}
     assert one_sms_each(gateway, 40)
 
 
-async def _work_for_ever(gateway: Gateway, store: Store, url: str) -> None:
+async def _work_for_ever(gateway: Gateway, store: CampaignStore, url: str) -> None:
     transport = GatewayTransport(gateway)
     async with (
         WebcomClient(token=gateway.token, transport=transport, in_flight=1) as client,
@@ -278,7 +278,7 @@ async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
     assert all("'summer#2'" in words and "'summer/1/1'" in words for words in warned)
 
 
-async def test_an_overseer_that_cannot_hand_out_shards_tries_again(dsn: str):
+async def test_a_scheduler_that_cannot_hand_out_shards_tries_again(dsn: str):
     """Whatever the database refuses for a while, nobody has to do anything once it does not."""
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
@@ -308,7 +308,7 @@ async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str)
         await until(store, lambda standing: len(standing.workers) == 1)
         await engine.start("summer")
         await engine.wait("summer")
-        spring = await store.standing("spring")
+        spring = await store.status("spring")
 
     assert CampaignState.RUNNING is spring.state
 
@@ -470,7 +470,7 @@ def crew(slow: tuple[Gateway, str], dsn: str) -> Iterator[Crew]:
 
 
 @asynccontextmanager
-async def on_postgres(dsn: str) -> AsyncIterator[tuple[Store, DbosEngine]]:
+async def on_postgres(dsn: str) -> AsyncIterator[tuple[CampaignStore, DbosEngine]]:
     """Open a store and an engine in this process, which is no worker."""
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
 
@@ -478,7 +478,7 @@ async def on_postgres(dsn: str) -> AsyncIterator[tuple[Store, DbosEngine]]:
         yield store, engine
 
 
-def overseer_of(dsn: str) -> str:
+def scheduler_of(dsn: str) -> str:
     """Return the name of the worker that oversees the campaign."""
     return str(workflows(dsn)["spring"].executor_id)
 
@@ -488,7 +488,7 @@ def overseer_of(dsn: str) -> str:
 async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
     slow: tuple[Gateway, str], crew: Crew, request: pytest.FixtureRequest
 ):
-    """The overseer is killed, another worker sleeps past its lease, PostgreSQL restarts: everyone gets one SMS."""
+    """The scheduler is killed, another worker sleeps past its lease, PostgreSQL restarts: everyone gets one SMS."""
     gateway, _ = slow
     async with on_postgres(crew.dsn) as (store, engine):
         await plan(store, 160)
@@ -496,9 +496,9 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
         await engine.start("spring")
         await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] >= 20)
 
-        overseer = await asyncio.to_thread(overseer_of, crew.dsn)
-        sleeper, steady = sorted({"one", "two", "three"} - {overseer})
-        crew.signal(overseer, signal.SIGKILL)
+        scheduler = await asyncio.to_thread(scheduler_of, crew.dsn)
+        sleeper, steady = sorted({"one", "two", "three"} - {scheduler})
+        crew.signal(scheduler, signal.SIGKILL)
         crew.signal(sleeper, signal.SIGSTOP)
         if "WEBCOM_TEST_POSTGRES" not in os.environ:  # a server of somebody else's
             await asyncio.to_thread(request.getfixturevalue("postgres_server").restart)
@@ -511,7 +511,7 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
     assert (CampaignState.FINISHED, 160) == (standing.state, standing.outcomes[Outcome.ACCEPTED])
     assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
     assert one_sms_each(gateway, 160)
-    assert {143} == {code for name, code in zip(crew.workers, crew.dismiss(), strict=True) if name != overseer}
+    assert {143} == {code for name, code in zip(crew.workers, crew.dismiss(), strict=True) if name != scheduler}
     assert steady in {worker.name for worker in standing.workers}
 
 
@@ -544,7 +544,7 @@ async def test_a_worker_ends_though_its_database_is_away(slow: tuple[Gateway, st
             await asyncio.to_thread(crew.dismiss)
 
 
-def _held_by(standing: Standing, name: str) -> bool:
+def _held_by(standing: CampaignStatus, name: str) -> bool:
     return any(worker.shards for worker in standing.workers if worker.name == name)
 
 
@@ -586,7 +586,7 @@ async def test_a_worker_of_the_same_name_takes_its_work_up_at_once(slow: tuple[G
         await until(store, lambda standing: standing.outcomes[Outcome.ACCEPTED] >= 4)
         crew.signal("one", signal.SIGKILL)
         crew.workers["one"].communicate()
-        held = await store.standing("spring")
+        held = await store.status("spring")
         async with (
             WebcomClient(token=gateway.token, base_url=url) as client,
             DbosEngine(store, client, system_database_url=crew.dsn, name="one", lease_seconds=300) as again,

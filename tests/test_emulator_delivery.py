@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builders import NOW
-from webcom_async.emulator import Account, Behaviour, Fate, Gateway, Inquiries, Received, Step, push
+from webcom_async.emulator import Account, Behaviour, Gateway, Inquiries, Received, Scenario, Step, push
 
 pytestmark = pytest.mark.anyio
 
@@ -78,17 +78,17 @@ def test_a_state_moves_with_the_clock():
 def test_fates_are_scripted_or_drawn():
     """A phone has the fate that it was given; of the others, so many meet one by chance, and always the same."""
     emulated, time = gateway(seed=3)
-    emulated.fates.to[PHONE] = Fate((Step(1, "deliver"), Step(2, "read")))
+    emulated.scenarios.to[PHONE] = Scenario((Step(1, "deliver"), Step(2, "read")))
     [one] = send(emulated, "x")
-    del emulated.fates.to[PHONE]
-    emulated.fates.sometimes(0.3, Fate((Step(1, "expired"),)))
+    del emulated.scenarios.to[PHONE]
+    emulated.scenarios.sometimes(0.3, Scenario((Step(1, "expired"),)))
     ids = send(emulated, *"x" * 200)
     time.pass_(9)
     states = [status(emulated, id_sms)[0]["state"] for id_sms in ids]
 
     assert 30 < states.count("expired") < 90
     assert states == [status(emulated, id_sms)[0]["state"] for id_sms in ids]
-    emulated.fates.to[PHONE] = Fate((Step(1, "deliver"), Step(2, "read")))
+    emulated.scenarios.to[PHONE] = Scenario((Step(1, "deliver"), Step(2, "read")))
     assert "read" == status(emulated, one)[0]["state"]
 
 

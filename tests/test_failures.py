@@ -31,12 +31,12 @@ from webcom_async import (
 )
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
-from webcom_async._sending.batch_sender import Part
-from webcom_async._storage.contracts import Reserved
-from webcom_async._storage.memory import Scratchpad
+from webcom_async._sending.batch_sender import SubBatch
+from webcom_async._storage.contracts import Reservation
+from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
-from webcom_async.emulator._gateway import Answer
+from webcom_async.emulator._gateway import GatewayAnswer
 
 pytestmark = pytest.mark.anyio
 
@@ -47,9 +47,9 @@ POISON = "79612242250"  # the eighth of the phones
 class Poisoned(Gateway):
     """A gateway that cannot cope with one phone."""
 
-    answer: Answer | None = Answer(500, {}, b"<h1>Internal Server Error</h1>")
+    answer: GatewayAnswer | None = GatewayAnswer(500, {}, b"<h1>Internal Server Error</h1>")
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Fail for every request that carries the poison, having sent nothing."""
         if self.answer is not None and POISON.encode() in request.body:
             return self.answer
@@ -75,21 +75,25 @@ def others_accepted(results: list[SendResult], gateway: Gateway) -> bool:
 @pytest.mark.parametrize(
     ("answer", "outcome", "reason"),
     [
-        (Answer(500, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BUSY),
-        (Answer(200, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BAD_REPLY),
-        (Answer(200, {}, b'{"information":[]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
-        (Answer(200, {}, b'{"information":[null]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
-        (Answer(200, {}, b'{"information":[{"state":"send"}]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
-        (Answer(200, {}, b'{"error":"Incorrect JSON document format"}'), Outcome.REJECTED, Reason.BAD_DOCUMENT),
-        (Answer(400, {}, b'{"error":"POST data is missing"}'), Outcome.REJECTED, Reason.NO_POST_DATA),
-        (Answer(400, {}, b'{"error":"This destination is closed"}'), Outcome.REJECTED, Reason.DESTINATION_CLOSED),
-        (Answer(400, {}, b'{"error":"Something new"}'), Outcome.UNKNOWN, Reason.OTHER),
-        (Answer(413, {}, b""), Outcome.REJECTED, Reason.TOO_LARGE),
+        (GatewayAnswer(500, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BUSY),
+        (GatewayAnswer(200, {}, b"<h1>oops</h1>"), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (GatewayAnswer(200, {}, b'{"information":[]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (GatewayAnswer(200, {}, b'{"information":[null]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (GatewayAnswer(200, {}, b'{"information":[{"state":"send"}]}'), Outcome.UNKNOWN, Reason.BAD_REPLY),
+        (GatewayAnswer(200, {}, b'{"error":"Incorrect JSON document format"}'), Outcome.REJECTED, Reason.BAD_DOCUMENT),
+        (GatewayAnswer(400, {}, b'{"error":"POST data is missing"}'), Outcome.REJECTED, Reason.NO_POST_DATA),
+        (
+            GatewayAnswer(400, {}, b'{"error":"This destination is closed"}'),
+            Outcome.REJECTED,
+            Reason.DESTINATION_CLOSED,
+        ),
+        (GatewayAnswer(400, {}, b'{"error":"Something new"}'), Outcome.UNKNOWN, Reason.OTHER),
+        (GatewayAnswer(413, {}, b""), Outcome.REJECTED, Reason.TOO_LARGE),
     ],
     ids=["500", "html", "short", "null", "no id", "bad document", "no data", "sentence", "unknown sentence", "413"],
 )
 async def test_one_poisonous_recipient_costs_the_others_nothing(
-    connect: Connect, answer: Answer, outcome: Outcome, reason: Reason
+    connect: Connect, answer: GatewayAnswer, outcome: Outcome, reason: Reason
 ):
     """A request that fails because of one recipient is asked for in halves until that one stands alone."""
     gateway = Poisoned()
@@ -140,13 +144,13 @@ def test_halves_are_the_whole(count: int):
     everyone = wire_phones(count)
     middle = count // 3 + 1
     addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
-    whole = Part(addressed, frozenset())
-    whole.attempts, whole.knowledge = 4, Knowledge.IN_QUESTION
+    whole = SubBatch(addressed, frozenset())
+    whole.attempts, whole.knowledge = 4, Knowledge.POSSIBLY_SENT
     first, second = whole.halves()
 
     assert everyone == first.phones + second.phones
     assert len(first.phones) == count // 2
-    assert {(4, Knowledge.IN_QUESTION)} == {(part.attempts, part.knowledge) for part in (first, second)}
+    assert {(4, Knowledge.POSSIBLY_SENT)} == {(part.attempts, part.knowledge) for part in (first, second)}
 
 
 async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
@@ -291,15 +295,15 @@ async def test_already_sent_is_no_refusal(connect: Connect):
 
 async def test_who_has_no_id_sms_is_not_remembered():
     """Nobody need be told apart from them, so that a list of closed numbers takes no memory."""
-    books = Scratchpad()
+    journal = MemoryCampaignJournal()
     refused = [
         SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.REJECTED, None, Reason.STOP_LIST)
         for number in range(500)
     ]
-    await books.settle(refused, Reserved([], [], []))
+    await journal.settle(refused, Reservation([], [], []))
     tracemalloc.start()
     for _ in range(200):
-        await books.settle(list(refused), Reserved([], [], []))
+        await journal.settle(list(refused), Reservation([], [], []))
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -406,10 +410,10 @@ async def test_the_same_unknown_refusal_for_everyone_ends_the_campaign(connect: 
     """The first 200 all refused in the same words that nobody knows: that is not about the recipients."""
 
     class Strange(Gateway):
-        def process(self, request: Received) -> Answer:
+        def process(self, request: Received) -> GatewayAnswer:
             count = request.body.count(b'"phone"')
             entries = ",".join(['{"error":"Tariff plan expired"}'] * count)
-            return Answer(200, {}, f'{{"information":[{entries}]}}'.encode())
+            return GatewayAnswer(200, {}, f'{{"information":[{entries}]}}'.encode())
 
     gateway = Strange()
     async with connect(gateway, batch_size=50, in_flight=1) as client:

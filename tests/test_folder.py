@@ -14,7 +14,7 @@ import pytest
 from tests.builders import NOW, Travel, message, phones, wire_phones
 from webcom_async import InputError, JournalError, StoreUnavailable, UsageError
 from webcom_async._storage.campaign_rules import header_of
-from webcom_async._storage.sqlite.campaign_folder import CampaignsFile
+from webcom_async._storage.sqlite.campaign_folder import PlanFile
 from webcom_async.journal import campaigns
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
 
@@ -41,7 +41,7 @@ async def store(folder: Path) -> AsyncIterator[SqliteStore]:
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX systems")
 async def test_a_folder_is_its_owners(store: SqliteStore, folder: Path):
     """Phones and texts are in it: nobody else reads any of its files."""
-    await store.take(SPRING.campaign, 1, "one", 60.0)
+    await store.acquire(SPRING.campaign, 1, "one", 60.0)
 
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
     assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
@@ -52,7 +52,7 @@ async def test_looking_makes_nothing(folder: Path):
     async with SqliteStore(folder) as store:
         assert [] == await store.campaigns()
         with pytest.raises(InputError, match="no campaign was planned in"):
-            await store.standing("spring")
+            await store.status("spring")
 
     assert not folder.exists()
 
@@ -86,7 +86,7 @@ async def test_a_closed_store_says_so(store: SqliteStore):
 async def test_a_campaigns_journal_is_a_journal(store: SqliteStore):
     """It has a file of its own, named after the campaign, which is free as soon as nobody sends."""
     path = await store.journal_path(SPRING.campaign)
-    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
     with pytest.raises(JournalError, match="in use"):
         await anyio.to_thread.run_sync(campaigns, path)
@@ -99,13 +99,13 @@ async def test_a_campaigns_journal_is_a_journal(store: SqliteStore):
 async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
     """When the last one who has it open is through with it, and not before."""
     path = await store.journal_path(SPRING.campaign)
-    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
-    books = await store.journals(lease).open(header_of(SPRING), lambda: NOW)
-    reserved = await books.reserve([(SAID, wire_phones(1))])
+    journal = await store.journals(lease).open(header_of(SPRING), lambda: NOW)
+    reserved = await journal.reserve([(SAID, wire_phones(1))])
     await store.change_state(SPRING.campaign, CampaignState.CANCELLED)
-    await books.settle([], reserved)
-    await books.aclose()
+    await journal.settle([], reserved)
+    await journal.aclose()
 
     assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
 
@@ -113,11 +113,11 @@ async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
 async def test_who_is_told_of_the_end_by_another_process_lets_go_too(store: SqliteStore, folder: Path):
     """The next call about a lease notices that the campaign was cancelled elsewhere."""
     path = await store.journal_path(SPRING.campaign)
-    lease = await store.take(SPRING.campaign, 1, "one", 60.0)
+    lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
     async with SqliteStore(folder) as other:
         await other.change_state(SPRING.campaign, CampaignState.CANCELLED)
-    await store.give_back(lease)
+    await store.release(lease)
 
     assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
 
@@ -125,14 +125,14 @@ async def test_who_is_told_of_the_end_by_another_process_lets_go_too(store: Sqli
 @pytest.mark.usefixtures("store")
 async def test_a_file_that_others_have_for_too_long_is_worth_another_try(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """A worker waits for that, and nobody takes it for the campaign's fault."""
-    monkeypatch.setattr(CampaignsFile, "patience", 0.0)
+    monkeypatch.setattr(PlanFile, "patience", 0.0)
     async with SqliteStore(folder) as impatient:
         await impatient.campaigns()
         with closing(sqlite3.connect(folder / "campaigns.db", isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailable, match="it is in use"):
-                await impatient.take(SPRING.campaign, 1, "one", 60.0)
-        assert await impatient.take(SPRING.campaign, 1, "one", 60.0) is not None
+                await impatient.acquire(SPRING.campaign, 1, "one", 60.0)
+        assert await impatient.acquire(SPRING.campaign, 1, "one", 60.0) is not None
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):
@@ -140,9 +140,9 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store:
         await store.plan(SPRING, phones(3))
-        before = [await store.turn(SPRING.campaign, 10) for _ in range(3)]
+        before = [await store.reserve_rate(SPRING.campaign, 10) for _ in range(3)]
         travel.seconds -= 3_600
-        after = await store.turn(SPRING.campaign, 10)
+        after = await store.reserve_rate(SPRING.campaign, 10)
 
     assert [0.0, 1.0, 2.0, 3.0] == pytest.approx([*before, after])
 
@@ -172,13 +172,13 @@ async def test_a_lease_lasts_to_the_millisecond(folder: Path):
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store:
         await store.plan(SPRING, phones(3))
-        await store.take(SPRING.campaign, 1, "one", 60.0)
+        await store.acquire(SPRING.campaign, 1, "one", 60.0)
         travel.seconds = 59.999
-        early = await store.take(SPRING.campaign, 1, "two", 60.0)
+        early = await store.acquire(SPRING.campaign, 1, "two", 60.0)
         [shard] = await store.shards(SPRING.campaign)
         travel.seconds = 60.0
         [expired] = await store.shards(SPRING.campaign)
-        late = await store.take(SPRING.campaign, 1, "two", 60.0)
+        late = await store.acquire(SPRING.campaign, 1, "two", 60.0)
 
     assert (None, NOW + timedelta(seconds=60), False, True) == (early, shard.until, shard.expired, expired.expired)
     assert late is not None

@@ -24,7 +24,7 @@ from webcom_async.audience import ColumnNames, StopList
 from webcom_async.doctor import Capabilities
 from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.files import ResultsFile, open_table
-from webcom_async.journal import CampaignHeader, Journal, fingerprint
+from webcom_async.journal import CampaignFile, CampaignHeader, fingerprint
 from webcom_async.scaleout import SqliteStore, Worker
 from webcom_async.webhooks import ReportFile, WebhookApp
 
@@ -88,8 +88,8 @@ async def test_a_campaign_of_an_earlier_release_goes_on_under_its_name(
     said = Message(**SALE)
     async with connect(webcom_gateway) as client:
         header = CampaignHeader(campaign=name, id_bits=63, fingerprint=fingerprint(said, "ACME"))
-        with Journal(journal, header, now=lambda: NOW) as books:
-            books.reserve([(said, wire_phones(1))])
+        with CampaignFile(journal, header, now=lambda: NOW) as file:
+            file.reserve([(said, wire_phones(1))])
         async with client.reconcile(journal, campaign=name) as results:
             assert [Outcome.ACCEPTED] == [result.outcome async for result in results]
         report = await client.send_all(recipients(2), campaign=name, journal=journal, **SALE)

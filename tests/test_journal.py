@@ -25,7 +25,7 @@ from webcom_async import JournalError, Message, Outcome, Reason, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
 from webcom_async._wire.base import Addressed, WirePhone
-from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint, purge
+from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint, purge
 
 STORED = Path(__file__).parent / "journals"
 TEXT = "A text that stands out"
@@ -39,9 +39,9 @@ def header(campaign: str = "spring", id_bits: int = 63, said: Message = SAID) ->
     return CampaignHeader(campaign=campaign, id_bits=id_bits, fingerprint=fingerprint(said, None))
 
 
-def opened(path: Path, campaign: str = "spring") -> Journal:
+def opened(path: Path, campaign: str = "spring") -> CampaignFile:
     """Open a campaign's journal at the tests' time."""
-    return Journal(path, header(campaign), now=lambda: NOW)
+    return CampaignFile(path, header(campaign), now=lambda: NOW)
 
 
 def batch(count: int, said: Message = SAID) -> list[Addressed]:
@@ -62,7 +62,7 @@ def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED, **c
     return [answer(to, outcome, **changes) for _, tos in addressed for to in tos]
 
 
-def states(journal: Journal) -> dict[str, Outcome]:
+def states(journal: CampaignFile) -> dict[str, Outcome]:
     """Return the outcome of each id."""
     return {result.client_id_sms: result.outcome for result in journal.results()}
 
@@ -74,13 +74,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
+def journal(path: Path) -> Iterator[CampaignFile]:
     """Return a new journal."""
     with opened(path) as journal:
         yield journal
 
 
-def test_calls_may_come_from_changing_threads(journal: Journal):
+def test_calls_may_come_from_changing_threads(journal: CampaignFile):
     """A journal belongs to no thread."""
     for call in (lambda: journal.reserve(batch(3)), lambda: journal.settle(answers(batch(3)))):
         thread = threading.Thread(target=call)
@@ -206,7 +206,7 @@ def test_what_is_only_looked_at_is_not_made(path: Path):
     assert not path.exists()
 
 
-def test_a_closed_journal_says_so(journal: Journal):
+def test_a_closed_journal_says_so(journal: CampaignFile):
     """A call after closing is a JournalError; closing again is none."""
     journal.close()
     journal.close()
@@ -297,7 +297,7 @@ def test_a_full_disk_stops_the_next_batch(path: Path):
         assert 20 == reserved % 100
 
 
-def test_a_full_database_is_told_as_a_full_disk(journal: Journal):
+def test_a_full_database_is_told_as_a_full_disk(journal: CampaignFile):
     """SQLite's own word for it is met too, while settling and while reserving."""
     journal.reserve(batch(500))
     journal._file.change("PRAGMA max_page_count = 1")
@@ -313,7 +313,7 @@ def test_a_full_database_is_told_as_a_full_disk(journal: Journal):
 # ---------------------------------------------------------------------------- one owner
 
 
-def test_a_second_journal_of_this_process_is_refused_at_once(journal: Journal, path: Path):
+def test_a_second_journal_of_this_process_is_refused_at_once(journal: CampaignFile, path: Path):
     """Neither the same campaign, nor another one, nor an export gets in, and none of them takes the lock away."""
     attempts = [opened, lambda path: opened(path, "summer"), campaigns, lambda path: next(export(path))]
     for attempt in attempts * 2:
@@ -325,7 +325,7 @@ def test_a_second_journal_of_this_process_is_refused_at_once(journal: Journal, p
     opened(path).close()
 
 
-def test_another_process_is_refused_at_once(journal: Journal, path: Path):
+def test_another_process_is_refused_at_once(journal: CampaignFile, path: Path):
     """A lock holds between processes, and ends with its owner."""
     assert "refused" == run_child("open", path)
     journal.close()

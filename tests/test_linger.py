@@ -10,7 +10,7 @@ from tests.conftest import Connect
 from webcom_async import AuthenticationError, Outcome, Reason, SendResult, UsageError, WebcomClient, WebcomError
 from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
-from webcom_async.emulator._gateway import Answer
+from webcom_async.emulator._gateway import GatewayAnswer
 
 pytestmark = pytest.mark.anyio
 
@@ -136,10 +136,10 @@ async def test_a_refused_neighbour_costs_nobody_anything(connect: Connect, webco
 class Poisoned(Gateway):
     """A gateway that refuses every request with one phone in it, in words that name nobody."""
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Refuse it, or do it."""
         if b"79612242245" in request.body:
-            return Answer(400, {}, b'{"error":"Incorrect JSON document format"}')
+            return GatewayAnswer(400, {}, b'{"error":"Incorrect JSON document format"}')
         return super().process(request)
 
 
@@ -233,7 +233,7 @@ async def test_one_that_is_cancelled_before_it_left_is_not_sent(connect: Connect
 
 async def test_one_that_is_cancelled_on_the_way_ends_nobody_elses_request(webcom_gateway: Gateway):
     """Its own end is at once and in question; its neighbours get their results, and so does the same call again."""
-    transport = Held(webcom_gateway)
+    transport = WorkerThread(webcom_gateway)
     notes: list[str] = []
     again: list[SendResult | WebcomError] = []
     results: list[SendResult | WebcomError] = []
@@ -268,7 +268,7 @@ async def test_one_that_is_cancelled_on_the_way_ends_nobody_elses_request(webcom
 
 async def test_closing_the_client_lets_everybody_go(webcom_gateway: Gateway):
     """Who shares a request under way is unknown then, who waits for one was not sent to."""
-    transport = Held(webcom_gateway)
+    transport = WorkerThread(webcom_gateway)
     ends: list[SendResult | WebcomError] = []
 
     async def call() -> None:
@@ -330,10 +330,10 @@ async def test_a_neighbour_that_fails_the_gateway_leaves_the_others_as_alone(con
 class Failing(Gateway):
     """A gateway that breaks down over one phone."""
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Fail, or do it."""
         if b"79612242245" in request.body:
-            return Answer(500, {}, b"<html>")
+            return GatewayAnswer(500, {}, b"<html>")
         return super().process(request)
 
 
@@ -398,7 +398,7 @@ def clock_of(lingering: Lingering) -> object:
     return still_clock(sleep=lingering)
 
 
-class Held(GatewayTransport):
+class WorkerThread(GatewayTransport):
     """A transport that holds its first request back until it may go."""
 
     def __init__(self, gateway: Gateway) -> None:

@@ -30,7 +30,7 @@ from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
 from webcom_async._storage.sqlite.number_table import Numbers, as_numbers
 from webcom_async._storage.sqlite.write_log import Log, digest
 from webcom_async._wire.base import Addressed, WirePhone
-from webcom_async.journal import Journal, Reserved, campaigns, export, has_begun, purge
+from webcom_async.journal import CampaignFile, Reservation, campaigns, export, has_begun, purge
 
 STORED = Path(__file__).parent / "logs"
 
@@ -41,12 +41,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def counted(journal: Journal) -> tuple[int, int]:
+def counted(journal: CampaignFile) -> tuple[int, int]:
     """Return how many rows and entries are in a journal's file, without making any."""
     return tuple(journal._file.fetch(f"SELECT count(*) FROM {table}")[0][0] for table in ("recipients", "log"))
 
 
-def run(journal: Journal, batches: int) -> None:
+def run(journal: CampaignFile, batches: int) -> None:
     """Reserve and settle batches, as a campaign does."""
     for number in range(batches):
         reserved = journal.reserve(numbered(number))
@@ -59,11 +59,11 @@ class RowsOnly(Log):
     def reserve(self, addressed: list[Addressed], stamp: int) -> None:
         return None
 
-    def settle(self, results: list[SendResult], reserved: Reserved, stamp: int) -> bool:
+    def settle(self, results: list[SendResult], reserved: Reservation, stamp: int) -> bool:
         return False
 
 
-def opened_rows_only(path: Path, campaign: str = "spring") -> Journal:
+def opened_rows_only(path: Path, campaign: str = "spring") -> CampaignFile:
     """Open a campaign's journal that makes rows at once."""
     journal = opened(path, campaign)
     journal._log = RowsOnly(journal._file, journal._campaign)
@@ -119,9 +119,9 @@ def test_leaving_a_campaign_makes_no_rows(path: Path):
     """Those who were never reserved are looked up, however long the log, without a word about the others."""
     with opened(path) as journal:
         run(journal, 5)
-        unsent = [answer(to, Outcome.NOT_SENT) for _, tos in numbered(7) for to in tos]
+        as_not_sent = [answer(to, Outcome.NOT_SENT) for _, tos in numbered(7) for to in tos]
         odd = [answer(wire_phones(1)[0], Outcome.NOT_SENT, client_id_sms=odd) for odd in ("", "7x", "0", "9" * 30)]
-        assert unsent + odd == journal.recall(unsent + odd)
+        assert as_not_sent + odd == journal.lookup(as_not_sent + odd)
         assert (0, 10) == counted(journal)
 
 
@@ -130,7 +130,7 @@ def test_who_is_in_the_log_is_recalled(path: Path):
     with opened(path) as journal:
         run(journal, 1)
         said = answers(numbered(0), error="")
-        assert said == journal.recall([msgspec.structs.replace(each, outcome=Outcome.NOT_SENT) for each in said])
+        assert said == journal.lookup([msgspec.structs.replace(each, outcome=Outcome.NOT_SENT) for each in said])
 
 
 def test_nobody_leaves_twice_in_a_run(path: Path):
@@ -160,7 +160,7 @@ def test_an_old_reservation_denies_no_later_one(path: Path):
     """Who was asked for again in the meantime may have been sent to, whatever the first request says now."""
     with opened(path) as journal:
         early = journal.reserve(batch(1))
-        assert {"101"} == journal.reserve(batch(1)).doubtful
+        assert {"101"} == journal.reserve(batch(1)).possibly_sent
         [known] = journal.settle(answers(batch(1), Outcome.NOT_SENT), early)
         assert Outcome.UNKNOWN is known.outcome
 
@@ -401,20 +401,20 @@ class Twins(RuleBasedStateMachine):
         self.files = 0
         self.paths = (self.folder / "logged", self.folder / "rows")
         self.reading: tuple[Iterator[object], Iterator[object]] | None = None
-        self.reserved: list[tuple[Reserved, Reserved]] = []
+        self.reserved: list[tuple[Reservation, Reservation]] = []
         self.new = 101
         self.open("spring")
 
     def open(self, campaign: str, resend: frozenset[Reason] = frozenset()) -> None:
         """Begin a run."""
         self.journals = [
-            Journal(path, header(campaign), now=lambda: NOW, resend_rejected=resend) for path in self.paths
+            CampaignFile(path, header(campaign), now=lambda: NOW, resend_rejected=resend) for path in self.paths
         ]
         rows = self.journals[1]
         rows._log = RowsOnly(rows._file, rows._campaign)
         self.reading = None
 
-    def both(self, act: Callable[[Journal], object]) -> object:
+    def both(self, act: Callable[[CampaignFile], object]) -> object:
         """Do the same to both, and compare what comes of it."""
         logged, rows = (attempted(act, journal) for journal in self.journals)
         assert rows == logged
@@ -440,7 +440,7 @@ class Twins(RuleBasedStateMachine):
                 addressed.append((message(text), [to]))
         logged, rows = (attempted(lambda each: each.reserve(addressed), journal) for journal in self.journals)
         assert parts(rows) == parts(logged)
-        if isinstance(logged, Reserved) and logged.addressed:
+        if isinstance(logged, Reservation) and logged.addressed:
             self.reserved.append((logged, rows))
 
     def person(self, number: int, phone: str | None = None, validity: str | None = None) -> WirePhone:
@@ -486,10 +486,10 @@ class Twins(RuleBasedStateMachine):
         )
 
     @rule(people=PEOPLE)
-    def recall(self, people: list[int]) -> None:
+    def lookup(self, people: list[int]) -> None:
         """Ask for some who were not reserved, or were."""
         results = [answer(self.person(self.new + far), Outcome.NOT_SENT) for far in people]
-        self.both(lambda journal: journal.recall(results))
+        self.both(lambda journal: journal.lookup(results))
 
     @rule()
     def look(self) -> None:
@@ -545,7 +545,7 @@ class Twins(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
-def attempted(act: Callable[[Journal], object], journal: Journal) -> object:
+def attempted(act: Callable[[CampaignFile], object], journal: CampaignFile) -> object:
     """Return what comes of an act, whatever it is."""
     try:
         return act(journal)
@@ -557,9 +557,9 @@ def attempted(act: Callable[[Journal], object], journal: Journal) -> object:
 
 def parts(reserved: object) -> object:
     """Return what the world sees of a reservation."""
-    if not isinstance(reserved, Reserved):
+    if not isinstance(reserved, Reservation):
         return reserved
-    return (reserved.addressed, reserved.settled, reserved.refused, reserved.doubtful)
+    return (reserved.addressed, reserved.settled, reserved.refused, reserved.possibly_sent)
 
 
 def test_nobody_can_tell_a_log_from_rows():

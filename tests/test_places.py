@@ -29,7 +29,7 @@ from webcom_async import ConfigurationError, Credentials, DeliveryState, InputEr
 from webcom_async._domain.paths import open_file
 from webcom_async.audience import StopList
 from webcom_async.doctor import Capabilities
-from webcom_async.emulator import Fate, Fault, Gateway, Step, serve
+from webcom_async.emulator import Fault, Gateway, Scenario, Step, serve
 from webcom_async.files import CsvTable, JsonLinesTable, ResultsFile, open_table
 from webcom_async.journal import StoredResults, campaigns, export, highest_price, purge, stopped_phones
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
@@ -183,7 +183,7 @@ async def test_a_folder_of_campaigns_takes_regular_files_only(tmp_path: Path, ki
         KINDS[kind](tmp_path / name)
         before = seen(tmp_path).get(name)
         with pytest.raises(JournalError, match=f"{name}: it is a"):
-            await (store.plan(SPRING, phones(3)) if name == "campaigns.db" else store.take("spring", 1, "one", 60.0))
+            await (store.plan(SPRING, phones(3)) if name == "campaigns.db" else store.acquire("spring", 1, "one", 60.0))
 
     assert before == seen(tmp_path).get(name)
 
@@ -306,9 +306,9 @@ STAGES = {
 
 def reserved(addressed: list[Any]) -> Any:
     """Return what a journal said of the first batch of its log."""
-    from webcom_async.journal import Reserved  # noqa: PLC0415
+    from webcom_async.journal import Reservation  # noqa: PLC0415
 
-    return Reserved(addressed, [], [], set(), 1)
+    return Reservation(addressed, [], [], set(), 1)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -560,29 +560,29 @@ async def test_a_store_that_is_moved_lets_nothing_leave(tmp_path: Path, name: st
     """Its plans and its journals are looked at before a reservation is worth anything."""
     async with SqliteStore(tmp_path / "store") as store:
         await store.plan(SPRING, phones(3))
-        lease = await store.take("spring", 1, "one", 60.0)
+        lease = await store.acquire("spring", 1, "one", 60.0)
         assert lease is not None
-        books = await store.journals(lease).open(header("spring", said=message()), now=lambda: NOW)
+        journal = await store.journals(lease).open(header("spring", said=message()), now=lambda: NOW)
         move(tmp_path / "store" / name)
         with pytest.raises(JournalError, match="was moved, removed or replaced"):
-            await books.reserve([(message(), wire_phones(3))])
+            await journal.reserve([(message(), wire_phones(3))])
         put_back(tmp_path / "store" / name)
-        kept = await books.reserve([(message(), wire_phones(3))])
+        kept = await journal.reserve([(message(), wire_phones(3))])
         move(tmp_path / "store" / name)
         with pytest.raises(JournalError, match="was moved, removed or replaced"):
-            await books.settle(answers([(message(), wire_phones(3))]), kept)
+            await journal.settle(answers([(message(), wire_phones(3))]), kept)
         put_back(tmp_path / "store" / name)
-        await books.aclose()
+        await journal.aclose()
 
 
 async def test_a_store_that_is_moved_does_not_go_on_telling_how_it_stands(tmp_path: Path):
     """Others pause and cancel it in another file from then on."""
     async with SqliteStore(tmp_path / "store") as store:
         await store.plan(SPRING, phones(3))
-        assert CampaignState.RUNNING is (await store.standing("spring")).state
+        assert CampaignState.RUNNING is (await store.status("spring")).state
         (tmp_path / "store").rename(tmp_path / "moved")
         with pytest.raises(JournalError, match="was moved, removed or replaced"):
-            await store.standing("spring")
+            await store.status("spring")
 
 
 # ---------------------------------------------------------------------------- results
@@ -757,7 +757,7 @@ def test_tracking_whose_changes_are_moved_says_so(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ):
     """All changes are where the file was moved."""
-    gateway.fates.usual = Fate((Step(0.0, "deliver"),))
+    gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     command(*SENT, "--journal", "autumn.journal")
     gateway.faults.script(Fault(arrived=Moving(Path("changes.csv"), move)))
     assert 0 == command("track", "autumn.journal", "--campaign", "autumn", "--first", "0", "--changes", "changes.csv")

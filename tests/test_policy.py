@@ -113,9 +113,9 @@ def test_a_known_sentence_counts_whatever_the_status(status: int, sentence: str,
         ("Your account is locked", Knowledge.REFUSED, Knowledge.REFUSED),
         ("Incorrect JSON document format", Knowledge.REFUSED, Knowledge.REFUSED),
         ("POST data is missing", Knowledge.REFUSED, Knowledge.REFUSED),
-        ("Out of SMS", Knowledge.REFUSED, Knowledge.IN_QUESTION),
-        ("Account blocked", Knowledge.REFUSED, Knowledge.IN_QUESTION),
-        ("Something else", Knowledge.REFUSED, Knowledge.IN_QUESTION),
+        ("Out of SMS", Knowledge.REFUSED, Knowledge.POSSIBLY_SENT),
+        ("Account blocked", Knowledge.REFUSED, Knowledge.POSSIBLY_SENT),
+        ("Something else", Knowledge.REFUSED, Knowledge.POSSIBLY_SENT),
     ],
 )
 def test_one_sentence_for_several_recipients_names_none(sentence: str, alone: Knowledge, among_others: Knowledge):
@@ -132,7 +132,7 @@ def test_a_sentence_about_a_recipient_settles_the_only_one(sentence: str):
     [result] = judged(error(sentence), count=1)
 
     assert (Outcome.REJECTED, sentence) == (result.outcome, result.error)
-    assert Knowledge.IN_QUESTION is failed(error(sentence), count=2).knowledge
+    assert Knowledge.POSSIBLY_SENT is failed(error(sentence), count=2).knowledge
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,14 @@ def test_a_request_that_is_too_large_says_what_to_lower():
 @pytest.mark.parametrize("body", [HTML, b"", error("Internal error"), accepted(1001)])
 def test_a_failing_gateway_is_asked_again(status: int, body: bytes):
     """It may have processed the request, or will later: in question, and worth another attempt under the same ids."""
-    assert (GatewayBusy, Knowledge.IN_QUESTION, True, False) == marks(failed(body, status))
+    assert (GatewayBusy, Knowledge.POSSIBLY_SENT, True, False) == marks(failed(body, status))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
 @pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", b"{}"])
 def test_an_answer_that_cannot_be_read_is_asked_again(status: int, body: bytes):
     """The body says nothing and neither does the status: in question, and worth another attempt."""
-    assert (ReplyError, Knowledge.IN_QUESTION, True, False) == marks(failed(body, status))
+    assert (ReplyError, Knowledge.POSSIBLY_SENT, True, False) == marks(failed(body, status))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
@@ -205,7 +205,7 @@ def test_an_answer_that_cannot_be_paired_is_asked_again_once(status: int, body: 
     """Entries that fit no recipient may be an accident of one answer, not of two."""
     failure = failed(body, status)
 
-    assert (PairingError, Knowledge.IN_QUESTION, True, False) == marks(failure)
+    assert (PairingError, Knowledge.POSSIBLY_SENT, True, False) == marks(failure)
     assert [True, False, False] == [worth_retrying(failure, attempts) for attempts in (1, 2, 3)]
 
 
@@ -217,7 +217,7 @@ def test_every_answer_means_something(status: int, body: bytes, header: str):
         results = judge(reply, wire_phones(1), 1, Options(), NOW)
     except WebcomError as exc:
         knowledge = exc.knowledge
-        assert knowledge in (Knowledge.REFUSED, Knowledge.IN_QUESTION)
+        assert knowledge in (Knowledge.REFUSED, Knowledge.POSSIBLY_SENT)
     else:
         assert ["101"] == [result.client_id_sms for result in results]
 
@@ -383,13 +383,13 @@ def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
 @pytest.mark.parametrize("failure", [RequestRefused("no"), RequestTooLarge("no")])
 def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomError):
     """A refusal of several names none of them: whoever is not asked alone was not sent to."""
-    outcomes = [conclude(failure, in_question=False, alone=alone)[0] for alone in (True, False)]
+    outcomes = [conclude(failure, possibly_sent=False, alone=alone)[0] for alone in (True, False)]
 
     assert [Outcome.REJECTED, Outcome.NOT_SENT] == outcomes
 
 
 @pytest.mark.parametrize(
-    ("failure", "in_question", "outcome"),
+    ("failure", "possibly_sent", "outcome"),
     [
         (GatewayUnavailable("no"), False, Outcome.NOT_SENT),
         (GatewayUnavailable("no"), True, Outcome.UNKNOWN),
@@ -405,20 +405,20 @@ def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomErro
         (ConfigurationError("no"), False, Outcome.NOT_SENT),
     ],
 )
-def test_the_most_doubtful_attempt_decides(failure: WebcomError, in_question: bool, outcome: Outcome):
+def test_the_most_doubtful_attempt_decides(failure: WebcomError, possibly_sent: bool, outcome: Outcome):
     """After one attempt in question nobody is claimed to be refused or not sent, whatever the last attempt met."""
-    assert (outcome, failure.reason, "no") == conclude(failure, in_question=in_question, alone=True)
+    assert (outcome, failure.reason, "no") == conclude(failure, possibly_sent=possibly_sent, alone=True)
 
 
 def test_the_attempt_in_question_gives_the_reason():
     """Whose first request got no answer is unknown because of that, and not because the second was never sent."""
-    said = conclude(GatewayUnavailable("no way"), in_question=True, alone=True, question=ConnectionLost("gone"))
+    said = conclude(GatewayUnavailable("no way"), possibly_sent=True, alone=True, question=ConnectionLost("gone"))
 
     assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST, "gone") == said
 
 
 def test_results_have_the_gateways_own_words():
     """Where the gateway said something, that is what the result shows, not our sentence around it."""
-    *_, words = conclude(RequestRefused(error="No link"), in_question=False, alone=True)
+    *_, words = conclude(RequestRefused(error="No link"), possibly_sent=False, alone=True)
 
     assert "No link" == words

@@ -39,14 +39,14 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async._domain.clock import Clock
-from webcom_async._storage.contracts import KeptBooks
+from webcom_async._storage.contracts import DurableCampaignJournal
 from webcom_async._storage.postgres import connection as door
 from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.migrations import prepare
 from webcom_async._wire.base import Addressed
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 from webcom_async.postgres import PostgresStore
-from webcom_async.scaleout import CampaignSettings, CampaignState, Ending, Lease, Worker
+from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardOutcome, Worker
 
 pytestmark = pytest.mark.anyio
 
@@ -113,12 +113,12 @@ async def test_many_runs_share_a_campaign(opener: Opener, store: PostgresStore):
 
     async def offer(seed: int) -> None:
         chance = random.Random(seed)
-        async with opener() as own, run(own) as books:
+        async with opener() as own, run(own) as journal:
             for _ in range(12):
-                reserved = await books.reserve([(SAID, chance.sample(many, 100))])
+                reserved = await journal.reserve([(SAID, chance.sample(many, 100))])
                 left.extend(ids(reserved.addressed))
-                assert not reserved.doubtful
-                await books.settle(answers(reserved.addressed), reserved)
+                assert not reserved.possibly_sent
+                await journal.settle(answers(reserved.addressed), reserved)
 
     async with run(store), anyio.create_task_group() as tasks:
         for seed in range(8):
@@ -135,12 +135,12 @@ async def test_of_two_campaigns_that_reserve_an_id_at_once_one_sends(opener: Ope
 
     async def offer(number: int, store: PostgresStore) -> None:
         said = message(f"text {number}")
-        async with run(store, f"campaign {number}", header(f"campaign {number}", said=said)) as books:
+        async with run(store, f"campaign {number}", header(f"campaign {number}", said=said)) as journal:
             for step in range(15):
                 met[2 * step + number].set()
                 await met[2 * step + 1 - number].wait()
                 to = wire_phones(20 * step + 20)[20 * step :]
-                reserved = await books.reserve([(said, to[:: 1 - 2 * number])])
+                reserved = await journal.reserve([(said, to[:: 1 - 2 * number])])
                 left.extend((number, each) for each in ids(reserved.addressed))
                 assert {Reason.ID_REUSED} >= {each.reason for each in reserved.refused}
 
@@ -159,11 +159,11 @@ async def test_of_two_ids_that_share_an_answer_at_once_one_has_it(opener: Opener
     alarms: list[int] = []
 
     async def settle(number: int) -> None:
-        async with opener() as store, run(store, f"campaign {number}") as books:
+        async with opener() as store, run(store, f"campaign {number}") as journal:
             to = wire_phones(2)[number]
-            reserved = await books.reserve([(SAID, [to])])
+            reserved = await journal.reserve([(SAID, [to])])
             try:
-                await books.settle([answer(to, id_sms="9")], reserved)
+                await journal.settle([answer(to, id_sms="9")], reserved)
             except Exception as exc:  # noqa: BLE001 - which it is says the test below
                 assert "101 and 102" in str(exc)  # noqa: PT017
                 alarms.append(number)
@@ -202,9 +202,9 @@ async def test_a_client_reconciles(connect: Connect, webcom_gateway: Gateway, st
         before = await told(store)
         async with client.stream([], **campaign) as results:
             assert [] == [each async for each in results]
-        books = await store.open(await store.header("spring"), lambda: NOW)
-        await books.reserve([(message("Sale!", "ACME"), wire_phones(5)[3:])])
-        await books.aclose()
+        journal = await store.open(await store.header("spring"), lambda: NOW)
+        await journal.reserve([(message("Sale!", "ACME"), wire_phones(5)[3:])])
+        await journal.aclose()
         async with client.reconcile(store, campaign="spring") as results:
             asked = {each.client_id_sms async for each in results}
 
@@ -234,7 +234,7 @@ async def test_a_run_that_is_not_heard_of_loses_what_it_had(opener: Opener):
         await ended(opener)
         async with run(next_one) as new:
             reserved = await new.reserve(batch(4))
-            assert (batch(4), {"101", "102", "103"}) == (reserved.addressed, reserved.doubtful)
+            assert (batch(4), {"101", "102", "103"}) == (reserved.addressed, reserved.possibly_sent)
 
             with pytest.raises(LeaseLost, match="run it again"):
                 await old.reserve([(SAID, wire_phones(6)[5:])])
@@ -287,22 +287,22 @@ async def test_a_run_keeps_its_lease_as_it_goes_on(opener: Opener):
         sleep = staticmethod(asyncio.sleep)
 
     async with opener(lease=0.05, clock=Later()) as store, opener() as other:
-        books = await store.open(header(), lambda: NOW)
-        await books.reserve(batch(1))
+        journal = await store.open(header(), lambda: NOW)
+        await journal.reserve(batch(1))
         await ended(opener)
         moment = 1.0
-        await books.reserve([(SAID, wire_phones(2)[1:])])
+        await journal.reserve([(SAID, wire_phones(2)[1:])])
         async with run(other) as second:
             assert {Reason.DUPLICATE} >= {each.reason for each in (await second.reserve(batch(1))).refused}
-        await books.aclose()
+        await journal.aclose()
 
 
 async def test_a_run_that_ends_gives_its_lease_back(store: PostgresStore, other: PostgresStore):
     """Whom it has left reserved is free at once, and in doubt."""
-    async with run(store) as books:
-        await books.reserve(batch(2))
-    async with run(other) as books:
-        assert {"101", "102"} == (await books.reserve(batch(2))).doubtful
+    async with run(store) as journal:
+        await journal.reserve(batch(2))
+    async with run(other) as journal:
+        assert {"101", "102"} == (await journal.reserve(batch(2))).possibly_sent
 
 
 async def waiting(connection: psycopg.AsyncConnection[Any], count: int) -> None:
@@ -319,23 +319,23 @@ async def waiting(connection: psycopg.AsyncConnection[Any], count: int) -> None:
 async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgres: str, schema: str, by: str):
     """When a takeover or a pause has returned, nothing is committed any more that was begun before."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     order: list[str] = []
 
-    async def reserve(books: KeptBooks) -> None:
-        assert ["101", "102"] == ids((await books.reserve(batch(2))).addressed)
+    async def reserve(journal: DurableCampaignJournal) -> None:
+        assert ["101", "102"] == ids((await journal.reserve(batch(2))).addressed)
         order.append("reserved")
 
     async def revoke() -> None:
         if by == "takeover":
-            assert await store.take("spring", 1, "one", 60.0)
+            assert await store.acquire("spring", 1, "one", 60.0)
         else:
             await store.change_state("spring", CampaignState.PAUSED)
         order.append("revoked")
 
     async with (
-        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books,
+        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as journal,
         await psycopg.AsyncConnection.connect(postgres) as in_the_way,
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
@@ -345,7 +345,7 @@ async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgre
             f"reserved_at) SELECT 1, campaign_id, 102, '', gen_random_uuid(), 'reserved', now() FROM {schema}.campaigns"
         )
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reserve, books)
+            tasks.start_soon(reserve, journal)
             await waiting(watching, 1)
             tasks.start_soon(revoke)
             await waiting(watching, 2)
@@ -353,53 +353,53 @@ async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgre
             await in_the_way.rollback()
         assert {"reserved", "revoked"} == set(order)
         with pytest.raises(LeaseLost if by == "takeover" else CampaignStopped):
-            await books.reserve([(SAID, wire_phones(3)[2:])])
+            await journal.reserve([(SAID, wire_phones(3)[2:])])
     assert {"101", "102"} == set(await states(store))
 
 
 async def test_a_takeover_waits_for_who_is_settling(store: PostgresStore, postgres: str, schema: str):
     """So nobody writes over what the next holder has reserved, and the next one knows what was settled."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     taken: list[Lease] = []
     one, two = wire_phones(2)
     refused = [answer(one, id_sms="77"), answer(two, Outcome.REJECTED)]
 
     async def take_over() -> None:
-        again = await store.take("spring", 1, "one", 60.0)
+        again = await store.acquire("spring", 1, "one", 60.0)
         assert again is not None
         taken.append(again)
 
     async with (
-        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as books,
+        aclosing(await store.journals(lease).open(header(), lambda: NOW)) as journal,
         await psycopg.AsyncConnection.connect(postgres) as in_the_way,
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
-        reserved = await books.reserve(batch(2))
+        reserved = await journal.reserve(batch(2))
         # Somebody else is writing the same answer, so that whoever settles with it waits in the middle of that.
         await in_the_way.execute(f"INSERT INTO {schema}.answers VALUES ('77', 1)")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(books.settle, refused, reserved)
+            tasks.start_soon(journal.settle, refused, reserved)
             await waiting(watching, 1)
             tasks.start_soon(take_over)
             await waiting(watching, 2)
             assert [] == taken
             await in_the_way.rollback()
-    async with aclosing(await store.journals(taken[0]).open(header(), lambda: NOW)) as books:
-        again = await books.reserve(batch(2))
+    async with aclosing(await store.journals(taken[0]).open(header(), lambda: NOW)) as journal:
+        again = await journal.reserve(batch(2))
     assert ([], {"101", "102"}) == (again.addressed, {result.client_id_sms for result in again.settled})
 
 
 async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStore, postgres: str, schema: str):
     """Whoever asks for one meanwhile is told the new state: the pause could not wait for what it does not see."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID, batch_size=1, shard_size=1), phones(2))
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     given: list[object] = []
 
-    async def take() -> None:
-        given.append(await store.take("spring", 2, "two", 60.0))
+    async def acquire() -> None:
+        given.append(await store.acquire("spring", 2, "two", 60.0))
 
     async with (
         await psycopg.AsyncConnection.connect(postgres) as in_the_way,
@@ -410,7 +410,7 @@ async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStor
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.change_state, "spring", CampaignState.PAUSED)
             await waiting(watching, 1)
-            tasks.start_soon(take)
+            tasks.start_soon(acquire)
             await waiting(watching, 2)
             assert [] == given
             await in_the_way.rollback()
@@ -420,12 +420,12 @@ async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStor
 async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresStore):
     """What is paused for all its workers is paused for everybody who sends under its name."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
-    async with run(store) as books:
-        await books.reserve(batch(1))
+    async with run(store) as journal:
+        await journal.reserve(batch(1))
         await store.change_state("spring", CampaignState.PAUSED, "lunch")
         with pytest.raises(CampaignStopped, match="'spring' is paused: lunch"):
-            await books.reserve([(SAID, wire_phones(2)[1:])])
-        await settled(books, answers(batch(1)))
+            await journal.reserve([(SAID, wire_phones(2)[1:])])
+        await settled(journal, answers(batch(1)))
 
     assert {"101": Outcome.ACCEPTED} == await states(store)
 
@@ -439,7 +439,7 @@ async def test_a_restart_in_the_middle_is_sat_out(postgres_server: Server, schem
     done = anyio.Event()
     batches = 0
 
-    async with PostgresStore(postgres_server.dsn, schema=schema) as store, run(store) as books:
+    async with PostgresStore(postgres_server.dsn, schema=schema) as store, run(store) as journal:
 
         async def work(number: int) -> None:
             nonlocal batches
@@ -447,9 +447,9 @@ async def test_a_restart_in_the_middle_is_sat_out(postgres_server: Server, schem
             while not (done.is_set() and step > 3):
                 first = 1_000 * (10 * step + number)
                 to = wire_phones(first + 20)[first:]
-                reserved = await books.reserve([(SAID, to)])
+                reserved = await journal.reserve([(SAID, to)])
                 assert [(SAID, to)] == reserved.addressed
-                known = await books.settle(answers(reserved.addressed), reserved)
+                known = await journal.settle(answers(reserved.addressed), reserved)
                 assert answers(reserved.addressed) == known
                 batches += 1
                 step += 1
@@ -508,17 +508,17 @@ async def test_a_user_who_may_not_make_tables_is_told(postgres_server: Server, s
 
 async def test_a_caller_who_is_cancelled_leaves_a_whole_connection(opener: Opener):
     """A call that has begun is finished: the next one finds a connection that is in the middle of nothing."""
-    async with opener(connections=1) as store, run(store) as books:
+    async with opener(connections=1) as store, run(store) as journal:
         for step in range(20):
             with anyio.move_on_after(0) as scope:
-                await books.reserve([(SAID, wire_phones(step + 1)[step:])])
+                await journal.reserve([(SAID, wire_phones(step + 1)[step:])])
             assert scope.cancelled_caught
-            [known] = await books.recall(answers([(SAID, wire_phones(step + 1)[step:])], Outcome.NOT_SENT))
+            [known] = await journal.lookup(answers([(SAID, wire_phones(step + 1)[step:])], Outcome.NOT_SENT))
             assert known.outcome in (Outcome.UNKNOWN, Outcome.NOT_SENT)
             assert (Outcome.UNKNOWN is known.outcome) == (known.client_id_sms in await states(store))
-        reserved = await books.reserve(batch(30))
+        reserved = await journal.reserve(batch(30))
         assert 30 == len(ids(reserved.addressed))
-        await books.settle(answers(batch(30)), reserved)
+        await journal.settle(answers(batch(30)), reserved)
 
         assert 30 == (await store.counts("spring"))[Outcome.ACCEPTED]
 
@@ -527,12 +527,12 @@ async def test_a_run_that_ends_while_the_server_is_away_has_its_results(postgres
     """What was settled is known; that the lease cannot be given back is nobody's trouble, for it ends by itself."""
     async with PostgresStore(postgres_server.dsn, schema=schema, patience=0.2) as store:
         try:
-            async with run(store) as books:
-                reserved = await books.reserve(batch(1))
-                await books.settle(answers(batch(1)), reserved)
+            async with run(store) as journal:
+                reserved = await journal.reserve(batch(1))
+                await journal.settle(answers(batch(1)), reserved)
                 await anyio.to_thread.run_sync(postgres_server.stop)
                 with pytest.raises(StoreUnavailable):
-                    await books.reserve([(SAID, wire_phones(2)[1:])])
+                    await journal.reserve([(SAID, wire_phones(2)[1:])])
         finally:
             await anyio.to_thread.run_sync(postgres_server.start)
         assert answers(batch(1)) == await told(store)
@@ -552,7 +552,7 @@ async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, post
         await hurried.campaigns()
         await connection.execute(f"LOCK TABLE {schema}.campaigns IN ACCESS EXCLUSIVE MODE")
         with logged("store_away") as away:
-            tasks.start_soon(hurried.standing, "spring")
+            tasks.start_soon(hurried.status, "spring")
             await away.wait()
         await connection.rollback()
 
@@ -563,8 +563,8 @@ async def test_a_database_may_write_dates_as_it_likes(opener: Opener, postgres: 
     mark = "&" if "?" in postgres else "?"
     async with opener(dsn=f"{postgres}{mark}options=-c%20{odd.replace('=', '%3D')}") as store:
         await store.plan(CampaignSettings(campaign="весна", message=message("Скидка")), phones(2))
-        lease = await store.take("весна", 1, "one", 60.0)
-        standing = await store.standing("весна")
+        lease = await store.acquire("весна", 1, "one", 60.0)
+        standing = await store.status("весна")
         [shard] = await store.shards("весна")
 
     assert lease is not None
@@ -581,11 +581,11 @@ async def test_a_worker_that_the_store_refuses_halts_nobody(opener: Opener, post
             worker = Worker(client, store, "one", clock=still_clock())
             await connection.execute(f"ALTER TABLE {schema}.recipients RENAME TO hidden")
             refused = await worker.run_shard("spring", 1)
-            state = (await store.standing("spring")).state
+            state = (await store.status("spring")).state
             await connection.execute(f"ALTER TABLE {schema}.hidden RENAME TO recipients")
             done = await worker.run_shard("spring", 1)
 
-    assert (Ending.UNREACHED, CampaignState.RUNNING, Ending.DONE) == (refused.ending, state, done.ending)
+    assert (ShardOutcome.UNREACHED, CampaignState.RUNNING, ShardOutcome.DONE) == (refused.ending, state, done.ending)
     assert 5 == len(gateway.ledger)
 
 
@@ -749,19 +749,19 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sending(store: Postgre
     """The server's clock goes back a day: who asks then waits for those before, and not for that day."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID, rate=10.0), phones(3))
     for _ in range(2):
-        await store.turn("spring", 15)
+        await store.reserve_rate("spring", 15)
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         day = "interval '1 day'"
         await connection.execute(f"UPDATE {schema}.turns SET claimed = claimed + {day}, asked = asked + {day}")
 
-    assert [2.5, 3.0] == pytest.approx([await store.turn("spring", count) for count in (5, 5)], abs=0.5)
+    assert [2.5, 3.0] == pytest.approx([await store.reserve_rate("spring", count) for count in (5, 5)], abs=0.5)
 
 
 async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
     """What is in one is not in the other, in one database."""
     async with opener() as one, PostgresStore(postgres, schema=f"{schema}_2") as two:
-        async with run(one) as books:
-            await books.reserve(batch(1))
+        async with run(one) as journal:
+            await journal.reserve(batch(1))
         assert [] == await two.stored_campaigns()
         await two._server.call(lambda session: session.change(f"DROP SCHEMA {schema}_2 CASCADE"))
 
@@ -769,8 +769,8 @@ async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
 async def test_results_come_page_by_page(store: PostgresStore):
     """More recipients than a page holds all come, once, in their order."""
     many = wire_phones(2_300)
-    async with run(store) as books:
-        await books.reserve([(SAID, many)])
+    async with run(store) as journal:
+        await journal.reserve([(SAID, many)])
 
     assert [to.client_id_sms for to in many] == [each.client_id_sms for each in await told(store)]
 

@@ -16,7 +16,7 @@ import pytest
 from tests.builders import phones
 from tests.conftest import Connect
 from webcom_async import Outcome, WebcomClient
-from webcom_async.emulator import Fate, Fault, Gateway, Step, UrlPost, push, serve
+from webcom_async.emulator import Fault, Gateway, Scenario, Step, UrlPost, push, serve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -131,7 +131,7 @@ def test_the_backend_is_short():
 def test_the_backend_sends_codes_and_receives_reports(backend: Backend):
     """The FastAPI application in the README hears from the gateway who got a code."""
     gateway = backend.gateway
-    gateway.fates.usual = Fate((Step(0, "deliver"),))
+    gateway.scenarios.default = Scenario((Step(0, "deliver"),))
     gateway.webhooks.enabled = True
     sent = backend.post("/codes", phone="+7 961 224-22-43")
     place = f"{backend.url}/codes/{sent['id_sms']}"

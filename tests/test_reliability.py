@@ -14,7 +14,7 @@ from tests.reliability.table import Row, Subject, markdown, plain
 from tests.reliability.troubled import TroubledGateway
 from webcom_async import Outcome, SendResult
 from webcom_async.emulator import Ledger, Received, Sms
-from webcom_async.emulator._gateway import Answer
+from webcom_async.emulator._gateway import GatewayAnswer
 
 pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
 pytest.importorskip("rich", reason="the emulator runs from the command line")
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 class Forgetful(TroubledGateway):
     """A gateway that sends again what it has sent."""
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Forget every id first."""
         self._used.clear()
         return super().process(request)
@@ -37,8 +37,8 @@ class Forgetful(TroubledGateway):
 class Silent(TroubledGateway):
     """A gateway that says it has sent, and has not."""
 
-    def process(self, request: Received) -> Answer:
-        """Answer as ever, and take it out of the ledger."""
+    def process(self, request: Received) -> GatewayAnswer:
+        """GatewayAnswer as ever, and take it out of the ledger."""
         answer = super().process(request)
         self.ledger.sent.clear()
         return answer

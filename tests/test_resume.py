@@ -36,7 +36,7 @@ from webcom_async._domain.types import Phone
 from webcom_async._wire.base import WirePhone
 from webcom_async._wire.json_api.send import decode_request, encode_messages
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
-from webcom_async.journal import CampaignHeader, Journal, campaigns, export, fingerprint
+from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint
 
 pytestmark = pytest.mark.anyio
 
@@ -231,10 +231,10 @@ async def test_a_refused_request_does_not_settle_what_an_earlier_run_left_unknow
             client.reconcile(journal, campaign="spring") if alone else client.stream(phones(1), journal=journal, **SALE)
         )
         async with again as results:
-            [doubtful] = [result async for result in results]
+            [possibly_sent] = [result async for result in results]
     [final] = await run(connect, webcom_gateway, journal, count=1)
 
-    assert (Outcome.UNKNOWN, Outcome.ACCEPTED) == (doubtful.outcome, final.outcome)
+    assert (Outcome.UNKNOWN, Outcome.ACCEPTED) == (possibly_sent.outcome, final.outcome)
     assert [final.id_sms] == [sms.id_sms for sms in webcom_gateway.ledger.sent]
 
 
@@ -444,7 +444,7 @@ def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
     ids = IdScheme(SALE["campaign"])
     people = [WirePhone(Phone(phone), ids.derive(Phone(phone))) for phone in phones(count)]
     header = CampaignHeader(campaign=SALE["campaign"], id_bits=63, fingerprint=fingerprint(said, SALE["sender"]))
-    with Journal(journal, header, now=lambda: NOW) as left:
+    with CampaignFile(journal, header, now=lambda: NOW) as left:
         left.reserve([(said, people)])
     body = bytes(Payload(Credentials(token=gateway.token), encode_messages([(said, people)])))
     gateway.process(Received("POST", "/json", {}, body))

@@ -151,17 +151,17 @@ async def test_cancelling_ends_a_back_off_at_once():
 
 async def test_cancelling_an_attempt_is_not_retried():
     """A cancellation inside an attempt passes through; it is no failure of the gateway."""
-    made, under_way = 0, anyio.Event()
+    made, in_flight = 0, anyio.Event()
 
     async def attempt() -> None:
         nonlocal made
         made += 1
-        under_way.set()
+        in_flight.set()
         await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(retrying, attempt, 6, always, Options(), still_clock())
-        await under_way.wait()
+        await in_flight.wait()
         tasks.cancel_scope.cancel()
 
     assert 1 == made

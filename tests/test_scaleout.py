@@ -37,17 +37,17 @@ from webcom_async.scaleout import (
     BatchRef,
     CampaignSettings,
     CampaignState,
-    Ending,
-    Hold,
+    CampaignStatus,
     Lease,
+    LeaseKeeper,
     ShardEnd,
+    ShardOutcome,
     SqliteStore,
-    Standing,
     Worker,
     run_batch,
     run_shard,
 )
-from webcom_async.scaleout._batch_summary import Witness, counted
+from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ async def store(folder: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
-async def sent(client: WebcomClient, store: SqliteStore, holder: str = "one", **settings: Any) -> list[Ending]:
+async def sent(client: WebcomClient, store: SqliteStore, holder: str = "one", **settings: Any) -> list[ShardOutcome]:
     """Run every shard in turn, as one worker, and return how that ended."""
     worker = Worker(client, store, holder, **({"clock": still_clock()} | settings))
     return [(await worker.run_shard("spring", shard.number)).ending for shard in await store.shards("spring")]
@@ -85,10 +85,10 @@ async def results_of(store: SqliteStore) -> list[SendResult]:
     return sorted([result async for result in store.results("spring")], key=lambda result: result.phone)
 
 
-async def everyone_got_one(store: SqliteStore, gateway: Gateway, count: int = 40) -> Standing:
+async def everyone_got_one(store: SqliteStore, gateway: Gateway, count: int = 40) -> CampaignStatus:
     """Compare the ledger, the journal and the standing: one SMS and one result for each."""
     results = await results_of(store)
-    standing = await store.standing("spring")
+    standing = await store.status("spring")
 
     assert list(phones(count)) == [result.phone for result in results]
     assert {Outcome.ACCEPTED} == {result.outcome for result in results}
@@ -111,7 +111,7 @@ def held(gateway: Gateway, processed: bool = True) -> tuple[anyio.Event, anyio.E
 async def test_a_campaign_is_sent_shard_by_shard(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
     """Everybody gets one SMS and one result, and the last shard finishes the campaign."""
     async with connect(webcom_gateway) as client:
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     standing = await everyone_got_one(store, webcom_gateway)
     assert [("one", [], 40)] == [(each.name, each.shards, each.done) for each in standing.workers]
@@ -125,7 +125,7 @@ async def test_the_last_shard_tells_that_it_was(connect: Connect, webcom_gateway
         again = await run_shard(client, store, "spring", 2, holder="two")
 
     assert [False, True] == [end.finished for end in ends]
-    assert ShardEnd(campaign="spring", shard=2, ending=Ending.DONE) == again
+    assert ShardEnd(campaign="spring", shard=2, ending=ShardOutcome.DONE) == again
     assert requests == webcom_gateway.requests
 
 
@@ -162,9 +162,9 @@ async def test_who_cannot_be_sent_to_has_a_result(connect: Connect, webcom_gatew
     people += [Recipient("79612242246", 17)]
     async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
         await store.plan(spring(batch_size=10), people)
-        assert [Ending.DONE] == await sent(client, store)
+        assert [ShardOutcome.DONE] == await sent(client, store)
         results = [result async for result in store.results("spring")]
-        standing = await store.standing("spring")
+        standing = await store.status("spring")
 
     assert len(people) == len(results) == sum(standing.outcomes.values())
     assert (3, 4, 0) == (standing.outcomes[Outcome.ACCEPTED], standing.outcomes[Outcome.NOT_SENT], standing.open)
@@ -179,9 +179,9 @@ async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gate
     people = [*phones(7), *phones(7), *phones(7)]
     async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=5) as client:
         await store.plan(spring(), people)
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
         results = await results_of(store)
-        standing = await store.standing("spring")
+        standing = await store.status("spring")
 
     assert list(phones(7)) == [result.phone for result in results if result.outcome is Outcome.ACCEPTED]
     assert (CampaignState.FINISHED, 0) == (standing.state, standing.open)
@@ -190,11 +190,11 @@ async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gate
 
 async def test_who_is_asked_for_elsewhere_is_open_once(store: SqliteStore):
     """A phone twice in a batch, and in another one that is under way: one may be asked for again, the other never."""
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
 
-    done = counted(twice, 3, Witness(store.journals(lease)))
+    done = summarize(twice, 3, RecordingJournal(store.journals(lease)))
 
     assert (1 + 1, twice[1:]) == (done.open, done.left_out)
     assert 3 == done.outcomes[Outcome.NOT_SENT]
@@ -209,7 +209,7 @@ async def test_who_stays_open_is_asked_for_in_further_passes(
     """An answer that was lost is learnt by the next pass, under the same id."""
     webcom_gateway.faults.script(*[CUT] * 3)
     async with connect(webcom_gateway, attempts=1, in_flight=1) as client:
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     await everyone_got_one(store, webcom_gateway)
     # Batch and halves in vain, then seven batches, then the first one again.
@@ -222,11 +222,11 @@ async def test_who_stays_open_after_the_last_pass_waits_for_a_resume(
     """The campaign is finished all the same, says how many are open, and offers them again when it is resumed."""
     webcom_gateway.faults.sometimes(1.0, CUT)
     async with connect(webcom_gateway, attempts=1, retry_quota=1_000) as client:
-        assert [Ending.DONE] * 2 == await sent(client, store)
-        finished = await store.standing("spring")
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
+        finished = await store.status("spring")
         webcom_gateway.faults = Faults()
         resumed = await store.change_state("spring", CampaignState.RUNNING)
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     assert (CampaignState.FINISHED, 40, 40) == (finished.state, finished.open, finished.outcomes[Outcome.UNKNOWN])
     assert (CampaignState.RUNNING, 0) == (resumed.state, resumed.shards_done)
@@ -239,12 +239,12 @@ async def test_an_empty_account_halts_the_campaign(connect: Connect, webcom_gate
     async with connect(webcom_gateway, in_flight=1) as client:
         first = await Worker(client, store, "one").run_shard("spring", 1)
         second = await Worker(client, store, "two").run_shard("spring", 2)
-        halted = await store.standing("spring")
+        halted = await store.status("spring")
         webcom_gateway.accounts[0].balance = None
         await store.change_state("spring", CampaignState.RUNNING)
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
-    assert (Ending.STOPPED, Ending.STOPPED) == (first.ending, second.ending)
+    assert (ShardOutcome.STOPPED, ShardOutcome.STOPPED) == (first.ending, second.ending)
     assert all("Out of SMS" in words for words in (first.why, second.why, halted.why))
     assert (CampaignState.HALTED, 12) == (halted.state, halted.outcomes[Outcome.ACCEPTED])
     assert [None, None] == [shard.until for shard in await store.shards("spring")]
@@ -256,7 +256,7 @@ async def test_a_paused_campaign_is_not_halted(connect: Connect, webcom_gateway:
     webcom_gateway.accounts[0].locked = True
     arrived, until = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=until))
-    ends: list[Ending] = []
+    ends: list[ShardOutcome] = []
 
     async def send(client: WebcomClient) -> None:
         ends.append((await run_shard(client, store, "spring", 1, holder="one")).ending)
@@ -266,9 +266,9 @@ async def test_a_paused_campaign_is_not_halted(connect: Connect, webcom_gateway:
         await arrived.wait()
         await store.change_state("spring", CampaignState.PAUSED, "lunch")
         until.set()
-    paused = await store.standing("spring")
+    paused = await store.status("spring")
 
-    assert ([Ending.STOPPED], CampaignState.PAUSED, "lunch") == (ends, paused.state, paused.why)
+    assert ([ShardOutcome.STOPPED], CampaignState.PAUSED, "lunch") == (ends, paused.state, paused.why)
 
 
 async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
@@ -277,8 +277,8 @@ async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
     """What may be spent on retries is spent once per worker, and not once per batch."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=503))
     async with connect(webcom_gateway, in_flight=1, attempts=2, retry_quota=3) as client:
-        assert [Ending.STOPPED] * 2 == await sent(client, store)
-    halted = await store.standing("spring")
+        assert [ShardOutcome.STOPPED] * 2 == await sent(client, store)
+    halted = await store.status("spring")
 
     assert CampaignState.HALTED is halted.state
     assert "failed too often" in halted.why
@@ -304,12 +304,12 @@ async def test_a_host_without_a_network_halts_nobody_else(
         await store.plan(spring(), phones(40))
         worker = Worker(cut_off, store, "cut off", lease_seconds=30, clock=still_clock(sleep=note))
         end = await worker.run_shard("spring", 1)
-        state = (await store.standing("spring")).state
+        state = (await store.status("spring")).state
         async with connect(webcom_gateway) as client:
-            assert [Ending.DONE] * 2 == await sent(client, store)
+            assert [ShardOutcome.DONE] * 2 == await sent(client, store)
         await everyone_got_one(store, webcom_gateway)
 
-    assert (Ending.UNREACHED, CampaignState.RUNNING) == (end.ending, state)
+    assert (ShardOutcome.UNREACHED, CampaignState.RUNNING) == (end.ending, state)
     assert "no connection" in end.why.lower()
     assert (30, True) == waits[-1]
 
@@ -320,9 +320,9 @@ async def test_a_gateway_that_the_only_host_does_not_reach_halts_the_campaign(
     """Nobody else would reach it; the words say why."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as cut_off:
         end = await run_shard(cut_off, store, "spring", 1, holder="one")
-    halted = await store.standing("spring")
+    halted = await store.status("spring")
 
-    assert (Ending.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
+    assert (ShardOutcome.STOPPED, CampaignState.HALTED) == (end.ending, halted.state)
     assert end.why == halted.why
 
 
@@ -339,7 +339,7 @@ async def test_a_worker_goes_on_when_what_halted_it_is_cleared_up(
         await store.change_state("spring", CampaignState.RUNNING)
         ends = [await worker.run_shard("spring", shard) for shard in (1, 2)]
 
-    assert [Ending.STOPPED, Ending.DONE, Ending.DONE] == [end.ending for end in (halted, *ends)]
+    assert [ShardOutcome.STOPPED, ShardOutcome.DONE, ShardOutcome.DONE] == [end.ending for end in (halted, *ends)]
     await everyone_got_one(store, webcom_gateway)
 
 
@@ -349,8 +349,8 @@ async def test_a_refusal_of_everyone_is_noticed_over_batches(connect: Connect, w
     webcom_gateway.faults.sometimes(1.0, Fault(status=200, body=refusal))
     async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=1) as client:
         await store.plan(spring(batch_size=50, shard_size=100), phones(1_000))
-        assert [Ending.DONE, *[Ending.STOPPED] * 9] == await sent(client, store)
-        halted = await store.standing("spring")
+        assert [ShardOutcome.DONE, *[ShardOutcome.STOPPED] * 9] == await sent(client, store)
+        halted = await store.status("spring")
 
     assert (CampaignState.HALTED, 4) == (halted.state, webcom_gateway.requests)
     assert "a new rule" in halted.why
@@ -362,10 +362,10 @@ async def test_a_sender_that_nobody_gets_is_asked_for_once(
     """What the gateway takes from nobody is not offered batch after batch."""
     webcom_gateway.accounts[0].senders = set()
     async with connect(webcom_gateway, in_flight=1) as client:
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     assert 1 == webcom_gateway.requests
-    assert 5 == (await store.standing("spring")).outcomes[Outcome.REJECTED]
+    assert 5 == (await store.status("spring")).outcomes[Outcome.REJECTED]
 
 
 # ---------------------------------------------------------------------------- somebody stops it
@@ -391,10 +391,12 @@ async def test_what_is_stopped_in_the_middle_stops_at_once(
         meanwhile = len(webcom_gateway.ledger)
         if state is CampaignState.PAUSED:
             await other.change_state("spring", CampaignState.RUNNING)
-            assert [Ending.DONE] * 2 == await sent(client, store)
+            assert [ShardOutcome.DONE] * 2 == await sent(client, store)
             await everyone_got_one(store, webcom_gateway)
 
-    assert [(Ending.STOPPED, f"campaign 'spring' is {state.value}: by hand")] == [(end.ending, end.why) for end in ends]
+    assert [(ShardOutcome.STOPPED, f"campaign 'spring' is {state.value}: by hand")] == [
+        (end.ending, end.why) for end in ends
+    ]
     assert 5 == meanwhile == len([each for each in await results_of(store) if each.id_sms][:5])
     assert [None, None] == [shard.until for shard in await store.shards("spring")]
 
@@ -411,7 +413,7 @@ async def test_a_worker_that_is_cancelled_gives_its_shard_back(
                 await checkpoint()
             tasks.cancel_scope.cancel()
         free = [shard.until for shard in await store.shards("spring")]
-        assert [Ending.DONE] * 2 == await sent(client, store, "two")
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store, "two")
 
     assert [None, None] == free
     await everyone_got_one(store, webcom_gateway)
@@ -428,7 +430,7 @@ async def test_what_comes_while_a_worker_leaves_is_counted(connect: Connect, sto
         tasks.cancel_scope.cancel()
         answer.set()
 
-    standing = await store.standing("spring")
+    standing = await store.status("spring")
     assert 0 < len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
 
 
@@ -437,11 +439,11 @@ async def test_what_comes_while_a_worker_leaves_is_counted(connect: Connect, sto
 
 async def test_a_shard_that_is_held_is_left_alone(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
     """Whoever is told to run it meanwhile learns who has it, and asks the gateway for nothing."""
-    lease = await store.take("spring", 1, "another host", 60.0)
+    lease = await store.acquire("spring", 1, "another host", 60.0)
     async with connect(webcom_gateway) as client:
         end = await run_shard(client, store, "spring", 1, holder="one")
 
-    assert (Ending.HELD, "another host has it", 0) == (end.ending, end.why, webcom_gateway.requests)
+    assert (ShardOutcome.HELD, "another host has it", 0) == (end.ending, end.why, webcom_gateway.requests)
     assert lease is not None
     assert await store.renew(lease)
 
@@ -458,9 +460,9 @@ async def test_a_worker_does_not_take_a_shard_from_itself(
             await arrived.wait()
             second = await worker.run_shard("spring", 1)
             until.set()
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
-    assert Ending.HELD is second.ending
+    assert ShardOutcome.HELD is second.ending
     await everyone_got_one(store, webcom_gateway)
 
 
@@ -486,12 +488,12 @@ async def test_a_woken_worker_sends_nothing_more(
             tasks.start_soon(sleep)
             await arrived.wait()
             travel.seconds += 120
-            assert [Ending.DONE] * 2 == await sent(awake, store, "awake")
+            assert [ShardOutcome.DONE] * 2 == await sent(awake, store, "awake")
             before = webcom_gateway.requests
             until.set()
         await everyone_got_one(store, webcom_gateway)
 
-    assert [Ending.LOST] == [end.ending for end in ends]
+    assert [ShardOutcome.LOST] == [end.ending for end in ends]
     assert before == webcom_gateway.requests
 
 
@@ -520,11 +522,11 @@ async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webc
     ):
         await store.plan(spring(), phones(40))
         end = await Worker(client, store, "one", lease_seconds=1.0).run_shard("spring", 1)
-        assert (Ending.LOST, "the lease could not be renewed for 1 s") == (end.ending, end.why)
+        assert (ShardOutcome.LOST, "the lease could not be renewed for 1 s") == (end.ending, end.why)
         assert 0 < store.unheard
     go_on.set()
     async with SqliteStore(folder) as store, connect(webcom_gateway) as client:
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
         await everyone_got_one(store, webcom_gateway)
 
 
@@ -548,37 +550,37 @@ async def test_a_lease_is_renewed_while_the_block_lasts(folder: Path):
     """Long after its seconds it is still held."""
     async with Heard(folder) as store:
         await store.plan(spring(), phones(40))
-        lease = await store.take("spring", 1, "one", 0.9)
+        lease = await store.acquire("spring", 1, "one", 0.9)
         assert lease is not None
-        async with Hold(store, lease):
+        async with LeaseKeeper(store, lease):
             await store.heard.wait()
             [shard, _] = await store.shards("spring")
-            assert await store.take("spring", 1, "two", 60.0) is None
+            assert await store.acquire("spring", 1, "two", 60.0) is None
 
     assert not shard.expired
 
 
 async def test_a_block_ends_when_its_lease_is_taken(store: SqliteStore):
     """The next heartbeat tells, and the block is cancelled."""
-    lease = await store.take("spring", 1, "one", 1.5)
+    lease = await store.acquire("spring", 1, "one", 1.5)
     assert lease is not None
     with pytest.raises(LeaseLost, match="taken the shard over"):
-        async with Hold(store, lease):
-            await store.take("spring", 1, "one", 60.0)
+        async with LeaseKeeper(store, lease):
+            await store.acquire("spring", 1, "one", 60.0)
             await anyio.sleep_forever()
     with pytest.raises(LeaseLost):
-        async with Hold(store, lease):
+        async with LeaseKeeper(store, lease):
             raise AssertionError("never entered")
 
 
 @pytest.mark.parametrize("exc", [ValueError, OutOfBalance])
 async def test_a_blocks_own_error_comes_out_bare(store: SqliteStore, exc: type[Exception]):
     """Holding a lease changes nothing about what goes wrong meanwhile."""
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
 
     with pytest.raises(exc):
-        async with Hold(store, lease):
+        async with LeaseKeeper(store, lease):
             raise exc
 
 
@@ -587,10 +589,10 @@ async def test_a_blocks_own_error_comes_out_bare(store: SqliteStore, exc: type[E
 
 async def test_a_batch_is_sent_and_noted(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
     """What an engine calls whose steps are batches; calling it again sends nobody a second SMS."""
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     ref = BatchRef("spring", 1, 2)
-    async with connect(webcom_gateway) as client, Hold(store, lease):
+    async with connect(webcom_gateway) as client, LeaseKeeper(store, lease):
         first = await run_batch(client, store, lease, ref)
         again = await run_batch(client, store, lease, ref)
 
@@ -602,9 +604,9 @@ async def test_a_batch_is_sent_and_noted(connect: Connect, webcom_gateway: Gatew
 
 async def test_a_batch_without_a_lease_does_not_leave(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
     """The store says so before anything is sent."""
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
-    await store.take("spring", 1, "one", 60.0)
+    await store.acquire("spring", 1, "one", 60.0)
     async with connect(webcom_gateway) as client:
         with pytest.raises(LeaseLost):
             await run_batch(client, store, lease, BatchRef("spring", 1, 1))
@@ -617,12 +619,12 @@ async def test_a_failure_that_ends_a_batch_loses_nothing_of_it(
 ):
     """What was sent before is noted, and the rest is open."""
     webcom_gateway.accounts[0].balance = 3
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     async with connect(webcom_gateway, batch_size=1, in_flight=1) as client:
         with pytest.raises(OutOfBalance):
             await run_batch(client, store, lease, BatchRef("spring", 1, 1))
-    standing = await store.standing("spring")
+    standing = await store.status("spring")
 
     assert (3, 2, 2) == (standing.outcomes[Outcome.ACCEPTED], standing.outcomes[Outcome.NOT_SENT], standing.open)
 
@@ -661,10 +663,10 @@ class Away(SqliteStore):
         self._come_and_go("settings")
         return await super().settings(campaign)
 
-    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+    async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
         """Be away, or give a lease."""
         self._come_and_go("take")
-        return await super().take(campaign, shard, holder, seconds)
+        return await super().acquire(campaign, shard, holder, seconds)
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
         """Be away, or return them."""
@@ -686,7 +688,7 @@ async def test_a_store_that_is_away_is_waited_for(connect: Connect, webcom_gatew
     """Nothing is halted by it, and nobody gets a second SMS."""
     async with Away(folder) as store, connect(webcom_gateway, in_flight=1) as client:
         await store.plan(spring(), phones(40))
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
         await everyone_got_one(store, webcom_gateway)
 
     assert {"settings": 4, "take": 4, "open_batches": 4, "batch_done": 16, "shard_done": 4} == store.calls
@@ -701,7 +703,7 @@ async def test_a_worker_of_other_ids_sends_nothing(connect: Connect, webcom_gate
         with pytest.raises(ConfigurationError, match="planned with id_bits=63"):
             await run_shard(client, store, "spring", 1, holder="one")
 
-    assert CampaignState.RUNNING is (await store.standing("spring")).state
+    assert CampaignState.RUNNING is (await store.status("spring")).state
     assert 0 == webcom_gateway.requests
 
 
@@ -709,12 +711,12 @@ async def test_a_worker_of_another_account_sends_nothing(connect: Connect, store
     """Its gateway does not know who was sent to; the campaign goes on, and somebody may say that it is the same."""
     gateway = Gateway(Account(), Account(token="a new token", login="other"))
     async with connect(gateway) as client, connect(gateway, token="a new token") as other:
-        assert Ending.DONE is (await run_shard(client, store, "spring", 1, holder="one")).ending
+        assert ShardOutcome.DONE is (await run_shard(client, store, "spring", 1, holder="one")).ending
         with pytest.raises(ConfigurationError, match=r"another account.*--same-account"):
             await run_shard(other, store, "spring", 2, holder="two")
-        assert (CampaignState.RUNNING, 20) == ((await store.standing("spring")).state, len(gateway.ledger))
+        assert (CampaignState.RUNNING, 20) == ((await store.status("spring")).state, len(gateway.ledger))
         await store.claim("spring", None)
-        assert Ending.DONE is (await run_shard(other, store, "spring", 2, holder="two")).ending
+        assert ShardOutcome.DONE is (await run_shard(other, store, "spring", 2, holder="two")).ending
     await everyone_got_one(store, gateway)
 
 
@@ -725,12 +727,12 @@ async def test_a_mistyped_password_does_not_become_the_campaigns_account(
     async with connect(webcom_gateway, token="mistyped") as slip, connect(webcom_gateway) as client:
         halted = await run_shard(slip, store, "spring", 1, holder="one")
         await store.change_state("spring", CampaignState.RUNNING)
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
         async with connect(webcom_gateway, token="mistyped") as late:
             with pytest.raises(ConfigurationError, match="another account"):
                 await run_shard(late, store, "spring", 1, holder="three")
 
-    assert Ending.STOPPED is halted.ending
+    assert ShardOutcome.STOPPED is halted.ending
     await everyone_got_one(store, webcom_gateway)
 
 
@@ -753,7 +755,7 @@ async def test_a_closed_client_does_not_halt_the_campaign(
     with pytest.raises(UsageError, match="client is closed"):
         await run_shard(client, store, "spring", 1, holder="one")
 
-    assert CampaignState.RUNNING is (await store.standing("spring")).state
+    assert CampaignState.RUNNING is (await store.status("spring")).state
     assert [None, None] == [shard.until for shard in await store.shards("spring")]
 
 
@@ -761,14 +763,14 @@ async def test_a_second_process_that_sends_is_told_so(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path
 ):
     """A folder is sent from by one process: the other one's mistake stops nobody, and it takes no shard."""
-    lease = await store.take("spring", 1, "one", 60.0)
+    lease = await store.acquire("spring", 1, "one", 60.0)
     async with connect(webcom_gateway) as client, SqliteStore(folder) as other:
         with pytest.raises(JournalError, match="in use"):
             await run_shard(client, other, "spring", 2, holder="two")
         assert lease is not None
         assert [lease.holder, None] == [shard.holder for shard in await other.shards("spring")]
-        assert CampaignState.RUNNING is (await other.standing("spring")).state
-        assert [Ending.DONE] * 2 == await sent(client, store)
+        assert CampaignState.RUNNING is (await other.status("spring")).state
+        assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     await everyone_got_one(store, webcom_gateway)
 
@@ -778,8 +780,8 @@ async def test_a_campaign_whose_time_has_passed_is_finished(connect: Connect, we
     async with SqliteStore(folder, clock=Travel().clock()) as store:
         await store.plan(spring(validity_period=NOW.replace(hour=13)), phones(40))
         async with connect(webcom_gateway, clock=still_clock(now=lambda: NOW.replace(hour=14))) as client:
-            assert [Ending.DONE] * 2 == await sent(client, store)
-        finished, results = await store.standing("spring"), await results_of(store)
+            assert [ShardOutcome.DONE] * 2 == await sent(client, store)
+        finished, results = await store.status("spring"), await results_of(store)
 
     assert (CampaignState.FINISHED, 0, 40) == (finished.state, finished.open, finished.outcomes[Outcome.NOT_SENT])
     assert {(Outcome.NOT_SENT, Reason.BAD_TIME)} == {(result.outcome, result.reason) for result in results}
@@ -842,7 +844,7 @@ class Chaos:
     async def end(self) -> None:
         """Let the campaign go on until nobody is open, and send the workers home."""
         self.gateway.faults = Faults()
-        while (standing := await self.store.standing("spring")).state is not CampaignState.FINISHED or standing.open:
+        while (standing := await self.store.status("spring")).state is not CampaignState.FINISHED or standing.open:
             await self.go_on(CampaignState.RUNNING)
         self.over = True
 
@@ -899,6 +901,6 @@ async def test_a_killed_process_is_taken_over(store: SqliteStore, folder: Path):
             await anyio.to_thread.run_sync(process.join)
             assert -signal.SIGKILL == process.exitcode
         async with WebcomClient(token=gateway.token, base_url=url) as client:
-            assert [Ending.DONE] * 2 == await sent(client, store)
+            assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     await everyone_got_one(store, gateway)

@@ -37,7 +37,7 @@ def bonuses() -> Iterator[Recipient]:
             yield Recipient(phone, text=f"Your bonus is {decimal.Decimal('9.999').quantize(CENT)}")
 
 
-def translated() -> Iterator[Recipient]:
+def map_exception() -> Iterator[Recipient]:
     """Yield recipients with a language that is set with a token, and reset with it in the same context only."""
     token = LANGUAGE.set("ru")
     try:
@@ -47,7 +47,7 @@ def translated() -> Iterator[Recipient]:
         LANGUAGE.reset(token)
 
 
-@pytest.mark.parametrize("make", [bonuses, translated])
+@pytest.mark.parametrize("make", [bonuses, map_exception])
 @pytest.mark.parametrize("wrap", [iter, asynchronous], ids=["sync", "async"])
 async def test_what_a_source_sets_is_set_when_it_goes_on(
     connect: Connect, webcom_gateway: Gateway, make: Callable[[], Iterator[Recipient]], wrap: Callable[[Any], Any]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.builders import phones
 from webcom_async import Credentials, Outcome, Payload, Reason, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._sending.counters import Tally
+from webcom_async._sending.counters import CampaignCounters
 
 
 def payload() -> Payload:
@@ -30,18 +30,18 @@ def accepted(count: int) -> list[SendResult]:
     return results(*[(Outcome.ACCEPTED, Reason.NONE)] * count)
 
 
-def settled(batches: Iterable[list[SendResult]]) -> Tally:
+def settled(batches: Iterable[list[SendResult]]) -> CampaignCounters:
     """Return a tally that has taken and counted *batches*, one second each."""
-    tally = Tally("spring", now=100.0)
+    counters = CampaignCounters("spring", now=100.0)
     for number, batch in enumerate(batches, 1):
-        tally.taken += len(batch)
-        tally.settle(batch, now=100.0 + number)
-    return tally
+        counters.taken += len(batch)
+        counters.settle(batch, now=100.0 + number)
+    return counters
 
 
 def test_a_new_tally_names_every_outcome():
     """Before the first result each outcome is zero, not missing."""
-    report = Tally("spring", now=100.0).report()
+    report = CampaignCounters("spring", now=100.0).report()
 
     assert dict.fromkeys(Outcome, 0) == report.outcomes
     assert ("spring", 0, 0, 0.0, False) == (
@@ -75,35 +75,35 @@ def test_nobody_is_counted_twice_or_not_at_all(batches: list[list[tuple[Outcome,
 
 def test_time_ends_with_the_last_result():
     """A report that is read late shows the campaign's time, not the reader's; progress shows the time until now."""
-    tally = settled([accepted(1), accepted(1)])
+    counters = settled([accepted(1), accepted(1)])
 
-    assert 2.0 == tally.report().seconds
-    assert 60.0 == tally.progress(now=160.0, limit=4, rate=None).seconds
+    assert 2.0 == counters.report().seconds
+    assert 60.0 == counters.progress(now=160.0, limit=4, rate=None).seconds
 
 
 def test_progress_shows_what_is_on_its_way():
     """A request is in flight until it ends, whichever way it ends."""
-    tally = Tally("spring", now=0.0)
-    tally.taken = 1000
-    with tally.request(payload(), again=False), tally.request(payload(), again=False):
-        progress = tally.progress(now=1.0, limit=4, rate=None)
+    counters = CampaignCounters("spring", now=0.0)
+    counters.taken = 1000
+    with counters.request(payload(), again=False), counters.request(payload(), again=False):
+        progress = counters.progress(now=1.0, limit=4, rate=None)
         assert (1000, 2) == (progress.taken, progress.in_flight)
 
-    with pytest.raises(TimeoutError), tally.request(payload(), again=True):
+    with pytest.raises(TimeoutError), counters.request(payload(), again=True):
         raise TimeoutError
 
-    assert 0 == tally.progress(now=1.0, limit=4, rate=None).in_flight
-    assert (3, 1) == (tally.report().requests, tally.report().retries)
+    assert 0 == counters.progress(now=1.0, limit=4, rate=None).in_flight
+    assert (3, 1) == (counters.report().requests, counters.report().retries)
 
 
 def test_traffic_is_what_the_transport_noted():
     """Bytes count once they may have left; connections and answers count as far as the transport has told."""
-    tally, unsent, sent = Tally("spring", now=0.0), payload(), payload()
-    with tally.request(unsent, again=False), tally.request(sent, again=False):
+    counters, as_not_sent, sent = CampaignCounters("spring", now=0.0), payload(), payload()
+    with counters.request(as_not_sent, again=False), counters.request(sent, again=False):
         bytes(sent)
-        sent.received, sent.connections, unsent.given_up_blocked = 40, 1, True
+        sent.received, sent.connections, as_not_sent.given_up_blocked = 40, 1, True
 
-    report = tally.report()
+    report = counters.report()
     assert (len(sent), 40, 1, 1) == (
         report.bytes_sent,
         report.bytes_received,
@@ -117,17 +117,17 @@ def test_traffic_is_what_the_transport_noted():
 )
 def test_complete_means_read_to_the_end_and_all_settled(exhausted: bool, taken: int, complete: bool):
     """A campaign is complete when its source has ended and everything taken from it has a result."""
-    tally = settled([accepted(3)])
-    tally.exhausted, tally.taken = exhausted, taken
+    counters = settled([accepted(3)])
+    counters.exhausted, counters.taken = exhausted, taken
 
-    assert complete is tally.report().complete
+    assert complete is counters.report().complete
 
 
 def test_a_report_does_not_change_any_more():
     """Counting goes on without touching the reports that were handed out."""
-    tally = settled([accepted(1)])
-    before = tally.report()
-    tally.settle(results((Outcome.REJECTED, Reason.STOP_LIST)), now=102.0)
+    counters = settled([accepted(1)])
+    before = counters.report()
+    counters.settle(results((Outcome.REJECTED, Reason.STOP_LIST)), now=102.0)
 
     assert (1, {}) == (before.recipients, before.reasons)
-    assert (2, {Reason.STOP_LIST: 1}) == (tally.report().recipients, tally.report().reasons)
+    assert (2, {Reason.STOP_LIST: 1}) == (counters.report().recipients, counters.report().reasons)

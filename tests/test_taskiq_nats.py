@@ -21,7 +21,7 @@ from tests.builders import message, phones
 from tests.watched import Watched
 from webcom_async import Outcome, WebcomClient
 from webcom_async.emulator import Gateway, GatewayTransport, serve
-from webcom_async.scaleout import CampaignSettings, ShardEnd, SqliteStore, Store, Worker
+from webcom_async.scaleout import CampaignSettings, CampaignStore, ShardEnd, SqliteStore, Worker
 
 RECIPE = Path(__file__).parents[1] / "examples" / "taskiq_nats" / "campaigns.py"
 SERVER = shutil.which("nats-server", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
@@ -87,7 +87,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"CAMPAIGN_STORE": dsn, "CAMPAIGN_SCHEMA": schema}
 
 
-def open_store(where: dict[str, str]) -> AbstractAsyncContextManager[Store]:
+def open_store(where: dict[str, str]) -> AbstractAsyncContextManager[CampaignStore]:
     """Open the store that the recipe was told."""
     if "CAMPAIGN_SCHEMA" not in where:
         return SqliteStore(where["CAMPAIGN_STORE"])
@@ -162,8 +162,8 @@ async def compare(where: dict[str, str], gateway: Watched) -> None:
     """Compare the ledger, the journal and the standing."""
     async with open_store(where) as store:
         results = [result async for result in store.results("spring")]
-        standing = await store.standing("spring")
+        status = await store.status("spring")
 
     assert set(phones(PEOPLE)) == {result.phone for result in results}
     assert gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
-    assert PEOPLE == len(results) == len(gateway.ledger) == standing.outcomes[Outcome.ACCEPTED]
+    assert PEOPLE == len(results) == len(gateway.ledger) == status.outcomes[Outcome.ACCEPTED]

@@ -82,7 +82,7 @@ def test_a_claim_that_was_given_back_holds_nobody_up():
     throttle = Throttle(rate=10, burst=10)
     throttle.reserve(10, now=0.0)
     throttle.reserve(500, now=0.0)
-    throttle.give_back(500)
+    throttle.release(500)
 
     assert 0.5 == throttle.reserve(10, now=0.5)
 
@@ -121,7 +121,7 @@ def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, 
         if leaves:
             assert pytest.approx(spared.reserve(recipients, now), abs=ROUNDING * 1_000) == wait
         else:
-            tried.give_back(recipients)
+            tried.release(recipients)
 
 
 # ---------------------------------------------------------------------------- limit
@@ -211,12 +211,12 @@ def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[b
 def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
     """Whatever is sent, answered and refused, in any order, one request may leave and never more than the ceiling."""
     limit = AdaptiveLimit(ceiling, start)
-    under_way = [limit.sent()]
+    in_flight = [limit.sent()]
     for event, which in events:
-        if event == 0 or not under_way:
-            under_way.append(limit.sent())
+        if event == 0 or not in_flight:
+            in_flight.append(limit.sent())
             continue
-        answered = under_way.pop(which % len(under_way))
+        answered = in_flight.pop(which % len(in_flight))
         (limit.succeeded if event == 1 else limit.pushed_back)(answered)
         assert 1 <= limit.limit <= ceiling
 

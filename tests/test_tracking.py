@@ -22,7 +22,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async.emulator import AppPost, Behaviour, Fate, Fault, Gateway, Inquiries, Step, push
+from webcom_async.emulator import AppPost, Behaviour, Fault, Gateway, Inquiries, Scenario, Step, push
 from webcom_async.journal import campaigns, export, purge
 from webcom_async.webhooks import ReportFile, WebhookApp
 
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.anyio
 SALE = {"text": "Sale!", "sender": "ACME", "campaign": "spring"}
 SECRET = "a-secret-of-23-letters."
 FATES = (
-    (0.1, Fate((Step(2, "expired"),))),
-    (0.2, Fate((Step(3, "deliver"), Step(9, "read")))),
-    (0.1, Fate((Step(4_000, "not_deliver"),))),
+    (0.1, Scenario((Step(2, "expired"),))),
+    (0.2, Scenario((Step(3, "deliver"), Step(9, "read")))),
+    (0.1, Scenario((Step(4_000, "not_deliver"),))),
 )
 
 
@@ -46,7 +46,7 @@ class Scene:
         self.journal = tmp_path / "journal"
         self.reports = tmp_path / "reports.db"
         for share, fate in FATES:
-            self.gateway.fates.sometimes(share, fate)
+            self.gateway.scenarios.sometimes(share, fate)
 
     def client(self, connect: Connect, **options: Any) -> Any:
         """Return a client that goes by the same time."""
@@ -63,7 +63,7 @@ class Scene:
 
     def truth(self) -> Counter[str]:
         """Return how many SMS are in which state now."""
-        return Counter(self.gateway.fates.state(sms, self.time.now())[0] for sms in self.gateway.ledger.sent)
+        return Counter(self.gateway.scenarios.state(sms, self.time.now())[0] for sms in self.gateway.ledger.sent)
 
 
 def states(report: TrackReport) -> Counter[str]:
@@ -131,8 +131,8 @@ async def test_a_final_state_never_goes_back(connect: Connect, tmp_path: Path):
     async with scene.client(connect) as client, ReportFile(scene.reports) as reports:
         await scene.send(client, 3)
         one, two, three = (sms.id_sms for sms in scene.gateway.ledger.sent)
-        scene.gateway.fates.usual = Fate((Step(0, "expired"),))
-        scene.gateway.fates._chances.clear()
+        scene.gateway.scenarios.default = Scenario((Step(0, "expired"),))
+        scene.gateway.scenarios._chances.clear()
         await reports.commit([said(one, DeliveryState.DELIVER), said(two, DeliveryState.READ)])
         await reports.commit(
             [said(one, DeliveryState.READ), said(two, DeliveryState.DELIVER), said("77", DeliveryState.READ)]
@@ -153,8 +153,8 @@ def said(id_sms: str, state: DeliveryState) -> DeliveryReport:
 async def test_what_is_read_between_two_runs_is_joined(connect: Connect, tmp_path: Path):
     """A webhook that says more of an SMS that had come to its end, or was overdue, is found by the next run."""
     scene = Scene(tmp_path)
-    scene.gateway.fates._chances.clear()
-    scene.gateway.fates.to["79612242244"] = Fate()
+    scene.gateway.scenarios._chances.clear()
+    scene.gateway.scenarios.to["79612242244"] = Scenario()
     async with scene.client(connect) as client:
         await scene.send(client, 2)
         _, before = await scene.track(client, pace=Pace(deadline=100))
@@ -198,8 +198,8 @@ async def test_prices_are_asked_for_once_where_webhooks_bring_none(connect: Conn
 async def test_waits_grow_and_a_deadline_ends_them(connect: Connect, tmp_path: Path):
     """An SMS of which nothing is ever heard is asked for ever more rarely, then given up, and can be taken up again."""
     scene = Scene(tmp_path)
-    scene.gateway.fates._chances.clear()
-    scene.gateway.fates.usual = Fate()
+    scene.gateway.scenarios._chances.clear()
+    scene.gateway.scenarios.default = Scenario()
     pace = Pace(first=10, factor=2, longest=100, deadline=400)
     async with scene.client(connect) as client:
         await scene.send(client, 1)

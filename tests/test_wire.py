@@ -408,7 +408,7 @@ def test_an_answer_that_cannot_be_read_is_a_reply_error(body: bytes):
     with pytest.raises(ReplyError) as unreadable:
         decode_send(body, wire_phones(1), 1)
 
-    assert Knowledge.IN_QUESTION is unreadable.value.knowledge
+    assert Knowledge.POSSIBLY_SENT is unreadable.value.knowledge
 
 
 DOCUMENTED = [

@@ -28,7 +28,7 @@ from webcom_async.audience.templates import Template
 from webcom_async.emulator import Gateway, GatewayTransport
 from webcom_async.files import Row, open_table
 from webcom_async.postgres import PostgresStore
-from webcom_async.scaleout import CampaignSettings, Store
+from webcom_async.scaleout import CampaignSettings, CampaignStore
 from webcom_async.segments import Segments, count_parts, segments, suggestions
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, acknowledge, parse
 
@@ -107,7 +107,7 @@ async def from_a_file(client: WebcomClient) -> None:
 async def on_many_hosts(client: WebcomClient) -> None:
     """A journal on PostgreSQL, which is a store of campaigns too."""
     async with PostgresStore("postgresql://webcom@127.0.0.1/webcom") as store:
-        planned: Store = store
+        planned: CampaignStore = store
         assert_type(await planned.plan(CampaignSettings(campaign="spring"), ["79612242243"]), int)
         assert_type(await client.send_all(["79612242243"], text="Sale!", campaign="summer", journal=store), Report)
         assert_type(await store.counts("summer"), dict[Outcome, int])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 import anyio
 
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
-from webcom_async._batching.batcher import Batcher, OneByOne
+from webcom_async._batching.batcher import RecipientBatcher, SingleRecipientBatcher
 from webcom_async._domain.client_ids import IdScheme, mint_campaign, random_ids
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
@@ -26,14 +26,14 @@ from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Report, SendResult
 from webcom_async._domain.sources import RecipientSource, Source
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.event_loop import running_loop
 from webcom_async._http.exchange import Transport
-from webcom_async._sending.campaign import Campaign, Plan
-from webcom_async._sending.coalescer import Coalescer, Singles
-from webcom_async._storage.contracts import CampaignHeader, Journals, fingerprint
-from webcom_async._storage.memory import Scratchpad
+from webcom_async._sending.campaign import Campaign, CampaignParts
+from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
+from webcom_async._storage.contracts import CampaignHeader, Journal, fingerprint
+from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._tracking.polling import StatusInquiry, ask_balance
 from webcom_async._tracking.statuses import IdSource, Statuses
 from webcom_async._tracking.tracker import Terms, Track
@@ -82,10 +82,12 @@ class WebcomClient:
         elif (token, login, password) != (None, None, None):
             raise ConfigurationError("give credentials=, or token=, or login= and password=, not several of them")
         settings = Options(**options)
-        self._line = Line(_choose(settings, http_client, transport), credentials, settings, clock or Clock())
+        self._session = GatewaySession(
+            _choose(settings, http_client, transport), credentials, settings, clock or Clock()
+        )
         self._loop: object = None
-        self._singles = Singles(self._line)
-        self._coalescer: Coalescer | None = None
+        self._single_sender = SingleSender(self._session)
+        self._coalescer: RequestCoalescer | None = None
 
     @classmethod
     def from_env(
@@ -117,7 +119,7 @@ class WebcomClient:
     @property
     def options(self) -> Options:
         """The client's settings."""
-        return self._line.options
+        return self._session.options
 
     def account(self, campaign: str) -> str:
         """
@@ -126,7 +128,7 @@ class WebcomClient:
         The gateway remembers `client_id_sms` per account: a campaign that goes on with another one sends everybody in
         question a second SMS.
         """
-        return self._line.account(campaign)
+        return self._session.account(campaign)
 
     async def send(
         self,
@@ -176,13 +178,13 @@ class WebcomClient:
         recipient = Recipient(phone, client_id_sms, key or "")
         derive = random_ids(self.options.id_bits) if campaign is None else self._ids(campaign).derive
         said, to = address(recipient, defaults, derive)
-        past = defaults.past(self._line.clock.now())
+        past = defaults.past(self._session.clock.now())
         if past is not None:
             raise past
-        if self._line.options.linger and self._coalescer is None:
+        if self._session.options.linger and self._coalescer is None:
             raise UsageError("linger= needs a client that is opened with async with")
         random = campaign is None and client_id_sms is None
-        return await self._singles.send(said, to, self._coalescer, random=random)
+        return await self._single_sender.send(said, to, self._coalescer, random=random)
 
     def stream(
         self,
@@ -194,7 +196,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
-        journal: Journals | StrPath | None = None,
+        journal: Journal | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> Campaign:
         """
@@ -213,7 +215,7 @@ class WebcomClient:
                 it, unless the journal has begun a campaign of that name.
             validity_period: For everyone who does not bring one; aware, in the future.
             time_send: Likewise (documented for XML only).
-            journal: A file, or other `Journals`, where this campaign is remembered by its name. Who is settled there is
+            journal: A file, or other `Journal`, where this campaign is remembered by its name. Who is settled there is
                 not sent to again, but comes as a result; who is not, or of whom nothing is known, is asked for again
                 under the same id. A file is made if it is not there, and locked while the campaign is open.
             resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` once the gateway's refusal of everyone
@@ -224,7 +226,7 @@ class WebcomClient:
             InputError: The call cannot be sent; nothing was.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._line.check_open()
+        self._session.check_open()
         if journal is not None and campaign is None:
             raise InputError("journal= remembers a campaign by its name: give campaign= too")
         name = mint_campaign() if campaign is None else campaign_name(campaign)
@@ -233,26 +235,26 @@ class WebcomClient:
             raise odd
         _check_resend_rejected(resend_rejected, journal)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
-        past = defaults.past(self._line.clock.now())
+        past = defaults.past(self._session.clock.now())
         if past is not None and journal is None:
             raise past
-        options = self._line.options
-        batcher = Batcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
+        options = self._session.options
+        batcher = RecipientBatcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
         source = Source(recipients)
 
-        async def plan() -> Plan:
+        async def plan() -> CampaignParts:
             if journal is None:
-                return Plan(Scratchpad(), source, batcher)
+                return CampaignParts(MemoryCampaignJournal(), source, batcher)
             said = fingerprint(defaults.message, defaults.sender)
             header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
-            books = await _journals(journal).open(
-                header, self._line.clock.now, resend_rejected=resend_rejected, against_first_run=odd or past
+            campaign_journal = await _journal(journal).open(
+                header, self._session.clock.now, resend_rejected=resend_rejected, against_first_run=odd or past
             )
-            return Plan(books, source, batcher)
+            return CampaignParts(campaign_journal, source, batcher)
 
-        return Campaign(self._line, name, self._check_usable, plan)
+        return Campaign(self._session, name, self._check_usable, plan)
 
-    def reconcile(self, journal: Journals | StrPath, *, campaign: str) -> Campaign:
+    def reconcile(self, journal: Journal | StrPath, *, campaign: str) -> Campaign:
         """
         Return a campaign that asks again for everyone of whom the journal does not know whether they were sent to.
 
@@ -267,15 +269,16 @@ class WebcomClient:
             JournalError: On entering: the journal cannot be used, or holds no such campaign; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._line.check_open()
+        self._session.check_open()
         campaign = campaign_name(campaign)
 
-        async def plan() -> Plan:
-            journals = _journals(journal)
-            books = await journals.open(await journals.header(campaign), self._line.clock.now)
-            return Plan(books, Source(cast("RecipientSource", books.unsettled())), OneByOne())
+        async def plan() -> CampaignParts:
+            opened = _journal(journal)
+            campaign_journal = await opened.open(await opened.header(campaign), self._session.clock.now)
+            unsettled = cast("RecipientSource", campaign_journal.unsettled())
+            return CampaignParts(campaign_journal, Source(unsettled), SingleRecipientBatcher())
 
-        return Campaign(self._line, campaign, self._check_usable, plan)
+        return Campaign(self._session, campaign, self._check_usable, plan)
 
     async def send_all(
         self,
@@ -287,7 +290,7 @@ class WebcomClient:
         campaign: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
-        journal: Journals | StrPath | None = None,
+        journal: Journal | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> Report:
         """
@@ -329,8 +332,8 @@ class WebcomClient:
                 allow. Iterating again goes on with the rest.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._line.check_open()
-        return Statuses(StatusInquiry(self._line), ids, self._check_usable)
+        self._session.check_open()
+        return Statuses(StatusInquiry(self._session), ids, self._check_usable)
 
     def track(
         self,
@@ -360,10 +363,10 @@ class WebcomClient:
             JournalError: On entering: the journal cannot be used, is in use, or holds no such campaign.
             UsageError: The client is closed, or belongs to another event loop.
         """
-        self._line.check_open()
+        self._session.check_open()
         campaign = campaign_name(campaign)
-        terms = Terms(pace or Pace(first=Pace.first_beside(reports)), self._line.clock, self._check_usable)
-        return Track(journal, campaign, reports, StatusInquiry(self._line), terms, prices=prices)
+        terms = Terms(pace or Pace(first=Pace.first_beside(reports)), self._session.clock, self._check_usable)
+        return Track(journal, campaign, reports, StatusInquiry(self._session), terms, prices=prices)
 
     async def balance(self) -> Balance:
         """
@@ -376,32 +379,32 @@ class WebcomClient:
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._check_usable()
-        return await ask_balance(self._line)
+        return await ask_balance(self._session)
 
     async def aclose(self) -> None:
         """Close the connections. The client cannot be used again."""
-        self._line.closed = True
-        await self._line.transport.aclose()
+        self._session.closed = True
+        await self._session.transport.aclose()
 
     async def __aenter__(self) -> Self:
         self._check_usable()
-        if self._line.options.linger:
-            self._coalescer = await Coalescer(self._line).__aenter__()
+        if self._session.options.linger:
+            self._coalescer = await RequestCoalescer(self._session).__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._line.closed = True
+        self._session.closed = True
         try:
             if self._coalescer is not None:
                 await self._coalescer.__aexit__()
         finally:
-            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._line.options.grace):
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._session.options.grace):
                 await self.aclose()
 
     def _check_usable(self) -> None:
-        self._line.check_open()
+        self._session.check_open()
         here = running_loop()
         if self._loop is None:
             self._loop = here
@@ -409,7 +412,7 @@ class WebcomClient:
             raise UsageError("this client belongs to another event loop: make one client per loop")
 
     def _ids(self, campaign: str) -> IdScheme:
-        return IdScheme(campaign, self._line.options.id_bits)
+        return IdScheme(campaign, self._session.options.id_bits)
 
     def _defaults(
         self,
@@ -425,7 +428,7 @@ class WebcomClient:
             message,
             validity_period,
             time_send,
-            zone=self._line.options.zone,
+            zone=self._session.options.zone,
         )
 
 
@@ -442,19 +445,19 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
         raise odd
 
 
-def _check_resend_rejected(reasons: Collection[Reason], journal: Journals | StrPath | None) -> None:
+def _check_resend_rejected(reasons: Collection[Reason], journal: Journal | StrPath | None) -> None:
     if not isinstance(reasons, Collection) or not all(isinstance(reason, Reason) for reason in reasons):
         raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
     if reasons and journal is None:
         raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
 
 
-def _journals(journal: Journals | StrPath) -> Journals:
+def _journal(journal: Journal | StrPath) -> Journal:
     if not isinstance(journal, str | os.PathLike):
         return journal
-    from webcom_async._storage.sqlite.file_journal import FileJournals  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
+    from webcom_async._storage.sqlite.file_journal import SqliteJournal  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
 
-    return FileJournals(journal)
+    return SqliteJournal(journal)
 
 
 def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Transport | str) -> Transport:

@@ -216,7 +216,7 @@ def _usable(path: StrPath) -> Generator[None, None, None]:
         raise ConfigurationError(f"capabilities {path}: {exc.strerror}") from None
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _ProbeAnswer(msgspec.Struct, frozen=True):
     """An answer: its status, and for each entry an id, or a sentence."""
 
     status: int
@@ -273,7 +273,7 @@ class _CheckUp:
             self.path = there.path
         raise ConfigurationError(f"{self._options.base_url} redirects from path to path")
 
-    async def refuse_document(self) -> _Answer:
+    async def refuse_document(self) -> _ProbeAnswer:
         """Return the answer to what is no document."""
         return _read(await self._post(b"0"))
 
@@ -292,7 +292,7 @@ class _CheckUp:
             raise ConfigurationError("the gateway takes not even one recipient in a request")
         return fits
 
-    async def send(self, client_id: int) -> _Answer:
+    async def send(self, client_id: int) -> _ProbeAnswer:
         """Send one message and return its answer; there is an `id_sms` in it."""
         answer = await self._ask([self._to(client_id)])
         if not answer.id_sms:
@@ -301,7 +301,7 @@ class _CheckUp:
         self.sms += 1
         return answer
 
-    async def repeat(self, first: _Answer) -> Repeat:
+    async def repeat(self, first: _ProbeAnswer) -> Repeat:
         """Return what a second request under the first message's id is answered."""
         answer = await self._ask([self._to(self.known)])
         if answer.id_sms == first.id_sms:
@@ -311,7 +311,7 @@ class _CheckUp:
         self.sms += 1
         return Repeat.SENT_AGAIN
 
-    async def find_width(self, first: _Answer, repeat: Repeat) -> int:
+    async def find_width(self, first: _ProbeAnswer, repeat: Repeat) -> int:
         """Return how many bits of an id are told apart, by ids that differ from the first one's in a single bit."""
         if repeat is Repeat.SENT_AGAIN:
             return 63  # no two ids are one to it
@@ -320,7 +320,7 @@ class _CheckUp:
             return 53 if await self._is_another(self.known ^ _FLOAT_BIT, first) else 0
         return 63 if await self._is_another(self.known ^ 2, first) else 53
 
-    async def find_order(self, first: _Answer, largest: int) -> tuple[Order, _Answer]:
+    async def find_order(self, first: _ProbeAnswer, largest: int) -> tuple[Order, _ProbeAnswer]:
         """Return how the answer to someone without a phone and to a known id is ordered, and that answer."""
         nobody = WirePhone(Phone(""), ClientIdSms(str(self.refused)))
         if largest == 1:
@@ -342,7 +342,7 @@ class _CheckUp:
             return False
         return True if classify(answer.sentence) is Reason.ALREADY_SENT else None
 
-    async def _is_another(self, client_id: int, first: _Answer) -> bool:
+    async def _is_another(self, client_id: int, first: _ProbeAnswer) -> bool:
         answer = await self._ask([self._to(client_id)])
         if not answer.id_sms or answer.id_sms == first.id_sms:
             return False
@@ -355,7 +355,7 @@ class _CheckUp:
     def _nobody(self, number: int) -> WirePhone:
         return WirePhone(Phone(""), ClientIdSms(str(self.refused ^ (number + 1) << 24)))
 
-    async def _ask(self, phones: list[WirePhone]) -> _Answer:
+    async def _ask(self, phones: list[WirePhone]) -> _ProbeAnswer:
         return _read(await self._post(encode_messages([(self._message, phones)])))
 
     async def _post(self, messages: bytes) -> Reply:
@@ -368,7 +368,7 @@ class _CheckUp:
         return msgspec.structs.replace(self._options, path=self.path).url
 
 
-def _read(reply: Reply) -> _Answer:
+def _read(reply: Reply) -> _ProbeAnswer:
     """
     Return what *reply* says.
 
@@ -380,7 +380,7 @@ def _read(reply: Reply) -> _Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ReplyError(f"HTTP status {reply.status}, and no document as the manual has it") from None
     entries = said.information or []
-    return _Answer(
+    return _ProbeAnswer(
         reply.status,
         [(printable(str(entry.id_sms or "")), entry.error or "", str(entry.client_id_sms or "")) for entry in entries],
         said.error or "",

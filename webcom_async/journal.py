@@ -11,7 +11,7 @@ A run writes both down in a log, batch by batch. The log becomes a row per recip
 who opens the file, or by the run itself, for an id that it has met before. That takes longer than the log, by some
 seconds for a million recipients; what ends it loses nothing.
 
-Durability: the campaign's header is on the disk (fsync) before `Journal` returns. Reservations and results are
+Durability: the campaign's header is on the disk (fsync) before `CampaignFile` returns. Reservations and results are
 written before a call returns and survive the death of the process; a power loss may take the last of them back. That
 is harmless: ids are derived again, and the gateway answers an id it has seen with the first `id_sms`.
 
@@ -21,7 +21,7 @@ any handle of the file drops the lock of the process that closes it. Do not move
 at the next call, which raises `JournalError`.
 """
 
-from webcom_async._storage.contracts import CampaignHeader, Reserved, StoredCampaign, fingerprint
+from webcom_async._storage.contracts import CampaignHeader, Reservation, StoredCampaign, fingerprint
 from webcom_async._storage.sqlite.archive import (
     StoredResults,
     campaigns,
@@ -32,12 +32,12 @@ from webcom_async._storage.sqlite.archive import (
     stopped_phones,
     stored_campaign,
 )
-from webcom_async._storage.sqlite.journal import Journal
+from webcom_async._storage.sqlite.journal import CampaignFile
 
 __all__ = [
+    "CampaignFile",
     "CampaignHeader",
-    "Journal",
-    "Reserved",
+    "Reservation",
     "StoredCampaign",
     "StoredResults",
     "campaigns",

@@ -18,12 +18,12 @@ from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
 from webcom_async import Outcome, Recipient, SendResult
 from webcom_async._batching.addressing import call_defaults
-from webcom_async._batching.batcher import Batcher
+from webcom_async._batching.batcher import RecipientBatcher
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.types import ClientIdSms
-from webcom_async._storage.contracts import Reserved
-from webcom_async._storage.memory import Scratchpad
+from webcom_async._storage.contracts import Reservation
+from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._wire.base import Payload
 from webcom_async._wire.json_api.send import decode_send
 
@@ -35,18 +35,18 @@ _ROOMY = 2**30  # bytes of a batch: its recipients are what is bounded
 async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: Watch) -> int:
     """Send to *source* and read every result, one by one, as it comes."""
     said = call_defaults(None if case.personal else TEXT, SENDER, None, None, None, zone=UTC)
-    batcher = Batcher(said, IdScheme("sale"), size=case.batch_size, max_bytes=_ROOMY)
+    batcher = RecipientBatcher(said, IdScheme("sale"), size=case.batch_size, max_bytes=_ROOMY)
     credentials = Credentials(token=TOKEN)
-    under_way: set[ClientIdSms] = set()
-    books = Scratchpad()
+    ids_in_flight: set[ClientIdSms] = set()
+    journal = MemoryCampaignJournal()
 
     async def settle(given: Batch, post: Post) -> list[SendResult]:
         """Post one batch and return what became of it."""
-        batch = batcher.cut(deque(given), under_way, datetime.now(UTC))
-        under_way.update(batch.client_ids)
+        batch = batcher.cut(deque(given), ids_in_flight, datetime.now(UTC))
+        ids_in_flight.update(batch.client_ids)
         answer = await post(bytes(Payload(credentials, batch.messages or b"")))
-        results = await books.settle(decode_send(answer, batch.phones, 1), Reserved(batch.addressed, [], []))
-        under_way.difference_update(batch.client_ids)
+        results = await journal.settle(decode_send(answer, batch.phones, 1), Reservation(batch.addressed, [], []))
+        ids_in_flight.difference_update(batch.client_ids)
         return results
 
     return await hand_written.loop(case, url, source, watch, settle=settle, read=_read)

@@ -30,7 +30,7 @@ from taskiq.api import run_receiver_task
 from taskiq_nats import PullBasedJetStreamBroker
 
 from webcom_async import Message, WebcomClient, WebcomError
-from webcom_async.scaleout import CampaignSettings, CampaignState, Ending, SqliteStore, Store, Worker
+from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStore, ShardOutcome, SqliteStore, Worker
 
 LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "60"))
 SHARDS_AT_ONCE = 4  # in a worker
@@ -46,7 +46,7 @@ class Broker(PullBasedJetStreamBroker):
                 [message] = await self.consumer.fetch(batch=1, timeout=5)
             except NothingToDo:
                 continue
-            beating = asyncio.create_task(self._beat(message))
+            beating = asyncio.create_task(self._heartbeat(message))
 
             async def ack(message: Msg = message, beating: asyncio.Task[None] = beating) -> None:
                 beating.cancel()
@@ -54,7 +54,7 @@ class Broker(PullBasedJetStreamBroker):
 
             yield AckableMessage(data=message.data, ack=ack)
 
-    async def _beat(self, message: Msg) -> None:
+    async def _heartbeat(self, message: Msg) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 6)
             await message.in_progress()
@@ -67,7 +67,7 @@ broker = Broker(
 )
 
 
-def open_store() -> Store:
+def open_store() -> CampaignStore:
     """Return the store that CAMPAIGN_STORE names."""
     where = os.environ.get("CAMPAIGN_STORE", "campaigns")
     if "://" not in where:
@@ -93,8 +93,8 @@ async def send_shard(campaign: str, shard: int, context: Annotated[Context, Task
             end = await context.state.worker.run_shard(campaign, shard)
             if end.finished:
                 print(f"{campaign} is finished", flush=True)
-            cancelled = (await context.state.store.standing(campaign)).state is CampaignState.CANCELLED
-            if end.ending is Ending.DONE or cancelled:
+            cancelled = (await context.state.store.status(campaign)).state is CampaignState.CANCELLED
+            if end.ending is ShardOutcome.DONE or cancelled:
                 return end.ending.value
         except WebcomError as exc:
             # The store is away, another process sends from this folder, or this worker is set up wrongly: the task

@@ -11,14 +11,14 @@ from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import DeliveryState, TrackReport, WebcomClient
-from webcom_async.emulator import AppPost, Fate, Gateway, GatewayTransport, Step, push
+from webcom_async.emulator import AppPost, Gateway, GatewayTransport, Scenario, Step, push
 from webcom_async.webhooks import ReportFile, WebhookApp
 
 __all__ = ["measure", "resident"]
 
 _SECRET = "a-secret-of-23-letters."
-_READ = Fate((Step(5, "deliver"), Step(30, "read")))
-_EXPIRED = Fate((Step(60, "expired"),))
+_READ = Scenario((Step(5, "deliver"), Step(30, "read")))
+_EXPIRED = Scenario((Step(60, "expired"),))
 _RUNS = 4  # the tracking is left three times, and gone on with
 _FIRST_ID = 1_000_001  # the emulator's
 _STATES = list(DeliveryState)  # the first of them is not final
@@ -112,15 +112,15 @@ async def _track(count: int, seed: int, folder: Path) -> Row:
 
 def _gateway(time: Travel, seed: int) -> Gateway:
     gateway = Gateway(now=time.now, seed=seed)
-    gateway.fates.sometimes(0.1, _EXPIRED)
-    gateway.fates.sometimes(0.2, _READ)
+    gateway.scenarios.sometimes(0.1, _EXPIRED)
+    gateway.scenarios.sometimes(0.2, _READ)
     hooks = gateway.webhooks
     hooks.enabled, hooks.repeated, hooks.early, hooks.lost, hooks.jitter = True, 0.3, 0.1, 0.05, 60.0
     return gateway
 
 
 def _arrived(gateway: Gateway, time: Travel) -> Counter[str]:
-    return _merged(Counter(gateway.fates.state(sms, time.now())[0] for sms in gateway.ledger.sent))
+    return _merged(Counter(gateway.scenarios.state(sms, time.now())[0] for sms in gateway.ledger.sent))
 
 
 def _merged(states: Counter[str]) -> Counter[str]:

@@ -16,7 +16,7 @@ from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import Pace, WebcomClient
-from webcom_async.emulator import Behaviour, Fate, Fault, Gateway, GatewayTransport, Inquiries, Step, serve
+from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport, Inquiries, Scenario, Step, serve
 
 __all__ = ["measure"]
 
@@ -53,9 +53,9 @@ def _campaign(context: ForkServerContext, folder: Path, chance: random.Random) -
     """Kill one campaign's trackers, track it to the end, and return kills, SMS that were lost, and untrue words."""
     folder.mkdir()
     gateway = Gateway(behaviour=Behaviour(inquiries=Inquiries(several="refused")), seed=chance.randrange(1 << 30))
-    gateway.fates.usual = Fate((Step(0, "deliver"),))
+    gateway.scenarios.default = Scenario((Step(0, "deliver"),))
     for share, state in _FATES:
-        gateway.fates.sometimes(share, Fate((Step(0, state),)))
+        gateway.scenarios.sometimes(share, Scenario((Step(0, state),)))
     anyio.run(_send, gateway, folder)
     gateway.latency = 0.01
     gateway.faults.sometimes(0.05, Fault(close=True))
@@ -64,7 +64,9 @@ def _campaign(context: ForkServerContext, folder: Path, chance: random.Random) -
             killed_after(context, chance.uniform(0.0, _SPAN), _child, url, folder) for _ in range(_KILLS_PER_CAMPAIGN)
         )
         last = anyio.run(_track, url, folder, folder / "last")
-    truth = {sms.id_sms: gateway.fates.state(sms, datetime.max.replace(tzinfo=UTC))[0] for sms in gateway.ledger.sent}
+    truth = {
+        sms.id_sms: gateway.scenarios.state(sms, datetime.max.replace(tzinfo=UTC))[0] for sms in gateway.ledger.sent
+    }
     told = _read(folder / "told") + _read(folder / "last")
     untrue = sum(truth.get(id_sms) != state for id_sms, state in told)
     ends = Counter(id_sms for id_sms, _ in _read(folder / "last"))

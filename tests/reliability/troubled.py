@@ -10,7 +10,7 @@ import msgspec
 
 from webcom_async._wire.json_api.send import SendRequest, decode_request
 from webcom_async.emulator import Fault, Faults, Gateway, Received
-from webcom_async.emulator._gateway import Answer
+from webcom_async.emulator._gateway import GatewayAnswer
 
 __all__ = ["KINDS", "TIMEOUT", "Kind", "TroubledGateway", "When"]
 
@@ -139,20 +139,22 @@ class TroubledGateway(Gateway):
         super().arrive(request)
         self.offered.update(phones_in(request))
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Do what *request* asks for, or the part of it that the trouble lets happen."""
         trouble = self.faults
         if not trouble.striking:
             return super().process(request)
         count = sum(1 for _ in phones_in(request))
         if trouble.when is When.BEFORE:
-            answer = Answer(200, {}, _body([{"state": "send", "id_sms": _INVENTED + place} for place in range(count)]))
+            answer = GatewayAnswer(
+                200, {}, _body([{"state": "send", "id_sms": _INVENTED + place} for place in range(count)])
+            )
         else:
             answer = super().process(_first_half(request) if trouble.when is When.HALF else request)
         if trouble.kind.spoil is None:
             return answer
         entries = json.loads(answer.body).get("information", [])
-        return Answer(answer.status, answer.headers, _body(trouble.kind.spoil(entries, count, trouble.chance)))
+        return GatewayAnswer(answer.status, answer.headers, _body(trouble.kind.spoil(entries, count, trouble.chance)))
 
     def calm(self) -> None:
         """Let nothing be struck any more."""

@@ -18,7 +18,7 @@ from webcom_async import Outcome, SendResult, StoreUnavailable
 from webcom_async.emulator import Behaviour, Gateway
 from webcom_async.emulator._server import serve
 from webcom_async.postgres import PostgresStore
-from webcom_async.scaleout import CampaignState, Standing
+from webcom_async.scaleout import CampaignState, CampaignStatus
 
 __all__ = [
     "CAMPAIGN",
@@ -137,9 +137,9 @@ class Stage:
         self.workers.append(Worker(name, process, log))
         return self.workers[-1]
 
-    def standing(self) -> Standing:
+    def status(self) -> CampaignStatus:
         """Return how the campaign stands."""
-        return anyio.run(self._standing)
+        return anyio.run(self._status)
 
     def wait_for_sent(self, recipients: int) -> None:
         """Wait until the gateway has sent to so many, or every worker has ended."""
@@ -149,9 +149,9 @@ class Stage:
                 raise TimeoutError(f"{len(self.gateway.ledger):,} of {recipients:,} were sent to; see {self._folder}")
             time.sleep(0.01)
 
-    def wait_for_end(self) -> Standing:
+    def wait_for_end(self) -> CampaignStatus:
         """Wait until the campaign is finished."""
-        return wait_until(self.standing, lambda standing: standing.state is CampaignState.FINISHED, _PATIENCE)
+        return wait_until(self.status, lambda standing: standing.state is CampaignState.FINISHED, _PATIENCE)
 
     def judge(self, recipients: int) -> Verdict:
         """Compare what the gateway has sent with what the journal says."""
@@ -169,10 +169,10 @@ class Stage:
     def _environ(self) -> dict[str, str]:
         return os.environ | {"WEBCOM_BASE_URL": self._url, "WEBCOM_TOKEN": self.gateway.token}
 
-    async def _standing(self) -> Standing:
+    async def _status(self) -> CampaignStatus:
         store = PostgresStore(self.dsn)
         try:
-            return await store.standing(CAMPAIGN)
+            return await store.status(CAMPAIGN)
         finally:
             await store.aclose()
 

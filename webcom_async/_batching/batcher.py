@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import msgspec
 
 from webcom_async._batching.addressing import CallDefaults, address
-from webcom_async._batching.vectorized import taken_whole
+from webcom_async._batching.vectorized import prepare_batch
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Message, Recipient
@@ -26,7 +26,7 @@ from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import Addressed, WirePhone, phones_of
 from webcom_async._wire.json_api.send import message_size, phone_size
 
-__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "Cutter", "OneByOne", "not_sent"]
+__all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "RecipientBatcher", "SingleRecipientBatcher", "not_sent"]
 
 DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the phone in the source twice?"
 
@@ -88,11 +88,11 @@ def not_sent(phone: WirePhone, reason: Reason, error: str, attempts: int = 0) ->
     return SendResult(phone.client_id_sms, phone.phone, Outcome.NOT_SENT, None, reason, error, attempts)
 
 
-class Cutter(Protocol):
+class Batcher(Protocol):
     """What takes batches from what a source has yielded."""
 
-    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
-        """Take one batch from the left of *waiting*; see `Batcher.cut`."""
+    def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+        """Take one batch from the left of *waiting*; see `RecipientBatcher.cut`."""
         ...
 
     def shrink(self, max_bytes: int) -> None:
@@ -100,17 +100,17 @@ class Cutter(Protocol):
         ...
 
 
-class OneByOne:
+class SingleRecipientBatcher:
     """Cut recipients that are ready for the wire, one a batch: so that each answer means the one and only."""
 
     def __init__(self) -> None:
         self._number = 0
 
-    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
+    def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
         """Take a `(Message, WirePhone)` from the left of *waiting*."""
         self._number += 1
         message, phone = cast("tuple[Message, WirePhone]", waiting.popleft())
-        if phone.client_id_sms in under_way:
+        if phone.client_id_sms in ids_in_flight:
             return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)], {})
         return Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
 
@@ -118,7 +118,7 @@ class OneByOne:
         """Do nothing: a batch of one is as small as it gets."""
 
 
-class Batcher:
+class RecipientBatcher:
     """
     Cut recipients into batches by count and by bytes.
 
@@ -140,33 +140,35 @@ class Batcher:
         """Cut batches of at most *max_bytes* from now on: the gateway has found larger ones too large."""
         self._max_bytes = max(1, min(self._max_bytes, max_bytes))
 
-    def cut(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+    def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         """
         Take one batch from the left of *waiting*; what does not fit stays there.
 
         Args:
             waiting: What the source yielded: phones or recipients.
-            under_way: Ids in requests that have not been answered.
+            ids_in_flight: Ids in requests that have not been answered.
             now: Times before this moment are past.
         """
         self._number += 1
-        return self._cut_whole(waiting, under_way, now) or self._cut_one_by_one(waiting, under_way, now)
+        return self._cut_whole(waiting, ids_in_flight, now) or self._cut_one_by_one(waiting, ids_in_flight, now)
 
-    def _cut_whole(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch | None:
+    def _cut_whole(
+        self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime
+    ) -> Batch | None:
         """Take a batch as a whole; None, and nothing is taken, if that cannot be."""
         if not waiting or self._defaults.past(now) is not None:
             return None
         given = list(islice(waiting, self._size))
         try:
-            whole = taken_whole(given, self._defaults, self._ids)
+            whole = prepare_batch(given, self._defaults, self._ids)
         except Exception:  # noqa: BLE001 - an odd item's own methods may raise anything; one by one it gets its reason
             return None
-        if whole is None or len(whole.messages) > self._max_bytes or not under_way.isdisjoint(whole.client_ids):
+        if whole is None or len(whole.messages) > self._max_bytes or not ids_in_flight.isdisjoint(whole.client_ids):
             return None
         _drop(waiting, len(given))
         return Batch(self._number, whole.addressed, whole.client_ids, [], {}, whole.messages)
 
-    def _cut_one_by_one(self, waiting: deque[object], under_way: AbstractSet[ClientIdSms], now: datetime) -> Batch:
+    def _cut_one_by_one(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         batch = Batch(self._number, [], [], [], {})
         mine: set[ClientIdSms] = set()
         room = self._max_bytes
@@ -181,7 +183,7 @@ class Batcher:
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
                 continue
-            if phone.client_id_sms in mine or phone.client_id_sms in under_way:
+            if phone.client_id_sms in mine or phone.client_id_sms in ids_in_flight:
                 batch.unusable.append(not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS))
                 waiting.popleft()
                 continue

@@ -22,10 +22,10 @@ from webcom_async._domain.types import ClientIdSms
 from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async._wire.json_api.send import encode_messages, encode_texts
 
-__all__ = ["Whole", "taken_whole"]
+__all__ = ["PreparedBatch", "prepare_batch"]
 
 
-class Whole(NamedTuple):
+class PreparedBatch(NamedTuple):
     """A batch's recipients, addressed; their ids; and their part of the request's body."""
 
     addressed: list[Addressed]
@@ -42,7 +42,7 @@ class _Columns(NamedTuple):
     texts: Sequence[object] = ()
 
 
-def taken_whole(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) -> Whole | None:
+def prepare_batch(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) -> PreparedBatch | None:
     """
     Address *given* as a whole; None if that cannot be.
 
@@ -65,7 +65,7 @@ def taken_whole(given: Sequence[object], defaults: CallDefaults, ids: IdScheme) 
     if defaults.message is None:
         return None
     addressed: list[Addressed] = [(defaults.message, to)]
-    return Whole(addressed, client_ids, encode_messages(addressed))
+    return PreparedBatch(addressed, client_ids, encode_messages(addressed))
 
 
 def _columns(given: Sequence[object]) -> _Columns | None:
@@ -95,7 +95,7 @@ def _client_ids(columns: _Columns, normal: NormalPhones, ids: IdScheme) -> list[
 
 def _with_texts(
     texts: Sequence[object], template: Message | None, to: list[WirePhone], client_ids: list[ClientIdSms]
-) -> Whole | None:
+) -> PreparedBatch | None:
     """Address recipients who bring a text each; None if one brings none, or one that needs a closer look."""
     if template is None or set(map(type, texts)) != {str} or not all(map(str.strip, cast("Sequence[str]", texts))):
         return None
@@ -111,7 +111,7 @@ def _with_texts(
             say(said, "text", text)
             before = text
     try:
-        return Whole(addressed, client_ids, encode_texts(template, addressed))
+        return PreparedBatch(addressed, client_ids, encode_texts(template, addressed))
     except ValueError:
         return None  # half of a character
 

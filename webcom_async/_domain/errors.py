@@ -82,7 +82,7 @@ class Knowledge(enum.IntEnum):
 
     NOT_REACHED = 0  #: not a byte of it arrived
     REFUSED = 1  #: the gateway refused all of it
-    IN_QUESTION = 2  #: it may have been processed, in part or whole
+    POSSIBLY_SENT = 2  #: it may have been processed, in part or whole
 
 
 class Split(enum.Enum):
@@ -150,7 +150,7 @@ class TlsError(ConfigurationError):
 class TransportError(WebcomError):
     """No answer came from the gateway."""
 
-    knowledge = Knowledge.IN_QUESTION
+    knowledge = Knowledge.POSSIBLY_SENT
     transient = True
     halts = False
     reason = Reason.CONNECTION_LOST
@@ -217,7 +217,7 @@ class GatewayBusy(GatewayError):
         retry_after: Seconds the gateway asks to wait; None if it names none.
     """
 
-    knowledge = Knowledge.IN_QUESTION
+    knowledge = Knowledge.POSSIBLY_SENT
     transient = True
     halts = False
     reason = Reason.BUSY
@@ -230,7 +230,7 @@ class GatewayBusy(GatewayError):
 class IdCollision(GatewayError):
     """Two different ids were answered with one `id_sms`: the gateway cuts or mixes ids, and one of them got nothing."""
 
-    knowledge = Knowledge.IN_QUESTION
+    knowledge = Knowledge.POSSIBLY_SENT
     reason = Reason.BAD_REPLY
 
     def __init__(self, message: str = "", *, results: "Sequence[SendResult]" = ()) -> None:
@@ -264,7 +264,7 @@ class RequestTooLarge(GatewayError):
 class ReplyError(WebcomError):
     """The gateway's answer is not the documented JSON; the request may have been processed."""
 
-    knowledge = Knowledge.IN_QUESTION
+    knowledge = Knowledge.POSSIBLY_SENT
     transient = True
     halts = False
     split = Split.IF_A_HALF_SUCCEEDS
@@ -288,7 +288,7 @@ class SystematicRefusal(GatewayError):
 class QuotaExhausted(WebcomError):
     """The gateway failed too often, so the campaign was ended. Run it again when the gateway is well."""
 
-    knowledge = Knowledge.IN_QUESTION
+    knowledge = Knowledge.POSSIBLY_SENT
     reason = Reason.BUSY
 
 

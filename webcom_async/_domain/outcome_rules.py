@@ -11,10 +11,10 @@ from webcom_async._domain.errors import (
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult
 
-__all__ = ["collision", "doubted", "in_doubt", "in_doubt_among"]
+__all__ = ["collision", "doubted", "possibly_sent", "possibly_sent_among"]
 
 
-def in_doubt(result: SendResult) -> SendResult:
+def possibly_sent(result: SendResult) -> SendResult:
     """
     Return *result* as it stands after an earlier attempt that may have been processed.
 
@@ -26,11 +26,11 @@ def in_doubt(result: SendResult) -> SendResult:
     return result
 
 
-def in_doubt_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
-    """Return *results*, with those of *ids* `in_doubt`."""
+def possibly_sent_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
+    """Return *results*, with those of *ids* `possibly_sent`."""
     if not ids or isinstance(results, AllAccepted):
         return results
-    return [in_doubt(result) if result.client_id_sms in ids else result for result in results]
+    return [possibly_sent(result) if result.client_id_sms in ids else result for result in results]
 
 
 def doubted(result: SendResult) -> SendResult:

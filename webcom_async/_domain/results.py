@@ -8,7 +8,7 @@ import msgspec
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone
 
-__all__ = ["AllAccepted", "Outcome", "Progress", "Report", "SendResult", "Traffic", "given_ids", "not_accepted"]
+__all__ = ["AllAccepted", "NetworkStats", "Outcome", "Progress", "Report", "SendResult", "given_ids", "not_accepted"]
 
 
 class Outcome(enum.Enum):
@@ -85,7 +85,7 @@ def _given_ids(results: Iterable[SendResult]) -> list[str]:
     return [result.id_sms for result in results if result.id_sms is not None]
 
 
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkStats(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a campaign has cost the network.
 
@@ -107,9 +107,9 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     false_timeouts: int = 0
 
 
-class Report(Traffic, frozen=True, kw_only=True):
+class Report(NetworkStats, frozen=True, kw_only=True):
     """
-    What a campaign has achieved, beside its `Traffic`.
+    What a campaign has achieved, beside its `NetworkStats`.
 
     Attributes:
         campaign: The campaign's name; a random one if the call gave none.

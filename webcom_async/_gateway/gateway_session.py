@@ -21,7 +21,7 @@ from webcom_async._http.exchange import Transport, exchange
 from webcom_async._wire.base import Payload, Reply, WirePhone
 from webcom_async._wire.json_api.delivery import Question
 
-__all__ = ["Line"]
+__all__ = ["GatewaySession"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ _REPLY_BASE = 65_536  # bytes of an answer that carries no entry: an error, a pr
 _REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal in Russian 300
 
 
-class Line:
+class GatewaySession:
     """
     The way to the gateway.
 
@@ -40,8 +40,8 @@ class Line:
         clock: Time and chance.
 
     Attributes:
-        under_way: Ids in requests that have not been answered: an id is in one request at a time, because whether the
-            gateway notices two at once is not documented.
+        ids_in_flight: Ids in requests that have not been answered. An id is in one request at a time: the manual does
+            not say whether the gateway notices two at once.
         limit: How many they may be.
         throttle: How fast recipients may leave; None for as fast as it goes.
         closed: Whether nothing may leave any more.
@@ -51,71 +51,71 @@ class Line:
         self.transport = transport
         self.options = options
         self.clock = clock
-        self.under_way: set[ClientIdSms] = set()
+        self.ids_in_flight: set[ClientIdSms] = set()
         self._batches: list[Batch] = []
-        self._expected: dict[ClientIdSms, _Expected] = {}
+        self._expected: dict[ClientIdSms, ExpectedResult] = {}
         self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
         self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
         self.closed: bool = False
-        self._turns = anyio.Lock()
-        self._places = anyio.CapacityLimiter(self.limit.limit)
+        self._rate_lock = anyio.Lock()
+        self._slots = anyio.CapacityLimiter(self.limit.limit)
         self._credentials = credentials
 
     def account(self, campaign: str) -> str:
         """Return what tells this account from others, and nothing of it; another for each campaign."""
         return self._credentials.digest(campaign)
 
-    def take_on(self, batch: Batch) -> None:
+    def register(self, batch: Batch) -> None:
         """Note that *batch* is on its way, and its ids with it."""
         self._batches.append(batch)
-        self.under_way.update(batch.client_ids)
+        self.ids_in_flight.update(batch.client_ids)
 
-    def let_go(self, batch: Batch, results: Sequence[SendResult]) -> None:
+    def unregister(self, batch: Batch, results: Sequence[SendResult]) -> None:
         """Note that it is not any more, and give the calls that wait for one of its ids their results."""
         self._batches.remove(batch)
-        self.under_way.difference_update(batch.client_ids)
+        self.ids_in_flight.difference_update(batch.client_ids)
         if self._expected:
             for result in results:
                 expected = self._expected.pop(result.client_id_sms, None)
                 if expected is not None:
-                    expected.come(result)
+                    expected.resolve(result)
             for client_id in self._expected.keys() & batch.client_ids:
-                self._expected.pop(client_id).come(None)
+                self._expected.pop(client_id).resolve(None)
 
-    def batch_of(self, client_id: ClientIdSms) -> Batch | None:
+    def find_batch(self, client_id: ClientIdSms) -> Batch | None:
         """Return the batch of a campaign in which an id is on its way; None if it is in none."""
-        if client_id not in self.under_way:
+        if client_id not in self.ids_in_flight:
             return None
         return next((batch for batch in self._batches if client_id in batch.client_ids), None)
 
-    async def result_of(self, client_id: ClientIdSms) -> SendResult | None:
+    async def wait_for_result(self, client_id: ClientIdSms) -> SendResult | None:
         """Wait for the batch in which an id is on its way, and return what became of it; None if that is not known."""
-        expected = self._expected.setdefault(client_id, _Expected())
-        await expected.here.wait()
+        expected = self._expected.setdefault(client_id, ExpectedResult())
+        await expected.resolved.wait()
         return expected.result
 
-    def place(self) -> "_Place":
+    def slot(self) -> "Slot":
         """Return what holds one of the places for requests under way, as a context manager that waits for it."""
-        return _Place(self._places)
+        return Slot(self._slots)
 
-    async def take_turn(self, recipients: int) -> None:
+    async def acquire_rate(self, recipients: int) -> None:
         """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
         if self.throttle is None:
             return
-        async with self._turns:
+        async with self._rate_lock:
             try:
                 await self.clock.sleep(self.throttle.reserve(recipients, self.clock.monotonic()))
             except BaseException:
-                self.throttle.give_back(recipients)
+                self.throttle.release(recipients)
                 raise
 
-    def learn(self, sent_in: Round, error: WebcomError | None) -> None:
+    def adapt_limit(self, sent_in: Round, error: WebcomError | None) -> None:
         """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""
         if error is None:
             self.limit.succeeded(sent_in)
         elif shrinks(error):
             self.limit.pushed_back(sent_in)
-        self._places.total_tokens = self.limit.limit
+        self._slots.total_tokens = self.limit.limit
 
     def payload(self, messages: bytes) -> Payload:
         """Return the body that carries *messages*, `message`'s array."""
@@ -170,7 +170,7 @@ class Line:
             UsageError: The client was closed.
             WebcomError: There is no usable answer.
         """
-        async with self.place():
+        async with self.slot():
             await checkpoint()  # whoever is cancelled asks nothing any more
             sent_in = self.limit.sent()
             try:
@@ -179,9 +179,9 @@ class Line:
                 if isinstance(judged, WebcomError):
                     raise self._redacted(judged)
             except WebcomError as exc:
-                self.learn(sent_in, exc)
+                self.adapt_limit(sent_in, exc)
                 raise
-            self.learn(sent_in, None)
+            self.adapt_limit(sent_in, None)
             return judged
 
     def check_open(self) -> None:
@@ -208,7 +208,7 @@ class Line:
         return error
 
 
-class _Expected:
+class ExpectedResult:
     """
     A result that a call waits for.
 
@@ -218,31 +218,31 @@ class _Expected:
     """
 
     def __init__(self) -> None:
-        self.here = anyio.Event()
+        self.resolved = anyio.Event()
         self.result: SendResult | None = None
 
-    def come(self, result: SendResult | None) -> None:
+    def resolve(self, result: SendResult | None) -> None:
         """Tell it to those who wait."""
         self.result = result
-        self.here.set()
+        self.resolved.set()
 
 
-class _Place:
+class Slot:
     """A place of *places*. A free one is taken at once, where anyio would let the event loop turn before."""
 
     def __init__(self, places: anyio.CapacityLimiter) -> None:
-        self._places = places
+        self._slots = places
 
     async def __aenter__(self) -> None:
         try:
-            self._places.acquire_nowait()
+            self._slots.acquire_nowait()
         except anyio.WouldBlock:
-            await self._places.acquire()
+            await self._slots.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._places.release()
+        self._slots.release()
 
 
 def _judged(judge: Callable[[], T]) -> T | WebcomError:

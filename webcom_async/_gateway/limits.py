@@ -42,7 +42,7 @@ class Throttle:
         self._claimed = max(self._claimed, now) + recipients / self._rate
         return max(0.0, self._claimed - self._tolerance - now)
 
-    def give_back(self, recipients: int) -> None:
+    def release(self, recipients: int) -> None:
         """
         Undo the latest claim, of *recipients* who did not leave.
 

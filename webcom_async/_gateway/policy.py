@@ -78,11 +78,11 @@ def judge(
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
-        raise _by_status(_Answer(reply, "", options, now)) or exc from None
+        raise _by_status(_UnsettlingReply(reply, "", options, now)) or exc from None
     reason = classify(error)
     alone = len(phones) == 1
     if reason is Reason.OTHER:
-        raise _by_status(_Answer(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
+        raise _by_status(_UnsettlingReply(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
     if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
@@ -108,9 +108,9 @@ def judge_inquiry(reply: Reply, read: Callable[[bytes], T], options: Options, no
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
-        raise _by_status(_Answer(reply, "", options, now)) or exc from None
+        raise _by_status(_UnsettlingReply(reply, "", options, now)) or exc from None
     reason = classify(error)
-    by_status = _by_status(_Answer(reply, error, options, now)) if reason is Reason.OTHER else None
+    by_status = _by_status(_UnsettlingReply(reply, error, options, now)) if reason is Reason.OTHER else None
     raise by_status or _by_sentence(error, reason, alone=True)
 
 
@@ -149,18 +149,18 @@ def wait_before_retry(attempts: int, error: BaseException | None, options: Optio
 
 
 def conclude(
-    error: WebcomError, *, in_question: bool, alone: bool, question: WebcomError | None = None
+    error: WebcomError, *, possibly_sent: bool, alone: bool, question: WebcomError | None = None
 ) -> tuple[Outcome, Reason, str]:
     """
     Return what became of a recipient whose last request ended with *error*, with the reason and the words for it.
 
     Args:
         error: How it ended.
-        in_question: Whether any attempt may have been processed.
+        possibly_sent: Whether any attempt may have been processed.
         alone: Whether the request carried nobody else.
         question: How that attempt ended; it says more about this recipient than the last one.
     """
-    if in_question:
+    if possibly_sent:
         outcome, error = Outcome.UNKNOWN, question or error
     elif alone and isinstance(error, RequestRefused | RequestTooLarge):
         outcome = Outcome.REJECTED
@@ -187,11 +187,11 @@ def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
         refused = RequestRefused(error=error, reason=reason)
     if not alone and reason not in _WHOLE_REQUEST:
         # A sentence that fits one recipient names none of several: others may have been sent to.
-        refused.knowledge = Knowledge.IN_QUESTION
+        refused.knowledge = Knowledge.POSSIBLY_SENT
     return refused
 
 
-class _Answer(NamedTuple):
+class _UnsettlingReply(NamedTuple):
     """An answer whose body settles nobody, and what it takes to say what its status means."""
 
     reply: Reply
@@ -200,7 +200,7 @@ class _Answer(NamedTuple):
     now: datetime
 
 
-def _redirected(answer: _Answer) -> WebcomError:
+def _redirected(answer: _UnsettlingReply) -> WebcomError:
     # Without the query, which may repeat the request, and with it the credentials.
     target = answer.reply.headers.get("location", "nowhere").partition("?")[0]
     return RedirectRefused(
@@ -209,25 +209,25 @@ def _redirected(answer: _Answer) -> WebcomError:
     )
 
 
-def _wrong_url(answer: _Answer) -> WebcomError:
+def _wrong_url(answer: _UnsettlingReply) -> WebcomError:
     # Without the body, which may quote the request, and with it the credentials.
     return ConfigurationError(
         f"{answer.options.url} answered {answer.reply.status} {answer.error}: check base_url and path"
     )
 
 
-def _too_large(_answer: _Answer) -> WebcomError:
+def _too_large(_answer: _UnsettlingReply) -> WebcomError:
     return RequestTooLarge()
 
 
-def _busy(answer: _Answer) -> WebcomError:
+def _busy(answer: _UnsettlingReply) -> WebcomError:
     wait = _retry_after(answer.reply.headers.get("retry-after"), answer.now)
     busy = GatewayBusy(f"the gateway answered {answer.reply.status}", error=answer.error, retry_after=wait)
     busy.halts = wait is not None and wait > answer.options.retry_after_max
     return busy
 
 
-def _failing(answer: _Answer) -> WebcomError:
+def _failing(answer: _UnsettlingReply) -> WebcomError:
     failing = _busy(answer)
     if "retry-after" not in answer.reply.headers:
         failing.split = Split.IF_A_HALF_SUCCEEDS
@@ -236,7 +236,7 @@ def _failing(answer: _Answer) -> WebcomError:
 
 # What a status means when the body says nothing. What follows from a meaning stands on the error itself: `knowledge`,
 # `transient`, `halts` and `split`.
-_BY_STATUS: tuple[tuple[Container[int], Callable[[_Answer], WebcomError]], ...] = (
+_BY_STATUS: tuple[tuple[Container[int], Callable[[_UnsettlingReply], WebcomError]], ...] = (
     (range(300, 400), _redirected),
     (frozenset({401, 403, 404, 405, 410, 415}), _wrong_url),
     (frozenset({413}), _too_large),
@@ -245,7 +245,7 @@ _BY_STATUS: tuple[tuple[Container[int], Callable[[_Answer], WebcomError]], ...] 
 )
 
 
-def _by_status(answer: _Answer) -> WebcomError | None:
+def _by_status(answer: _UnsettlingReply) -> WebcomError | None:
     """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
     return next((meaning(answer) for statuses, meaning in _BY_STATUS if answer.reply.status in statuses), None)
 

@@ -14,7 +14,7 @@ import aiohttp
 
 from webcom_async._domain.errors import UsageError
 from webcom_async._domain.options import Options
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, Course, once_more
+from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, retry_stale_connection
 from webcom_async._http.proxies import proxy_of
 from webcom_async._wire.base import Payload, Reply
 
@@ -50,7 +50,7 @@ class AiohttpTransport:
         """
         session = self._opened()
 
-        async def attempt(course: Course) -> Reply:
+        async def attempt(trace: RequestTrace) -> Reply:
             response = await session.post(
                 url,
                 data=Content(body),
@@ -59,16 +59,16 @@ class AiohttpTransport:
                 proxy=self._proxy,
                 # The deadline is `exchange`'s, and our semaphore is the queue.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
-                trace_request_ctx=course,
+                trace_request_ctx=trace,
             )
             try:
                 chunks = response.content.iter_any()
-                return await course.reply(response.status, response.headers.items(), chunks, max_bytes)
+                return await trace.reply(response.status, response.headers.items(), chunks, max_bytes)
             finally:
                 # Lets go of the connection at once: nothing is awaited behind the answer.
                 response.release()
 
-        return await once_more(attempt, body)
+        return await retry_stale_connection(attempt, body)
 
     async def aclose(self) -> None:
         """Close the session."""

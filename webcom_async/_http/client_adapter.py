@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from webcom_async._domain.errors import ConnectionLost
 from webcom_async._http.event_loop import asyncio_loop
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, Course, once_more, opened
+from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, opened, retry_stale_connection
 from webcom_async._wire.base import Payload, Reply
 
-__all__ = ["AsyncHttpClient", "HttpTransport", "Trace"]
+__all__ = ["AsyncHttpClient", "HttpTransport", "HttpcoreTrace"]
 
 
 class AsyncHttpClient(Protocol):
@@ -40,7 +40,7 @@ class HttpTransport:
     async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """See `Transport.post`."""
 
-        async def attempt(course: Course) -> Reply:
+        async def attempt(trace: RequestTrace) -> Reply:
             answer = self._client.stream(
                 "POST",
                 url,
@@ -49,12 +49,12 @@ class HttpTransport:
                 follow_redirects=False,
                 # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
                 timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
-                extensions={"trace": Trace(course)},
+                extensions={"trace": HttpcoreTrace(trace)},
             )
             async with opened(answer) as response:
-                return await course.reply(response.status_code, *_said(response), max_bytes)
+                return await trace.reply(response.status_code, *_said(response), max_bytes)
 
-        return await once_more(attempt, body)
+        return await retry_stale_connection(attempt, body)
 
     async def aclose(self) -> None:
         """Do nothing: the client is the caller's to close."""
@@ -70,15 +70,15 @@ def _said(response: Any) -> tuple[Iterable[tuple[str, str]], AsyncIterator[bytes
     return [header for header in headers if header[0].lower() != "content-encoding"], response.aiter_bytes()
 
 
-class Trace:
+class HttpcoreTrace:
     """
     What httpcore and httpcore2 tell a `trace` extension of a request's course.
 
     Other transports tell nothing, and nothing is concluded.
     """
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, trace: RequestTrace) -> None:
+        self._course = trace
         self._has_turned = True
 
     async def __call__(self, event: str, _details: object) -> None:

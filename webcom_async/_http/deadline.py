@@ -18,7 +18,7 @@ from webcom_async._http.event_loop import asyncio_loop
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Course", "within"]
+__all__ = ["TimedCall", "run_with_deadline"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ _LATE_SECONDS = 0.05  # a deadline that is noticed later than this says that the
 _TURNS = 4  # loop turns from bytes on the socket to a parsed answer
 
 
-class Course(Generic[T]):
+class TimedCall(Generic[T]):
     """
     How a call went.
 
@@ -40,22 +40,22 @@ class Course(Generic[T]):
         self.blocked: bool = False
 
 
-async def within(seconds: float, call: Awaitable[T]) -> Course[T]:
+async def run_with_deadline(seconds: float, call: Awaitable[T]) -> TimedCall[T]:
     """Await *call* for so many *seconds*; then it is cancelled, and nothing is raised."""
-    course = Course[T]()
+    timed = TimedCall[T]()
     loop = asyncio_loop()
     if loop is None:
-        await _watched_by_task(seconds, call, course)
-        return course
+        await _watched_by_task(seconds, call, timed)
+        return timed
     with CancelScope() as scope:
         # A timer of asyncio's own: a task that sleeps would cost a request to a quick gateway a fifth of its time.
         timer = _Timer(loop, seconds, scope.cancel)
         try:
-            course.returned = await call
+            timed.returned = await call
         finally:
             timer.stop()
-            course.blocked = timer.blocked
-    return course
+            timed.blocked = timer.blocked
+    return timed
 
 
 class _Timer:
@@ -88,7 +88,7 @@ class _Timer:
             self._expire()
 
 
-async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]) -> None:
+async def _watched_by_task(seconds: float, call: Awaitable[T], timed: TimedCall[T]) -> None:
     """Do the same where nothing but a task keeps time."""
     failure: BaseException | None = None
 
@@ -96,8 +96,8 @@ async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]
         due = anyio.current_time() + seconds
         await anyio.sleep(seconds)
         late = anyio.current_time() - due
-        course.blocked = late > _LATE_SECONDS
-        if course.blocked:
+        timed.blocked = late > _LATE_SECONDS
+        if timed.blocked:
             await anyio.sleep(min(late, seconds))
         for _ in range(_TURNS):
             await checkpoint()
@@ -106,7 +106,7 @@ async def _watched_by_task(seconds: float, call: Awaitable[T], course: Course[T]
     async with anyio.create_task_group() as watch:
         watch.start_soon(expire)
         try:
-            course.returned = await call
+            timed.returned = await call
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:  # noqa: BLE001 - out of the group, in which it would come wrapped

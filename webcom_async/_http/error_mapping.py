@@ -21,7 +21,7 @@ from webcom_async._domain.errors import (
 )
 from webcom_async._http.proxies import PROXY_VARIABLES
 
-__all__ = ["broke", "translated", "unsent"]
+__all__ = ["as_not_sent", "is_connection_lost", "map_exception"]
 
 # Class names, because httpx and httpx2 have the same tree in different modules; the most specific name wins.
 _MEANINGS: dict[str, type[TransportError]] = {
@@ -55,7 +55,7 @@ _PROXY_ERRORS = frozenset({"ProxyError", "ClientHttpProxyError"})
 _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-def translated(exc: Exception) -> WebcomError | None:
+def map_exception(exc: Exception) -> WebcomError | None:
     """
     Return what *exc* means, as an exception of ours that refers to nothing of the request.
 
@@ -73,7 +73,7 @@ def translated(exc: Exception) -> WebcomError | None:
     return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 
-def unsent(error: WebcomError) -> WebcomError:
+def as_not_sent(error: WebcomError) -> WebcomError:
     """Return *error* as it stands when not a byte of the request has left."""
     if type(error) is ConnectionLost:
         return GatewayUnavailable(str(error))
@@ -81,7 +81,7 @@ def unsent(error: WebcomError) -> WebcomError:
     return error
 
 
-def broke(exc: Exception) -> bool:
+def is_connection_lost(exc: Exception) -> bool:
     """Whether *exc* says that a connection broke."""
     return _meaning(exc) is ConnectionLost
 

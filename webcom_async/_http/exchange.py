@@ -25,20 +25,20 @@ from webcom_async._domain.errors import (
     WebcomError,
 )
 from webcom_async._http.content_encoding import decoded
-from webcom_async._http.deadline import within
-from webcom_async._http.error_mapping import broke, translated, unsent
+from webcom_async._http.deadline import run_with_deadline
+from webcom_async._http.error_mapping import as_not_sent, is_connection_lost, map_exception
 from webcom_async._wire.base import CONTENT_TYPE, Payload, Reply
 
 __all__ = [
     "CONNECT_SECONDS",
     "HEADERS",
     "Content",
-    "Course",
+    "RequestTrace",
     "Transport",
     "exchange",
-    "once_more",
     "opened",
     "quietly",
+    "retry_stale_connection",
 ]
 
 T = TypeVar("T")
@@ -91,15 +91,15 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
         Exception: The transport failed in a way that is not foreseen before it sent anything: a bug.
     """
-    course = await within(timeout, _attempt(transport, url, body, timeout, max_bytes))
-    outcome = course.returned or body.reply
-    body.given_up_blocked = course.blocked and outcome is None
+    trace = await run_with_deadline(timeout, _attempt(transport, url, body, timeout, max_bytes))
+    outcome = trace.returned or body.reply
+    body.given_up_blocked = trace.blocked and outcome is None
     if outcome is None and not body.left:
         raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
     if outcome is None:
         raise ReplyTimeout(f"no whole answer within {timeout:g} s")
     if isinstance(outcome, WebcomError) and not body.left:
-        outcome = unsent(outcome)
+        outcome = as_not_sent(outcome)
     if isinstance(outcome, WebcomError):
         # Raised here, outside any `except`: the foreign exception holds the request, and with it the credentials.
         raise outcome
@@ -116,7 +116,7 @@ async def _attempt(
         if body.reply is not None:
             _log_failure("closing_failed", exc)
             return body.reply
-        foreseen = translated(exc)
+        foreseen = map_exception(exc)
         if foreseen is not None:
             return foreseen
         if not body.left:
@@ -197,7 +197,7 @@ class _Once:
         return bytes(self._parts.pop())
 
 
-class Course:
+class RequestTrace:
     """
     How far a request has come, as far as the HTTP library tells.
 
@@ -246,7 +246,7 @@ class Course:
         return self._body.reply
 
 
-async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload) -> Reply:
+async def retry_stale_connection(attempt: Callable[[RequestTrace], Awaitable[Reply]], body: Payload) -> Reply:
     """
     Make *attempt*, and make it once more if it broke on a kept connection before an answer.
 
@@ -257,17 +257,17 @@ async def once_more(attempt: Callable[[Course], Awaitable[Reply]], body: Payload
         attempt: Posts once.
         body: The request's body.
     """
-    course = Course(body)
+    trace = RequestTrace(body)
     try:
-        return await attempt(course)
+        return await attempt(trace)
     except Exception as exc:
-        if not (course.kept and broke(exc)):
+        if not (trace.kept and is_connection_lost(exc)):
             raise
     try:
-        return await attempt(Course(body, repeated=True))
+        return await attempt(RequestTrace(body, repeated=True))
     except Exception as exc:
-        foreseen = translated(exc)
-        if foreseen is None or foreseen.knowledge is Knowledge.IN_QUESTION:
+        foreseen = map_exception(exc)
+        if foreseen is None or foreseen.knowledge is Knowledge.POSSIBLY_SENT:
             raise
     # The second was not sent, which says nothing about the first.
     raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")

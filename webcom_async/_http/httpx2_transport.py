@@ -18,9 +18,9 @@ import httpx2
 
 from webcom_async._domain.errors import ConfigurationError, UsageError
 from webcom_async._domain.options import Options
-from webcom_async._http.client_adapter import Trace
+from webcom_async._http.client_adapter import HttpcoreTrace
 from webcom_async._http.event_loop import asyncio_loop
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, Course, once_more, quietly
+from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, quietly, retry_stale_connection
 from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
 from webcom_async._wire.base import Payload, Reply
 
@@ -74,12 +74,12 @@ class Httpx2Transport:
             UsageError: It is closed.
         """
 
-        async def attempt(course: Course) -> Reply:
-            connection = self._taken(fresh=course.repeated)
+        async def attempt(trace: RequestTrace) -> Reply:
+            connection = self._taken(fresh=trace.repeated)
             try:
-                response = await connection.pool.handle_async_request(_request(url, body, timeout, course))
+                response = await connection.pool.handle_async_request(_request(url, body, timeout, trace))
                 chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
-                reply = await course.reply(response.status, _said(response.headers), chunks, max_bytes)
+                reply = await trace.reply(response.status, _said(response.headers), chunks, max_bytes)
             except BaseException:
                 # httpcore2 may think that it is still in use, or an answer may be left on it.
                 await self._drop(connection)
@@ -87,7 +87,7 @@ class Httpx2Transport:
             await self._give_back(connection, response)
             return reply
 
-        return await once_more(attempt, body)
+        return await retry_stale_connection(attempt, body)
 
     async def aclose(self) -> None:
         """Close all connections; nothing can be posted any more."""
@@ -264,7 +264,7 @@ def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpco
     )
 
 
-def _request(url: str, body: Payload, seconds: float, course: Course) -> httpcore2.Request:
+def _request(url: str, body: Payload, seconds: float, trace: RequestTrace) -> httpcore2.Request:
     """Return the request that posts *body*. The deadline is `exchange`'s, but for connecting."""
     parsed, host = _parsed(url)
     length = (b"content-length", str(len(body)).encode())
@@ -274,7 +274,7 @@ def _request(url: str, body: Payload, seconds: float, course: Course) -> httpcor
         parsed,
         headers=[host, *_HEADERS, length],
         content=Content(body),
-        extensions={"timeout": timeouts, "trace": Trace(course)},
+        extensions={"timeout": timeouts, "trace": HttpcoreTrace(trace)},
     )
 
 

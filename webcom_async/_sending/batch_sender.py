@@ -16,30 +16,30 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from webcom_async._batching.batcher import Batch
 from webcom_async._domain.errors import ConnectionLost, Knowledge, QuotaExhausted, RequestTooLarge, Split, WebcomError
-from webcom_async._domain.outcome_rules import in_doubt, in_doubt_among
+from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway import policy as _policy
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
-from webcom_async._sending.counters import Tally
+from webcom_async._sending.counters import CampaignCounters
 from webcom_async._wire.base import Addressed, Reply, WirePhone, phones_of
 from webcom_async._wire.json_api.send import encode_messages
 
-__all__ = ["Flight", "Grace"]
+__all__ = ["BatchSender", "GracePeriod"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 
-class Part:
+class SubBatch:
     """
     Recipients that are asked for together.
 
     Args:
         addressed: They, and what they are told.
-        doubtful: Ids of those who may have been sent to before this flight.
+        possibly_sent: Ids of those who may have been sent to before this flight.
         past: The part whose half this is; None if it is the whole.
         messages: *addressed* as it goes out, if it is encoded already.
 
@@ -55,8 +55,8 @@ class Part:
     def __init__(
         self,
         addressed: Sequence[Addressed],
-        doubtful: AbstractSet[ClientIdSms],
-        past: "Part | None" = None,
+        possibly_sent: AbstractSet[ClientIdSms],
+        past: "SubBatch | None" = None,
         messages: bytes | None = None,
     ) -> None:
         self.phones: list[WirePhone] = phones_of(addressed)
@@ -66,9 +66,9 @@ class Part:
         self.question: WebcomError | None = None if past is None else past.question
         self.results: list[SendResult] | None = None
         self._addressed = addressed
-        self._doubtful = doubtful
+        self._doubtful = possibly_sent
 
-    def halves(self) -> tuple["Part", "Part"]:
+    def halves(self) -> tuple["SubBatch", "SubBatch"]:
         """Return the first and the second half, with the same past."""
         middle = len(self.phones) // 2
         first: list[Addressed] = []
@@ -79,28 +79,30 @@ class Part:
                 first.append((message, phones[:room]))
             if phones[room:]:
                 second.append((message, phones[room:]))
-        return Part(first, self._doubtful, self), Part(second, self._doubtful, self)
+        return SubBatch(first, self._doubtful, self), SubBatch(second, self._doubtful, self)
 
     def settle(self, results: list[SendResult], before: Knowledge) -> None:
         """Close it with what the gateway answered; *before* is what earlier attempts left behind."""
-        if before is Knowledge.IN_QUESTION:
-            self.results = [in_doubt(result) for result in results]
+        if before is Knowledge.POSSIBLY_SENT:
+            self.results = [possibly_sent(result) for result in results]
         else:
-            self.results = in_doubt_among(results, self._doubtful)
+            self.results = possibly_sent_among(results, self._doubtful)
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
         """Take note of an attempt that met *error*; *before* is what earlier ones left behind."""
         # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
         self.knowledge = max(before, error.knowledge)
-        if error.knowledge is Knowledge.IN_QUESTION:
+        if error.knowledge is Knowledge.POSSIBLY_SENT:
             self.question = error
 
     def conclude(self, error: WebcomError) -> None:
         """Close it: asking again is of no use."""
         alone = len(self.phones) == 1
         self.results = [
-            self._result(phone, *_policy.conclude(error, in_question=in_question, alone=alone, question=self.question))
-            for phone, in_question in self._by_doubt()
+            self._result(
+                phone, *_policy.conclude(error, possibly_sent=possibly_sent, alone=alone, question=self.question)
+            )
+            for phone, possibly_sent in self._by_doubt()
         ]
 
     def unfinished(self, reason: Reason) -> list[SendResult]:
@@ -110,21 +112,21 @@ class Part:
         cut_short = f"{reason.value} before "
         return [
             self._result(phone, Outcome.UNKNOWN, reason, cut_short + "the answer came")
-            if in_question
+            if possibly_sent
             else self._result(phone, Outcome.NOT_SENT, reason, cut_short + "it was sent")
-            for phone, in_question in self._by_doubt()
+            for phone, possibly_sent in self._by_doubt()
         ]
 
     def _by_doubt(self) -> Iterator[tuple[WirePhone, bool]]:
         """Yield every recipient, and whether it may have been sent to."""
-        left = self.knowledge is Knowledge.IN_QUESTION
+        left = self.knowledge is Knowledge.POSSIBLY_SENT
         return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
 
     def _result(self, to: WirePhone, outcome: Outcome, reason: Reason, words: str) -> SendResult:
         return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)
 
 
-class Grace:
+class GracePeriod:
     """How long requests under way may go on once their stream is left: until then each has a shield of its own."""
 
     def __init__(self) -> None:
@@ -148,16 +150,16 @@ class Grace:
                 self._shields.discard(scope)
 
 
-class Flight:
+class BatchSender:
     """
     One batch on its way.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
         batch: What to send.
-        tally: Where requests are counted.
+        counters: Where requests are counted.
         quota: What may be spent on asking again.
-        doubtful: Ids of those who may have been sent to before.
+        possibly_sent: Ids of those who may have been sent to before.
         grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
             cancelled.
         after: What a first request for them, made elsewhere, has met.
@@ -169,24 +171,24 @@ class Flight:
 
     def __init__(
         self,
-        line: Line,
+        session: GatewaySession,
         batch: Batch,
-        tally: Tally,
+        counters: CampaignCounters,
         quota: RetryQuota,
-        grace: Grace | None = None,
+        grace: GracePeriod | None = None,
         *,
-        doubtful: AbstractSet[ClientIdSms] = frozenset(),
+        possibly_sent: AbstractSet[ClientIdSms] = frozenset(),
         after: WebcomError | None = None,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
-        self._line = line
+        self._session = session
         self._number = batch.number
-        self._tally = tally
+        self._counters = counters
         self._quota = quota
         self._grace = grace
         self._after = after
-        self._parts = [Part(batch.addressed, doubtful, messages=batch.messages)]
+        self._parts = [SubBatch(batch.addressed, possibly_sent, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
             self._parts[0].attempts = 1
@@ -204,7 +206,7 @@ class Flight:
             whole.conclude(before)
             return self.unfinished(Reason.HALTED)
         # The request that was made elsewhere is none of these.
-        error = await self._ask(whole, self._line.options.attempts + (before is not None), before)
+        error = await self._ask(whole, self._session.options.attempts + (before is not None), before)
         if error is not None:
             await self._narrow(whole, error)
         return self.unfinished(Reason.HALTED)
@@ -220,16 +222,18 @@ class Flight:
             return self._parts[0].unfinished(reason)
         return [result for part in self._parts for result in part.unfinished(reason)]
 
-    async def _ask(self, part: Part, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
+    async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
         """
         Settle *part* as a whole, or return the error that the last of at most *attempts* requests met.
 
         The first of them may have met *before*; if that is nothing to retry, it does not count.
         """
-        line = self._line
+        session = self._session
         met = before if before is not None and _policy.worth_retrying(before, 1) else None
         try:
-            await retrying(lambda: self._attempt(part), attempts, self._quota.spend, line.options, line.clock, met=met)
+            await retrying(
+                lambda: self._attempt(part), attempts, self._quota.spend, session.options, session.clock, met=met
+            )
         except WebcomError as exc:
             if exc.halts:
                 self.halt = exc
@@ -240,7 +244,7 @@ class Flight:
         self.halt = self.halt or _policy.halting(part.results or ())
         return None
 
-    async def _narrow(self, part: Part, error: WebcomError) -> None:
+    async def _narrow(self, part: SubBatch, error: WebcomError) -> None:
         """Ask for *part*, which has met *error*, in halves, if that is of use; close it if not."""
         if isinstance(error, RequestTooLarge):
             self.too_large = min(len(part.messages), self.too_large or len(part.messages))
@@ -253,13 +257,13 @@ class Flight:
             return
         await self._ask_halves(part, error)
 
-    async def _ask_halves(self, part: Part, error: WebcomError) -> None:
+    async def _ask_halves(self, part: SubBatch, error: WebcomError) -> None:
         halves = part.halves()
         place = self._parts.index(part)
         self._parts[place : place + 1] = halves
         # As long as no half succeeds, the gateway may be out, and more requests would not help.
         probing = error.split is Split.IF_A_HALF_SUCCEEDS
-        attempts = 1 if probing else self._line.options.attempts
+        attempts = 1 if probing else self._session.options.attempts
         # A half that is not asked any more stays open: what its whole has met says nothing about it alone.
         asked = [(half, await self._ask(half, attempts)) for half in halves if self.halt is None]
         none_succeeds = all(failure is not None for _, failure in asked)
@@ -269,48 +273,48 @@ class Flight:
             elif failure is not None:
                 await self._narrow(half, failure)
 
-    async def _attempt(self, part: Part) -> None:
-        line = self._line
-        async with line.place():
+    async def _attempt(self, part: SubBatch) -> None:
+        session = self._session
+        async with session.slot():
             # A place that comes free just when the stream is left: what has not left does not leave any more. A
             # caller's own task, on asyncio, hears of its cancellation only when the event loop turns.
             await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
-            await line.take_turn(len(part.phones))
-            sent_in = line.limit.sent()
+            await session.acquire_rate(len(part.phones))
+            sent_in = session.limit.sent()
             before = part.knowledge
-            part.knowledge = Knowledge.IN_QUESTION  # from the first byte, until something better is known
+            part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte, until something better is known
             part.attempts += 1
             try:
                 reply = await self._post(part, before)
                 if reply.repeated:
-                    before = Knowledge.IN_QUESTION
-                    self._tally.count_repetition()
-                part.settle(line.judge(reply, part.phones, part.attempts), before)
-                line.learn(sent_in, None)
+                    before = Knowledge.POSSIBLY_SENT
+                    self._counters.count_repetition()
+                part.settle(session.judge(reply, part.phones, part.attempts), before)
+                session.adapt_limit(sent_in, None)
             except WebcomError as exc:
                 part.meet(exc, before)
-                line.learn(sent_in, exc)
+                session.adapt_limit(sent_in, exc)
                 logger.info(
                     "attempt_failed",
                     extra={"batch": self._number, "attempt": part.attempts, "error": type(exc).__name__},
                 )
                 raise
 
-    async def _post(self, part: Part, before: Knowledge) -> Reply:
-        body = self._line.payload(part.messages)
+    async def _post(self, part: SubBatch, before: Knowledge) -> Reply:
+        body = self._session.payload(part.messages)
         try:
-            with self._tally.request(body, again=part.attempts > 1):
+            with self._counters.request(body, again=part.attempts > 1):
                 if self._grace is None:
-                    return await self._line.post(body, len(part.phones))
+                    return await self._session.post(body, len(part.phones))
                 with self._grace.shield():
-                    return await self._line.post(body, len(part.phones))
+                    return await self._session.post(body, len(part.phones))
         except Exception:
             if not body.left:
                 part.knowledge = before
             raise
         if body.reply is not None:
             return body.reply
-        raise ConnectionLost(f"the stream was left, and no answer came within {self._line.options.grace:g} s")
+        raise ConnectionLost(f"the stream was left, and no answer came within {self._session.options.grace:g} s")
 
 
 def _quota_exhausted(last: WebcomError) -> QuotaExhausted:

@@ -13,25 +13,25 @@ from typing import NamedTuple, NoReturn, Self
 import anyio
 from anyio.abc import ObjectReceiveStream
 
-from webcom_async._batching.batcher import Cutter
+from webcom_async._batching.batcher import Batcher
 from webcom_async._domain.errors import UsageError, WebcomError
 from webcom_async._domain.results import Progress, Report, SendResult
 from webcom_async._domain.sources import Source
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
-from webcom_async._sending.counters import Tally
-from webcom_async._sending.dispatcher import Sender
-from webcom_async._storage.contracts import Books
+from webcom_async._sending.counters import CampaignCounters
+from webcom_async._sending.dispatcher import Dispatcher
+from webcom_async._storage.contracts import CampaignJournal
 
-__all__ = ["Batches", "Campaign", "Plan", "Results"]
+__all__ = ["Batches", "Campaign", "CampaignParts", "Results"]
 
 
-class Plan(NamedTuple):
+class CampaignParts(NamedTuple):
     """Where a campaign's recipients come from, how they are cut, and where that is written down."""
 
-    books: Books
+    journal: CampaignJournal
     source: Source
-    cutter: Cutter
+    cutter: Batcher
 
 
 class Results:
@@ -46,11 +46,17 @@ class Results:
         Exception: The source's own error, likewise; a note on it has the counts.
     """
 
-    def __init__(self, sender: Sender, inbox: ObjectReceiveStream[list[SendResult]], tally: Tally, line: Line) -> None:
-        self._sender = sender
+    def __init__(
+        self,
+        sender: Dispatcher,
+        inbox: ObjectReceiveStream[list[SendResult]],
+        counters: CampaignCounters,
+        session: GatewaySession,
+    ) -> None:
+        self._dispatcher = sender
         self._inbox = inbox
-        self._tally = tally
-        self._line = line
+        self._counters = counters
+        self._session = session
         self._received: deque[SendResult] = deque()
 
     def __aiter__(self) -> Self:
@@ -81,13 +87,13 @@ class Results:
     @property
     def report(self) -> Report:
         """What the campaign has achieved up to the last result, read or not."""
-        return self._tally.report()
+        return self._counters.report()
 
     @property
     def progress(self) -> Progress:
         """The same while it runs, up to now."""
-        line = self._line
-        return self._tally.progress(line.clock.monotonic(), limit=line.limit.limit, rate=line.options.rate)
+        session = self._session
+        return self._counters.progress(session.clock.monotonic(), limit=session.limit.limit, rate=session.options.rate)
 
     @property
     def unread(self) -> list[SendResult]:
@@ -96,7 +102,7 @@ class Results:
 
         Bounded: those of the requests that were under way, and of one batch that was not sent.
         """
-        return [*self._received, *self._sender.unread]
+        return [*self._received, *self._dispatcher.unread]
 
     async def _receive(self) -> list[SendResult]:
         while True:
@@ -104,12 +110,12 @@ class Results:
                 results = await self._inbox.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
                 # A reader that was cancelled just as it was handed a batch has left it here.
-                return self._sender.take_left() or self._end()
-            if self._sender.take(results):
+                return self._dispatcher.collect_unread() or self._end()
+            if self._dispatcher.take(results):
                 return results
 
     def _end(self) -> NoReturn:
-        failure = self._sender.failure
+        failure = self._dispatcher.failure
         if failure is None:
             raise StopAsyncIteration
         if isinstance(failure, WebcomError):
@@ -146,40 +152,42 @@ class Campaign:
 
     def __init__(
         self,
-        line: Line,
+        session: GatewaySession,
         name: str,
         check_usable: Callable[[], None],
-        plan: Callable[[], Awaitable[Plan]],
+        plan: Callable[[], Awaitable[CampaignParts]],
     ) -> None:
-        self.safeguards: Safeguards = Safeguards(line.options.retry_quota)
-        self._line = line
+        self.safeguards: Safeguards = Safeguards(session.options.retry_quota)
+        self._session = session
         self._name = name
         self._check_usable = check_usable
         self._plan = plan
-        self._books: Books | None = None
-        self._sender: Sender | None = None
+        self._journal: CampaignJournal | None = None
+        self._dispatcher: Dispatcher | None = None
 
     async def __aenter__(self) -> Results:
         self._check_usable()
-        if self._sender is not None:
+        if self._dispatcher is not None:
             raise UsageError("a campaign is entered once: call client.stream() again")
-        self._books, source, cutter = await self._plan()
-        tally = Tally(self._name, self._line.clock.monotonic())
-        self._sender = Sender(self._line, source, cutter, tally, self._books, safeguards=self.safeguards)
-        self._inbox = await self._sender.open()
-        return Results(self._sender, self._inbox, tally, self._line)
+        self._journal, source, cutter = await self._plan()
+        counters = CampaignCounters(self._name, self._session.clock.monotonic())
+        self._dispatcher = Dispatcher(
+            self._session, source, cutter, counters, self._journal, safeguards=self.safeguards
+        )
+        self._inbox = await self._dispatcher.open()
+        return Results(self._dispatcher, self._inbox, counters, self._session)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._sender is not None:
+        if self._dispatcher is not None:
             try:
-                await self._sender.close()
+                await self._dispatcher.close()
             finally:
                 await self._inbox.aclose()
-                if self._books is not None:
+                if self._journal is not None:
                     with anyio.CancelScope(shield=True):
-                        await self._books.aclose()
+                        await self._journal.aclose()
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(

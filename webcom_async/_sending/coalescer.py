@@ -22,15 +22,15 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway import policy as _policy
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.background import run_in_background
-from webcom_async._sending.batch_sender import Flight
-from webcom_async._sending.counters import Tally
+from webcom_async._sending.batch_sender import BatchSender
+from webcom_async._sending.counters import CampaignCounters
 from webcom_async._wire.base import WirePhone
 from webcom_async._wire.json_api.send import message_size, phone_size
 
-__all__ = ["Coalescer", "Singles"]
+__all__ = ["RequestCoalescer", "SingleSender"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
@@ -39,20 +39,22 @@ _REMEMBERED = 10_000  # messages in doubt: ours, some hours of a backend whose g
 _SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
 
 
-class Singles:
+class SingleSender:
     """
     Messages that are sent one by one, each id in one request at a time.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._ongoing: dict[ClientIdSms, Single] = {}
-        self._in_doubt: dict[ClientIdSms, None] = {}  # the latest at the end
+    def __init__(self, session: GatewaySession) -> None:
+        self._session = session
+        self._ongoing: dict[ClientIdSms, SingleSend] = {}
+        self._possibly_sent: dict[ClientIdSms, None] = {}  # the latest at the end
 
-    async def send(self, said: Message, to: WirePhone, coalescer: "Coalescer | None", *, random: bool) -> SendResult:
+    async def send(
+        self, said: Message, to: WirePhone, coalescer: "RequestCoalescer | None", *, random: bool
+    ) -> SendResult:
         """
         Send a message, or wait for an equal one that is on its way, and return what became of it.
 
@@ -66,15 +68,15 @@ class Singles:
             WebcomError: The gateway serves nobody now; nothing was sent.
         """
         if random:
-            return await Single(self._line, said, to).send(coalescer)
+            return await SingleSend(self._session, said, to).send(coalescer)
         while True:
             single = self._ongoing.get(to.client_id_sms)
             if single is None:
-                batch = self._line.batch_of(to.client_id_sms)
+                batch = self._session.find_batch(to.client_id_sms)
                 if batch is None:
                     return await self._begin(said, to, coalescer).wait()
                 told = batch.told(to.client_id_sms)
-                known = None if _is_other(told, said, to) else await self._line.result_of(to.client_id_sms)
+                known = None if _is_other(told, said, to) else await self._session.wait_for_result(to.client_id_sms)
                 if _is_other(told, said, to) or (known is not None and known.phone != to.phone):
                     return _reused(to)
                 if known is not None and known.outcome in _SETTLED:
@@ -88,17 +90,19 @@ class Singles:
                 single.join()
                 return await single.wait()
 
-    def _begin(self, said: Message, to: WirePhone, coalescer: "Coalescer | None") -> "Single":
+    def _begin(self, said: Message, to: WirePhone, coalescer: "RequestCoalescer | None") -> "SingleSend":
         client_id = to.client_id_sms
-        single = self._ongoing[client_id] = Single(self._line, said, to, in_doubt=client_id in self._in_doubt)
-        self._line.under_way.add(client_id)
+        single = self._ongoing[client_id] = SingleSend(
+            self._session, said, to, possibly_sent=client_id in self._possibly_sent
+        )
+        self._session.ids_in_flight.add(client_id)
 
         async def travel() -> None:
             try:
                 await single.run(coalescer)
             finally:
                 del self._ongoing[client_id]
-                self._line.under_way.discard(client_id)
+                self._session.ids_in_flight.discard(client_id)
                 self._remember(client_id, single.known)
                 single.ended.set()
 
@@ -108,11 +112,11 @@ class Singles:
 
     def _remember(self, client_id: ClientIdSms, known: SendResult | None) -> None:
         """Remember that a message may have been sent, for the next call: what that one meets says nothing about it."""
-        self._in_doubt.pop(client_id, None)
+        self._possibly_sent.pop(client_id, None)
         if known is None or known.outcome is Outcome.UNKNOWN:
-            self._in_doubt[client_id] = None
-            if len(self._in_doubt) > _REMEMBERED:
-                del self._in_doubt[next(iter(self._in_doubt))]
+            self._possibly_sent[client_id] = None
+            if len(self._possibly_sent) > _REMEMBERED:
+                del self._possibly_sent[next(iter(self._possibly_sent))]
 
 
 def _is_other(told: tuple[Message, Phone] | None, said: Message, to: WirePhone) -> bool:
@@ -125,36 +129,36 @@ def _reused(to: WirePhone) -> SendResult:
     return not_sent(to, Reason.ID_REUSED, words)
 
 
-class Single:
+class SingleSend:
     """
     One message.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
         said: What it says.
         to: To whom.
-        in_doubt: Whether it may have been sent before.
+        possibly_sent: Whether it may have been sent before.
 
     Attributes:
         said: What it says.
         to: To whom.
-        in_doubt: The same.
+        possibly_sent: The same.
         settled: What became of it; None as long as it is open.
         met: What the shared request met, if that settled nobody.
         shared: Whether a shared request with it may have left.
         ended: Set when it is on its way no more.
     """
 
-    def __init__(self, line: Line, said: Message, to: WirePhone, *, in_doubt: bool = False) -> None:
+    def __init__(self, session: GatewaySession, said: Message, to: WirePhone, *, possibly_sent: bool = False) -> None:
         self.said = said
         self.to = to
-        self.in_doubt = in_doubt
+        self.possibly_sent = possibly_sent
         self.settled: SendResult | None = None
         self.met: WebcomError | None = None
         self.shared: bool = False
         self.ended: anyio.Event = anyio.Event()
-        self._line = line
-        self._flight: Flight | None = None
+        self._session = session
+        self._batch_sender: BatchSender | None = None
         self._bug: BaseException | None = None
         self._waiting = 0
         self._scope = CancelScope()
@@ -174,7 +178,7 @@ class Single:
         """What is said, and to which phone."""
         return self.said, self.to.phone
 
-    async def send(self, coalescer: "Coalescer | None") -> SendResult:
+    async def send(self, coalescer: "RequestCoalescer | None") -> SendResult:
         """
         Send it for the one caller it has, in the caller's task, and return what became of it.
 
@@ -191,7 +195,7 @@ class Single:
             raise
         return self._told()
 
-    async def run(self, coalescer: "Coalescer | None") -> None:
+    async def run(self, coalescer: "RequestCoalescer | None") -> None:
         """Send it for all calls that wait for it, until its fate is known or no call waits any longer."""
         with self._scope:
             try:
@@ -204,12 +208,12 @@ class Single:
             except BaseException as exc:  # noqa: BLE001 - its callers raise it
                 self._bug = exc
 
-    async def _travel(self, coalescer: "Coalescer | None") -> None:
+    async def _travel(self, coalescer: "RequestCoalescer | None") -> None:
         if coalescer is not None:
             await coalescer.take(self)
         if self.settled is None and not self.left:
-            self._flight = _flight(self._line, [self], after=self.met)
-            [self.settled] = await self._flight.run()
+            self._batch_sender = _batch_sender(self._session, [self], after=self.met)
+            [self.settled] = await self._batch_sender.run()
 
     def join(self) -> None:
         """Count one more who will `wait` for it."""
@@ -235,7 +239,7 @@ class Single:
 
     async def _abandon(self) -> None:
         """End it if no call waits any longer; but a request that is shared goes on, and its id stays taken."""
-        if not self.left or self.ended.is_set() or (self.shared and self._flight is None):
+        if not self.left or self.ended.is_set() or (self.shared and self._batch_sender is None):
             return
         self._scope.cancel()
         with CancelScope(shield=True, deadline=anyio.current_time() + _END_SECONDS), suppress(BaseException):
@@ -258,10 +262,10 @@ class Single:
         result = self.known if self.settled is None else self.settled
         if result.outcome is Outcome.ACCEPTED:
             return result
-        halt = _policy.halting([result]) if self._flight is None else self._flight.halt
+        halt = _policy.halting([result]) if self._batch_sender is None else self._batch_sender.halt
         if halt is None:
             return result
-        if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.IN_QUESTION:
+        if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.POSSIBLY_SENT:
             # What the last request met would deny an earlier one that may have been processed.
             return result
         raise self._own(halt, result)
@@ -280,20 +284,20 @@ class Single:
     @property
     def known(self) -> SendResult:
         """What is known of it now, as of one that is cut short."""
-        if self._flight is not None:
-            return self._flight.unfinished(Reason.CANCELLED)[0]
+        if self._batch_sender is not None:
+            return self._batch_sender.unfinished(Reason.CANCELLED)[0]
         if self.settled is not None:
             return self.settled
-        in_question = self.shared if self.met is None else self.met.knowledge is Knowledge.IN_QUESTION
-        in_question = in_question or self.in_doubt
-        outcome = Outcome.UNKNOWN if in_question else Outcome.NOT_SENT
-        words = f"cancelled before {'the answer came' if in_question else 'it was sent'}"
+        possibly_sent = self.shared if self.met is None else self.met.knowledge is Knowledge.POSSIBLY_SENT
+        possibly_sent = possibly_sent or self.possibly_sent
+        outcome = Outcome.UNKNOWN if possibly_sent else Outcome.NOT_SENT
+        words = f"cancelled before {'the answer came' if possibly_sent else 'it was sent'}"
         return SendResult(
             self.to.client_id_sms, self.to.phone, outcome, None, Reason.CANCELLED, words, int(self.shared)
         )
 
 
-class Coalescer:
+class RequestCoalescer:
     """
     Let messages that are sent within `Options.linger` seconds share a request.
 
@@ -301,11 +305,11 @@ class Coalescer:
     caller's cancellation ends another's request.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, session: GatewaySession) -> None:
+        self._session = session
         self._tasks = anyio.create_task_group()
-        self._largest = line.options.largest_batch
-        self._boarding: _Company | None = None
+        self._largest = session.options.largest_batch
+        self._boarding: SharedRequest | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -315,17 +319,17 @@ class Coalescer:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    async def take(self, single: Single) -> None:
+    async def take(self, single: SingleSend) -> None:
         """Bring *single* along, and come back when its shared request has ended, or it is to go alone."""
         size = phone_size(single.to) + message_size(single.said)
         company = self._boarding
         if company is None or not company.has_room(size):
-            self._boarding = company = _Company(self._line, self._largest)
+            self._boarding = company = SharedRequest(self._session, self._largest)
             self._tasks.start_soon(self._carry, company)
         company.join(single, size)
         await company.arrived.wait()
 
-    async def _carry(self, company: "_Company") -> None:
+    async def _carry(self, company: "SharedRequest") -> None:
         try:
             await company.linger()
             if self._boarding is company:
@@ -344,7 +348,7 @@ class Coalescer:
             company.disband()
 
 
-class _Company:
+class SharedRequest:
     """
     Messages that share a request.
 
@@ -353,78 +357,80 @@ class _Company:
         arrived: Set when their request has ended.
     """
 
-    def __init__(self, line: Line, largest: int) -> None:
+    def __init__(self, session: GatewaySession, largest: int) -> None:
         self.largest = largest
         self.arrived: anyio.Event = anyio.Event()
-        self._line = line
-        self._singles: list[Single] = []
-        self._bytes_left = line.options.batch_bytes
+        self._session = session
+        self._single_sender: list[SingleSend] = []
+        self._bytes_left = session.options.batch_bytes
         self._lingering = CancelScope()
-        self._leaves = line.clock.monotonic() + line.options.linger
-        self._flight: Flight | None = None
+        self._leaves = session.clock.monotonic() + session.options.linger
+        self._batch_sender: BatchSender | None = None
 
     def has_room(self, size: int) -> bool:
         """Whether one more of *size* bytes can come; if not, this one leaves now."""
-        room = len(self._singles) < self.largest and size <= self._bytes_left
+        room = len(self._single_sender) < self.largest and size <= self._bytes_left
         if not room:
             self._lingering.cancel()
         return room
 
-    def join(self, single: Single, size: int) -> None:
+    def join(self, single: SingleSend, size: int) -> None:
         """Take *single* in; the last one that can come need not wait for more."""
-        self._singles.append(single)
+        self._single_sender.append(single)
         self._bytes_left -= size
-        if len(self._singles) >= self.largest:
+        if len(self._single_sender) >= self.largest:
             self._lingering.cancel()
 
     async def linger(self) -> None:
         """Wait for more to come: not longer than the first may wait, who is here for some time on a busy event loop."""
         with self._lingering:
-            await self._line.clock.sleep(max(0.0, self._leaves - self._line.clock.monotonic()))
+            await self._session.clock.sleep(max(0.0, self._leaves - self._session.clock.monotonic()))
 
     async def travel(self) -> None:
         """Post once for all who still wait; a lone one goes alone."""
-        present = self._singles = [single for single in self._singles if not single.left]
+        present = self._single_sender = [single for single in self._single_sender if not single.left]
         if len(present) <= 1:
             return
         for single in present:
             single.shared = True
-        self._flight = _flight(self._line, present)
-        error = await self._flight.run_once()
+        self._batch_sender = _batch_sender(self._session, present)
+        error = await self._batch_sender.run_once()
         if isinstance(error, RequestTooLarge):
             self.largest = max(1, len(present) // 2)
-        for single, result in zip(present, self._flight.unfinished(Reason.HALTED), strict=True):
+        for single, result in zip(present, self._batch_sender.unfinished(Reason.HALTED), strict=True):
             single.settled = result if error is None else None
             # A copy each: an exception that several tasks raise would tell of all of them.
             single.met = copy.copy(error)
 
     def break_up(self, exc: BaseException) -> None:
         """Let everybody go on alone, after a request that failed as none should: it may have been processed."""
-        for single in self._singles:
+        for single in self._single_sender:
             single.met = (
                 ConnectionLost(f"the shared request failed with {type(exc).__name__}") if single.shared else None
             )
 
     def strand(self) -> None:
         """Let nobody go on: the client is being closed."""
-        for single in self._singles:
+        for single in self._single_sender:
             single.met = UsageError("the client was closed before this was sent") if not single.shared else None
 
     def disband(self) -> None:
         """Let everybody go, with what is known if this was cut short."""
-        for number, single in enumerate(self._singles):
-            if self._flight is not None and single.settled is None and single.met is None:
-                single.settled = self._flight.unfinished(Reason.CANCELLED)[number]
+        for number, single in enumerate(self._single_sender):
+            if self._batch_sender is not None and single.settled is None and single.met is None:
+                single.settled = self._batch_sender.unfinished(Reason.CANCELLED)[number]
         self.arrived.set()
 
 
-def _flight(line: Line, singles: list[Single], after: WebcomError | None = None) -> Flight:
+def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: WebcomError | None = None) -> BatchSender:
     batch = Batch(1, [], [], [], {})
     for single in singles:
         batch.add(single.said, single.to)
-    tally = Tally("", line.clock.monotonic())
-    doubtful = {single.to.client_id_sms for single in singles if single.in_doubt}
-    return Flight(line, batch, tally, RetryQuota(line.options.attempts), doubtful=doubtful, after=after)
+    counters = CampaignCounters("", session.clock.monotonic())
+    possibly_sent = {single.to.client_id_sms for single in singles if single.possibly_sent}
+    return BatchSender(
+        session, batch, counters, RetryQuota(session.options.attempts), possibly_sent=possibly_sent, after=after
+    )
 
 
 def _note(exc: BaseException, result: SendResult) -> None:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from msgspec.structs import asdict
 
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import Outcome, Progress, Report, SendResult, Traffic, not_accepted
+from webcom_async._domain.results import NetworkStats, Outcome, Progress, Report, SendResult, not_accepted
 from webcom_async._wire.base import Payload
 
-__all__ = ["Tally"]
+__all__ = ["CampaignCounters"]
 
 
-class Tally:
+class CampaignCounters:
     """
     The running counts of one campaign.
 
@@ -33,7 +33,7 @@ class Tally:
         self.taken: int = 0
         self.in_flight: int = 0
         self._campaign = campaign
-        self._traffic = dict.fromkeys(Traffic.__struct_fields__, 0)
+        self._traffic = dict.fromkeys(NetworkStats.__struct_fields__, 0)
         self._started = now
         self._last = now
         self._from_journal = 0

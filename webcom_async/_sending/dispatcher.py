@@ -21,36 +21,36 @@ from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from webcom_async._batching.batcher import Batch, Cutter, not_sent
+from webcom_async._batching.batcher import Batch, Batcher, not_sent
 from webcom_async._domain.errors import IdCollision, JournalError, UsageError
-from webcom_async._domain.outcome_rules import in_doubt_among
+from webcom_async._domain.outcome_rules import possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import Source
 from webcom_async._domain.types import ClientIdSms
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
-from webcom_async._sending.batch_sender import Flight, Grace
-from webcom_async._sending.counters import Tally
+from webcom_async._sending.batch_sender import BatchSender, GracePeriod
+from webcom_async._sending.counters import CampaignCounters
 from webcom_async._sending.puller import Puller, puller_of
-from webcom_async._storage.contracts import Books, Reserved
+from webcom_async._storage.contracts import CampaignJournal, Reservation
 from webcom_async._wire.base import Addressed, WirePhone
 
-__all__ = ["Sender"]
+__all__ = ["Dispatcher"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 
-class Sender:
+class Dispatcher:
     """
     A campaign under way.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
         source: Where recipients come from.
         batcher: How they are cut.
-        tally: Where everything is counted.
-        books: Where what leaves is written down first.
+        counters: Where everything is counted.
+        journal: Where what leaves is written down first.
         safeguards: What it has learnt so far.
 
     Attributes:
@@ -58,19 +58,26 @@ class Sender:
     """
 
     def __init__(
-        self, line: Line, source: Source, batcher: Cutter, tally: Tally, books: Books, *, safeguards: Safeguards
+        self,
+        session: GatewaySession,
+        source: Source,
+        batcher: Batcher,
+        counters: CampaignCounters,
+        journal: CampaignJournal,
+        *,
+        safeguards: Safeguards,
     ) -> None:
         self.failure: Exception | None = None
-        self._line = line
+        self._session = session
         self._source = source
         self._batcher = batcher
-        self._tally = tally
-        self._books = books
+        self._counters = counters
+        self._journal = journal
         self._settled: dict[int, list[SendResult]] = {}
         self._waiting: deque[object] = deque()
         self._cutting = anyio.Lock(fast_acquire=True)
         self._waits: set[CancelScope] = set()
-        self._grace = Grace()
+        self._grace = GracePeriod()
         self._safeguards = safeguards
         self._tasks = anyio.create_task_group()
         self._puller: Puller
@@ -80,16 +87,16 @@ class Sender:
         # No buffer: a worker goes on when its results are received, and this is the backpressure.
         outbox, inbox = anyio.create_memory_object_stream[list[SendResult]](0)
         await self._tasks.__aenter__()
-        grace = self._line.options.grace
-        self._puller = puller_of(self._source, self._waiting, self._tally, self._tasks, grace)
-        for _ in range(self._line.options.in_flight):
+        grace = self._session.options.grace
+        self._puller = puller_of(self._source, self._waiting, self._counters, self._tasks, grace)
+        for _ in range(self._session.options.in_flight):
             self._tasks.start_soon(self._work, outbox.clone())
         outbox.close()
         return inbox
 
     async def close(self) -> None:
         """Stop: no new batch leaves, requests under way get `Options.grace` seconds, the rest is not sent."""
-        self._grace.end_at(anyio.current_time() + self._line.options.grace)
+        self._grace.end_at(anyio.current_time() + self._session.options.grace)
         self._puller.end()
         self._tasks.cancel_scope.cancel()
         try:
@@ -97,18 +104,18 @@ class Sender:
         finally:
             while self._waiting:
                 batch = self._cut()
-                unsent = known = _unsent(batch, Reason.CANCELLED)
+                as_not_sent = known = _unsent(batch, Reason.CANCELLED)
                 try:
-                    known = await self._write_down(unsent, None)
+                    known = await self._write_down(as_not_sent, None)
                 finally:
-                    self._count(batch.unusable + known, _from_journal(unsent, known))
+                    self._count(batch.unusable + known, _from_journal(as_not_sent, known))
             await self._puller.aclose()
 
     def take(self, results: list[SendResult]) -> bool:
         """Note that a reader has received *results*; False if they were taken for left before he woke up."""
         return self._settled.pop(id(results), None) is not None
 
-    def take_left(self) -> list[SendResult]:
+    def collect_unread(self) -> list[SendResult]:
         """Return what is settled and was never received, and note that it is now."""
         left = self.unread
         self._settled.clear()
@@ -145,74 +152,76 @@ class Sender:
             if not self._waiting:
                 return None
             batch = self._cut()
-            self._line.take_on(batch)
+            self._session.register(batch)
             return batch
 
     async def _pull(self) -> None:
         with self._interruptible():
-            await self._puller.fill(self._line.options.largest_batch)
+            await self._puller.fill(self._session.options.largest_batch)
         if self._puller.failure is not None:
             self._halt(self._puller.failure)
 
     def _cut(self) -> Batch:
-        return self._batcher.cut(self._waiting, self._line.under_way, self._line.clock.now())
+        return self._batcher.cut(self._waiting, self._session.ids_in_flight, self._session.clock.now())
 
     async def _deliver(self, batch: Batch) -> list[SendResult]:
         """Send *batch* and count what became of it, whatever happens on the way."""
-        course = _Course(batch)
+        progress = BatchProgress(batch)
         try:
             with self._interruptible():
-                await self._reserve(course)
+                await self._reserve(progress)
                 if batch.addressed and self.failure is None:
-                    course.flight = Flight(
-                        self._line,
+                    progress.batch_sender = BatchSender(
+                        self._session,
                         batch,
-                        self._tally,
+                        self._counters,
                         self._safeguards.quota,
                         self._grace,
-                        doubtful=course.doubtful,
+                        possibly_sent=progress.possibly_sent,
                     )
-                    await course.flight.run()
+                    await progress.batch_sender.run()
         except Exception as exc:
             self._halt(exc)
             raise
         finally:
-            ours = results = course.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
+            ours = results = progress.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
             try:
-                results = await self._write_down(ours, course.reserved)
+                results = await self._write_down(ours, progress.reserved)
             finally:
-                from_journal = course.settled_before + _from_journal(ours, results)
-                everyone = self._count(course.known + results if course.known else results, from_journal)
-                self._line.let_go(batch, everyone)
-        if course.flight is not None:
-            self._learn(course.flight, batch, results[len(course.held_back) :] if course.held_back else results)
+                from_journal = progress.settled_before + _from_journal(ours, results)
+                everyone = self._count(progress.known + results if progress.known else results, from_journal)
+                self._session.unregister(batch, everyone)
+        if progress.batch_sender is not None:
+            self._learn(
+                progress.batch_sender, batch, results[len(progress.held_back) :] if progress.held_back else results
+            )
         return everyone
 
-    async def _reserve(self, course: "_Course") -> None:
+    async def _reserve(self, progress: "BatchProgress") -> None:
         """Write down who is about to be sent to, and take out of the batch those who are not."""
-        batch = course.batch
+        batch = progress.batch
         if self.failure is not None or not batch.addressed:
             return
         try:
-            reserved = await self._books.reserve(batch.addressed)
+            reserved = await self._journal.reserve(batch.addressed)
         except JournalError as exc:
             self._halt(exc)
             return
-        course.reserved = reserved
-        course.known += reserved.settled + reserved.refused
+        progress.reserved = reserved
+        progress.known += reserved.settled + reserved.refused
         batch.narrow(reserved.addressed)
-        course.held_back = self._hold_back(batch)
+        progress.held_back = self._hold_back(batch)
 
-    def _learn(self, flight: Flight, batch: Batch, results: list[SendResult]) -> None:
+    def _learn(self, batch_sender: BatchSender, batch: Batch, results: list[SendResult]) -> None:
         """Draw the conclusions from what the gateway answered, for what is still to be sent."""
         self._safeguards.stopped.look(batch.addressed, results)
-        if flight.too_large is not None:
-            self._batcher.shrink(flight.too_large // 2)
-        halt = flight.halt or self._safeguards.systematic.look(results)
+        if batch_sender.too_large is not None:
+            self._batcher.shrink(batch_sender.too_large // 2)
+        halt = batch_sender.halt or self._safeguards.systematic.look(results)
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, results: list[SendResult], reserved: Reserved | None) -> list[SendResult]:
+    async def _write_down(self, results: list[SendResult], reserved: Reservation | None) -> list[SendResult]:
         """
         Put *results* of who was *reserved*, or was not, into the books before anybody sees them; return what is known.
 
@@ -222,8 +231,8 @@ class Sender:
             return results
         try:
             if reserved is None:
-                return await self._books.recall(results)
-            results = await self._books.settle(results, reserved)
+                return await self._journal.lookup(results)
+            results = await self._journal.settle(results, reserved)
         except IdCollision as exc:
             self._halt(exc)
             results = list(exc.results)
@@ -256,7 +265,7 @@ class Sender:
         return held_back
 
     def _count(self, results: list[SendResult], from_journal: int) -> list[SendResult]:
-        self._tally.settle(results, self._line.clock.monotonic(), from_journal)
+        self._counters.settle(results, self._session.clock.monotonic(), from_journal)
         self._settled[id(results)] = results
         return results
 
@@ -264,7 +273,7 @@ class Sender:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""
         if self.failure is None:
             self.failure = failure
-            self._tally.halted = True
+            self._counters.halted = True
             logger.warning("campaign_halted", extra={"error": type(failure).__name__})
             for scope in self._waits:
                 scope.cancel()
@@ -280,7 +289,7 @@ class Sender:
                 self._waits.discard(scope)
 
 
-class _Course:
+class BatchProgress:
     """
     How far one batch has come.
 
@@ -295,9 +304,9 @@ class _Course:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.known: list[SendResult] = list(batch.unusable)
-        self.reserved: Reserved | None = None
+        self.reserved: Reservation | None = None
         self.held_back: list[SendResult] = []
-        self.flight: Flight | None = None
+        self.batch_sender: BatchSender | None = None
 
     @property
     def settled_before(self) -> int:
@@ -305,14 +314,14 @@ class _Course:
         return 0 if self.reserved is None else len(self.reserved.settled)
 
     @property
-    def doubtful(self) -> AbstractSet[ClientIdSms]:
+    def possibly_sent(self) -> AbstractSet[ClientIdSms]:
         """Ids of those who may have been sent to before."""
-        return frozenset() if self.reserved is None else self.reserved.doubtful
+        return frozenset() if self.reserved is None else self.reserved.possibly_sent
 
     def results(self, reason: Reason) -> list[SendResult]:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
-        fresh = _unsent(self.batch, reason) if self.flight is None else self.flight.unfinished(reason)
-        return in_doubt_among(self.held_back + fresh if self.held_back else fresh, self.doubtful)
+        fresh = _unsent(self.batch, reason) if self.batch_sender is None else self.batch_sender.unfinished(reason)
+        return possibly_sent_among(self.held_back + fresh if self.held_back else fresh, self.possibly_sent)
 
 
 async def _hand_over(results: list[SendResult], outbox: MemoryObjectSendStream[list[SendResult]]) -> None:

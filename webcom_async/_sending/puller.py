@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from webcom_async._domain.errors import UsageError
 from webcom_async._domain.sources import Source
-from webcom_async._sending.counters import Tally
+from webcom_async._sending.counters import CampaignCounters
 
 __all__ = ["Puller", "puller_of"]
 
@@ -48,20 +48,22 @@ class Puller(Protocol):
         ...
 
 
-def puller_of(source: Source, waiting: deque[object], tally: Tally, tasks: TaskGroup, grace: float) -> Puller:
+def puller_of(
+    source: Source, waiting: deque[object], counters: CampaignCounters, tasks: TaskGroup, grace: float
+) -> Puller:
     """
     Return what pulls from *source*.
 
     Args:
         source: Where recipients come from.
         waiting: Where they are put.
-        tally: Where they are counted.
+        counters: Where they are counted.
         tasks: Runs the task that asks an async source.
         grace: Seconds that an item may take once nothing more is wanted, and closing the source after it.
     """
     if not source.is_async:
-        return _Inline(source, waiting, tally)
-    puller = _OneTask(source, waiting, tally, grace)
+        return _Inline(source, waiting, counters)
+    puller = _OneTask(source, waiting, counters, grace)
     tasks.start_soon(puller.run)
     return puller
 
@@ -69,11 +71,11 @@ def puller_of(source: Source, waiting: deque[object], tally: Tally, tasks: TaskG
 class _Inline:
     """Pulls from an ordinary iterable, which has each item at once."""
 
-    def __init__(self, source: Source, waiting: deque[object], tally: Tally) -> None:
+    def __init__(self, source: Source, waiting: deque[object], counters: CampaignCounters) -> None:
         self.failure: Exception | None = None
         self._source = source
         self._waiting = waiting
-        self._tally = tally
+        self._counters = counters
 
     async def fill(self, size: int) -> None:
         """See `Puller`."""
@@ -83,8 +85,8 @@ class _Inline:
         except Exception as exc:  # noqa: BLE001 - the source is the caller's, and so is its error
             self.failure = exc
         finally:
-            self._tally.taken += len(self._waiting) - held
-            self._tally.exhausted = self._source.exhausted
+            self._counters.taken += len(self._waiting) - held
+            self._counters.exhausted = self._source.exhausted
 
     def end(self) -> None:
         """Do nothing: between two calls of `fill`, nothing is asked for."""
@@ -100,11 +102,11 @@ class _Inline:
 class _OneTask:
     """Pulls from an async iterable, in a task of its own."""
 
-    def __init__(self, source: Source, waiting: deque[object], tally: Tally, grace: float) -> None:
+    def __init__(self, source: Source, waiting: deque[object], counters: CampaignCounters, grace: float) -> None:
         self.failure: Exception | None = None
         self._source = source
         self._waiting = waiting
-        self._tally = tally
+        self._counters = counters
         self._grace = grace
         # One scope around it all: a generator's own scopes are open from one item to the next.
         self._scope = CancelScope(shield=True)
@@ -189,8 +191,8 @@ class _OneTask:
             # The cancellation is not ours. Let out, it would end the campaign as if that were all.
             self.failure = UsageError("the source raised a cancellation of its own")
         finally:
-            self._tally.taken += len(self._waiting) - held
-            self._tally.exhausted = self._source.exhausted
+            self._counters.taken += len(self._waiting) - held
+            self._counters.exhausted = self._source.exhausted
 
     async def _close(self) -> None:
         try:

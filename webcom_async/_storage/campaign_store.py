@@ -22,18 +22,18 @@ from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
 from webcom_async._domain.types import IdBits
-from webcom_async._storage.contracts import Journals
+from webcom_async._storage.contracts import Journal
 
 __all__ = [
     "BatchDone",
     "BatchRef",
     "CampaignSettings",
     "CampaignState",
+    "CampaignStatus",
+    "CampaignStore",
     "Lease",
     "Shard",
-    "Standing",
-    "Store",
-    "WorkerStanding",
+    "WorkerStatus",
 ]
 
 
@@ -141,7 +141,7 @@ class BatchDone(msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[SendResult] = []
 
 
-class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
     A worker as the store sees it.
 
@@ -158,7 +158,7 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
     A campaign as it stands, over all workers.
 
@@ -185,12 +185,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     open: int
     shards: int
     shards_done: int
-    workers: list[WorkerStanding]
+    workers: list[WorkerStatus]
     planned: datetime
     ended: datetime | None
 
 
-class Store(Protocol):
+class CampaignStore(Protocol):
     """Where a campaign of many workers is written down."""
 
     @property
@@ -239,11 +239,11 @@ class Store(Protocol):
 
     # ------------------------------------------------------------------------ the standing
 
-    async def standing(self, campaign: str) -> Standing:
+    async def status(self, campaign: str) -> CampaignStatus:
         """Return how a campaign stands; a few milliseconds of work, whatever its size."""
         ...
 
-    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> Standing:
+    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
         """
         Pause, halt, resume or cancel a campaign, and return how it stands then.
 
@@ -260,15 +260,15 @@ class Store(Protocol):
         """Return a campaign's shards, in order."""
         ...
 
-    async def hand_out(self, campaign: str, shard: int, generation: int) -> bool:
+    async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
         """
         Note that an engine hands out a shard for the *generation*-th time; False if somebody has done so already.
 
-        Who gets True starts it. This is what keeps two overseers from starting a shard twice.
+        Who gets True starts it. This is what keeps two schedulers from starting a shard twice.
         """
         ...
 
-    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+    async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
         """
         Return a new lease of a shard; None if it is done, the campaign does not run, or somebody else holds it.
 
@@ -281,7 +281,7 @@ class Store(Protocol):
         """Let a lease hold for its seconds from now on, even if it has expired; False if it was revoked."""
         ...
 
-    async def give_back(self, lease: Lease) -> None:
+    async def release(self, lease: Lease) -> None:
         """Let others take the shard at once. Nothing is done if the lease was revoked."""
         ...
 
@@ -309,7 +309,7 @@ class Store(Protocol):
         """
         ...
 
-    async def turn(self, campaign: str, recipients: int) -> float:
+    async def reserve_rate(self, campaign: str, recipients: int) -> float:
         """
         Return after how many seconds so many recipients may leave, at the campaign's rate over all workers.
 
@@ -319,7 +319,7 @@ class Store(Protocol):
 
     # ------------------------------------------------------------------------ the journal
 
-    def journals(self, lease: Lease) -> Journals:
+    def journals(self, lease: Lease) -> Journal:
         """
         Return the journal to send a shard's batches with.
 
@@ -341,7 +341,7 @@ class Store(Protocol):
         """
         ...
 
-    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+    async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
         """
         Return what is known of the recipients of *results*, by their ids, and the result itself where nothing is.
 

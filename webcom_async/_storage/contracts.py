@@ -19,12 +19,12 @@ from webcom_async._domain.types import ClientIdSms
 from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = [
-    "Archive",
-    "Books",
     "CampaignHeader",
-    "Journals",
-    "KeptBooks",
-    "Reserved",
+    "CampaignJournal",
+    "DurableCampaignJournal",
+    "Journal",
+    "JournalReader",
+    "Reservation",
     "StoredCampaign",
     "digest",
     "fingerprint",
@@ -33,7 +33,7 @@ __all__ = [
 _DIGEST_BYTES = 16
 
 
-class Reserved(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True):
     """
     What becomes of a batch that is about to leave.
 
@@ -42,29 +42,29 @@ class Reserved(msgspec.Struct, frozen=True):
         settled: What is known from before: not sent again.
         refused: `NOT_SENT`: the id belongs to another phone or message (`Reason.ID_REUSED`), or another worker may be
             sending to them now (`Reason.DUPLICATE`).
-        doubtful: Ids of those in `addressed` who may have been sent to in an earlier run.
+        possibly_sent: Ids of those in `addressed` who may have been sent to in an earlier run.
         entry: The number of the batch in a log; None if it is in none. Of interest to the books only.
     """
 
     addressed: list[Addressed]
     settled: list[SendResult]
     refused: list[SendResult]
-    doubtful: set[ClientIdSms] = set()
+    possibly_sent: set[ClientIdSms] = set()
     entry: int | None = None
 
 
-class Books(Protocol):
+class CampaignJournal(Protocol):
     """Where a campaign writes down what leaves and what became of it."""
 
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reservation:
         """Say who of a batch may leave now, and that they do."""
         ...
 
-    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
+    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
         """Say what became of those who were *reserved*, and return what is known now, in the same order."""
         ...
 
-    async def recall(self, results: list[SendResult]) -> list[SendResult]:
+    async def lookup(self, results: list[SendResult]) -> list[SendResult]:
         """Return what is known of those who were not reserved, *results* as far as nothing is."""
         ...
 
@@ -73,7 +73,7 @@ class Books(Protocol):
         ...
 
 
-class KeptBooks(Books, Protocol):
+class DurableCampaignJournal(CampaignJournal, Protocol):
     """The books of a campaign that a journal remembers."""
 
     def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
@@ -120,7 +120,7 @@ class StoredCampaign(msgspec.Struct, frozen=True):
     reasons: dict[Reason, int]
 
 
-class Journals(Protocol):
+class Journal(Protocol):
     """Where campaigns are remembered by their names: a file, or tables of a server."""
 
     async def open(
@@ -130,7 +130,7 @@ class Journals(Protocol):
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> KeptBooks:
+    ) -> DurableCampaignJournal:
         """
         Open the books of a campaign; its header is on the disk when this returns.
 
@@ -155,7 +155,7 @@ class Journals(Protocol):
         ...
 
 
-class Archive(Journals, Protocol):
+class JournalReader(Journal, Protocol):
     """Journals between runs: what is in them, all of it as data, and how a campaign leaves them."""
 
     async def stored_campaigns(self) -> list[StoredCampaign]:

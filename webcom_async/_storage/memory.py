@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from webcom_async._domain.outcome_rules import collision, doubted, in_doubt_among
+from webcom_async._domain.outcome_rules import collision, doubted, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
 from webcom_async._domain.types import ClientIdSms
-from webcom_async._storage.contracts import Reserved
+from webcom_async._storage.contracts import Reservation
 from webcom_async._wire.base import Addressed
 
-__all__ = ["Scratchpad"]
+__all__ = ["MemoryCampaignJournal"]
 
 
 _REMEMBERED = 4_096  # answers, at least; twice as many at most
 
 
-class Scratchpad:
+class MemoryCampaignJournal:
     """
     The books of a campaign without a journal: the little that must not be forgotten while it runs.
 
@@ -31,22 +31,22 @@ class Scratchpad:
         self._latest = _Answers()
         self._older = _Answers()
 
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reservation:
         """Let everyone leave."""
         unknown = self._unknown
         if not unknown:
-            return Reserved(addressed, [], [])
+            return Reservation(addressed, [], [])
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
-        return Reserved(addressed, [], [], again)
+        return Reservation(addressed, [], [], again)
 
-    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:  # noqa: ARG002
+    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
         """
         Remember who is unknown, and what was answered.
 
         Raises:
             IdCollision: Two ids were answered with one `id_sms`, as far as the first of them is not too long ago.
         """
-        known = await self.recall(results)
+        known = await self.lookup(results)
         twice = self._look_back(known)
         shared = {
             before.id_sms or "": {now.client_id_sms, before.client_id_sms}
@@ -64,9 +64,9 @@ class Scratchpad:
             raise collision(shared, known)
         return known
 
-    async def recall(self, results: list[SendResult]) -> list[SendResult]:
+    async def lookup(self, results: list[SendResult]) -> list[SendResult]:
         """Return *results*, in which who is unknown stays so."""
-        return in_doubt_among(results, self._unknown)
+        return possibly_sent_among(results, self._unknown)
 
     async def aclose(self) -> None:
         """Do nothing."""

@@ -12,11 +12,11 @@ from webcom_async._batching.batcher import DUPLICATE_WORDS, not_sent
 from webcom_async._domain.messages import Message
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
-from webcom_async._storage.contracts import CampaignHeader, Reserved
+from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.rows import asked
 from webcom_async._wire.base import WirePhone
 
-__all__ = ["DUPLICATES", "Row", "Triage", "better", "changed_settings", "shared"]
+__all__ = ["DUPLICATES", "KnownRecipient", "Triage", "better", "changed_settings", "shared"]
 
 DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
 
@@ -36,7 +36,7 @@ def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> 
     )
 
 
-class Row(NamedTuple):
+class KnownRecipient(NamedTuple):
     """What a campaign knows of an id; the message is what it is stored under."""
 
     result: SendResult
@@ -64,9 +64,12 @@ class Triage:
     """
 
     def __init__(
-        self, own: Mapping[str, Row], others: Mapping[str, Sequence[Row]], resend_rejected: AbstractSet[Reason]
+        self,
+        own: Mapping[str, KnownRecipient],
+        others: Mapping[str, Sequence[KnownRecipient]],
+        resend_rejected: AbstractSet[Reason],
     ) -> None:
-        self.reserved = Reserved([], [], [], set())
+        self.reserved = Reservation([], [], [], set())
         self.new: list[tuple[object, ...]] = []
         self.again: list[tuple[object, ...]] = []
         self._own = own
@@ -98,7 +101,7 @@ class Triage:
         else:
             self.again.append(asked(to))
         if any(row.result.outcome is Outcome.UNKNOWN for row in rows):
-            self.reserved.doubtful.add(to.client_id_sms)
+            self.reserved.possibly_sent.add(to.client_id_sms)
         return True
 
     def _is_final(self, result: SendResult) -> bool:
@@ -107,7 +110,7 @@ class Triage:
         return result.outcome is Outcome.ACCEPTED
 
 
-def better(result: SendResult, row: Row | None) -> SendResult:
+def better(result: SendResult, row: KnownRecipient | None) -> SendResult:
     """Return *result*, or what is known better of the same recipient."""
     if row is None or result.reason in DUPLICATES or row.result.phone != result.phone:
         return result

@@ -15,7 +15,7 @@ import anyio
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-__all__ = ["Closable", "Held"]
+__all__ = ["Closable", "WorkerThread"]
 
 _PAGE = 500  # rows per hop
 
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Closable)
 T = TypeVar("T")
 
 
-class Held(Generic[F]):
+class WorkerThread(Generic[F]):
     """A file, open for as long as this is."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from webcom_async._domain.delivery import Balance, DeliveryReport, DeliveryState
 from webcom_async._domain.errors import RequestRefused, RequestTooLarge, WebcomError
 from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
-from webcom_async._gateway.gateway_session import Line
+from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._wire.json_api.delivery import (
@@ -44,18 +44,18 @@ class Inquiry:
     A page that is asked.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
         page: Its name below `Options.path`.
 
     Attributes:
         requests: Questions that were asked, repeated ones included.
     """
 
-    def __init__(self, line: Line, page: str) -> None:
+    def __init__(self, session: GatewaySession, page: str) -> None:
         self.requests: int = 0
-        self._line = line
-        self._options: Options = line.options.below(page)
-        self._quota = RetryQuota(line.options.retry_quota)
+        self._session = session
+        self._options: Options = session.options.below(page)
+        self._quota = RetryQuota(session.options.retry_quota)
 
     async def ask(self, question: Callable[[Credentials], Question], read: Callable[[bytes], T], entries: int) -> T:
         """
@@ -72,22 +72,22 @@ class Inquiry:
 
         async def attempt() -> T:
             self.requests += 1
-            return await self._line.inquire(question, read, self._options, entries)
+            return await self._session.inquire(question, read, self._options, entries)
 
-        line = self._line
-        answer = await retrying(attempt, line.options.attempts, self._quota.spend, line.options, line.clock)
+        session = self._session
+        answer = await retrying(attempt, session.options.attempts, self._quota.spend, session.options, session.clock)
         self._quota.refund()
         return answer
 
 
-async def ask_balance(line: Line) -> Balance:
+async def ask_balance(session: GatewaySession) -> Balance:
     """
     Return what is left on the account.
 
     Raises:
         WebcomError: See `Inquiry.ask`.
     """
-    return await Inquiry(line, BALANCE_PAGE).ask(balance_question, decode_balance, 1_000)
+    return await Inquiry(session, BALANCE_PAGE).ask(balance_question, decode_balance, 1_000)
 
 
 class _Habits:
@@ -116,16 +116,16 @@ class StatusInquiry:
     Questions about statuses, as many at once as the line lets.
 
     Args:
-        line: The way to the gateway.
+        session: The way to the gateway.
 
     Attributes:
         failure: What ended the latest round; None if nothing did.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, session: GatewaySession) -> None:
         self.failure: WebcomError | None = None
-        self._line = line
-        self._inquiry = Inquiry(line, STATUS_PAGE)
+        self._session = session
+        self._inquiry = Inquiry(session, STATUS_PAGE)
         self._habits = _Habits()
 
     @property
@@ -136,7 +136,7 @@ class StatusInquiry:
     @property
     def appetite(self) -> int:
         """Ids that one round takes, at most."""
-        return self._habits.largest * self._line.limit.limit * _ROUNDS
+        return self._habits.largest * self._session.limit.limit * _ROUNDS
 
     async def round(self, waiting: deque[str], told: deque[DeliveryReport]) -> None:
         """
@@ -147,26 +147,26 @@ class StatusInquiry:
         """
         self.failure = None
         asked = deque(waiting.popleft() for _ in range(min(len(waiting), self.appetite)))
-        under_way: dict[int, list[str]] = {}
+        in_flight: dict[int, list[str]] = {}
         try:
             async with anyio.create_task_group() as tasks:
-                for number in range(self._line.limit.limit):
-                    tasks.start_soon(self._work, number, asked, under_way, told, tasks.cancel_scope)
+                for number in range(self._session.limit.limit):
+                    tasks.start_soon(self._work, number, asked, in_flight, told, tasks.cancel_scope)
         finally:
-            waiting.extendleft(reversed([*(id_sms for ids in under_way.values() for id_sms in ids), *asked]))
+            waiting.extendleft(reversed([*(id_sms for ids in in_flight.values() for id_sms in ids), *asked]))
 
     async def _work(
         self,
         number: int,
         asked: deque[str],
-        under_way: dict[int, list[str]],
+        in_flight: dict[int, list[str]],
         told: deque[DeliveryReport],
         scope: anyio.CancelScope,
     ) -> None:
         """Ask until nobody is left, or something fails."""
         while asked:
             ids = [asked.popleft() for _ in range(min(len(asked), self._habits.largest))]
-            under_way[number] = ids
+            in_flight[number] = ids
             try:
                 reports = await self.ask(ids)
             except WebcomError as exc:
@@ -174,7 +174,7 @@ class StatusInquiry:
                 scope.cancel()
                 return
             told.extend(reports)
-            del under_way[number]
+            del in_flight[number]
 
     async def ask(self, ids: Sequence[str]) -> list[DeliveryReport]:
         """
@@ -222,7 +222,7 @@ class StatusInquiry:
         return found.get(id_sms, DeliveryReport(id_sms, DeliveryState.UNKNOWN))
 
     async def _exchange(self, ids: Sequence[str], *, array: bool) -> dict[str, DeliveryReport]:
-        zone = self._line.options.zone
+        zone = self._session.options.zone
         return await self._inquiry.ask(
             lambda credentials: status_question(credentials, ids, array=array),
             lambda body: decode_statuses(body, ids, zone),

@@ -21,7 +21,7 @@ from webcom_async._domain.delivery import Delivery, DeliveryReport, Pace, TrackR
 from webcom_async._domain.delivery_rules import wait_before_asking
 from webcom_async._domain.errors import GatewayUnavailable, UsageError
 from webcom_async._domain.paths import StrPath
-from webcom_async._storage.worker_thread import Held
+from webcom_async._storage.worker_thread import WorkerThread
 from webcom_async._tracking.polling import StatusInquiry
 
 if TYPE_CHECKING:
@@ -58,7 +58,12 @@ class Tracking:
     """
 
     def __init__(
-        self, name: str, held: "Held[Deliveries]", inquiry: StatusInquiry, reports: "ReportFile | None", terms: Terms
+        self,
+        name: str,
+        held: "WorkerThread[Deliveries]",
+        inquiry: StatusInquiry,
+        reports: "ReportFile | None",
+        terms: Terms,
     ) -> None:
         self._name = name
         self._held = held
@@ -185,12 +190,12 @@ class Tracking:
         return changes
 
     async def _in_journal(self, call: "Callable[[Deliveries], T]", *, shielded: bool = False) -> T:
-        def counted(deliveries: "Deliveries") -> T:
+        def count_states(deliveries: "Deliveries") -> T:
             returned = call(deliveries)
             self._count(deliveries)
             return returned
 
-        return await self._held.call(counted, shielded=shielded)
+        return await self._held.call(count_states, shielded=shielded)
 
     def _count(self, deliveries: "Deliveries") -> None:
         counts = deliveries.counts
@@ -239,7 +244,7 @@ class Track:
         self._terms.check_usable()
         pace, now = self._terms.pace, self._terms.clock.now
         async with AsyncExitStack() as opened:
-            held = await Held[Deliveries].open(
+            held = await WorkerThread[Deliveries].open(
                 lambda: Deliveries(self._journal, self._campaign, pace, now, prices=self._prices)
             )
             opened.push_async_callback(_close, held)
@@ -264,6 +269,6 @@ class Track:
         )
 
 
-async def _close(held: "Held[Deliveries]") -> None:
+async def _close(held: "WorkerThread[Deliveries]") -> None:
     with anyio.CancelScope(shield=True):
         await held.aclose()

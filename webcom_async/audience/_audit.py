@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     A row with something to say about it.
 
     Attributes:
-        line: Where it begins.
+        session: Where it begins.
         words: What is the matter; printable, and without a text.
     """
 

@@ -10,19 +10,19 @@ really sent. One core, three faces:
 * the pytest fixture `webcom_gateway`, which installs with the package.
 
 It answers questions about statuses and the balance too, and offers webhooks: SMS are delivered in the time that
-`Gateway(now=…)` tells, each as `gateway.fates` says; `push` posts what `gateway.webhooks` has due.
+`Gateway(now=…)` tells, each as `gateway.scenarios` says; `push` posts what `gateway.webhooks` has due.
 """
 
 from contextlib import AbstractContextManager
 
 from webcom_async._wire.refusals import Language
 from webcom_async.emulator._asgi import GatewayApp
-from webcom_async.emulator._fates import Fate, Fates, Step
 from webcom_async.emulator._faults import Fault, Faults
 from webcom_async.emulator._gateway import Account, Behaviour, Gateway, Received
 from webcom_async.emulator._inquiries import Inquiries
 from webcom_async.emulator._ledger import Ledger, Sms
 from webcom_async.emulator._pushing import AppPost, UrlPost, push
+from webcom_async.emulator._scenarios import DeliveryScenarios, Scenario, Step
 from webcom_async.emulator._transport import GatewayTransport
 from webcom_async.emulator._webhooks import Webhooks
 
@@ -30,8 +30,7 @@ __all__ = [
     "Account",
     "AppPost",
     "Behaviour",
-    "Fate",
-    "Fates",
+    "DeliveryScenarios",
     "Fault",
     "Faults",
     "Gateway",
@@ -41,6 +40,7 @@ __all__ = [
     "Language",
     "Ledger",
     "Received",
+    "Scenario",
     "Sms",
     "Step",
     "UrlPost",

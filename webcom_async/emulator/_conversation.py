@@ -3,7 +3,7 @@
 import anyio
 
 from webcom_async.emulator._faults import Fault
-from webcom_async.emulator._gateway import Answer, Gateway, Received
+from webcom_async.emulator._gateway import Gateway, GatewayAnswer, Received
 from webcom_async.emulator._pushing import push
 
 __all__ = ["Conversation", "hold"]
@@ -18,7 +18,7 @@ class Conversation:
         cut: Bytes of the body after which to break the connection; None to send it whole.
     """
 
-    def __init__(self, answer: Answer | None, cut: int | None = None) -> None:
+    def __init__(self, answer: GatewayAnswer | None, cut: int | None = None) -> None:
         self.answer = answer
         self.cut = cut
 
@@ -32,15 +32,15 @@ async def hold(gateway: Gateway, request: Received) -> Conversation:
     if fault.until is not None:
         await fault.until.wait()
     # Before the delay: a client that stops waiting does not undo what it asked for.
-    real = gateway.process(request) if fault.processed or not fault.answers else Answer(200, {}, b"")
+    real = gateway.process(request) if fault.processed or not fault.answers else GatewayAnswer(200, {}, b"")
     if gateway.push is not None:
         await push(gateway.webhooks, gateway.push)
     await anyio.sleep(gateway.latency + fault.delay)
     return Conversation(None if fault.close else _spoilt(real, fault), fault.cut)
 
 
-def _spoilt(answer: Answer, fault: Fault) -> Answer:
-    return Answer(
+def _spoilt(answer: GatewayAnswer, fault: Fault) -> GatewayAnswer:
+    return GatewayAnswer(
         answer.status if fault.status is None else fault.status,
         answer.headers | fault.headers,
         answer.body if fault.body is None else fault.body,

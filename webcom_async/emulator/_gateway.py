@@ -26,14 +26,14 @@ from webcom_async._wire.json_api.send import (
     encode_reply,
 )
 from webcom_async._wire.refusals import Language, refusal
-from webcom_async.emulator._fates import Fates
 from webcom_async.emulator._faults import Faults
-from webcom_async.emulator._inquiries import Inquiries, Known, Refused
+from webcom_async.emulator._inquiries import Inquiries, InquiryContext, InquiryRefused
 from webcom_async.emulator._ledger import Ledger, Sms, parts_of
 from webcom_async.emulator._pushing import Post
+from webcom_async.emulator._scenarios import DeliveryScenarios
 from webcom_async.emulator._webhooks import Webhooks
 
-__all__ = ["Account", "Answer", "Behaviour", "Gateway", "Received"]
+__all__ = ["Account", "Behaviour", "Gateway", "GatewayAnswer", "Received"]
 
 _SEND_PATHS = ("/json", "/json/")
 _STATUS_PATH = f"/json/{STATUS_PAGE}"
@@ -134,7 +134,7 @@ class Received(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Answer(msgspec.Struct, frozen=True):
+class GatewayAnswer(msgspec.Struct, frozen=True):
     """An answer before it is put on a wire."""
 
     status: int
@@ -155,7 +155,7 @@ class Gateway:
 
     Attributes:
         ledger: What was really sent.
-        fates: What becomes of it then.
+        scenarios: What becomes of it then.
         webhooks: What is to be told of that, unasked.
         push: Where webhooks go that are due when a request was processed and is not answered yet; None for nowhere.
         faults: What the next requests meet.
@@ -176,8 +176,8 @@ class Gateway:
         self.latency = latency
         self.now = now
         self.ledger: Ledger = Ledger()
-        self.fates: Fates = Fates(seed)
-        self.webhooks: Webhooks = Webhooks(now, self.fates, seed)
+        self.scenarios: DeliveryScenarios = DeliveryScenarios(seed)
+        self.webhooks: Webhooks = Webhooks(now, self.scenarios, seed)
         self.push: Post | None = None
         self.faults: Faults = Faults(seed)
         self.received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
@@ -196,18 +196,18 @@ class Gateway:
         self.requests += 1
         self.received.append(request)
 
-    def process(self, request: Received) -> Answer:
+    def process(self, request: Received) -> GatewayAnswer:
         """Do what *request* asks for, and answer."""
         if request.path == _LEDGER_PATH:
             return self._ledger_answer()
         if request.path in (_STATUS_PATH, _BALANCE_PATH):
             return self._inquire(request)
         if request.path not in _SEND_PATHS:
-            return Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
+            return GatewayAnswer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
         if self.behaviour.redirect and request.path == _SEND_PATHS[0]:
-            return Answer(301, {"location": _SEND_PATHS[1]}, b"")
+            return GatewayAnswer(301, {"location": _SEND_PATHS[1]}, b"")
         if self._too_many():
-            return Answer(429, {"content-type": "text/html"}, b"<h1>Too Many Requests</h1>")
+            return GatewayAnswer(429, {"content-type": "text/html"}, b"<h1>Too Many Requests</h1>")
         return self._send(request.body)
 
     def _too_many(self) -> bool:
@@ -223,30 +223,32 @@ class Gateway:
         self._latest.append(now)
         return False
 
-    def _inquire(self, request: Received) -> Answer:
+    def _inquire(self, request: Received) -> GatewayAnswer:
         """Answer a question about statuses or about the balance."""
         inquire = self._statuses if request.path == _STATUS_PATH else self._balance
         try:
-            return Answer(200, _JSON, encode_answer(inquire(request.body)))
-        except Refused as refused:
+            return GatewayAnswer(200, _JSON, encode_answer(inquire(request.body)))
+        except InquiryRefused as refused:
             return self._error(refused.reason)
 
     def _statuses(self, body: bytes) -> object:
         if not body:
-            raise Refused(Reason.NO_POST_DATA)
+            raise InquiryRefused(Reason.NO_POST_DATA)
         inquiries = self.behaviour.inquiries
         questions = inquiries.questions(body)
         accounts = [self._open_account(asked.token, asked.login, asked.password) for asked in questions]
         account = accounts[0]
-        return inquiries.answer(questions, Known(account.login, self.ledger, self.fates, self.now(), account.price))
+        return inquiries.answer(
+            questions, InquiryContext(account.login, self.ledger, self.scenarios, self.now(), account.price)
+        )
 
     def _balance(self, body: bytes) -> object:
         if not body:
-            raise Refused(Reason.NO_POST_DATA)
+            raise InquiryRefused(Reason.NO_POST_DATA)
         try:
             asked = decode_account(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Refused(Reason.BAD_DOCUMENT) from None
+            raise InquiryRefused(Reason.BAD_DOCUMENT) from None
         account = self._open_account(asked.token, asked.login, asked.password)
         return self.behaviour.inquiries.balance(
             _PLENTY if account.money is None else account.money, _parts_left(account)
@@ -255,12 +257,12 @@ class Gateway:
     def _open_account(self, token: str | None, login: str | None, password: str | None) -> Account:
         account = self._account(token, login, password)
         if account is None:
-            raise Refused(Reason.BAD_LOGIN)
+            raise InquiryRefused(Reason.BAD_LOGIN)
         if account.locked:
-            raise Refused(Reason.ACCOUNT_LOCKED)
+            raise InquiryRefused(Reason.ACCOUNT_LOCKED)
         return account
 
-    def _send(self, body: bytes) -> Answer:
+    def _send(self, body: bytes) -> GatewayAnswer:
         if not body:
             return self._error(Reason.NO_POST_DATA)
         try:
@@ -274,13 +276,13 @@ class Gateway:
             return self._error(Reason.ACCOUNT_LOCKED)
         recipients = sum(len(message.phones) for message in request.message)
         if self.behaviour.max_recipients is not None and recipients > self.behaviour.max_recipients:
-            return Answer(413, {"content-type": "text/html"}, b"<h1>Request Entity Too Large</h1>")
+            return GatewayAnswer(413, {"content-type": "text/html"}, b"<h1>Request Entity Too Large</h1>")
         entries = [self._entry(account, message, phone) for message in request.message for phone in message.phones]
         if self.behaviour.reverse:
             entries.reverse()
         refused = any(entry.error for entry in entries)
         status = self.behaviour.refusal_status if refused else 200
-        return Answer(status, _JSON, encode_reply(SendReply(information=entries)))
+        return GatewayAnswer(status, _JSON, encode_reply(SendReply(information=entries)))
 
     def _entry(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Entry:
         echoed = phone.client_id_sms if self.behaviour.echo_client_ids else None
@@ -396,17 +398,17 @@ class Gateway:
         russian = self.behaviour.language is Language.RUSSIAN or not row.english
         return (row.russian if russian else row.english) + ("." if self.behaviour.final_dot else "")
 
-    def _error(self, reason: Reason) -> Answer:
-        return Answer(self.behaviour.error_status, _JSON, encode_reply(SendReply(error=self._sentence(reason))))
+    def _error(self, reason: Reason) -> GatewayAnswer:
+        return GatewayAnswer(self.behaviour.error_status, _JSON, encode_reply(SendReply(error=self._sentence(reason))))
 
-    def _ledger_answer(self) -> Answer:
+    def _ledger_answer(self) -> GatewayAnswer:
         summary = {
             "sent": len(self.ledger),
             "billed_twice": len(self.ledger.billed_twice()),
             "repeats": self.ledger.repeats,
             "requests": self.requests,
         }
-        return Answer(200, {"content-type": "application/json"}, msgspec.json.encode(summary))
+        return GatewayAnswer(200, {"content-type": "application/json"}, msgspec.json.encode(summary))
 
 
 def _parts_left(account: Account) -> int | None:

@@ -13,10 +13,10 @@ import msgspec
 from webcom_async._domain.reasons import Reason
 from webcom_async._wire.json_api.delivery import StatusQuestion, decode_questions
 from webcom_async._wire.json_api.send import wire_second
-from webcom_async.emulator._fates import Fates
 from webcom_async.emulator._ledger import Ledger, Sms
+from webcom_async.emulator._scenarios import DeliveryScenarios
 
-__all__ = ["GATEWAY_ZONE", "Inquiries", "Known", "Refused", "Unlimited"]
+__all__ = ["GATEWAY_ZONE", "Inquiries", "InquiryContext", "InquiryRefused", "Unlimited"]
 
 GATEWAY_ZONE = timezone(timedelta(hours=3), "Europe/Moscow")
 
@@ -64,14 +64,14 @@ class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
         try:
             asked = decode_questions(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Refused(Reason.BAD_DOCUMENT) from None
+            raise InquiryRefused(Reason.BAD_DOCUMENT) from None
         understood = self.array if isinstance(asked, list) else self.bare
         questions = asked if isinstance(asked, list) else [asked]
         if not understood or not questions or (len(questions) > 1 and self.several == "refused"):
-            raise Refused(Reason.BAD_DOCUMENT)
+            raise InquiryRefused(Reason.BAD_DOCUMENT)
         return questions[:1] if self.several == "first" else questions
 
-    def answer(self, questions: list[StatusQuestion], known: "Known") -> object:
+    def answer(self, questions: list[StatusQuestion], known: "InquiryContext") -> object:
         """Return the answer to *questions*."""
         entries = [entry for question in questions if (entry := self._entry(question, known)) is not None]
         return entries[0] if self.bare_answer and len(questions) == 1 and entries else entries
@@ -85,12 +85,12 @@ class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
             "information": [{"type_sms": "sms", "area": "Russia", self.num_sms: count}],
         }
 
-    def _entry(self, question: StatusQuestion, known: "Known") -> dict[str, object] | None:
+    def _entry(self, question: StatusQuestion, known: "InquiryContext") -> dict[str, object] | None:
         sms = known.own(str(question.id_sms))
         named: dict[str, object] = {"id_sms": self._written(question.id_sms)} if self.named else {}
         if sms is None:
             return None if self.unknown is None else named | {"time_change_state": "", "state": self.unknown}
-        state, moment = known.fates.state(sms, known.now)
+        state, moment = known.scenarios.state(sms, known.now)
         written = "" if moment is None else wire_second(moment, GATEWAY_ZONE)
         detail = {"num_parts": sms.parts, "price": msgspec.Raw(f"{known.price:.7f}".encode())}
         return named | {"time_change_state": written, "state": state} | (detail if str(question.detail) == "1" else {})
@@ -100,21 +100,21 @@ class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
         return int(text) if self.numeric_ids and text.isdigit() else text
 
 
-class Known(NamedTuple):
+class InquiryContext(NamedTuple):
     """
     What the gateway knows when it answers.
 
     Attributes:
         owner: Whose question it is: an account's login.
         ledger: What was sent.
-        fates: What becomes of it.
+        scenarios: What becomes of it.
         now: The time.
         price: Of a part.
     """
 
     owner: str
     ledger: Ledger
-    fates: Fates
+    scenarios: DeliveryScenarios
     now: datetime
     price: Decimal
 
@@ -124,7 +124,7 @@ class Known(NamedTuple):
         return sms if sms is not None and sms.account == self.owner else None
 
 
-class Refused(Exception):
+class InquiryRefused(Exception):
     """A question is refused, for a reason that the gateway has a sentence for."""
 
     def __init__(self, reason: Reason) -> None:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from webcom_async._wire.json_api.delivery import acknowledged, encode_answer, wire_id
 from webcom_async._wire.json_api.send import wire_second
-from webcom_async.emulator._fates import Fates, Step
 from webcom_async.emulator._inquiries import GATEWAY_ZONE
 from webcom_async.emulator._ledger import Sms
+from webcom_async.emulator._scenarios import DeliveryScenarios, Step
 
 __all__ = ["Call", "Webhooks"]
 
@@ -50,7 +50,7 @@ class Webhooks:
 
     Args:
         now: The time.
-        fates: What becomes of SMS.
+        scenarios: What becomes of SMS.
         seed: For what strikes by chance.
 
     Attributes:
@@ -66,7 +66,7 @@ class Webhooks:
         offered: Reports that were offered, repeats included.
     """
 
-    def __init__(self, now: Callable[[], datetime], fates: Fates, seed: int = 0) -> None:
+    def __init__(self, now: Callable[[], datetime], scenarios: DeliveryScenarios, seed: int = 0) -> None:
         self.enabled: bool = False
         self.early: float = 0.0
         self.lost: float = 0.0
@@ -78,7 +78,7 @@ class Webhooks:
         self.abandoned: int = 0
         self.offered: int = 0
         self._now = now
-        self._fates = fates
+        self._scenarios = scenarios
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._pending: list[_Pending] = []
         self._numbers = count()
@@ -91,7 +91,7 @@ class Webhooks:
         if not self.enabled:
             return
         early = self._random.random() < self.early
-        for step in self._fates.of(sms).steps:
+        for step in self._scenarios.of(sms).steps:
             if self._random.random() >= self.lost:
                 late = 0.0 if early else step.after + self._random.random() * self.jitter
                 self._put(sms.sent_at + timedelta(seconds=late), sms, step, 0)

@@ -22,7 +22,7 @@ class Row(NamedTuple):
     One row of a table.
 
     Attributes:
-        line: The line it begins in, from 1; for Parquet and Arrow the number of the row.
+        session: The line it begins in, from 1; for Parquet and Arrow the number of the row.
         cells: As the file has them, one for each column.
     """
 

@@ -13,7 +13,7 @@ One process outruns any gateway. This is for campaigns that must not depend on o
 Planning again and running a shard again are harmless, from wherever: nobody gets a second SMS. The store says who may
 send a shard (a *lease*, which others take over when it is not renewed), and the campaign's journal in it what may
 leave. `SqliteStore` is for one sending process. What hands shards out is an engine's work: a loop as above, a task
-queue, or what `Overseer` says is due.
+queue, or what `ShardScheduler` says is due.
 """
 
 from importlib import import_module
@@ -24,46 +24,46 @@ from webcom_async._storage.campaign_store import (
     BatchRef,
     CampaignSettings,
     CampaignState,
+    CampaignStatus,
+    CampaignStore,
     Lease,
     Shard,
-    Standing,
-    Store,
-    WorkerStanding,
+    WorkerStatus,
 )
 
 if TYPE_CHECKING:
     from webcom_async._storage.sqlite.store import SqliteStore
-    from webcom_async.scaleout._lease_keeper import Hold
-    from webcom_async.scaleout._scheduler import HandOut, Overseer
-    from webcom_async.scaleout._worker import Ending, ShardEnd, Steps, Worker, run_batch, run_shard
+    from webcom_async.scaleout._lease_keeper import LeaseKeeper
+    from webcom_async.scaleout._scheduler import DispatchState, ShardScheduler
+    from webcom_async.scaleout._worker import ShardEnd, ShardOutcome, Steps, Worker, run_batch, run_shard
 
 __all__ = [
     "BatchDone",
     "BatchRef",
     "CampaignSettings",
     "CampaignState",
-    "Ending",
-    "HandOut",
-    "Hold",
+    "CampaignStatus",
+    "CampaignStore",
+    "DispatchState",
     "Lease",
-    "Overseer",
+    "LeaseKeeper",
     "Shard",
     "ShardEnd",
+    "ShardOutcome",
+    "ShardScheduler",
     "SqliteStore",
-    "Standing",
     "Steps",
-    "Store",
     "Worker",
-    "WorkerStanding",
+    "WorkerStatus",
     "run_batch",
     "run_shard",
 ]
 
 _ACTS = {
-    "Ending": "webcom_async.scaleout._worker",
-    "HandOut": "webcom_async.scaleout._scheduler",
-    "Hold": "webcom_async.scaleout._lease_keeper",
-    "Overseer": "webcom_async.scaleout._scheduler",
+    "ShardOutcome": "webcom_async.scaleout._worker",
+    "DispatchState": "webcom_async.scaleout._scheduler",
+    "LeaseKeeper": "webcom_async.scaleout._lease_keeper",
+    "ShardScheduler": "webcom_async.scaleout._scheduler",
     "ShardEnd": "webcom_async.scaleout._worker",
     "SqliteStore": "webcom_async._storage.sqlite.store",
     "Steps": "webcom_async.scaleout._worker",

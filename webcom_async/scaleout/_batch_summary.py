@@ -12,15 +12,15 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, not_accepted
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.campaign_store import BatchDone
-from webcom_async._storage.contracts import CampaignHeader, Journals, KeptBooks, Reserved
+from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, Journal, Reservation
 from webcom_async._wire.base import Addressed
 
-__all__ = ["Witness", "counted"]
+__all__ = ["RecordingJournal", "summarize"]
 
 _CUT_SHORT = frozenset({Reason.HALTED, Reason.CANCELLED})
 
 
-class Witness:
+class RecordingJournal:
     """
     A journal that remembers whom it has let into its books.
 
@@ -31,7 +31,7 @@ class Witness:
         known: The ids of those.
     """
 
-    def __init__(self, journals: Journals) -> None:
+    def __init__(self, journals: Journal) -> None:
         self.known: set[ClientIdSms] = set()
         self._journals = journals
 
@@ -42,42 +42,42 @@ class Witness:
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> KeptBooks:
-        """See `Journals.open`."""
-        books = await self._journals.open(
+    ) -> DurableCampaignJournal:
+        """See `Journal.open`."""
+        journal = await self._journals.open(
             header, now, resend_rejected=resend_rejected, against_first_run=against_first_run
         )
-        return _WatchedBooks(books, self.known)
+        return RecordingCampaignJournal(journal, self.known)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journals.header`."""
+        """See `Journal.header`."""
         return await self._journals.header(campaign)
 
 
-class _WatchedBooks:
-    def __init__(self, books: KeptBooks, known: set[ClientIdSms]) -> None:
+class RecordingCampaignJournal:
+    def __init__(self, journal: DurableCampaignJournal, known: set[ClientIdSms]) -> None:
         self._known = known
-        self._books = books
-        self.settle = books.settle
-        self.recall = books.recall
-        self.unsettled = books.unsettled
-        self.aclose = books.aclose
+        self._journal = journal
+        self.settle = journal.settle
+        self.lookup = journal.lookup
+        self.unsettled = journal.unsettled
+        self.aclose = journal.aclose
 
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
-        reserved = await self._books.reserve(addressed)
+    async def reserve(self, addressed: list[Addressed]) -> Reservation:
+        reserved = await self._journal.reserve(addressed)
         self._known.update(to.client_id_sms for _, phones in reserved.addressed for to in phones)
         self._known.update(result.client_id_sms for result in reserved.settled)
         return reserved
 
 
-def counted(results: Sequence[SendResult], recipients: int, witness: Witness) -> BatchDone:
+def summarize(results: Sequence[SendResult], recipients: int, recording: RecordingJournal) -> BatchDone:
     """
     Return what became of a batch.
 
     Args:
         results: What the client said of it; those whose turn never came have none.
         recipients: How many it has.
-        witness: Who of it is in the journal.
+        recording: Who of it is in the journal.
     """
     never_asked = recipients - len(results)
     others = not_accepted(results)
@@ -88,7 +88,7 @@ def counted(results: Sequence[SendResult], recipients: int, witness: Witness) ->
     still_open = never_asked
     asked_elsewhere: set[ClientIdSms] = set()
     for result in others:
-        if _is_left_out(result, witness.known | asked_elsewhere):
+        if _is_left_out(result, recording.known | asked_elsewhere):
             left_out.append(result)
         elif _is_open(result):
             still_open += 1

@@ -13,16 +13,16 @@ import anyio
 from anyio import CancelScope
 
 from webcom_async._domain.errors import LeaseLost, WebcomError
-from webcom_async._storage.campaign_store import Lease, Store
+from webcom_async._storage.campaign_store import CampaignStore, Lease
 
-__all__ = ["Hold"]
+__all__ = ["LeaseKeeper"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 _BEATS = 3  # in a lease: two may be lost
 
 
-class Hold:
+class LeaseKeeper:
     """
     A lease that is renewed for as long as the block lasts.
 
@@ -30,14 +30,14 @@ class Hold:
 
     Args:
         store: The store.
-        lease: The lease; `Store.take` gives one.
+        lease: The lease; `CampaignStore.acquire` gives one.
 
     Raises:
         LeaseLost: On entering, or when the block was cancelled for it.
         StoreUnavailable: On entering.
     """
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: CampaignStore, lease: Lease) -> None:
         self._store = store
         self._lease = lease
         self._fence = CancelScope()
@@ -49,7 +49,7 @@ class Hold:
             raise LeaseLost
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._beat)
+        self._tasks.start_soon(self._heartbeat)
         self._fence.deadline = until
         self._fence.__enter__()
         return self
@@ -66,7 +66,7 @@ class Hold:
             logger.warning("lease_lost", extra={**which, "error": str(lost)})
             raise lost
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
             await anyio.sleep(self._lease.seconds / _BEATS)
             # From before it is asked: the store's own count begins no earlier.

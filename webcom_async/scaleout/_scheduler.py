@@ -11,10 +11,10 @@ from typing import NamedTuple
 from webcom_async._storage.campaign_rules import ENDED
 from webcom_async._storage.campaign_store import CampaignState, Shard
 
-__all__ = ["Due", "HandOut", "Overseer"]
+__all__ = ["DispatchState", "Due", "ShardScheduler"]
 
 
-class HandOut(enum.Enum):
+class DispatchState(enum.Enum):
     """What has become of a shard's latest hand-out, as far as the engine knows."""
 
     WAITING = "waiting"  #: in the engine's queue
@@ -23,13 +23,13 @@ class HandOut(enum.Enum):
 
 
 class Due(NamedTuple):
-    """A shard that is to be handed out, for the *generation*-th time; `Store.hand_out` says who does so."""
+    """A shard that is to be handed out, for the *generation*-th time; `CampaignStore.try_dispatch` says who does so."""
 
     shard: int
     generation: int
 
 
-class Overseer:
+class ShardScheduler:
     """
     Sees to it that every shard of a campaign is in somebody's hands until it is done.
 
@@ -51,7 +51,7 @@ class Overseer:
         return state in ENDED
 
     def due(
-        self, state: CampaignState, shards: Sequence[Shard], latest: Mapping[int, HandOut], now: float
+        self, state: CampaignState, shards: Sequence[Shard], latest: Mapping[int, DispatchState], now: float
     ) -> list[Due]:
         """
         Return what is to be handed out now, in order.
@@ -69,7 +69,7 @@ class Overseer:
         idle: dict[Due, float] = {}
         for shard in shards:
             known = Due(shard.number, shard.generation)
-            last = latest.get(shard.number, HandOut.ENDED)
+            last = latest.get(shard.number, DispatchState.ENDED)
             if _is_idle(shard, last):
                 idle[known] = self._idle_since.get(known, now)
             if _is_due(shard, last) or now - idle.get(known, now) >= self._patience:
@@ -78,15 +78,15 @@ class Overseer:
         return due
 
 
-def _is_due(shard: Shard, last: HandOut) -> bool:
+def _is_due(shard: Shard, last: DispatchState) -> bool:
     """Whether nobody has a shard, nor is going to."""
     if shard.done or (shard.until is not None and not shard.expired):
         return False
-    if shard.generation == 0 or last is HandOut.ENDED:
+    if shard.generation == 0 or last is DispatchState.ENDED:
         return True
-    return shard.expired and last is HandOut.STARTED
+    return shard.expired and last is DispatchState.STARTED
 
 
-def _is_idle(shard: Shard, last: HandOut) -> bool:
+def _is_idle(shard: Shard, last: DispatchState) -> bool:
     """Whether a worker has begun with a shard, and does not hold it: it is about to, is on its way out, or is dead."""
-    return not shard.done and last is HandOut.STARTED and shard.until is None
+    return not shard.done and last is DispatchState.STARTED and shard.until is None

@@ -1,8 +1,9 @@
 """
 A worker: it takes a shard, sends its batches, and keeps telling the store that it lives.
 
-Whatever hands shards out calls `run_shard`, or, where each batch is a step of its own, holds a lease with `Hold` and
-calls `run_batch`. Both may be called again at any time, and by several at once: who may send is decided by the store.
+Whatever dispatches shards calls `run_shard`, or, where each batch is a step of its own, holds a lease with
+`LeaseKeeper` and calls `run_batch`. Both may be called again at any time, and by several at once: the store decides
+who may send.
 """
 
 import enum
@@ -36,12 +37,19 @@ from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._gateway.safeguards import Safeguards
 from webcom_async._sending.campaign import Results
 from webcom_async._storage import campaign_rules as _rules
-from webcom_async._storage.campaign_store import BatchDone, BatchRef, CampaignSettings, CampaignState, Lease, Store
+from webcom_async._storage.campaign_store import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    CampaignStore,
+    Lease,
+)
 from webcom_async.client import WebcomClient
-from webcom_async.scaleout._batch_summary import Witness, counted
-from webcom_async.scaleout._lease_keeper import Hold
+from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
+from webcom_async.scaleout._lease_keeper import LeaseKeeper
 
-__all__ = ["Ending", "ShardEnd", "Steps", "Worker", "run_batch", "run_shard"]
+__all__ = ["ShardEnd", "ShardOutcome", "Steps", "Worker", "run_batch", "run_shard"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
@@ -53,7 +61,7 @@ _PAUSE = 1.0  # seconds, before a store that was away is asked again
 _FAREWELL = 5.0  # seconds that a lease is tried to be given back for
 
 
-class Ending(enum.Enum):
+class ShardOutcome(enum.Enum):
     """How the running of a shard has ended."""
 
     DONE = "done"  #: all its batches are done, by this worker or by others
@@ -77,7 +85,7 @@ class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
 
     campaign: str
     shard: int
-    ending: Ending
+    ending: ShardOutcome
     finished: bool = False
     why: str = ""
 
@@ -103,7 +111,7 @@ class _Waiting:
                 await self.sleep(_PAUSE)
 
 
-class _Known:
+class _CampaignMemory:
     """What a worker knows of a campaign: its settings, and what it has learnt while it sent."""
 
     def __init__(self, settings: CampaignSettings, retry_quota: int) -> None:
@@ -164,7 +172,7 @@ class Worker:
     def __init__(
         self,
         client: WebcomClient,
-        store: Store,
+        store: CampaignStore,
         name: str,
         *,
         lease_seconds: float = LEASE_SECONDS,
@@ -179,7 +187,7 @@ class Worker:
         self._name = name
         self._lease_seconds = lease_seconds
         self._waiting = _Waiting((clock or Clock()).sleep)
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CampaignMemory] = {}
         self._at_work: set[tuple[str, int]] = set()
 
     async def run_shard(self, campaign: str, shard: int, *, steps: Steps | None = None) -> ShardEnd:
@@ -199,7 +207,9 @@ class Worker:
         """
         if (campaign, shard) in self._at_work:
             # By its name alone it would take the shard from itself.
-            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why="this worker is at it already")
+            return ShardEnd(
+                campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why="this worker is at it already"
+            )
         self._at_work.add((campaign, shard))
         try:
             return await self._run_shard(campaign, shard, steps or _NoSteps())
@@ -218,18 +228,18 @@ class Worker:
         known = await self._know(ref.campaign)
         people = await self._store.recipients(ref)
         await self._take_turn(known, len(people) if leaving is None else leaving)
-        witness = Witness(self._store.journals(lease))
+        recording = RecordingJournal(self._store.journals(lease))
         results: list[SendResult] = []
         try:
-            failure = await self._send(known, people, witness, results)
+            failure = await self._send(known, people, recording, results)
         except anyio.get_cancelled_exc_class():
-            await self._note_in_time(lease, ref, counted(results, len(people), witness))
+            await self._note_in_time(lease, ref, summarize(results, len(people), recording))
             raise
         if failure is not None and not isinstance(failure, LeaseLost | StoreUnavailable):
             self._forget(ref.campaign)
         if failure is not None and (isinstance(failure, JournalError) or not results):
             raise failure
-        done = counted(results, len(people), witness)
+        done = summarize(results, len(people), recording)
         await self._store.batch_done(lease, ref, done)
         if failure is not None:
             raise failure
@@ -238,7 +248,7 @@ class Worker:
     async def _run_shard(self, campaign: str, shard: int, steps: Steps) -> ShardEnd:
         await self._waiting.patiently(lambda: self._learn(campaign))
         lease = await self._waiting.patiently(
-            lambda: self._store.take(campaign, shard, self._name, self._lease_seconds)
+            lambda: self._store.acquire(campaign, shard, self._name, self._lease_seconds)
         )
         if lease is None:
             return await self._waiting.patiently(lambda: self._why_not(campaign, shard))
@@ -249,17 +259,17 @@ class Worker:
             await self._give_back(lease)
         if end.finished:
             self._forget(campaign)
-        if end.ending is Ending.UNREACHED:
+        if end.ending is ShardOutcome.UNREACHED:
             logger.warning("shard_given_back", extra={"campaign": campaign, "shard": shard, "error": end.why})
             # The shard is free: time for the others, before it is offered to this worker again.
             await self._waiting.sleep(self._lease_seconds)
         logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
         return end
 
-    async def _know(self, campaign: str) -> _Known:
+    async def _know(self, campaign: str) -> _CampaignMemory:
         return self._known.get(campaign) or await self._learn(campaign)
 
-    async def _learn(self, campaign: str) -> _Known:
+    async def _learn(self, campaign: str) -> _CampaignMemory:
         """Look at a campaign's settings, which are others if it was purged and planned anew, and whether they suit."""
         settings = await self._store.settings(campaign)
         options = self._client.options
@@ -277,7 +287,7 @@ class Worker:
             )
         known = self._known.get(campaign)
         if known is None or known.settings != settings:
-            known = self._known[campaign] = _Known(settings, options.retry_quota)
+            known = self._known[campaign] = _CampaignMemory(settings, options.retry_quota)
         return known
 
     def _forget(self, campaign: str) -> None:
@@ -286,41 +296,41 @@ class Worker:
 
     async def _why_not(self, campaign: str, shard: int) -> ShardEnd:
         """Say why a shard could not be taken."""
-        standing = await self._store.standing(campaign)
-        if standing.state not in {CampaignState.RUNNING, CampaignState.FINISHED}:
-            why = str(_rules.stopped(campaign, standing.state, standing.why))
-            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.STOPPED, why=why)
+        status = await self._store.status(campaign)
+        if status.state not in {CampaignState.RUNNING, CampaignState.FINISHED}:
+            why = str(_rules.stopped(campaign, status.state, status.why))
+            return ShardEnd(campaign=campaign, shard=shard, ending=ShardOutcome.STOPPED, why=why)
         [found] = [each for each in await self._store.shards(campaign) if each.number == shard]
         if found.done:
-            return ShardEnd(campaign=campaign, shard=shard, ending=Ending.DONE)
-        return ShardEnd(campaign=campaign, shard=shard, ending=Ending.HELD, why=f"{found.holder} has it")
+            return ShardEnd(campaign=campaign, shard=shard, ending=ShardOutcome.DONE)
+        return ShardEnd(campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why=f"{found.holder} has it")
 
     async def _hold(self, lease: Lease, steps: Steps) -> ShardEnd:
         """Send a shard under *lease*, and say how that ended."""
-        end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=Ending.DONE)
+        end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=ShardOutcome.DONE)
         try:
-            async with Hold(self._store, lease):
+            async with LeaseKeeper(self._store, lease):
                 running = _Running(self, lease, self._store, self._client.options, self._waiting)
                 finished = await running.run(steps)
             return msgspec.structs.replace(end, finished=finished)
         except (LeaseLost, StoreUnavailable) as exc:
-            return msgspec.structs.replace(end, ending=Ending.LOST, why=str(exc))
+            return msgspec.structs.replace(end, ending=ShardOutcome.LOST, why=str(exc))
         except CampaignStopped as exc:
-            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
+            return msgspec.structs.replace(end, ending=ShardOutcome.STOPPED, why=str(exc))
         except UsageError:
             raise
         except WebcomError as exc:
             if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError | JournalError):
-                return msgspec.structs.replace(end, ending=Ending.UNREACHED, why=str(exc))
+                return msgspec.structs.replace(end, ending=ShardOutcome.UNREACHED, why=str(exc))
             await self._halt(lease.campaign, str(exc))
             if isinstance(exc, AuthenticationError):
                 await self._waiting.patiently(lambda: self._disown(lease.campaign))
-            return msgspec.structs.replace(end, ending=Ending.STOPPED, why=str(exc))
+            return msgspec.structs.replace(end, ending=ShardOutcome.STOPPED, why=str(exc))
 
     async def _halt(self, campaign: str, why: str) -> None:
         """Halt a campaign that runs; one that somebody has paused stays so, until somebody resumes it."""
-        standing = await self._waiting.patiently(lambda: self._store.standing(campaign))
-        if standing.state is not CampaignState.RUNNING:
+        status = await self._waiting.patiently(lambda: self._store.status(campaign))
+        if status.state is not CampaignState.RUNNING:
             return
         try:
             await self._waiting.patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
@@ -338,15 +348,15 @@ class Worker:
     async def _give_back(self, lease: Lease) -> None:
         with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
             try:
-                await self._store.give_back(lease)
+                await self._store.release(lease)
             except WebcomError:
                 logger.info("lease_not_given_back", extra={"campaign": lease.campaign, "shard": lease.shard})
 
-    async def _take_turn(self, known: _Known, recipients: int) -> None:
+    async def _take_turn(self, known: _CampaignMemory, recipients: int) -> None:
         if known.settings.rate is None:
             return
         async with known.turns:
-            await self._waiting.sleep(await self._store.turn(known.settings.campaign, recipients))
+            await self._waiting.sleep(await self._store.reserve_rate(known.settings.campaign, recipients))
 
     async def _note_in_time(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
         """Note what became of a batch that was cut short, if anybody was sent to: else its counts lag the journal's."""
@@ -359,7 +369,11 @@ class Worker:
                 logger.info("batch_not_noted", extra={"campaign": ref.campaign, "shard": ref.shard})
 
     async def _send(
-        self, known: _Known, people: Sequence[Recipient], witness: Witness, results: list[SendResult]
+        self,
+        known: _CampaignMemory,
+        people: Sequence[Recipient],
+        recording: RecordingJournal,
+        results: list[SendResult],
     ) -> WebcomError | None:
         """Offer *people* to the client, append what becomes of them to *results*, and return what ended it early."""
         settings = known.settings
@@ -368,7 +382,7 @@ class Worker:
             message=settings.message,
             sender=settings.sender,
             campaign=settings.campaign,
-            journal=witness,
+            journal=recording,
         )
         campaign.safeguards = known.safeguards
         stream: Results | None = None
@@ -401,7 +415,7 @@ def _timed(people: Sequence[Recipient], settings: CampaignSettings) -> Sequence[
 class _Running:
     """One worker's way through a shard."""
 
-    def __init__(self, worker: Worker, lease: Lease, store: Store, options: Options, waiting: _Waiting) -> None:
+    def __init__(self, worker: Worker, lease: Lease, store: CampaignStore, options: Options, waiting: _Waiting) -> None:
         self._worker = worker
         self._options = options
         self._waiting = waiting
@@ -456,7 +470,7 @@ class _Running:
 
 async def run_shard(
     client: WebcomClient,
-    store: Store,
+    store: CampaignStore,
     campaign: str,
     shard: int,
     *,
@@ -485,12 +499,12 @@ async def run_shard(
     return await Worker(client, store, holder, lease_seconds=lease_seconds).run_shard(campaign, shard)
 
 
-async def run_batch(client: WebcomClient, store: Store, lease: Lease, ref: BatchRef) -> BatchDone:
+async def run_batch(client: WebcomClient, store: CampaignStore, lease: Lease, ref: BatchRef) -> BatchDone:
     """
     Send a batch, note what became of it, and return that.
 
-    Call it while a `Hold` renews the lease. A `Worker` whose method of the same name is called instead remembers from
-    one batch to the next what the gateway takes from nobody, and how many retries are left.
+    Call it while a `LeaseKeeper` renews the lease. A `Worker` whose method of the same name is called instead remembers
+    from one batch to the next what the gateway takes from nobody, and how many retries are left.
 
     Args:
         client: Sends.

@@ -154,7 +154,7 @@ class WebhookApp:
             body = await self._acknowledgement(receive)
         except _Left:
             return
-        except _Refused as refused:
+        except _RefusedPost as refused:
             # Without the path, which is the secret, and without the body.
             logger.info("webhook_refused", extra={"status": refused.status, "why": refused.why})
             await _respond(send, refused.status, [*refused.headers, (b"connection", b"close")], b"")
@@ -166,20 +166,20 @@ class WebhookApp:
         given = scope["path"].rstrip("/").rpartition("/")[2]
         # Digests, because a comparison in constant time still tells lengths apart.
         if not compare_digest(_digest(given), self._digest):
-            raise _Refused(404, "path")
+            raise _RefusedPost(404, "path")
         client = scope.get("client")
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         if not self._callers.admits(client[0] if client else None, headers):
-            raise _Refused(403, "address")
+            raise _RefusedPost(403, "address")
         if scope["method"] != "POST":
-            raise _Refused(405, "method", [(b"allow", b"POST")])
+            raise _RefusedPost(405, "method", [(b"allow", b"POST")])
         if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
-            raise _Refused(415, "coding")
+            raise _RefusedPost(415, "coding")
         length = next((value for name, value in headers if name == b"content-length"), b"0")
         if not length.isdigit() or len(length) > _LONGEST_LENGTH or int(length) > self._limits.max_bytes:
-            raise _Refused(413, "size")
+            raise _RefusedPost(413, "size")
         if self._under_way >= self._limits.in_flight:
-            raise _Refused(503, "busy", [(b"retry-after", b"1")])
+            raise _RefusedPost(503, "busy", [(b"retry-after", b"1")])
 
     async def _acknowledgement(self, receive: ReceiveCall) -> bytes:
         """Return the answer to a call that may be answered, once what it brings is committed."""
@@ -197,11 +197,11 @@ class WebhookApp:
         with anyio.move_on_after(self._limits.seconds):
             body = await _read(receive, self._limits.max_bytes)
         if body is None:
-            raise _Refused(408, "slow")
+            raise _RefusedPost(408, "slow")
         try:
             return decode_reports(body, self._zone, self._limits.max_reports)
         except WebhookRefused as exc:
-            raise _Refused(exc.status, "body") from None
+            raise _RefusedPost(exc.status, "body") from None
 
     async def _committed(self, reports: list[DeliveryReport]) -> Sequence[DeliveryReport]:
         if not reports:
@@ -210,10 +210,10 @@ class WebhookApp:
             return await self._store.commit(reports)
         except Exception:
             logger.exception("reports_not_committed", extra={"reports": len(reports)})
-            raise _Refused(503, "store", [(b"retry-after", b"30")]) from None
+            raise _RefusedPost(503, "store", [(b"retry-after", b"30")]) from None
 
 
-class _Refused(Exception):
+class _RefusedPost(Exception):
     """A call is answered with a status and nothing else."""
 
     def __init__(self, status: int, why: str, headers: list[tuple[bytes, bytes]] = _NO_CONTENT) -> None:
@@ -241,7 +241,7 @@ async def _read(receive: ReceiveCall, max_bytes: int) -> bytes:
         body = event.get("body", b"")
         size += len(body)
         if size > max_bytes:
-            raise _Refused(413, "size")
+            raise _RefusedPost(413, "size")
         if not event.get("more_body", False):
             return body if not parts else b"".join([*parts, body])
         parts.append(body)

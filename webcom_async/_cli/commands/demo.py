@@ -8,7 +8,7 @@ from typing import NamedTuple
 from webcom_async._cli.commands.emulate import Child, Settings, child
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AsJson, Positive
-from webcom_async._cli.run.campaign_run import Ended, Plan, early_end, run_campaign
+from webcom_async._cli.run.campaign_run import Ended, SendPlan, early_end, run_campaign
 from webcom_async._cli.ui.console import report_json, show_json, show_report
 from webcom_async._domain.messages import Message
 from webcom_async._domain.results import Report
@@ -79,8 +79,8 @@ def _run(demo: Demo) -> ExitCode:
     return ExitCode.ALL_ACCEPTED if certain and _agrees(ended.report, ledger) else ExitCode.NOT_ALL_ACCEPTED
 
 
-def _plan(demo: Demo, emulator: Child) -> Plan:
-    return Plan(
+def _plan(demo: Demo, emulator: Child) -> SendPlan:
+    return SendPlan(
         client=lambda: WebcomClient(
             token=emulator.token,
             base_url=emulator.base_url,

@@ -19,7 +19,7 @@ from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.errors import InputError, TransportError
 from webcom_async._domain.paths import open_file
 from webcom_async._domain.phones import normalise_phone
-from webcom_async.emulator import Account, Behaviour, Fate, Fault, Gateway, Language, Step, UrlPost
+from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Scenario, Step, UrlPost
 from webcom_async.emulator._server import Stop, listen, run_server, url_of
 
 __all__ = ["Child", "Settings", "child", "emulate_command"]
@@ -69,7 +69,7 @@ class Settings(NamedTuple):
         gateway = Gateway(account, behaviour=behaviour, latency=self.latency, seed=self.seed)
         gateway.faults.sometimes(self.lost, Fault(processed=True, close=True))
         gateway.faults.sometimes(self.busy, Fault(status=503))
-        gateway.fates.usual = Fate((Step(self.delivery, "deliver"),))
+        gateway.scenarios.default = Scenario((Step(self.delivery, "deliver"),))
         gateway.webhooks.enabled = self.webhook is not None
         return gateway
 

@@ -7,7 +7,7 @@ import anyio
 
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AsJson, Lang
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.console import counts_json, show_counts, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.errors import InputError
@@ -57,11 +57,11 @@ def _found(journal: Path | None, store: str | None, campaign: str | None) -> lis
     if (journal is None) == (store is None):
         raise InputError("give the journal's file, or --store")
     if journal is None:
-        return anyio.run(_kept, Place.of(store), campaign)
+        return anyio.run(_kept, StoreLocation.of(store), campaign)
     return campaigns(journal) if campaign is None else [stored_campaign(journal, campaign)]
 
 
-async def _kept(place: Place, campaign: str | None) -> list[StoredCampaign]:
+async def _kept(place: StoreLocation, campaign: str | None) -> list[StoredCampaign]:
     async with place.archive() as archive:
         found = await archive.stored_campaigns()
     named = [stored for stored in found if campaign in (None, stored.header.campaign)]

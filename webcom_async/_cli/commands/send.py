@@ -22,7 +22,7 @@ from webcom_async._cli.options import (
     TimeOptions,
 )
 from webcom_async._cli.run.audience_loading import audience_of, check_begun_otherwise, stopped_in
-from webcom_async._cli.run.campaign_run import Ended, Plan, conclude, run_into
+from webcom_async._cli.run.campaign_run import Ended, SendPlan, conclude, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.confirmation import consented, message_of
 from webcom_async._cli.run.result_export import pages
@@ -114,7 +114,7 @@ def send_command(
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
     if journal is not None and campaign is not None:
         check_begun_otherwise(audience, journal, campaign)
-    plan = Plan(
+    plan = SendPlan(
         client=client_maker(account, settings, dry_run=consent.dry_run),
         recipients=(),
         total=0,
@@ -154,7 +154,7 @@ def _remembered(journal: Path | None, campaign: str | None) -> StopList:
     return stopped_in(journal, campaign or "") if journal is not None else StopList()
 
 
-def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
+def _send(audience: Audience, plan: SendPlan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
     known = _sent_before(audience, plan, ids)
@@ -162,7 +162,7 @@ def _send(audience: Audience, plan: Plan, ids: IdScheme, results: Path | None, *
     return run_into(file, plan, lambda sink: Joined(people, ids, sink, known), visible=visible)
 
 
-def _sent_before(audience: Audience, plan: Plan, ids: IdScheme) -> dict[int, SendResult]:
+def _sent_before(audience: Audience, plan: SendPlan, ids: IdScheme) -> dict[int, SendResult]:
     """Return, by their lines, what the journal knows of rows that an earlier run included, and this one does not."""
     if plan.journal is None or Verdict.UNLIKE not in audience.verdicts or not has_begun(plan.journal, plan.campaign):
         return {}

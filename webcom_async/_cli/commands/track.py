@@ -76,7 +76,7 @@ def track_command(
     pace = Pace(first=begin, longest=longest, deadline=deadline)
     make = client_maker(account, settings_of(account))
     with _changes_file(changes) as keep:
-        course = _Course(
+        course = _TrackRun(
             make,
             lambda client: client.track(journal, campaign=campaign, reports=reports, pace=pace, prices=prices),
             keep,
@@ -94,7 +94,7 @@ def track_command(
     return ExitCode.NOT_ALL_ACCEPTED if report.overdue else ExitCode.ALL_ACCEPTED
 
 
-class _Course:
+class _TrackRun:
     """
     A tracking under way, and what a signal does to it.
 

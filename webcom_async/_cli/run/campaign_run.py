@@ -30,19 +30,19 @@ from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import Outcome, Report, SendResult, Traffic
+from webcom_async._domain.results import NetworkStats, Outcome, Report, SendResult
 from webcom_async._sending.campaign import Campaign, Results
 from webcom_async.audience.calling_hours import Rounds
 from webcom_async.client import WebcomClient
 from webcom_async.files import ResultsFile
 
-__all__ = ["Ended", "Plan", "Reconciliation", "Sink", "added", "early_end", "run_campaign", "run_into"]
+__all__ = ["Ended", "Reconciliation", "SendPlan", "Sink", "added", "early_end", "run_campaign", "run_into"]
 
 
 _NAP = 60.0  # seconds
 
 
-class Plan(NamedTuple):
+class SendPlan(NamedTuple):
     """
     What to send.
 
@@ -146,7 +146,7 @@ def early_end(ended: Ended, way_on: str) -> ExitCode | None:
     return None
 
 
-def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | None = None) -> Ended:
+def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sink | None = None) -> Ended:
     """
     Send, and come back with the counts, whatever happens.
 
@@ -162,7 +162,7 @@ def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | 
         InputError, ConfigurationError: Before anything is sent.
         KeyboardInterrupt: Likewise.
     """
-    course = _Course(plan, results, visible=visible)
+    course = _SendRun(plan, results, visible=visible)
     try:
         anyio.run(course.run)
     except WebcomError as exc:
@@ -182,7 +182,7 @@ def run_campaign(plan: Plan | Reconciliation, *, visible: bool, results: Sink | 
 
 def run_into(
     opening: AbstractContextManager[ResultsFile | None],
-    plan: Plan | Reconciliation,
+    plan: SendPlan | Reconciliation,
     join: Callable[[ResultsFile | None], Joined],
     *,
     visible: bool,
@@ -192,7 +192,7 @@ def run_into(
 
     Args:
         opening: Opens the file.
-        plan: What to send; *join*'s recipients, if it is a `Plan`.
+        plan: What to send; *join*'s recipients, if it is a `SendPlan`.
         join: Puts results beside rows.
         visible: Whether a live line is shown.
 
@@ -203,7 +203,7 @@ def run_into(
     try:
         with opening as file:
             joined = join(file)
-            whole = plan._replace(recipients=joined) if isinstance(plan, Plan) else plan
+            whole = plan._replace(recipients=joined) if isinstance(plan, SendPlan) else plan
             ended = run_campaign(whole, visible=visible, results=joined)
             ended = ended._replace(report=joined.report(ended.report))
             joined.write([])
@@ -214,7 +214,7 @@ def run_into(
     return ended
 
 
-class _Course:
+class _SendRun:
     """
     A campaign under way, in one round or more, and what a signal does to it.
 
@@ -223,7 +223,7 @@ class _Course:
         stopped: The first signal that came.
     """
 
-    def __init__(self, plan: Plan | Reconciliation, results: Sink | None, *, visible: bool) -> None:
+    def __init__(self, plan: SendPlan | Reconciliation, results: Sink | None, *, visible: bool) -> None:
         self.stream: Results | None = None
         self.stopped: Signals | None = None
         self._plan = plan
@@ -244,7 +244,7 @@ class _Course:
         """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
         rounds = self._plan.rounds
         async with listening(self._stop), self._plan.client() as client:
-            if self._visible and isinstance(self._plan, Plan) and self._plan.made_up:
+            if self._visible and isinstance(self._plan, SendPlan) and self._plan.made_up:
                 tell_name(self._plan.campaign)
             if rounds is None:
                 await self._send(self._plan.stream(client))
@@ -306,7 +306,7 @@ def added(reports: Sequence[Report], campaign: str) -> Report:
         return reports[0]
     numbers = {
         field: sum(getattr(report, field) for report in reports)
-        for field in (*Traffic.__struct_fields__, "seconds", "from_journal")
+        for field in (*NetworkStats.__struct_fields__, "seconds", "from_journal")
     }
     reasons = Counter[Reason]()
     for report in reports:

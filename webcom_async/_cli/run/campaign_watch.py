@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 
 from webcom_async._domain.clock import Clock
-from webcom_async.scaleout import CampaignState, Standing, Store
+from webcom_async.scaleout import CampaignState, CampaignStatus, CampaignStore
 
 __all__ = ["ENDED", "looks"]
 
@@ -16,8 +16,8 @@ _SPAN = 40  # looks that a speed is taken over
 
 
 async def looks(
-    store: Store, campaign: str, clock: Clock | None = None
-) -> AsyncGenerator[tuple[Standing, float | None]]:
+    store: CampaignStore, campaign: str, clock: Clock | None = None
+) -> AsyncGenerator[tuple[CampaignStatus, float | None]]:
     """
     Yield how a campaign stands, and its speed in recipients per second, until it has ended.
 
@@ -26,10 +26,10 @@ async def looks(
     clock = clock or Clock()
     seen: deque[tuple[float, int]] = deque(maxlen=_SPAN)
     while True:
-        standing = await store.standing(campaign)
-        seen.append((clock.monotonic(), sum(standing.outcomes.values())))
-        yield standing, _speed(seen)
-        if standing.state in ENDED:
+        status = await store.status(campaign)
+        seen.append((clock.monotonic(), sum(status.outcomes.values())))
+        yield status, _speed(seen)
+        if status.state in ENDED:
             return
         await clock.sleep(_EVERY)
 

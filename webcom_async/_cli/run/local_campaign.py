@@ -10,27 +10,27 @@ import anyio
 from webcom_async._cli.exit_codes import ExitCode, of_signal
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async._cli.run.resume_hint import command_line
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import cut_short, listening, signal_of
-from webcom_async._cli.ui.campaign_table import live_standing, show_standing, standing_json
+from webcom_async._cli.ui.campaign_table import live_standing, show_status, status_json
 from webcom_async._cli.ui.console import say_aside, show_error, show_json
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.errors import InputError, JournalError, StoreUnavailable
 from webcom_async._domain.paths import identity_of
 from webcom_async._domain.results import Outcome
 from webcom_async.client import WebcomClient
-from webcom_async.scaleout import CampaignState, Standing, Store
+from webcom_async.scaleout import CampaignState, CampaignStatus, CampaignStore
 
 if TYPE_CHECKING:
     from webcom_async.scaleout.dbos import DbosEngine
 
-__all__ = ["Course", "conclude_campaign", "of_standing"]
+__all__ = ["LocalRun", "conclude_campaign", "of_standing"]
 
 
 _ENGINE_MOVED = "{file} was moved, removed or replaced while it was open; put it back where it was, and try again"
 
 
-class Course:
+class LocalRun:
     """
     A campaign under way, and what a signal does to it.
 
@@ -47,8 +47,8 @@ class Course:
 
     def __init__(
         self,
-        place: Place,
-        plan: Callable[[Store], Awaitable[Standing]],
+        place: StoreLocation,
+        plan: Callable[[CampaignStore], Awaitable[CampaignStatus]],
         client: Callable[[], WebcomClient],
         campaign: str,
         *,
@@ -60,10 +60,10 @@ class Course:
         self._client = client
         self._campaign = campaign
         self._visible = visible
-        self._standing: Standing | None = None
+        self._status: CampaignStatus | None = None
         self._scope: anyio.CancelScope | None = None
 
-    def run(self) -> Standing:
+    def run(self) -> CampaignStatus:
         """
         Send, to the end or to a signal, and return how the campaign stands.
 
@@ -77,28 +77,28 @@ class Course:
         try:
             return anyio.run(self._run)
         except (KeyboardInterrupt, CancelledError) as exc:
-            if self._standing is None:
+            if self._status is None:
                 raise
             self.stopped = self.stopped or signal_of(exc)
-            return self._standing
+            return self._status
         except JournalError as exc:
-            if self._standing is None:
+            if self._status is None:
                 raise
             raise StoreUnavailable(str(exc)) from None  # planned, and maybe sent to some: no bad input
 
-    async def _run(self) -> Standing:
+    async def _run(self) -> CampaignStatus:
         async with self._place.store(new=True) as store:
             async with self._client() as client:
                 engine = self._place.engine(store, client)
                 engine.check_name(self._campaign)
                 with self._place.worked_on():
                     await self._check_alone(store)
-                    self._standing = await self._plan(store)
-                    if self._standing.state is CampaignState.RUNNING:
+                    self._status = await self._plan(store)
+                    if self._status.state is CampaignState.RUNNING:
                         await self._send(store, engine)
-            return await store.standing(self._campaign)
+            return await store.status(self._campaign)
 
-    async def _check_alone(self, store: Store) -> None:
+    async def _check_alone(self, store: CampaignStore) -> None:
         """
         Look whether other campaigns would go on as well: a worker sends all that run.
 
@@ -113,19 +113,19 @@ class Course:
                 "them with `campaign worker`, pause or cancel them, or give --store another folder; nothing was sent"
             )
 
-    async def _send(self, store: Store, engine: "DbosEngine") -> None:
+    async def _send(self, store: CampaignStore, engine: "DbosEngine") -> None:
         async with listening(self._stop), engine:
             with live_standing(visible=self._visible) as live, anyio.CancelScope() as self._scope:
                 if self.stopped is not None:
                     self._scope.cancel()
                 async with engine.working():
-                    books = self._place.engine_file
-                    opened = identity_of(books)
+                    journal = self._place.engine_file
+                    opened = identity_of(journal)
                     await engine.start(self._campaign)
-                    async for standing, speed in looks(store, self._campaign):
-                        live.show(standing, speed)
-                        if identity_of(books) != opened:  # the engine would try again for ever
-                            raise JournalError(_ENGINE_MOVED.format(file=books))
+                    async for status, speed in looks(store, self._campaign):
+                        live.show(status, speed)
+                        if identity_of(journal) != opened:  # the engine would try again for ever
+                            raise JournalError(_ENGINE_MOVED.format(file=journal))
 
     def _stop(self, number: Signals) -> None:
         if self.stopped is None:
@@ -137,35 +137,35 @@ class Course:
 
 
 def conclude_campaign(
-    standing: Standing, stopped: Signals | None, *, as_json: bool, go_on: str, place: Place
+    status: CampaignStatus, stopped: Signals | None, *, as_json: bool, go_on: str, place: StoreLocation
 ) -> ExitCode:
     """Show how a campaign stands after this process has worked on it, say how it goes on, and return the exit code."""
     if as_json:
-        show_json(standing_json(standing))
+        show_json(status_json(status))
     else:
-        show_standing(standing)
-    if standing.state is CampaignState.HALTED:
-        show_error(standing.why)
-    resume = command_line("campaign", "resume", standing.settings.campaign, *place.option)
-    if standing.state is CampaignState.PAUSED:
+        show_status(status)
+    if status.state is CampaignState.HALTED:
+        show_error(status.why)
+    resume = command_line("campaign", "resume", status.settings.campaign, *place.option)
+    if status.state is CampaignState.PAUSED:
         go_on = f"{resume} && {go_on}"
-    if stopped is not None and standing.state is not CampaignState.FINISHED:
+    if stopped is not None and status.state is not CampaignState.FINISHED:
         code = of_signal(stopped)
         show_error(f"{tr(code.name.lower())}; {tr('to send to the rest: {command}', command=go_on)}")
         return code
-    if standing.state is CampaignState.HALTED:
+    if status.state is CampaignState.HALTED:
         say_aside(tr("to send to the rest: {command}", command=go_on))
-    elif standing.state is CampaignState.PAUSED:
+    elif status.state is CampaignState.PAUSED:
         say_aside(tr("it is paused; to let it go on: {command}", command=go_on))
-    elif standing.state is CampaignState.FINISHED and standing.open:
-        say_aside(tr("to ask again for {count}: {command}", count=f"{standing.open:,}", command=f"{resume} && {go_on}"))
-    return of_standing(standing)
+    elif status.state is CampaignState.FINISHED and status.open:
+        say_aside(tr("to ask again for {count}: {command}", count=f"{status.open:,}", command=f"{resume} && {go_on}"))
+    return of_standing(status)
 
 
-def of_standing(standing: Standing) -> ExitCode:
+def of_standing(status: CampaignStatus) -> ExitCode:
     """Return the code of a campaign as it stands; one that goes on is well."""
-    if standing.state in (CampaignState.HALTED, CampaignState.CANCELLED):
+    if status.state in (CampaignState.HALTED, CampaignState.CANCELLED):
         return ExitCode.ENDED_EARLY
-    if standing.state is not CampaignState.FINISHED or standing.outcomes[Outcome.ACCEPTED] == standing.recipients:
+    if status.state is not CampaignState.FINISHED or status.outcomes[Outcome.ACCEPTED] == status.recipients:
         return ExitCode.ALL_ACCEPTED
     return ExitCode.NOT_ALL_ACCEPTED

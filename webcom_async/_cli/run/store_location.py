@@ -13,15 +13,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import refuse_blank, variable
 from webcom_async._domain.paths import open_file
-from webcom_async._storage.contracts import Archive
+from webcom_async._storage.contracts import JournalReader
 from webcom_async.client import WebcomClient
-from webcom_async.scaleout import Store
+from webcom_async.scaleout import CampaignStore
 
 if TYPE_CHECKING:
     from webcom_async.postgres import PostgresStore
     from webcom_async.scaleout.dbos import DbosEngine
 
-__all__ = ["STORE", "Place", "without_password"]
+__all__ = ["STORE", "StoreLocation", "without_password"]
 
 STORE = "WEBCOM_STORE"
 _FOLDER = "webcom-campaigns"
@@ -34,7 +34,7 @@ _is_libpq = re.compile(r"(.*\s)?(host|hostaddr|port|dbname|user|password|service
 _is_server = re.compile(r"postgres(ql)?://", re.IGNORECASE).match
 
 
-class Place(NamedTuple):
+class StoreLocation(NamedTuple):
     """
     A database or a folder.
 
@@ -86,7 +86,7 @@ class Place(NamedTuple):
         return (Path(self.words) / _ENGINE).absolute()
 
     @asynccontextmanager
-    async def store(self, *, new: bool = False, patience: float = _PATIENCE) -> AsyncGenerator[Store, None]:
+    async def store(self, *, new: bool = False, patience: float = _PATIENCE) -> AsyncGenerator[CampaignStore, None]:
         """
         Open the store.
 
@@ -105,7 +105,7 @@ class Place(NamedTuple):
             await store.aclose()
 
     @asynccontextmanager
-    async def archive(self) -> AsyncGenerator[Archive, None]:
+    async def archive(self) -> AsyncGenerator[JournalReader, None]:
         """
         Open the journals in a database, whoever keeps them there.
 
@@ -144,7 +144,7 @@ class Place(NamedTuple):
 
     def engine(
         self,
-        store: Store,
+        store: CampaignStore,
         client: WebcomClient | None = None,
         *,
         name: str | None = None,
@@ -183,7 +183,7 @@ class Place(NamedTuple):
             raise _missing("dbos,postgres") from None
         return PostgresStore(self.words, patience=patience)
 
-    def _folder(self, *, new: bool) -> Store:
+    def _folder(self, *, new: bool) -> CampaignStore:
         from webcom_async.scaleout import SqliteStore  # noqa: PLC0415 - the other kind does not need it
 
         folder = Path(self.words)

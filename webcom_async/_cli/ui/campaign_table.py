@@ -17,9 +17,9 @@ from webcom_async._cli.ui.console import add_outcomes, facts_table, show_tables
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.results import Outcome
 from webcom_async._domain.untrusted_text import listed, printable
-from webcom_async.scaleout import CampaignState, Standing, WorkerStanding
+from webcom_async.scaleout import CampaignState, CampaignStatus, WorkerStatus
 
-__all__ = ["LiveStanding", "live_standing", "show_campaigns", "show_standing", "standing_json"]
+__all__ = ["LiveStatus", "live_standing", "show_campaigns", "show_status", "status_json"]
 
 _STYLES = {
     CampaignState.RUNNING: "green",
@@ -32,25 +32,25 @@ _SAID = {CampaignState.CANCELLED: "cancelled for good"}  # a recipient is cancel
 _BAR = 40  # characters
 
 
-class LiveStanding:
+class LiveStatus:
     """A campaign as it stood last, and how fast it went."""
 
     def __init__(self) -> None:
         self._shown: Group | str = ""
 
-    def show(self, standing: Standing, rate: float | None) -> None:
+    def show(self, status: CampaignStatus, rate: float | None) -> None:
         """Bring it up to date; *rate* is in recipients per second, None if it is not known yet."""
         # Here, and not when it is drawn: the thread that draws does not know the language.
-        self._shown = Group(*_tables(standing, rate, bar=True))
+        self._shown = Group(*_tables(status, rate, bar=True))
 
     def __rich__(self) -> Group | str:
         return self._shown
 
 
 @contextmanager
-def live_standing(*, visible: bool) -> Generator[LiveStanding, None, None]:
+def live_standing(*, visible: bool) -> Generator[LiveStatus, None, None]:
     """Show a campaign of many workers on stderr while the block runs; a terminal sees it move."""
-    shown = LiveStanding()
+    shown = LiveStatus()
     if not visible:
         yield shown
         return
@@ -58,12 +58,12 @@ def live_standing(*, visible: bool) -> Generator[LiveStanding, None, None]:
         yield shown
 
 
-def show_standing(standing: Standing, rate: float | None = None) -> None:
+def show_status(status: CampaignStatus, rate: float | None = None) -> None:
     """Print a campaign as it stands, and its workers, on stdout."""
-    show_tables(*_tables(standing, rate))
+    show_tables(*_tables(status, rate))
 
 
-def show_campaigns(standings: Sequence[Standing]) -> None:
+def show_campaigns(standings: Sequence[CampaignStatus]) -> None:
     """Print a line for each campaign on stdout."""
     table = Table(title=tr("Campaigns"), box=SIMPLE_HEAD, title_justify="left")
     table.add_column(tr("campaign"), overflow="fold")
@@ -83,41 +83,41 @@ def show_campaigns(standings: Sequence[Standing]) -> None:
     show_tables(table)
 
 
-def _tables(standing: Standing, rate: float | None, *, bar: bool = False) -> list[RenderableType]:
+def _tables(status: CampaignStatus, rate: float | None, *, bar: bool = False) -> list[RenderableType]:
     """Return a campaign's counts, its facts, and its workers."""
-    done = _done(standing)
-    counts = Table(title=Text(printable(standing.settings.campaign)), box=SIMPLE_HEAD, title_justify="left")
-    add_outcomes(counts, standing.outcomes)
+    done = _done(status)
+    counts = Table(title=Text(printable(status.settings.campaign)), box=SIMPLE_HEAD, title_justify="left")
+    add_outcomes(counts, status.outcomes)
     shown: list[RenderableType] = [counts]
     if bar:
-        progress = ProgressBar(total=max(standing.recipients, 1), completed=done, width=_BAR)
+        progress = ProgressBar(total=max(status.recipients, 1), completed=done, width=_BAR)
         shown.append(Padding(progress, (0, 0, 1, 0)))  # it does not end its line by itself
-    shown.append(facts_table(_facts(standing, done, rate)))
-    if standing.workers:
-        shown.append(_workers(standing.workers))
+    shown.append(facts_table(_facts(status, done, rate)))
+    if status.workers:
+        shown.append(_workers(status.workers))
     return shown
 
 
-def _facts(standing: Standing, done: int, rate: float | None) -> dict[str, str]:
-    share = f"{done / standing.recipients:.1%}" if standing.recipients else "–"
+def _facts(status: CampaignStatus, done: int, rate: float | None) -> dict[str, str]:
+    share = f"{done / status.recipients:.1%}" if status.recipients else "–"
     facts = {
-        tr("state"): ": ".join(filter(None, [_state(standing), standing.why or _idle(standing)])),
-        tr("done"): tr("{done} of {count} recipients, {share}", done=f"{done:,}", count=_count(standing), share=share),
+        tr("state"): ": ".join(filter(None, [_state(status), status.why or _idle(status)])),
+        tr("done"): tr("{done} of {count} recipients, {share}", done=f"{done:,}", count=_count(status), share=share),
     }
-    if standing.open and standing.state is not CampaignState.CANCELLED:
-        facts[tr("to be asked again")] = f"{standing.open:,}"
-    facts[tr("shards")] = tr("{done} of {count}", done=f"{standing.shards_done:,}", count=f"{standing.shards:,}")
+    if status.open and status.state is not CampaignState.CANCELLED:
+        facts[tr("to be asked again")] = f"{status.open:,}"
+    facts[tr("shards")] = tr("{done} of {count}", done=f"{status.shards_done:,}", count=f"{status.shards:,}")
     if rate is not None:
         facts[tr("speed")] = tr("{rate} recipients/s", rate=f"{rate:,.0f}")
-    if standing.settings.rate is not None:
-        facts[tr("limit")] = tr("at most {rate}/s", rate=f"{standing.settings.rate:,.0f}")
-    facts[tr("planned (UTC)")] = _moment(standing.planned)
-    if standing.ended is not None:
-        facts[tr("ended (UTC)")] = _moment(standing.ended)
+    if status.settings.rate is not None:
+        facts[tr("limit")] = tr("at most {rate}/s", rate=f"{status.settings.rate:,.0f}")
+    facts[tr("planned (UTC)")] = _moment(status.planned)
+    if status.ended is not None:
+        facts[tr("ended (UTC)")] = _moment(status.ended)
     return facts
 
 
-def _workers(workers: Sequence[WorkerStanding]) -> Table:
+def _workers(workers: Sequence[WorkerStatus]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     table.add_column(tr("worker"), overflow="fold")
     table.add_column(tr("done"), justify="right")
@@ -135,44 +135,44 @@ def _left(seconds: float) -> str:
     return tr("{seconds} s", seconds=f"{seconds:,.0f}") if seconds > 0 else tr("expired")
 
 
-def _state(standing: Standing) -> str:
-    return tr(_SAID.get(standing.state, standing.state.value))
+def _state(status: CampaignStatus) -> str:
+    return tr(_SAID.get(status.state, status.state.value))
 
 
-def _idle(standing: Standing) -> str:
+def _idle(status: CampaignStatus) -> str:
     """Say that a campaign runs of which nobody holds a shard."""
     now = datetime.now(UTC)
-    at_work = any(worker.until is not None and worker.until > now for worker in standing.workers)
-    return "" if at_work or standing.state is not CampaignState.RUNNING else tr("nobody works on it now")
+    at_work = any(worker.until is not None and worker.until > now for worker in status.workers)
+    return "" if at_work or status.state is not CampaignState.RUNNING else tr("nobody works on it now")
 
 
-def _done(standing: Standing) -> int:
-    return sum(standing.outcomes.values())
+def _done(status: CampaignStatus) -> int:
+    return sum(status.outcomes.values())
 
 
-def _count(standing: Standing) -> str:
-    return f"{standing.recipients:,}"
+def _count(status: CampaignStatus) -> str:
+    return f"{status.recipients:,}"
 
 
 def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def standing_json(standing: Standing) -> dict[str, Any]:
+def status_json(status: CampaignStatus) -> dict[str, Any]:
     """Return a campaign as it stands for machines, which take a speed from two of these."""
     return {
         "seen": datetime.now(UTC),
-        "campaign": standing.settings.campaign,
-        "state": standing.state.value,
-        "why": standing.why,
-        "recipients": standing.recipients,
-        "done": _done(standing),
-        "outcomes": {outcome.value: count for outcome, count in standing.outcomes.items()},
-        "open": standing.open,
-        "shards": standing.shards,
-        "shards_done": standing.shards_done,
-        "rate": standing.settings.rate,
-        "planned": standing.planned,
-        "ended": standing.ended,
-        "workers": standing.workers,
+        "campaign": status.settings.campaign,
+        "state": status.state.value,
+        "why": status.why,
+        "recipients": status.recipients,
+        "done": _done(status),
+        "outcomes": {outcome.value: count for outcome, count in status.outcomes.items()},
+        "open": status.open,
+        "shards": status.shards,
+        "shards_done": status.shards_done,
+        "rate": status.settings.rate,
+        "planned": status.planned,
+        "ended": status.ended,
+        "workers": status.workers,
     }

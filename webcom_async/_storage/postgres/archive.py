@@ -15,7 +15,7 @@ from webcom_async._storage.postgres.connection import Server, Session
 from webcom_async._storage.postgres.journal import pages_of
 from webcom_async._storage.rows import counts, result_of, states
 
-__all__ = ["counted", "export", "number_of", "purge", "results", "stored_campaigns", "stored_header"]
+__all__ = ["count_results", "export", "number_of", "purge", "results", "stored_campaigns", "stored_header"]
 
 _PAGE = 1_000  # recipients
 
@@ -32,7 +32,7 @@ async def stored_campaigns(session: Session) -> list[StoredCampaign]:
     stored: list[StoredCampaign] = []
     for number, name, id_bits, fingerprint, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
         header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
-        sums = await counted(session, number)
+        sums = await count_results(session, number)
         stored.append(StoredCampaign(header, created.astimezone(UTC), opened.astimezone(UTC), *sums))
     return stored
 
@@ -52,7 +52,7 @@ async def number_of(session: Session, server: Server, campaign: str) -> int:
     return int(found[0][0])
 
 
-async def counted(session: Session, number: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+async def count_results(session: Session, number: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
     """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
     return counts(await session.fetch(_sql.COUNT, campaign=number))
 

@@ -15,10 +15,10 @@ from webcom_async._storage.campaign_store import (
     BatchRef,
     CampaignSettings,
     CampaignState,
+    CampaignStatus,
     Lease,
     Shard,
-    Standing,
-    WorkerStanding,
+    WorkerStatus,
 )
 from webcom_async._storage.plan import recipients_of
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
@@ -30,20 +30,20 @@ from webcom_async._storage.rows import storable, storable_result
 
 __all__ = [
     "ALL_STATES",
+    "acquire",
     "batch_done",
     "change_state",
     "claim",
-    "hand_out",
     "left_out",
     "number_of",
     "open_batches",
     "recipients",
+    "reserve_rate",
     "settings",
     "shard_done",
     "shards",
-    "standing",
-    "take",
-    "turn",
+    "status",
+    "try_dispatch",
 ]
 
 ALL_STATES = [state.value for state in CampaignState]
@@ -54,7 +54,7 @@ _result = msgspec.json.Decoder(SendResult).decode
 
 
 async def settings(session: Session, campaign: str) -> CampaignSettings:
-    """See `Store.settings`."""
+    """See `CampaignStore.settings`."""
     rows = await session.fetch(_sql_standing.FIND_SETTINGS, name=campaign)
     if not rows:
         raise await _not_planned(session, campaign)
@@ -62,7 +62,7 @@ async def settings(session: Session, campaign: str) -> CampaignSettings:
 
 
 async def claim(session: Session, campaign: str, account: str | None) -> str | None:
-    """See `Store.claim`."""
+    """See `CampaignStore.claim`."""
     rows = await session.fetch(_sql_standing.CLAIM, name=campaign, account=account)
     if not rows:
         raise await _not_planned(session, campaign)
@@ -79,7 +79,7 @@ async def number_of(session: Session, campaign: str) -> int:
 
 
 async def recipients(session: Session, ref: BatchRef) -> list[Recipient]:
-    """See `Store.recipients`."""
+    """See `CampaignStore.recipients`."""
     rows = await session.fetch(_sql_standing.FIND_BATCH, name=ref.campaign, shard=ref.shard, batch=ref.batch)
     if not rows:
         await number_of(session, ref.campaign)
@@ -95,8 +95,8 @@ async def _not_planned(session: Session, campaign: str) -> InputError:
 # ---------------------------------------------------------------------------- the standing
 
 
-async def standing(session: Session, campaign: str) -> Standing:
-    """See `Store.standing`."""
+async def status(session: Session, campaign: str) -> CampaignStatus:
+    """See `CampaignStore.status`."""
     named = {"name": campaign}
     rows, counts, workers = await session.together(
         (_sql_standing.FIND_STANDING, named), (_sql_standing.COUNT_BATCHES, named), (_sql_standing.WORKERS, named)
@@ -105,7 +105,7 @@ async def standing(session: Session, campaign: str) -> Standing:
         raise await _not_planned(session, campaign)
     [(_, content, state, why, count, planned, ended, shard_count, shards_done)] = rows
     sums = [sum(column) for column in zip(*(row[2:] for row in counts), strict=True)] or [0] * 5
-    return Standing(
+    return CampaignStatus(
         settings=settings_of(content),
         state=CampaignState(state),
         why=why,
@@ -120,22 +120,22 @@ async def standing(session: Session, campaign: str) -> Standing:
     )
 
 
-def _workers(done: dict[str, int], held: list[tuple[Any, ...]]) -> list[WorkerStanding]:
+def _workers(done: dict[str, int], held: list[tuple[Any, ...]]) -> list[WorkerStatus]:
     names = sorted({*done, *(name for name, _, _ in held)})
     return [_worker(name, done.get(name, 0), [row for row in held if row[0] == name]) for name in names]
 
 
-def _worker(name: str, done: int, held: list[tuple[Any, ...]]) -> WorkerStanding:
+def _worker(name: str, done: int, held: list[tuple[Any, ...]]) -> WorkerStatus:
     now = [(shard, until) for _, shard, until in held if until is not None]
     latest = max((until for _, until in now), default=None)
-    return WorkerStanding(name=name, shards=[shard for shard, _ in now], done=done, until=_utc_or_none(latest))
+    return WorkerStatus(name=name, shards=[shard for shard, _ in now], done=done, until=_utc_or_none(latest))
 
 
-async def change_state(session: Session, campaign: str, state: CampaignState, why: str) -> Standing:
-    """See `Store.change_state`. Those who are reserving a batch under the state that was are waited for."""
+async def change_state(session: Session, campaign: str, state: CampaignState, why: str) -> CampaignStatus:
+    """See `CampaignStore.change_state`. Those who are reserving a batch under the state that was are waited for."""
     async with session.transaction():
         found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
-        before = await standing(session, campaign)
+        before = await status(session, campaign)
         _rules.check_change(campaign, before.state, state, before.open)
         if before.state is not state:
             number = found[0][0]
@@ -143,11 +143,11 @@ async def change_state(session: Session, campaign: str, state: CampaignState, wh
             if before.state is CampaignState.FINISHED:
                 await session.change(_sql_standing.OPEN_SHARDS_AGAIN, campaign=number)
             await session.fetch(_sql_standing.LOCK_LEASES, campaign=number)
-    return await standing(session, campaign)
+    return await status(session, campaign)
 
 
 async def shards(session: Session, campaign: str) -> list[Shard]:
-    """See `Store.shards`."""
+    """See `CampaignStore.shards`."""
     await number_of(session, campaign)
     return [
         Shard(
@@ -166,8 +166,8 @@ async def shards(session: Session, campaign: str) -> list[Shard]:
     ]
 
 
-async def hand_out(session: Session, campaign: str, shard: int, generation: int) -> bool:
-    """See `Store.hand_out`."""
+async def try_dispatch(session: Session, campaign: str, shard: int, generation: int) -> bool:
+    """See `CampaignStore.try_dispatch`."""
     named = {"name": campaign, "shard": shard}
     if await session.change(_sql_standing.HAND_OUT, generation=generation, **named):
         return True
@@ -184,8 +184,8 @@ async def _no_shard(session: Session, campaign: str, shard: int) -> InputError:
 # ---------------------------------------------------------------------------- leases
 
 
-async def take(session: Session, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-    """See `Store.take`. A request that is being reserved under the lease that was is waited for."""
+async def acquire(session: Session, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+    """See `CampaignStore.acquire`. A request that is being reserved under the lease that was is waited for."""
     async with session.transaction():
         rows = await session.fetch(_sql_standing.LOCK_SHARD, name=campaign, shard=shard)
         if not rows:
@@ -203,13 +203,13 @@ async def take(session: Session, campaign: str, shard: int, holder: str, seconds
 
 
 async def open_batches(session: Session, campaign: str, shard: int) -> list[BatchRef]:
-    """See `Store.open_batches`."""
+    """See `CampaignStore.open_batches`."""
     rows = await session.fetch(_sql_standing.OPEN_BATCHES, name=campaign, shard=shard)
     return [BatchRef(campaign, shard, batch) for (batch,) in rows]
 
 
 async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-    """See `Store.batch_done`."""
+    """See `CampaignStore.batch_done`."""
     counts = {outcome.value: done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES}
     kept = [msgspec.json.encode(storable_result(result)).decode() for result in done.left_out]
     given = {"lease": lease.token, "shard": ref.shard, "batch": ref.batch, "holder": lease.holder, "results": kept}
@@ -228,7 +228,7 @@ async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchD
 
 
 async def shard_done(session: Session, lease: Lease) -> bool:
-    """See `Store.shard_done`. One at a time, so that the last one knows that it is."""
+    """See `CampaignStore.shard_done`. One at a time, so that the last one knows that it is."""
     async with session.transaction():
         if not await session.fetch(_sql.LOCK_CAMPAIGN, name=lease.campaign):
             raise LeaseLost
@@ -249,8 +249,8 @@ async def _held(session: Session, lease: Lease) -> tuple[int, int]:
 # ---------------------------------------------------------------------------- turns and results
 
 
-async def turn(session: Session, campaign: str, count: int) -> float:
-    """See `Store.turn`."""
+async def reserve_rate(session: Session, campaign: str, count: int) -> float:
+    """See `CampaignStore.reserve_rate`."""
     rows = await session.fetch(_sql_standing.TURN, name=campaign, recipients=count)
     if not rows:
         await number_of(session, campaign)

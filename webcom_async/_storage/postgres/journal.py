@@ -23,14 +23,14 @@ from webcom_async._domain.results import AllAccepted, SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.campaign_rules import stopped
 from webcom_async._storage.campaign_store import CampaignState
-from webcom_async._storage.contracts import Reserved, digest
+from webcom_async._storage.contracts import Reservation, digest
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres.connection import Server, Session, array
-from webcom_async._storage.reservation_rules import DUPLICATES, Row, Triage, better, shared
+from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, shared
 from webcom_async._storage.rows import asked, columns, message_of, result_of
 from webcom_async._wire.base import Addressed, WirePhone
 
-__all__ = ["PostgresBooks", "Tenure", "pages_of", "recalled"]
+__all__ = ["PostgresCampaignJournal", "Tenure", "pages_of", "recalled"]
 
 _PAGE = 500  # recipients
 _TRIES = 4  # of two campaigns that reserve one id at the same moment
@@ -93,7 +93,7 @@ class _RacedError(Exception):
     """Somebody else has just reserved what nobody had: nothing was written, and it is to be looked at anew."""
 
 
-class PostgresBooks:
+class PostgresCampaignJournal:
     """
     The books of a run.
 
@@ -122,7 +122,7 @@ class PostgresBooks:
         self._stored: set[str] = set()
         self._numbers = range(0)
 
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
+    async def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
         Say what of a batch may leave now, and write down that it does; it is committed when this returns.
 
@@ -140,13 +140,13 @@ class PostgresBooks:
         if len(set(ids)) < len(ids):
             raise self._server.unusable("an id comes twice in one batch; nothing of it was reserved")
         if not ids:
-            return Reserved(addressed, [], [])
+            return Reservation(addressed, [], [])
         mine: list[int] = []
         reserved = await self._server.call(lambda session: self._reserve(session, addressed, ids, mine))
         await self._renew()
         return reserved
 
-    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:  # noqa: ARG002
+    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
         """
         Write down what became of recipients; it is committed when this returns, even if the caller is being cancelled.
 
@@ -169,7 +169,7 @@ class PostgresBooks:
             raise collision(twice, known)
         return known
 
-    async def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    async def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """
         Return what is known of recipients that were not reserved, *results* as far as nothing is; in the same order.
 
@@ -205,7 +205,7 @@ class PostgresBooks:
 
     async def _reserve(
         self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms], mine: list[int]
-    ) -> Reserved:
+    ) -> Reservation:
         """
         Reserve a batch, as a whole if nothing is known of anybody.
 
@@ -229,7 +229,7 @@ class PostgresBooks:
             raise await self._lost(session)
         self._remember(new)
         if [(len(ids),)] == counts and not others:
-            return Reserved(addressed, [], [])
+            return Reservation(addressed, [], [])
         said = [(message, digests[id(message)], phones) for message, phones in addressed]
         # The other campaign may not have seen this one, and this one has to go. If it has, it goes as well: then this
         # one finds the id free the next time it looks.
@@ -238,7 +238,9 @@ class PostgresBooks:
             await self._back_out(session, races, mine)
         return await self._reserve_closely(session, said, ids, mine)
 
-    async def _reserve_closely(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Reserved:
+    async def _reserve_closely(
+        self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]
+    ) -> Reservation:
         """Reserve ids of which something is known; those of the reservations *mine* are new."""
         for _ in range(_TRIES):
             try:
@@ -261,7 +263,7 @@ class PostgresBooks:
             rows = await session.fetch(_sql.FIND_OWN, **self._mine(ids=array(ids)))
             fresh = {str(row[0]) for row in rows if row[8] >> _PLACE_BITS in mine}
             own = {str(row[0]): _row(row, held=row[-1]) for row in rows if str(row[0]) not in fresh}
-            others: dict[str, list[Row]] = {}
+            others: dict[str, list[KnownRecipient]] = {}
             for row in await session.fetch(_sql.LOCK_OTHERS, **self._mine(ids=array(ids))):
                 others.setdefault(str(row[0]), []).append(_row(row))
             triage = Triage(own, others, self._resend_rejected)
@@ -463,9 +465,9 @@ def _sparse(column: list[Any]) -> list[Any] | None:
     return None if set(map(type, column)) == {type(None)} else column
 
 
-def _row(row: Sequence[Any], *, held: bool = False) -> Row:
+def _row(row: Sequence[Any], *, held: bool = False) -> KnownRecipient:
     said: UUID = row[7]
-    return Row(result_of(row[:7]), said.hex, held)
+    return KnownRecipient(result_of(row[:7]), said.hex, held)
 
 
 def _in_the_way(others: Iterable[Sequence[Any]], said: Said) -> set[str]:

@@ -38,7 +38,7 @@ class _Before(NamedTuple):
 
 async def plan(session: Session, settings: CampaignSettings, recipients: RecipientSource, clock: Clock) -> int:
     """
-    Write down a campaign, and return how many recipients it has; see `Store.plan`.
+    Write down a campaign, and return how many recipients it has; see `CampaignStore.plan`.
 
     Raises:
         InputError: It cannot be planned, or was planned otherwise.

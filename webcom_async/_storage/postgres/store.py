@@ -23,22 +23,22 @@ from webcom_async._storage.campaign_store import (
     BatchRef,
     CampaignSettings,
     CampaignState,
+    CampaignStatus,
     Lease,
     Shard,
-    Standing,
 )
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
 from webcom_async._storage.postgres import archive as _archive
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
-from webcom_async._storage.postgres import campaigns as _standing
+from webcom_async._storage.postgres import campaigns as _status
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres import plan as _planning
 from webcom_async._storage.postgres.connection import Server, Session
-from webcom_async._storage.postgres.journal import PostgresBooks, Tenure, recalled
+from webcom_async._storage.postgres.journal import PostgresCampaignJournal, Tenure, recalled
 from webcom_async._storage.postgres.migrations import prepare
 from webcom_async._storage.reservation_rules import changed_settings
 
-__all__ = ["LeasedJournals", "PostgresStore"]
+__all__ = ["LeasedPostgresJournal", "PostgresStore"]
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OF_A_WORKER = (CampaignState.RUNNING.value,)
@@ -47,7 +47,7 @@ _OF_A_RUN = (CampaignState.RUNNING.value, CampaignState.FINISHED.value)
 
 class PostgresStore:
     """
-    A journal on PostgreSQL, and a `Store`.
+    A journal on PostgreSQL, and a `CampaignStore`.
 
     It is opened with the first call, which makes its tables or brings them to today's format, and belongs to one event
     loop of asyncio; close it with `async with`, or `aclose()`. A server that goes away for a while is waited for by
@@ -72,7 +72,7 @@ class PostgresStore:
         UsageError: From every method: it is closed, or belongs to another event loop.
 
     Attributes:
-        shared: See `Store.shared`.
+        shared: See `CampaignStore.shared`.
     """
 
     shared: bool = True
@@ -110,8 +110,8 @@ class PostgresStore:
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> PostgresBooks:
-        """See `Journals.open`. A lease is taken, and given back when the books are closed."""
+    ) -> PostgresCampaignJournal:
+        """See `Journal.open`. A lease is taken, and given back when the books are closed."""
         holder = f"{socket.gethostname()}:{os.getpid()}"
 
         async def enter(session: Session) -> Tenure:
@@ -123,54 +123,54 @@ class PostgresStore:
             return Tenure(number, header.campaign, token, self._lease, _OF_A_RUN, own=True)
 
         tenure = await self._server.call(enter)
-        return PostgresBooks(self._server, tenure, now, self._clock.monotonic, resend_rejected)
+        return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journals.header`."""
+        """See `Journal.header`."""
         return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
 
     # ------------------------------------------------------------------------ between runs
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
-        """See `Archive.stored_campaigns`."""
+        """See `JournalReader.stored_campaigns`."""
         return await self._server.call(_archive.stored_campaigns)
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
-        """See `Archive.counts`."""
+        """See `JournalReader.counts`."""
 
         async def count(session: Session) -> dict[Outcome, int]:
             number = await _archive.number_of(session, self._server, campaign)
-            return (await _archive.counted(session, number))[0]
+            return (await _archive.count_results(session, number))[0]
 
         return await self._server.call(count)
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-        """See `Archive.results`, and `Store.results`: those whom a batch has left out come last."""
+        """See `JournalReader.results`, and `CampaignStore.results`: those whom a batch has left out come last."""
         async with aclosing(_archive.results(self._server, campaign, *outcomes)) as found:
             async for result in found:
                 yield result
         number = await self._server.call(lambda session: _archive.number_of(session, self._server, campaign))
-        async with aclosing(_standing.left_out(self._server, number)) as others:
+        async with aclosing(_status.left_out(self._server, number)) as others:
             async for result in others:
                 if not outcomes or result.outcome in outcomes:
                     yield result
 
-    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `Store.recall`."""
+    async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `CampaignStore.lookup`."""
 
-        async def recall(session: Session) -> list[SendResult]:
+        async def lookup(session: Session) -> list[SendResult]:
             number = await _archive.number_of(session, self._server, campaign)
             return await recalled(session, number, results)
 
-        return await self._server.call(recall)
+        return await self._server.call(lookup)
 
     def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any]]:
-        """See `Archive.export`. Delivery is not tracked here: its fields are None."""
+        """See `JournalReader.export`. Delivery is not tracked here: its fields are None."""
         return _archive.export(self._server, campaign)
 
     async def purge(self, campaign: str) -> int:
         """
-        See `Archive.purge`. A plan goes too.
+        See `JournalReader.purge`. A plan goes too.
 
         The rows are gone for whoever asks the server; its files lose them with the next VACUUM, and its backups and
         write-ahead log when they are done away with.
@@ -180,7 +180,7 @@ class PostgresStore:
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
-        """See `Store.plan`. If the server goes away meanwhile, nothing is written: call it again, from the start."""
+        """See `CampaignStore.plan`. If the server goes away, nothing is written: call it again, from the start."""
         _rules.check_settings(settings)
         try:
             return await self._server.once(lambda session: _planning.plan(session, settings, recipients, self._clock))
@@ -188,77 +188,77 @@ class PostgresStore:
             raise exc.cause from None
 
     async def settings(self, campaign: str) -> CampaignSettings:
-        """See `Store.settings`."""
-        return await self._server.call(lambda session: _standing.settings(session, campaign))
+        """See `CampaignStore.settings`."""
+        return await self._server.call(lambda session: _status.settings(session, campaign))
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `Store.claim`."""
-        return await self._server.call(lambda session: _standing.claim(session, campaign, account))
+        """See `CampaignStore.claim`."""
+        return await self._server.call(lambda session: _status.claim(session, campaign, account))
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `Store.campaigns`."""
-        wanted = [state.value for state in states] or _standing.ALL_STATES
+        """See `CampaignStore.campaigns`."""
+        wanted = [state.value for state in states] or _status.ALL_STATES
         rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED, states=wanted))
         return [name for (name,) in rows]
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `Store.recipients`."""
-        return await self._server.call(lambda session: _standing.recipients(session, ref))
+        """See `CampaignStore.recipients`."""
+        return await self._server.call(lambda session: _status.recipients(session, ref))
 
     # ------------------------------------------------------------------------ the standing
 
-    async def standing(self, campaign: str) -> Standing:
-        """See `Store.standing`."""
-        return await self._server.call(lambda session: _standing.standing(session, campaign))
+    async def status(self, campaign: str) -> CampaignStatus:
+        """See `CampaignStore.status`."""
+        return await self._server.call(lambda session: _status.status(session, campaign))
 
-    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> Standing:
-        """See `Store.change_state`."""
-        return await self._server.call(lambda session: _standing.change_state(session, campaign, state, why))
+    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
+        """See `CampaignStore.change_state`."""
+        return await self._server.call(lambda session: _status.change_state(session, campaign, state, why))
 
     async def shards(self, campaign: str) -> list[Shard]:
-        """See `Store.shards`."""
-        return await self._server.call(lambda session: _standing.shards(session, campaign))
+        """See `CampaignStore.shards`."""
+        return await self._server.call(lambda session: _status.shards(session, campaign))
 
-    async def hand_out(self, campaign: str, shard: int, generation: int) -> bool:
-        """See `Store.hand_out`. If the server goes away at the wrong moment, nobody may get True: hand out the next."""
-        return await self._server.call(lambda session: _standing.hand_out(session, campaign, shard, generation))
+    async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
+        """See `CampaignStore.try_dispatch`. If the server goes away, no caller may get True: dispatch the next."""
+        return await self._server.call(lambda session: _status.try_dispatch(session, campaign, shard, generation))
 
-    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `Store.take`."""
-        return await self._server.call(lambda session: _standing.take(session, campaign, shard, holder, seconds))
+    async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `CampaignStore.acquire`."""
+        return await self._server.call(lambda session: _status.acquire(session, campaign, shard, holder, seconds))
 
     async def renew(self, lease: Lease) -> bool:
-        """See `Store.renew`."""
+        """See `CampaignStore.renew`."""
         return await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=lease.token)) == 1
 
-    async def give_back(self, lease: Lease) -> None:
-        """See `Store.give_back`."""
+    async def release(self, lease: Lease) -> None:
+        """See `CampaignStore.release`."""
         await self._server.call(lambda session: session.change(_sql.END_LEASE, lease=lease.token))
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
-        """See `Store.open_batches`."""
-        return await self._server.call(lambda session: _standing.open_batches(session, campaign, shard))
+        """See `CampaignStore.open_batches`."""
+        return await self._server.call(lambda session: _status.open_batches(session, campaign, shard))
 
     async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `Store.batch_done`."""
-        await self._server.call(lambda session: _standing.batch_done(session, lease, ref, done))
+        """See `CampaignStore.batch_done`."""
+        await self._server.call(lambda session: _status.batch_done(session, lease, ref, done))
 
     async def shard_done(self, lease: Lease) -> bool:
-        """See `Store.shard_done`."""
-        return await self._server.call(lambda session: _standing.shard_done(session, lease))
+        """See `CampaignStore.shard_done`."""
+        return await self._server.call(lambda session: _status.shard_done(session, lease))
 
-    async def turn(self, campaign: str, recipients: int) -> float:
-        """See `Store.turn`."""
-        return await self._server.call(lambda session: _standing.turn(session, campaign, recipients))
+    async def reserve_rate(self, campaign: str, recipients: int) -> float:
+        """See `CampaignStore.reserve_rate`."""
+        return await self._server.call(lambda session: _status.reserve_rate(session, campaign, recipients))
 
-    def journals(self, lease: Lease) -> "LeasedJournals":
-        """See `Store.journals`."""
-        return LeasedJournals(self._server, lease, self._clock)
+    def journals(self, lease: Lease) -> "LeasedPostgresJournal":
+        """See `CampaignStore.journals`."""
+        return LeasedPostgresJournal(self._server, lease, self._clock)
 
     # ------------------------------------------------------------------------ the end
 
     async def aclose(self) -> None:
-        """See `Store.aclose`."""
+        """See `CampaignStore.aclose`."""
         await self._server.aclose()
 
     async def __aenter__(self) -> Self:
@@ -271,9 +271,9 @@ class PostgresStore:
             await self.aclose()
 
 
-class LeasedJournals:
+class LeasedPostgresJournal:
     """
-    A campaign's journal, for the holder of a lease; see `Store.journals`.
+    A campaign's journal, for the holder of a lease; see `CampaignStore.journals`.
 
     Args:
         server: The server.
@@ -293,13 +293,13 @@ class LeasedJournals:
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> PostgresBooks:
-        """See `Journals.open`."""
+    ) -> PostgresCampaignJournal:
+        """See `Journal.open`."""
         tenure = await self._server.call(lambda session: self._enter(session, header, now(), against_first_run))
-        return PostgresBooks(self._server, tenure, now, self._clock.monotonic, resend_rejected)
+        return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journals.header`."""
+        """See `Journal.header`."""
         return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
 
     async def _enter(

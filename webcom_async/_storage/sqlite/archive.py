@@ -19,7 +19,7 @@ from webcom_async._storage.rows import RESERVED, array, moment, result_of
 from webcom_async._storage.sqlite import journal_sql as _sql
 from webcom_async._storage.sqlite.database import Closing, JournalFile
 from webcom_async._storage.sqlite.delivery_sql import FIND_PRICES, PURGE_DELIVERIES
-from webcom_async._storage.sqlite.journal import counted
+from webcom_async._storage.sqlite.journal import count_results
 
 __all__ = [
     "StoredCampaign",
@@ -200,7 +200,7 @@ def _is_there(path: StrPath) -> bool:
 
 def _stored(file: JournalFile, number: int) -> StoredCampaign:
     [(created, opened)] = file.fetch(_sql.FIND_TIMES, number)
-    return StoredCampaign(_header(file, number), moment(created), moment(opened), *counted(file, number))
+    return StoredCampaign(_header(file, number), moment(created), moment(opened), *count_results(file, number))
 
 
 def _header(file: JournalFile, number: int) -> CampaignHeader:

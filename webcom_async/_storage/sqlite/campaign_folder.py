@@ -31,21 +31,21 @@ from webcom_async._storage.campaign_store import (
     BatchRef,
     CampaignSettings,
     CampaignState,
+    CampaignStatus,
     Lease,
     Shard,
-    Standing,
-    WorkerStanding,
+    WorkerStatus,
 )
-from webcom_async._storage.contracts import CampaignHeader, Reserved
+from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.plan import PlannedBatch, recipients_of
 from webcom_async._storage.rows import array, milliseconds, moment, storable, storable_result
 from webcom_async._storage.sqlite import campaign_sql as _sql
 from webcom_async._storage.sqlite.archive import has_begun, stored_campaign
 from webcom_async._storage.sqlite.database import Closing, StoredFile
-from webcom_async._storage.sqlite.journal import Journal
+from webcom_async._storage.sqlite.journal import CampaignFile
 from webcom_async._wire.base import Addressed, WirePhone
 
-__all__ = ["CAMPAIGNS", "CampaignFolder", "SharedJournal"]
+__all__ = ["CAMPAIGNS", "CampaignFolder", "SharedCampaignFile"]
 
 CAMPAIGNS = "campaigns.db"
 _READABLE = 40  # characters of a campaign's name, in the name of its journal
@@ -53,7 +53,7 @@ _results = msgspec.json.Decoder(list[SendResult]).decode
 _settings = msgspec.json.Decoder(CampaignSettings).decode
 
 
-class CampaignsFile(StoredFile):
+class PlanFile(StoredFile):
     """An open file of plans, which others may have open too."""
 
     kind = "file of campaigns"
@@ -69,7 +69,7 @@ class CampaignsFile(StoredFile):
         return StoreUnavailable(str(self.unusable(why)))
 
 
-class _Campaign(NamedTuple):
+class _CampaignRow(NamedTuple):
     """A campaign's row."""
 
     number: int
@@ -82,7 +82,7 @@ class _Campaign(NamedTuple):
     ended_at: int | None
 
 
-class _Hold(NamedTuple):
+class LeaseRow(NamedTuple):
     """What a lease that was not revoked is worth: its campaign, and how that stands."""
 
     number: int
@@ -90,7 +90,7 @@ class _Hold(NamedTuple):
     why: str
 
 
-class SharedJournal:
+class SharedCampaignFile:
     """
     A campaign's journal, open for all who send it from this process.
 
@@ -104,7 +104,7 @@ class SharedJournal:
         journal: The journal.
         header: What it was opened with.
         resend_rejected: Likewise.
-        under_way: Tokens of the leases under which somebody was reserved who is not settled, by id.
+        ids_in_flight: Tokens of the leases under which somebody was reserved who is not settled, by id.
         users: How many have it open now.
         kept: Whether it stays open when nobody has.
     """
@@ -112,18 +112,18 @@ class SharedJournal:
     def __init__(
         self, path: Path, header: CampaignHeader, now: Callable[[], datetime], resend_rejected: Collection[Reason]
     ) -> None:
-        self.journal: Journal = Journal(path, header, now=now, resend_rejected=resend_rejected)
+        self.journal: CampaignFile = CampaignFile(path, header, now=now, resend_rejected=resend_rejected)
         self.header = header
         self.resend_rejected: frozenset[Reason] = frozenset(resend_rejected)
-        self.under_way: dict[ClientIdSms, int] = {}
+        self.ids_in_flight: dict[ClientIdSms, int] = {}
         self.users = 0
         self.kept = False
 
     def others(self, addressed: list[Addressed], lease: Lease) -> set[int]:
         """Return the tokens of other leases than *lease* under which somebody of *addressed* is reserved."""
-        under_way = self.under_way
+        ids_in_flight = self.ids_in_flight
         ids = (to.client_id_sms for _, phones in addressed for to in phones)
-        return {under_way[client_id] for client_id in ids if client_id in under_way} - {lease.token}
+        return {ids_in_flight[client_id] for client_id in ids if client_id in ids_in_flight} - {lease.token}
 
     def without(self, addressed: list[Addressed], others: Collection[int]) -> tuple[list[Addressed], list[SendResult]]:
         """Return *addressed* without those who are reserved under one of *others*, tokens, and these as results."""
@@ -132,7 +132,7 @@ class SharedJournal:
         for message, phones in addressed:
             free: list[WirePhone] = []
             for to in phones:
-                if self.under_way.get(to.client_id_sms) in others:
+                if self.ids_in_flight.get(to.client_id_sms) in others:
                     duplicates.append(not_sent(to, Reason.DUPLICATE, "another worker is asking for the same id now"))
                 else:
                     free.append(to)
@@ -162,8 +162,8 @@ class CampaignFolder(Closing):
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise JournalError(f"folder {folder}: it cannot be made: {exc}") from exc
-        self._file = CampaignsFile(folder / CAMPAIGNS, create=True)
-        self._journals: dict[str, SharedJournal] = {}
+        self._file = PlanFile(folder / CAMPAIGNS, create=True)
+        self._journals: dict[str, SharedCampaignFile] = {}
         self._drafts = count(1)
 
     # ------------------------------------------------------------------------ the plan
@@ -203,11 +203,11 @@ class CampaignFolder(Closing):
                 self._file.change(statement, number, draft)
 
     def settings(self, campaign: str) -> CampaignSettings:
-        """See `Store.settings`."""
+        """See `CampaignStore.settings`."""
         return self._campaign(campaign).settings
 
     def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `Store.claim`."""
+        """See `CampaignStore.claim`."""
         with self._file.transaction():
             number = self._campaign(campaign).number
             [(known,)] = self._file.fetch(_sql.FIND_ACCOUNT, number)
@@ -217,12 +217,12 @@ class CampaignFolder(Closing):
             return account
 
     def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `Store.campaigns`."""
+        """See `CampaignStore.campaigns`."""
         wanted = array(state.value for state in states or CampaignState)
         return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS, wanted)]
 
     def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `Store.recipients`."""
+        """See `CampaignStore.recipients`."""
         rows = self._file.fetch(_sql.FIND_CONTENT, self._campaign(ref.campaign).number, ref.shard, ref.batch)
         if not rows:
             raise _rules.no_batch(ref)
@@ -230,11 +230,11 @@ class CampaignFolder(Closing):
 
     # ------------------------------------------------------------------------ the standing
 
-    def standing(self, name: str) -> Standing:
-        """See `Store.standing`."""
+    def status(self, name: str) -> CampaignStatus:
+        """See `CampaignStore.status`."""
         campaign = self._campaign(name)
         [(shards, done, *sums, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
-        return Standing(
+        return CampaignStatus(
             settings=campaign.settings,
             state=campaign.state,
             why=campaign.why,
@@ -248,8 +248,8 @@ class CampaignFolder(Closing):
             ended=None if campaign.ended_at is None else moment(campaign.ended_at),
         )
 
-    def change_state(self, name: str, state: CampaignState, why: str) -> Standing:
-        """See `Store.change_state`."""
+    def change_state(self, name: str, state: CampaignState, why: str) -> CampaignStatus:
+        """See `CampaignStore.change_state`."""
         with self._file.transaction():
             campaign = self._campaign(name)
             [(*_, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
@@ -259,12 +259,12 @@ class CampaignFolder(Closing):
                 self._file.change(_sql.CHANGE_STATE, campaign.number, state.value, storable(why), ended)
                 if campaign.state is CampaignState.FINISHED:
                     self._file.change(_sql.REOPEN_SHARDS, campaign.number)
-            standing = self.standing(name)
+            status = self.status(name)
         self._let_go(self._campaign(name))
-        return standing
+        return status
 
     def shards(self, name: str) -> list[Shard]:
-        """See `Store.shards`."""
+        """See `CampaignStore.shards`."""
         now = self._now()
         return [
             Shard(
@@ -282,16 +282,16 @@ class CampaignFolder(Closing):
             )
         ]
 
-    def hand_out(self, name: str, shard: int, generation: int) -> bool:
-        """See `Store.hand_out`."""
+    def try_dispatch(self, name: str, shard: int, generation: int) -> bool:
+        """See `CampaignStore.try_dispatch`."""
         number = self._campaign(name).number
         self._shard(number, name, shard)
         return self._file.change(_sql.HAND_OUT, number, shard, generation) == 1
 
     # ------------------------------------------------------------------------ leases
 
-    def take(self, name: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `Store.take`. The journal is opened with the first lease: whoever cannot have it sends nothing."""
+    def acquire(self, name: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `CampaignStore.acquire`. The first lease opens the journal; without it nothing is sent."""
         campaign = self._campaign(name)
         if not self._is_free(campaign, shard, holder):
             self._let_go(campaign)
@@ -306,7 +306,7 @@ class CampaignFolder(Closing):
         return Lease(name, shard, token, holder, seconds)
 
     def renew(self, lease: Lease) -> bool:
-        """See `Store.renew`."""
+        """See `CampaignStore.renew`."""
         campaign = self._find(lease.campaign)
         until = self._until(lease.seconds)
         return (
@@ -314,8 +314,8 @@ class CampaignFolder(Closing):
             and self._file.change(_sql.RENEW, campaign.number, lease.shard, lease.token, until) == 1
         )
 
-    def give_back(self, lease: Lease) -> None:
-        """See `Store.give_back`."""
+    def release(self, lease: Lease) -> None:
+        """See `CampaignStore.release`."""
         campaign = self._campaign(lease.campaign)
         self._file.change(_sql.GIVE_BACK, campaign.number, lease.shard, lease.token)
         self._let_go(campaign)
@@ -323,12 +323,12 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ what is done
 
     def open_batches(self, name: str, shard: int) -> list[BatchRef]:
-        """See `Store.open_batches`."""
+        """See `CampaignStore.open_batches`."""
         rows = self._file.fetch(_sql.FIND_OPEN, self._campaign(name).number, shard)
         return [BatchRef(name, shard, number) for (number,) in rows]
 
     def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `Store.batch_done`."""
+        """See `CampaignStore.batch_done`."""
         with self._file.transaction():
             number = self._hold(lease).number
             rows = self._file.fetch(_sql.FIND_BATCH, number, ref.shard, ref.batch)
@@ -345,7 +345,7 @@ class CampaignFolder(Closing):
             self._file.change(_sql.ADD_TO_WORKER, number, lease.holder, recipients)
 
     def shard_done(self, lease: Lease) -> bool:
-        """See `Store.shard_done`."""
+        """See `CampaignStore.shard_done`."""
         with self._file.transaction():
             number = self._hold(lease).number
             self._file.change(_sql.SHARD_DONE, number, lease.shard)
@@ -353,8 +353,8 @@ class CampaignFolder(Closing):
         self._let_go(self._campaign(lease.campaign))
         return finished
 
-    def turn(self, name: str, recipients: int) -> float:
-        """See `Store.turn`."""
+    def reserve_rate(self, name: str, recipients: int) -> float:
+        """See `CampaignStore.reserve_rate`."""
         with self._file.transaction():
             campaign = self._campaign(name)
             rate = campaign.settings.rate
@@ -381,8 +381,8 @@ class CampaignFolder(Closing):
         now: Callable[[], datetime],
         resend_rejected: Collection[Reason],
         against_first_run: Exception | None,
-    ) -> SharedJournal:
-        """See `Journals.open`; close it with `close_journal`."""
+    ) -> SharedCampaignFile:
+        """See `Journal.open`; close it with `close_journal`."""
         shared = self._journals.get(header.campaign)
         if against_first_run is not None and not self._has_begun(header.campaign):
             raise against_first_run
@@ -396,19 +396,19 @@ class CampaignFolder(Closing):
         shared.users += 1
         return shared
 
-    def close_journal(self, shared: SharedJournal) -> None:
+    def close_journal(self, shared: SharedCampaignFile) -> None:
         """Let go of a journal."""
         shared.users -= 1
         if not shared.users and not shared.kept:
             self._drop(shared.header.campaign)
 
     def stored_header(self, name: str) -> CampaignHeader:
-        """See `Journals.header`."""
+        """See `Journal.header`."""
         shared = self._journals.get(name)
         return shared.header if shared is not None else stored_campaign(self.journal_path(name), name).header
 
-    def reserve(self, lease: Lease, shared: SharedJournal, addressed: list[Addressed]) -> Reserved:
-        """Say what of a batch may leave under *lease* now; see `Store.journals`."""
+    def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
+        """Say what of a batch may leave under *lease* now; see `CampaignStore.journals`."""
         with self._file.transaction():
             hold = self._hold(lease)
             if hold.state is not CampaignState.RUNNING:
@@ -416,29 +416,29 @@ class CampaignFolder(Closing):
             others = self._holding(hold.number, shared.others(addressed, lease))
             left, duplicates = shared.without(addressed, others) if others else (addressed, [])
             reserved = shared.journal.reserve(left)
-            shared.under_way.update((to.client_id_sms, lease.token) for _, tos in reserved.addressed for to in tos)
+            shared.ids_in_flight.update((to.client_id_sms, lease.token) for _, tos in reserved.addressed for to in tos)
         reserved.refused.extend(duplicates)
         return reserved
 
     def settle(
-        self, lease: Lease, shared: SharedJournal, results: list[SendResult], reserved: Reserved
+        self, lease: Lease, shared: SharedCampaignFile, results: list[SendResult], reserved: Reservation
     ) -> list[SendResult]:
-        """Say what became of those who were *reserved* under *lease*; see `Store.journals`."""
+        """Say what became of those who were *reserved* under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             if self._find_hold(lease) is not None:
                 known = shared.journal.settle(results, reserved)
             else:
                 accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
                 shared.journal.settle(accepted)
-                known = shared.journal.recall(results)
+                known = shared.journal.lookup(results)
         for each in results:
-            if shared.under_way.get(each.client_id_sms) == lease.token:
-                del shared.under_way[each.client_id_sms]
+            if shared.ids_in_flight.get(each.client_id_sms) == lease.token:
+                del shared.ids_in_flight[each.client_id_sms]
         return known
 
     def open_results(
         self, name: str, outcomes: Collection[Outcome]
-    ) -> tuple[SharedJournal | None, Iterator[SendResult]]:
+    ) -> tuple[SharedCampaignFile | None, Iterator[SendResult]]:
         """Return what is known of a campaign's recipients, and what is to be closed after that."""
         campaign = self._campaign(name)
         wanted = frozenset(outcomes or Outcome)
@@ -449,15 +449,15 @@ class CampaignFolder(Closing):
         shared.users += 1
         return shared, chain(shared.journal.results(*outcomes), left_out)
 
-    def recall(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `Store.recall`."""
+    def lookup(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `CampaignStore.lookup`."""
         campaign = self._campaign(name)
         if name not in self._journals and not self.journal_path(name).exists():
             return list(results)
         shared = self._journal(_rules.header_of(campaign.settings))
         shared.users += 1
         try:
-            return shared.journal.recall(results)
+            return shared.journal.lookup(results)
         finally:
             self.close_journal(shared)
 
@@ -477,14 +477,14 @@ class CampaignFolder(Closing):
     def _until(self, seconds: float) -> int:
         return milliseconds(self._clock.now() + timedelta(seconds=seconds))
 
-    def _find(self, name: str) -> _Campaign | None:
+    def _find(self, name: str) -> _CampaignRow | None:
         rows = self._file.fetch(_sql.FIND_CAMPAIGN, name)
         if not rows:
             return None
         [(number, settings, digest, recipients, state, *rest)] = rows
-        return _Campaign(number, _settings(settings), digest, recipients, CampaignState(state), *rest)
+        return _CampaignRow(number, _settings(settings), digest, recipients, CampaignState(state), *rest)
 
-    def _campaign(self, name: str) -> _Campaign:
+    def _campaign(self, name: str) -> _CampaignRow:
         found = self._find(name)
         if found is None:
             names = ", ".join(map(repr, self.campaigns()))
@@ -499,17 +499,17 @@ class CampaignFolder(Closing):
         [(done, holder, until)] = rows
         return bool(done), holder, until
 
-    def _is_free(self, campaign: _Campaign, shard: int, holder: str) -> bool:
+    def _is_free(self, campaign: _CampaignRow, shard: int, holder: str) -> bool:
         """Whether *holder* may take a shard now."""
         done, last, until = self._shard(campaign.number, campaign.settings.campaign, shard)
         held = until is not None and until > self._now() and last != holder
         return campaign.state is CampaignState.RUNNING and not done and not held
 
-    def _find_hold(self, lease: Lease) -> _Hold | None:
+    def _find_hold(self, lease: Lease) -> LeaseRow | None:
         rows = self._file.fetch(_sql.FIND_HOLD, lease.campaign, lease.shard, lease.token)
-        return _Hold(rows[0][0], CampaignState(rows[0][1]), rows[0][2]) if rows else None
+        return LeaseRow(rows[0][0], CampaignState(rows[0][1]), rows[0][2]) if rows else None
 
-    def _hold(self, lease: Lease) -> _Hold:
+    def _hold(self, lease: Lease) -> LeaseRow:
         found = self._find_hold(lease)
         if found is None:
             raise LeaseLost
@@ -521,13 +521,13 @@ class CampaignFolder(Closing):
             return tokens
         return {token for (token,) in self._file.fetch(_sql.FIND_HOLDING, number, self._now(), array(tokens))}
 
-    def _workers(self, number: int) -> list[WorkerStanding]:
+    def _workers(self, number: int) -> list[WorkerStatus]:
         done: dict[str, int] = dict(self._file.fetch(_sql.FIND_WORKERS, number))
         held: dict[str, list[tuple[int, int]]] = {}
         for holder, shard, until in self._file.fetch(_sql.FIND_HOLDERS, number):
             held.setdefault(holder, []).append((shard, until))
         return [
-            WorkerStanding(
+            WorkerStatus(
                 name=name,
                 shards=[shard for shard, _ in held.get(name, [])],
                 done=done.get(name, 0),
@@ -545,12 +545,12 @@ class CampaignFolder(Closing):
         header: CampaignHeader,
         now: Callable[[], datetime] | None = None,
         resend_rejected: Collection[Reason] = (),
-    ) -> SharedJournal:
+    ) -> SharedCampaignFile:
         """Return a campaign's journal, which is opened if it is not open here."""
         shared = self._journals.get(header.campaign)
         if shared is None:
             path = self.journal_path(header.campaign)
-            shared = SharedJournal(path, header, now or self._clock.now, resend_rejected)
+            shared = SharedCampaignFile(path, header, now or self._clock.now, resend_rejected)
             self._journals[header.campaign] = shared
         return shared
 
@@ -560,7 +560,7 @@ class CampaignFolder(Closing):
             return has_begun(self.journal_path(name), name)
         return any(shared.journal.counts().values())
 
-    def _let_go(self, campaign: _Campaign) -> None:
+    def _let_go(self, campaign: _CampaignRow) -> None:
         """Close the journal of a campaign that has ended, as soon as nobody has it open."""
         shared = self._journals.get(campaign.settings.campaign)
         if shared is not None and campaign.state in _rules.ENDED:

@@ -17,7 +17,7 @@ from webcom_async._domain.errors import JournalError
 from webcom_async._domain.given import refuse_blank
 from webcom_async._domain.paths import StrPath, is_url
 from webcom_async._storage.sqlite import journal_sql as _sql
-from webcom_async._storage.sqlite.file_identity import FileMoved, Place
+from webcom_async._storage.sqlite.file_identity import FileIdentity, FileMoved
 from webcom_async._storage.sqlite.write_log import digest
 
 __all__ = ["SQLITE_VERSION", "Closing", "JournalFile", "StoredFile"]
@@ -222,10 +222,10 @@ class StoredFile(Closing):
         with self._explained():
             return self._db.execute(statement, _numbered(parameters)).rowcount
 
-    def _openable(self, *, create: bool) -> Place:
+    def _openable(self, *, create: bool) -> FileIdentity:
         """Return where the file is; refuse, untouched, what is no regular file."""
         try:
-            return Place(self._path, create=create)
+            return FileIdentity(self._path, create=create)
         except FileNotFoundError as exc:
             raise self.unusable(f"it cannot be made: {exc.strerror}" if create else "there is no such file") from None
         except OSError as exc:

@@ -59,7 +59,7 @@ class Counts:
             self.priced += count
 
 
-class _Row(NamedTuple):
+class _DeliveryRow(NamedTuple):
     """What is known of one SMS."""
 
     number: int
@@ -182,10 +182,10 @@ class Deliveries:
             counts.add(report_of(("", state, "", None, parts, price)), followed=not ended, count=count)
         return counts
 
-    def _rows(self, ids: Iterable[str]) -> dict[str, _Row]:
+    def _rows(self, ids: Iterable[str]) -> dict[str, _DeliveryRow]:
         return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, array(ids))}
 
-    def _moved(self, row: _Row, news: DeliveryReport, *, asked: bool) -> _Row:
+    def _moved(self, row: _DeliveryRow, news: DeliveryReport, *, asked: bool) -> _DeliveryRow:
         """Return *row* after *news*: itself, if they change nothing."""
         report = advanced(row.report, news) if news.said else row.report
         if report.numeric_id:
@@ -195,7 +195,7 @@ class Deliveries:
             return row
         return row._replace(report=report, due_at=due_at, asked=row.asked + asked)
 
-    def _due_after(self, row: _Row, report: DeliveryReport, *, asked: bool) -> int | None:
+    def _due_after(self, row: _DeliveryRow, report: DeliveryReport, *, asked: bool) -> int | None:
         """Return when to ask again."""
         if row.due_at is None:
             return None
@@ -208,7 +208,7 @@ class Deliveries:
             return None
         return min(now + int(wait_before_asking(row.asked + 1, self._pace) * _SECOND), row.until)
 
-    def _write(self, rows: Sequence[_Row]) -> None:
+    def _write(self, rows: Sequence[_DeliveryRow]) -> None:
         if rows:
             columns = [(row.number, *report_columns(row.report)[1:], row.asked, row.due_at) for row in rows]
             self._file.change(_sql.WRITE_DELIVERIES, array(columns))
@@ -218,10 +218,10 @@ def _states(states: Iterable[DeliveryState]) -> str:
     return array(state.value for state in states)
 
 
-def _row(columns: Sequence[Any]) -> _Row:
+def _row(columns: Sequence[Any]) -> _DeliveryRow:
     number, client_id, phone, id_sms, state, said, changed_at, parts, price, asked, until, due_at = columns
     report = report_of((id_sms, state, said, changed_at, parts, price))
-    return _Row(number, ClientIdSms(str(client_id)), Phone(phone), report, asked, until, due_at)
+    return _DeliveryRow(number, ClientIdSms(str(client_id)), Phone(phone), report, asked, until, due_at)
 
 
 def _tells(old: Delivery, new: Delivery) -> bool:

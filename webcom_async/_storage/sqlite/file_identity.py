@@ -13,7 +13,7 @@ from pathlib import Path
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.paths import Identity, StrPath, check_file, identity_of
 
-__all__ = ["BESIDE", "FileMoved", "Place"]
+__all__ = ["BESIDE", "FileIdentity", "FileMoved"]
 
 BESIDE = ("-wal", "-shm", "-journal")  # SQLite's endings
 _LEFT_BEHIND = (
@@ -26,7 +26,7 @@ class FileMoved(JournalError):
     """An open file is not where it was opened; what was written last may be in it or not."""
 
 
-class Place:
+class FileIdentity:
     """
     The path of a file, which may be opened.
 

@@ -17,8 +17,8 @@ from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._storage.contracts import CampaignHeader, Reserved
-from webcom_async._storage.reservation_rules import DUPLICATES, Row, Triage, better, changed_settings, shared
+from webcom_async._storage.contracts import CampaignHeader, Reservation
+from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, changed_settings, shared
 from webcom_async._storage.rows import array, columns, counts, message_of, milliseconds, result_of, states
 from webcom_async._storage.sqlite import journal_sql as _sql
 from webcom_async._storage.sqlite.database import Closing, JournalFile
@@ -26,10 +26,10 @@ from webcom_async._storage.sqlite.message_table import number_messages
 from webcom_async._storage.sqlite.write_log import Log
 from webcom_async._wire.base import Addressed, WirePhone
 
-__all__ = ["Journal", "counted"]
+__all__ = ["CampaignFile", "count_results"]
 
 
-class Journal(Closing):
+class CampaignFile(Closing):
     """
     The memory of one campaign, in a file that may hold several.
 
@@ -63,7 +63,7 @@ class Journal(Closing):
             self._file.relax()
             self._log = Log(self._file, self._campaign)
 
-    def reserve(self, addressed: list[Addressed]) -> Reserved:
+    def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
         Say what of a batch may leave now, and write down that it does; it is written when this returns.
 
@@ -75,7 +75,7 @@ class Journal(Closing):
         """
         entry = self._log.reserve(addressed, self._stamp())
         if entry is not None:
-            return Reserved(addressed, [], [], set(), entry)
+            return Reservation(addressed, [], [], set(), entry)
         with self._rows.transaction():
             numbers = number_messages(self._file, [msgspec.json.encode(message) for message, _ in addressed])
             own, others = self._known(phone.client_id_sms for _, phones in addressed for phone in phones)
@@ -86,7 +86,7 @@ class Journal(Closing):
             self._write(_sql.RESERVE_AGAIN, triage.again)
         return triage.reserved
 
-    def settle(self, results: list[SendResult], reserved: Reserved | None = None) -> list[SendResult]:
+    def settle(self, results: list[SendResult], reserved: Reservation | None = None) -> list[SendResult]:
         """
         Write down what became of recipients that were reserved; it is written when this returns.
 
@@ -115,7 +115,7 @@ class Journal(Closing):
             raise collision(twice, known)
         return known
 
-    def recall(self, results: Sequence[SendResult]) -> list[SendResult]:
+    def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """
         Return what is known of recipients that were not reserved, *results* as far as nothing is; in the same order.
 
@@ -162,7 +162,7 @@ class Journal(Closing):
         Raises:
             JournalError: The file cannot be read.
         """
-        return counted(self._rows, self._campaign)[0]
+        return count_results(self._rows, self._campaign)[0]
 
     def close(self) -> None:
         """Close the file, and let others open it."""
@@ -187,12 +187,12 @@ class Journal(Closing):
         """Run *statement* for a batch of *rows* and return how many it changed."""
         return self._file.change(statement, self._campaign, self._stamp(), array(rows)) if rows else 0
 
-    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+    def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, KnownRecipient], dict[str, list[KnownRecipient]]]:
         """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
-        own: dict[str, Row] = {}
-        others: dict[str, list[Row]] = {}
+        own: dict[str, KnownRecipient] = {}
+        others: dict[str, list[KnownRecipient]] = {}
         for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, array(ids)):
-            row = Row(result_of(result), message)
+            row = KnownRecipient(result_of(result), message)
             if campaign == self._campaign:
                 own[str(result[0])] = row
             elif row.result.outcome is not Outcome.NOT_SENT:
@@ -202,10 +202,10 @@ class Journal(Closing):
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         """Write *results* and return them, with what the file knows better."""
         changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
-        return results if changed == len(results) else self.recall(results)
+        return results if changed == len(results) else self.lookup(results)
 
 
-def counted(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
+def count_results(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
     """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
     return counts(file.fetch(_sql.COUNT, campaign))
 

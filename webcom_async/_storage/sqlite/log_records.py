@@ -24,7 +24,7 @@ Said = int | bytes
 """A message: its number, or itself in JSON."""
 
 
-class _Reserved(msgspec.Struct, array_like=True):
+class ReservationRecord(msgspec.Struct, array_like=True):
     """Messages, how many recipients each has, and these; a column that is None all the way is None."""
 
     said: Sequence[Said]
@@ -36,7 +36,7 @@ class _Reserved(msgspec.Struct, array_like=True):
     number_sms: list[int | None] | None
 
 
-class _Accepted(msgspec.Struct, array_like=True):
+class AcceptedRecord(msgspec.Struct, array_like=True):
     """Everybody of a batch, accepted after as many attempts."""
 
     attempts: int
@@ -49,8 +49,8 @@ _YES = Outcome.ACCEPTED.value
 _NONE = Reason.NONE.value
 _ROWS = b"["  # of JSON; no array of msgpack begins so
 _pack = msgspec.msgpack.Encoder().encode
-_reserved = msgspec.msgpack.Decoder(_Reserved)
-_accepted = msgspec.msgpack.Decoder(_Accepted)
+_reserved = msgspec.msgpack.Decoder(ReservationRecord)
+_accepted = msgspec.msgpack.Decoder(AcceptedRecord)
 _reserved_in_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
 _settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
 
@@ -58,7 +58,7 @@ _settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, st
 def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], client_ids: list[int]) -> bytes:
     """Return what is written when *addressed*, whose messages are *said*, is reserved under *client_ids*."""
     everyone = phones_of(addressed)
-    batch = _Reserved(
+    batch = ReservationRecord(
         said,
         [len(phones) for _, phones in addressed],
         [to.phone for to in everyone],
@@ -72,7 +72,7 @@ def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], clien
 
 def accepted_payload(results: Sequence[SendResult], client_ids: list[int], id_sms: list[int]) -> bytes:
     """Return what is written when everybody was accepted at once, under *client_ids* and as *id_sms*."""
-    return _pack(_Accepted(results[0].attempts, client_ids, [result.phone for result in results], id_sms))
+    return _pack(AcceptedRecord(results[0].attempts, client_ids, [result.phone for result in results], id_sms))
 
 
 def results_payload(results: Sequence[SendResult]) -> bytes:

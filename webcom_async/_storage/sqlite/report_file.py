@@ -17,7 +17,7 @@ from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import JournalError, UsageError
 from webcom_async._domain.paths import StrPath
 from webcom_async._storage.sqlite.reports import Inbox
-from webcom_async._storage.worker_thread import Held
+from webcom_async._storage.worker_thread import WorkerThread
 
 __all__ = ["ReportFile"]
 
@@ -42,7 +42,7 @@ class ReportFile:
     def __init__(self, path: StrPath, *, clock: Clock | None = None) -> None:
         self._path = path
         self._now = (clock or Clock()).now
-        self._held: Held[Inbox] | None = None
+        self._held: WorkerThread[Inbox] | None = None
         self._closed = False
         self._opening = anyio.Lock()
         self._turn = anyio.Lock()
@@ -116,13 +116,13 @@ class ReportFile:
     async def _call(self, call: Callable[[Inbox], T]) -> T:
         return await (await self._open()).call(call)
 
-    async def _open(self) -> Held[Inbox]:
+    async def _open(self) -> WorkerThread[Inbox]:
         if self._held is None:
             async with self._opening:
                 if self._closed:
                     raise UsageError("this file of reports is closed: make another ReportFile")
                 if self._held is None:
-                    self._held = await Held[Inbox].open(lambda: Inbox(self._path))
+                    self._held = await WorkerThread[Inbox].open(lambda: Inbox(self._path))
         return self._held
 
 

@@ -28,14 +28,14 @@ from webcom_async._storage.campaign_store import (
     BatchRef,
     CampaignSettings,
     CampaignState,
+    CampaignStatus,
     Lease,
     Shard,
-    Standing,
 )
-from webcom_async._storage.contracts import CampaignHeader, Reserved
+from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.plan import Planning
-from webcom_async._storage.sqlite.campaign_folder import CAMPAIGNS, CampaignFolder, SharedJournal
-from webcom_async._storage.worker_thread import Held
+from webcom_async._storage.sqlite.campaign_folder import CAMPAIGNS, CampaignFolder, SharedCampaignFile
+from webcom_async._storage.worker_thread import WorkerThread
 from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["SqliteStore"]
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 class SqliteStore:
     """
-    A `Store` in a folder: `campaigns.db` with plans and standing, and a journal per campaign beside it.
+    A `CampaignStore` in a folder: `campaigns.db` with plans and standing, and a journal per campaign beside it.
 
     It is opened with the first call and belongs to one event loop; close it with `async with`, or `aclose()`.
 
@@ -60,7 +60,7 @@ class SqliteStore:
         UsageError: The store is closed.
 
     Attributes:
-        shared: See `Store.shared`.
+        shared: See `CampaignStore.shared`.
     """
 
     shared: bool = False
@@ -69,14 +69,14 @@ class SqliteStore:
         refuse_blank("the store's folder", folder)
         self._path = Path(folder)
         self._clock = clock or Clock()
-        self._held: Held[CampaignFolder] | None = None
+        self._held: WorkerThread[CampaignFolder] | None = None
         self._opening = anyio.Lock()
         self._closed = False
 
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
-        """See `Store.plan`. A slow source keeps nobody else from the store."""
+        """See `CampaignStore.plan`. A slow source keeps nobody else from the store."""
         _rules.check_settings(settings)
         planning = Planning(settings, recipients)
         held = await self._open(create=True)
@@ -93,81 +93,81 @@ class SqliteStore:
         return planning.recipients
 
     async def settings(self, campaign: str) -> CampaignSettings:
-        """See `Store.settings`."""
+        """See `CampaignStore.settings`."""
         return await self._call(lambda folder: folder.settings(campaign))
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `Store.claim`."""
+        """See `CampaignStore.claim`."""
         return await self._call(lambda folder: folder.claim(campaign, account))
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `Store.campaigns`."""
+        """See `CampaignStore.campaigns`."""
         if self._held is None and not self._is_there():
             return []
         return await self._call(lambda folder: folder.campaigns(*states))
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `Store.recipients`."""
+        """See `CampaignStore.recipients`."""
         return await self._call(lambda folder: folder.recipients(ref))
 
     # ------------------------------------------------------------------------ the standing
 
-    async def standing(self, campaign: str) -> Standing:
-        """See `Store.standing`."""
-        return await self._call(lambda folder: folder.standing(campaign))
+    async def status(self, campaign: str) -> CampaignStatus:
+        """See `CampaignStore.status`."""
+        return await self._call(lambda folder: folder.status(campaign))
 
-    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> Standing:
-        """See `Store.change_state`."""
+    async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
+        """See `CampaignStore.change_state`."""
         return await self._call(lambda folder: folder.change_state(campaign, state, why))
 
     async def shards(self, campaign: str) -> list[Shard]:
-        """See `Store.shards`."""
+        """See `CampaignStore.shards`."""
         return await self._call(lambda folder: folder.shards(campaign))
 
-    async def hand_out(self, campaign: str, shard: int, generation: int) -> bool:
-        """See `Store.hand_out`."""
-        return await self._call(lambda folder: folder.hand_out(campaign, shard, generation))
+    async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
+        """See `CampaignStore.try_dispatch`."""
+        return await self._call(lambda folder: folder.try_dispatch(campaign, shard, generation))
 
-    async def take(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `Store.take`. The first lease locks the campaign's journal, until it has ended or the store is closed."""
-        return await self._call(lambda folder: folder.take(campaign, shard, holder, seconds))
+    async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
+        """See `CampaignStore.acquire`. The first lease locks the journal until the campaign has ended."""
+        return await self._call(lambda folder: folder.acquire(campaign, shard, holder, seconds))
 
     async def renew(self, lease: Lease) -> bool:
-        """See `Store.renew`."""
+        """See `CampaignStore.renew`."""
         return await self._call(lambda folder: folder.renew(lease))
 
-    async def give_back(self, lease: Lease) -> None:
-        """See `Store.give_back`."""
-        await self._call(lambda folder: folder.give_back(lease))
+    async def release(self, lease: Lease) -> None:
+        """See `CampaignStore.release`."""
+        await self._call(lambda folder: folder.release(lease))
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
-        """See `Store.open_batches`."""
+        """See `CampaignStore.open_batches`."""
         return await self._call(lambda folder: folder.open_batches(campaign, shard))
 
     async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `Store.batch_done`."""
+        """See `CampaignStore.batch_done`."""
         await self._call(lambda folder: folder.batch_done(lease, ref, done))
 
     async def shard_done(self, lease: Lease) -> bool:
-        """See `Store.shard_done`."""
+        """See `CampaignStore.shard_done`."""
         return await self._call(lambda folder: folder.shard_done(lease))
 
-    async def turn(self, campaign: str, recipients: int) -> float:
-        """See `Store.turn`."""
-        return await self._call(lambda folder: folder.turn(campaign, recipients))
+    async def reserve_rate(self, campaign: str, recipients: int) -> float:
+        """See `CampaignStore.reserve_rate`."""
+        return await self._call(lambda folder: folder.reserve_rate(campaign, recipients))
 
     # ------------------------------------------------------------------------ the journal
 
-    def journals(self, lease: Lease) -> "LeasedJournals":
-        """See `Store.journals`."""
-        return LeasedJournals(self._open, lease)
+    def journals(self, lease: Lease) -> "LeasedSqliteJournal":
+        """See `CampaignStore.journals`."""
+        return LeasedSqliteJournal(self._open, lease)
 
     async def journal_path(self, campaign: str) -> Path:
         """Return the file of a campaign's journal, for `WebcomClient.track` and the like once nobody sends."""
         return await self._call(lambda folder: folder.journal_path(campaign))
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-        """See `Store.results`. The journal is locked meanwhile: another process that sends has it to itself."""
+        """See `CampaignStore.results`. The journal is locked meanwhile: another process that sends has it to itself."""
         held = await self._open()
         shared, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
         try:
@@ -178,12 +178,12 @@ class SqliteStore:
             if shared is not None:
                 await held.call(lambda folder: folder.close_journal(shared), shielded=True)
 
-    async def recall(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `Store.recall`. The journal is locked meanwhile, as for `results`."""
-        return await self._call(lambda folder: folder.recall(campaign, results))
+    async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
+        """See `CampaignStore.lookup`. The journal is locked meanwhile, as for `results`."""
+        return await self._call(lambda folder: folder.lookup(campaign, results))
 
     async def aclose(self) -> None:
-        """See `Store.aclose`."""
+        """See `CampaignStore.aclose`."""
         self._closed = True
         async with self._opening:
             held, self._held = self._held, None
@@ -202,24 +202,24 @@ class SqliteStore:
     async def _call(self, call: Callable[[CampaignFolder], T]) -> T:
         return await (await self._open()).call(call)
 
-    async def _open(self, *, create: bool = False) -> Held[CampaignFolder]:
+    async def _open(self, *, create: bool = False) -> WorkerThread[CampaignFolder]:
         async with self._opening:
             if self._closed:
                 raise UsageError("this store is closed: make another one")
             if self._held is None:
                 if not create and not self._is_there():
                     raise InputError(f"no campaign was planned in {self._path}: give another folder, or plan one")
-                self._held = await Held[CampaignFolder].open(lambda: CampaignFolder(self._path, self._clock))
+                self._held = await WorkerThread[CampaignFolder].open(lambda: CampaignFolder(self._path, self._clock))
             return self._held
 
     def _is_there(self) -> bool:
         return (self._path / CAMPAIGNS).exists()
 
 
-class LeasedJournals:
-    """A campaign's journal, for the holder of a lease; see `Store.journals`."""
+class LeasedSqliteJournal:
+    """A campaign's journal, for the holder of a lease; see `CampaignStore.journals`."""
 
-    def __init__(self, open_folder: Callable[[], Awaitable[Held[CampaignFolder]]], lease: Lease) -> None:
+    def __init__(self, open_folder: Callable[[], Awaitable[WorkerThread[CampaignFolder]]], lease: Lease) -> None:
         self._open_folder = open_folder
         self._lease = lease
 
@@ -230,41 +230,41 @@ class LeasedJournals:
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> "LeasedBooks":
-        """See `Journals.open`. The file is open already, or stays so for all who send the campaign from here."""
+    ) -> "LeasedCampaignJournal":
+        """See `Journal.open`. The file is open already, or stays so for all who send the campaign from here."""
         held = await self._open_folder()
         shared = await held.call(lambda folder: folder.open_journal(header, now, resend_rejected, against_first_run))
-        return LeasedBooks(held, shared, self._lease)
+        return LeasedCampaignJournal(held, shared, self._lease)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journals.header`."""
+        """See `Journal.header`."""
         return await (await self._open_folder()).call(lambda folder: folder.stored_header(campaign))
 
 
-class LeasedBooks:
+class LeasedCampaignJournal:
     """A campaign's books, for the holder of a lease."""
 
-    def __init__(self, held: Held[CampaignFolder], shared: SharedJournal, lease: Lease) -> None:
+    def __init__(self, held: WorkerThread[CampaignFolder], shared: SharedCampaignFile, lease: Lease) -> None:
         self._held = held
         self._shared = shared
         self._lease = lease
 
-    async def reserve(self, addressed: list[Addressed]) -> Reserved:
-        """See `Store.journals`."""
+    async def reserve(self, addressed: list[Addressed]) -> Reservation:
+        """See `CampaignStore.journals`."""
         return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed))
 
-    async def settle(self, results: list[SendResult], reserved: Reserved) -> list[SendResult]:
-        """See `Store.journals`. What became of them is written down even if the caller is being cancelled."""
+    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
+        """See `CampaignStore.journals`. What became of them is written down even if the caller is being cancelled."""
         return await self._held.call(
             lambda folder: folder.settle(self._lease, self._shared, results, reserved), shielded=True
         )
 
-    async def recall(self, results: list[SendResult]) -> list[SendResult]:
-        """See `Books.recall`. It is looked up even if the caller is being cancelled."""
-        return await self._held.call(lambda _: self._shared.journal.recall(results), shielded=True)
+    async def lookup(self, results: list[SendResult]) -> list[SendResult]:
+        """See `CampaignJournal.lookup`. It is looked up even if the caller is being cancelled."""
+        return await self._held.call(lambda _: self._shared.journal.lookup(results), shielded=True)
 
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
-        """See `KeptBooks.unsettled`."""
+        """See `DurableCampaignJournal.unsettled`."""
         rows = await self._held.call(lambda _: self._shared.journal.unsettled())
         while page := await self._held.page(rows):
             for row in page:

@@ -22,7 +22,7 @@ import msgspec
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.messages import Message
 from webcom_async._domain.results import AllAccepted, SendResult, given_ids
-from webcom_async._storage.contracts import Reserved
+from webcom_async._storage.contracts import Reservation
 from webcom_async._storage.reservation_rules import DUPLICATES
 from webcom_async._storage.rows import RESERVED, array
 from webcom_async._storage.sqlite import journal_sql as _sql
@@ -64,7 +64,7 @@ class Logged(Statements, Protocol):
         ...
 
 
-class _Entry(NamedTuple):
+class _LogEntry(NamedTuple):
     """A batch that was reserved, or settled."""
 
     number: int
@@ -104,11 +104,11 @@ def digest(file: Logged) -> None:
             file.change(_sql.FORGET_ENTRIES, last)
 
 
-def _entries(file: Logged) -> Iterator[_Entry]:
+def _entries(file: Logged) -> Iterator[_LogEntry]:
     """Yield the entries, as far as they are sound; one at a time is in memory."""
     last: int | None = None
     while rows := file.fetch(_sql.NEXT_ENTRY, -1 if last is None else last):
-        entry = _Entry(*rows[0])
+        entry = _LogEntry(*rows[0])
         due = entry.number if last is None else last + 1
         if entry.number != due or not isinstance(entry.payload, bytes) or entry.crc != entry.check():
             raise file.damaged(f"entry {due} of its log")
@@ -116,7 +116,7 @@ def _entries(file: Logged) -> Iterator[_Entry]:
         yield entry
 
 
-def _make_rows(file: Logged, entry: _Entry) -> None:
+def _make_rows(file: Logged, entry: _LogEntry) -> None:
     new = entry.kind == RESERVED
     rows: Sequence[object]
     try:
@@ -148,7 +148,7 @@ class Log:
         self._campaign = campaign
         self._ids = Numbers()
         self._answers = Numbers()
-        self._next = 1  # never used again, so that no stale `Reserved` names another batch's entry
+        self._next = 1  # never used again, so that no stale `Reservation` names another batch's entry
         self._open: dict[int, list[int]] = {}  # ids by entry
         self._empty = True
         self._uncertain = False  # whether the latest entry may be in the file although its call failed
@@ -175,7 +175,7 @@ class Log:
         self._open[entry] = numbers
         return entry
 
-    def settle(self, results: Sequence[SendResult], reserved: Reserved, stamp: int) -> bool:
+    def settle(self, results: Sequence[SendResult], reserved: Reservation, stamp: int) -> bool:
         """
         Write down what became of a batch; False, and nothing is written, if that is for the rows to say.
 
@@ -220,7 +220,7 @@ class Log:
         self._answers.clear()
 
     def _append(self, kind: str, payload: bytes, stamp: int) -> int:
-        entry = _Entry(self._next, self._campaign, kind, stamp, 0, payload)
+        entry = _LogEntry(self._next, self._campaign, kind, stamp, 0, payload)
         self._empty = False
         try:
             self._file.change(_sql.ADD_ENTRY, *entry._replace(crc=entry.check()))

@@ -20,8 +20,8 @@ What is known of DBOS 3.4, and why the code is as it is:
   share one. The database is asked in threads: the loop is not held up, not even while PostgreSQL is away, and the
   threads go on by themselves when it is back.
 * What ran in a process that died stays `PENDING` for ever, unless a process with the same executor id comes back. Hence
-  the generations of a shard, and in every worker a watch for campaigns whose overseer is silent: `resume_workflow` puts
-  a `PENDING` workflow back on its queue, and an older execution of it that still lives can write nothing more.
+  the generations of a shard, and in every worker a watch for campaigns whose scheduler is silent: `resume_workflow`
+  puts a `PENDING` workflow back on its queue, and an older execution of it that still lives can write nothing more.
 * A step's record is found again by the step's number. Batches leave several at once and end in any order, so their
   numbers are reserved before (`reserve_step`).
 * What a step raises is written down and raised again for ever, so steps return words instead. What a cancelled task

@@ -15,11 +15,11 @@ from dbos import DBOS, DBOSPortableJSONSerializer
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError
 from webcom_async._domain.given import refuse_blank
-from webcom_async._storage.campaign_store import CampaignState, Standing, Store
+from webcom_async._storage.campaign_store import CampaignState, CampaignStatus, CampaignStore
 from webcom_async.client import WebcomClient
 from webcom_async.scaleout._worker import LONGEST_LEASE
 from webcom_async.scaleout.dbos._names import APPLICATION, SCHEMA, VERSION, check_name
-from webcom_async.scaleout.dbos._workflow_store import CONNECTIONS, Ledger, log_level, usable_url
+from webcom_async.scaleout.dbos._workflow_store import CONNECTIONS, WorkflowStore, log_level, usable_url
 from webcom_async.scaleout.dbos._workflows import EngineWorker, appointed
 
 __all__ = ["DbosEngine"]
@@ -47,7 +47,7 @@ class DbosEngine:
 
     def __init__(
         self,
-        store: Store,
+        store: CampaignStore,
         client: WebcomClient | None = None,
         *,
         system_database_url: str,
@@ -68,7 +68,7 @@ class DbosEngine:
         self._url = usable_url(system_database_url)
         self._lease_seconds = lease_seconds
         self._shards_at_once = shards_at_once
-        self._ledger: Ledger | None = None
+        self._ledger: WorkflowStore | None = None
 
     def __repr__(self) -> str:
         return f"DbosEngine(name={self.name!r})"
@@ -76,7 +76,7 @@ class DbosEngine:
     async def __aenter__(self) -> Self:
         # Where the database that both are in does not exist, DBOS would make it.
         await self._store.campaigns(CampaignState.RUNNING)
-        self._ledger = await Ledger.open(self._url)
+        self._ledger = await WorkflowStore.open(self._url)
         return self
 
     async def __aexit__(
@@ -142,7 +142,7 @@ class DbosEngine:
                 with anyio.CancelScope(shield=True), suppress(StoreUnavailable):
                     await worker.put_back()
 
-    async def wait(self, campaign: str, every: float = 0.2) -> Standing:
+    async def wait(self, campaign: str, every: float = 0.2) -> CampaignStatus:
         """
         Return how a campaign stands once it is neither running nor paused.
 
@@ -151,13 +151,13 @@ class DbosEngine:
             every: Seconds between two looks at the store.
         """
         while True:
-            standing = await self._store.standing(campaign)
-            if standing.state not in (CampaignState.RUNNING, CampaignState.PAUSED):
-                return standing
+            status = await self._store.status(campaign)
+            if status.state not in (CampaignState.RUNNING, CampaignState.PAUSED):
+                return status
             await anyio.sleep(every)
 
     @property
-    def _opened(self) -> "Ledger":
+    def _opened(self) -> "WorkflowStore":
         if self._ledger is None:
             raise UsageError("open the engine with async with")
         return self._ledger

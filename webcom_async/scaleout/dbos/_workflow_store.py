@@ -28,7 +28,7 @@ from webcom_async.scaleout.dbos._names import (
 )
 from webcom_async.scaleout.dbos._sqlite_compat import usable
 
-__all__ = ["ALIVE", "CONNECTIONS", "Ledger", "log_level", "usable_url"]
+__all__ = ["ALIVE", "CONNECTIONS", "WorkflowStore", "log_level", "usable_url"]
 
 ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 CONNECTIONS = 5  # to the database, each for workflows and for the rest
@@ -37,7 +37,7 @@ _POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may 
 T = TypeVar("T")
 
 
-class Ledger:
+class WorkflowStore:
     """
     What is written and read of DBOS's books from outside its workflows. Every call may be repeated.
 
@@ -92,7 +92,7 @@ class Ledger:
             if found is None or found.status in ALIVE:
                 return
 
-    async def overseer(self, campaign: str) -> WorkflowStatus | None:
+    async def scheduler(self, campaign: str) -> WorkflowStatus | None:
         """Return the workflow that oversees a campaign; None if none is on its way."""
         for workflow_id in rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)

@@ -16,13 +16,13 @@ import anyio
 from dbos import DBOS, WorkflowStatus
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError, WebcomError
-from webcom_async._storage.campaign_store import CampaignState, Store
+from webcom_async._storage.campaign_store import CampaignState, CampaignStore
 from webcom_async.client import WebcomClient
-from webcom_async.scaleout._scheduler import Due, HandOut, Overseer
+from webcom_async.scaleout._scheduler import DispatchState, Due, ShardScheduler
 from webcom_async.scaleout._worker import Worker
 from webcom_async.scaleout.dbos._names import CAMPAIGN, SHARD, check_name, enqueued, shard_id
 from webcom_async.scaleout.dbos._steps import ShardSteps
-from webcom_async.scaleout.dbos._workflow_store import ALIVE, Ledger
+from webcom_async.scaleout.dbos._workflow_store import ALIVE, WorkflowStore
 
 __all__ = ["EngineWorker", "appointed"]
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("webcom_async")
 
 class _Heard:
     """
-    When overseers were heard of last, by this process's own clock.
+    When schedulers were heard of last, by this process's own clock.
 
     Args:
         patience: Seconds after which one is silent.
@@ -63,16 +63,18 @@ class EngineWorker:
         client: What is sent with.
         ledger: DBOS's books.
         name: The holder of leases.
-        seconds: How long a lease holds, and how long an overseer may be silent.
+        seconds: How long a lease holds, and how long a scheduler may be silent.
     """
 
-    def __init__(self, store: Store, client: WebcomClient, ledger: Ledger, name: str, seconds: float) -> None:
+    def __init__(
+        self, store: CampaignStore, client: WebcomClient, ledger: WorkflowStore, name: str, seconds: float
+    ) -> None:
         self._store = store
         self._worker = Worker(client, store, name, lease_seconds=seconds)
         self._ledger = ledger
         self._name = name
         self._seconds = seconds
-        self._pause = min(5.0, seconds / 12)  # between two looks of an overseer
+        self._pause = min(5.0, seconds / 12)  # between two looks of a scheduler
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
@@ -83,9 +85,9 @@ class EngineWorker:
         for campaign in await self._store.campaigns(CampaignState.RUNNING):
             for shard in await self._store.shards(campaign):
                 if shard.until is not None and shard.holder == self._name:
-                    lease = await self._store.take(campaign, shard.number, self._name, self._seconds)
+                    lease = await self._store.acquire(campaign, shard.number, self._name, self._seconds)
                     if lease is not None:
-                        await self._store.give_back(lease)
+                        await self._store.release(lease)
 
     async def watch(self) -> None:
         """See to it that every campaign that runs has a workflow which oversees it, for ever."""
@@ -108,13 +110,13 @@ class EngineWorker:
             _log.warning("campaigns_not_started", extra={"error": "; ".join(refused)})
 
     async def _look_at(self, campaign: str, heard: "_Heard") -> None:
-        check_name(campaign)  # or another campaign's workflow would be taken for its overseer
-        overseer = await self._ledger.overseer(campaign)
-        if overseer is None:
+        check_name(campaign)  # or another campaign's workflow would be taken for its scheduler
+        scheduler = await self._ledger.scheduler(campaign)
+        if scheduler is None:
             await self._ledger.begin(campaign)
-        elif overseer.status == "PENDING" and heard.silent(overseer.workflow_id, overseer.attributes):
+        elif scheduler.status == "PENDING" and heard.silent(scheduler.workflow_id, scheduler.attributes):
             _log.warning("overseer_silent", extra={"campaign": campaign})
-            await self._ledger.put_back(overseer)
+            await self._ledger.put_back(scheduler)
 
     async def stop(self) -> None:
         """End what is under way here: requests get the client's grace, and leases are given back."""
@@ -145,7 +147,7 @@ class EngineWorker:
 
     async def oversee(self, campaign: str) -> str:
         """Hand out a campaign's shards, and again those that are due, until it is finished or cancelled."""
-        beating = asyncio.create_task(self._beat(str(DBOS.workflow_id)))
+        beating = asyncio.create_task(self._heartbeat(str(DBOS.workflow_id)))
         try:
             while due := await DBOS.run_step_async({"name": "oversee"}, self._due, campaign):
                 for shard, generation in due:
@@ -156,8 +158,8 @@ class EngineWorker:
             beating.cancel()
         return "ended"
 
-    async def _beat(self, workflow_id: str) -> None:
-        """Say now and then that this overseer lives."""
+    async def _heartbeat(self, workflow_id: str) -> None:
+        """Say now and then that this scheduler lives."""
         while True:
             with suppress(StoreUnavailable):  # nobody else hears anything either
                 await self._ledger.note(workflow_id, {"beat": os.urandom(8).hex()})
@@ -168,34 +170,34 @@ class EngineWorker:
         Wait until shards are due, and return them with their generations; nothing, at the campaign's end.
 
         A generation is the caller's alone, and is noted in the store. Should this process die before the shard's
-        workflow is enqueued, the next overseer misses that, and hands the shard out again.
+        workflow is enqueued, the next scheduler misses that, and hands the shard out again.
         """
-        overseer = Overseer(self._seconds)
+        scheduler = ShardScheduler(self._seconds)
         while True:
             try:
-                state = (await self._store.standing(campaign)).state
-                if overseer.is_over(state):
+                state = (await self._store.status(campaign)).state
+                if scheduler.is_over(state):
                     return []
-                if due := await self._hand_out(campaign, state, overseer):
+                if due := await self._try_dispatch(campaign, state, scheduler):
                     return due
             except InputError:
                 return []  # it was purged
             except StoreUnavailable as exc:
                 _log.warning("store_unavailable", extra={"error": str(exc)})
-            except Exception as exc:  # noqa: BLE001 - let out, it would end this overseer, and each that comes after it
+            except Exception as exc:  # noqa: BLE001 - let out, it would end this scheduler, and each that comes after it
                 _log.warning("overseer_failed", extra={"campaign": campaign, "error": f"{type(exc).__name__}: {exc}"})
             await anyio.sleep(self._pause)
 
-    async def _hand_out(self, campaign: str, state: CampaignState, overseer: Overseer) -> list[Due]:
+    async def _try_dispatch(self, campaign: str, state: CampaignState, scheduler: ShardScheduler) -> list[Due]:
         """Note in the store what is due and in nobody's hands, and return it."""
         shards = [shard for shard in await self._store.shards(campaign) if not shard.done]
         ids = {shard.number: shard_id(campaign, shard.number, shard.generation) for shard in shards}
         workflows = await self._ledger.workflows(list(ids.values()))
-        latest = {number: _hand_out_of(workflows.get(workflow_id)) for number, workflow_id in ids.items()}
-        due = overseer.due(state, shards, latest, time.monotonic())
+        latest = {number: _dispatch_state_of(workflows.get(workflow_id)) for number, workflow_id in ids.items()}
+        due = scheduler.due(state, shards, latest, time.monotonic())
         # Should one of them still be under way, or its worker come back, it ends with its next step.
         await self._ledger.cancel([ids[each.shard] for each in due if ids[each.shard] in workflows])
-        return [each for each in due if await self._store.hand_out(campaign, *each)]
+        return [each for each in due if await self._store.try_dispatch(campaign, *each)]
 
     async def send(self, campaign: str, shard: int) -> str:
         """Send a shard, and say how that ended."""
@@ -250,8 +252,8 @@ async def _shard(campaign: str, shard: int) -> str:
     return await worker.body(worker.send(campaign, shard))
 
 
-def _hand_out_of(workflow: WorkflowStatus | None) -> HandOut:
+def _dispatch_state_of(workflow: WorkflowStatus | None) -> DispatchState:
     """Return what has become of a shard that was handed out as a workflow."""
     if workflow is None or workflow.status not in ALIVE:
-        return HandOut.ENDED
-    return HandOut.STARTED if workflow.status == "PENDING" else HandOut.WAITING
+        return DispatchState.ENDED
+    return DispatchState.STARTED if workflow.status == "PENDING" else DispatchState.WAITING

@@ -5,12 +5,12 @@ import anyio
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AsJson, Lang, Switch
 from webcom_async._cli.run.resume_hint import command_line
-from webcom_async._cli.run.store_location import Place
-from webcom_async._cli.ui.campaign_table import show_standing, standing_json
+from webcom_async._cli.run.store_location import StoreLocation
+from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import ask, say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.errors import InputError
-from webcom_async.scaleout import CampaignState, Standing
+from webcom_async.scaleout import CampaignState, CampaignStatus
 
 __all__ = ["cancel_campaign_command", "pause_command", "resume_command"]
 
@@ -30,7 +30,7 @@ def pause_command(
         as_json: Print one line of JSON instead of a table.
     """
     choose_language(lang)
-    return _changed(Place.of(store), campaign, CampaignState.PAUSED, as_json=as_json)
+    return _changed(StoreLocation.of(store), campaign, CampaignState.PAUSED, as_json=as_json)
 
 
 def resume_command(
@@ -56,7 +56,7 @@ def resume_command(
         as_json: Print one line of JSON instead of a table.
     """
     choose_language(lang)
-    place = Place.of(store)
+    place = StoreLocation.of(store)
     if same_account:
         anyio.run(_forget_account, place, campaign)
     code = _changed(place, campaign, CampaignState.RUNNING, as_json=as_json)
@@ -86,23 +86,23 @@ def cancel_campaign_command(
         as_json: Print one line of JSON instead of a table.
     """
     choose_language(lang)
-    place = Place.of(store)
+    place = StoreLocation.of(store)
     if not yes:
-        _confirm(anyio.run(_standing, place, campaign))
+        _confirm(anyio.run(_status, place, campaign))
     return _changed(place, campaign, CampaignState.CANCELLED, as_json=as_json)
 
 
-def _confirm(standing: Standing) -> None:
+def _confirm(status: CampaignStatus) -> None:
     """
     Ask before a campaign is cancelled.
 
     Raises:
         InputError: The answer is no, or nobody is there to ask.
     """
-    left = standing.recipients - sum(standing.outcomes.values())
+    left = status.recipients - sum(status.outcomes.values())
     question = tr(
         "Cancel {campaign} for good? {count} recipients were not come to.",
-        campaign=standing.settings.campaign,
+        campaign=status.settings.campaign,
         count=f"{left:,}",
     )
     answer = ask(question)
@@ -112,27 +112,27 @@ def _confirm(standing: Standing) -> None:
         raise InputError(tr("nothing was changed"))
 
 
-async def _forget_account(place: Place, campaign: str) -> None:
+async def _forget_account(place: StoreLocation, campaign: str) -> None:
     async with place.store() as store:
         await store.claim(campaign, None)
 
 
-def _changed(place: Place, campaign: str, state: CampaignState, *, as_json: bool) -> int:
-    standing = anyio.run(_change, place, campaign, state)
+def _changed(place: StoreLocation, campaign: str, state: CampaignState, *, as_json: bool) -> int:
+    status = anyio.run(_change, place, campaign, state)
     if as_json:
-        show_json(standing_json(standing))
+        show_json(status_json(status))
     else:
-        show_standing(standing)
+        show_status(status)
     return ExitCode.ALL_ACCEPTED
 
 
-async def _change(place: Place, campaign: str, state: CampaignState) -> Standing:
+async def _change(place: StoreLocation, campaign: str, state: CampaignState) -> CampaignStatus:
     async with place.store() as store:
         # Why it was halted stays of use, where it does not go on.
-        why = (await store.standing(campaign)).why if state is CampaignState.CANCELLED else ""
+        why = (await store.status(campaign)).why if state is CampaignState.CANCELLED else ""
         return await store.change_state(campaign, state, why)
 
 
-async def _standing(place: Place, campaign: str) -> Standing:
+async def _status(place: StoreLocation, campaign: str) -> CampaignStatus:
     async with place.store() as store:
-        return await store.standing(campaign)
+        return await store.status(campaign)

@@ -9,13 +9,13 @@ import anyio
 from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async._cli.run.audience_loading import stop_list
 from webcom_async._cli.run.result_export import Filing, expected, people_of
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.results import SendResult
 from webcom_async.audience import Audience, StopList
 from webcom_async.files import Row
-from webcom_async.scaleout import Store
+from webcom_async.scaleout import CampaignStore
 
 __all__ = ["results_command"]
 
@@ -56,11 +56,13 @@ def results_command(
     """
     choose_language(lang)
     audience = people_of(file, text, options, visible=not as_json)
-    filing = anyio.run(_write, Place.of(store), campaign, results, audience, stop_list(options))
+    filing = anyio.run(_write, StoreLocation.of(store), campaign, results, audience, stop_list(options))
     return filing.conclude(campaign, as_json=as_json)
 
 
-async def _write(place: Place, campaign: str, path: Path, audience: Audience | None, stopped: StopList) -> Filing:
+async def _write(
+    place: StoreLocation, campaign: str, path: Path, audience: Audience | None, stopped: StopList
+) -> Filing:
     """Write all results a page at a time, and count them."""
     async with place.store() as store:
         pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, stopped)
@@ -74,7 +76,7 @@ async def _write(place: Place, campaign: str, path: Path, audience: Audience | N
         return filing
 
 
-async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
+async def _alone(store: CampaignStore, campaign: str) -> AsyncGenerator[Page, None]:
     page: Page = []
     async for result in store.results(campaign):
         page.append((result, None))
@@ -85,9 +87,11 @@ async def _alone(store: Store, campaign: str) -> AsyncGenerator[Page, None]:
         yield page
 
 
-async def _beside(store: Store, campaign: str, audience: Audience, stopped: StopList) -> AsyncGenerator[Page, None]:
+async def _beside(
+    store: CampaignStore, campaign: str, audience: Audience, stopped: StopList
+) -> AsyncGenerator[Page, None]:
     settings = await store.settings(campaign)
     ids = IdScheme(campaign, settings.id_bits)
     for page in expected(audience, ids, stopped):
-        known = await store.recall(campaign, [result for result, _ in page])
+        known = await store.lookup(campaign, [result for result, _ in page])
         yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]

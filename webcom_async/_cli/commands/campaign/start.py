@@ -28,24 +28,24 @@ from webcom_async._cli.options import (
 from webcom_async._cli.run.audience_loading import audience_of
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.confirmation import consented, message_of
-from webcom_async._cli.run.local_campaign import Course, conclude_campaign
+from webcom_async._cli.run.local_campaign import LocalRun, conclude_campaign
 from webcom_async._cli.run.resume_hint import command_line, same_command
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.run.times import is_span, moment_of, zone_of
-from webcom_async._cli.ui.campaign_table import show_standing, standing_json
+from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Channel, Message, Recipient
 from webcom_async.audience import Audience
-from webcom_async.scaleout import CampaignSettings, CampaignState, Standing, Store
+from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStatus, CampaignStore
 
 __all__ = ["start_command"]
 
 _SHARD = CampaignSettings(campaign="").shard_size
 
 
-class _Order(NamedTuple):
+class _PlanRequest(NamedTuple):
     """
     What is to be planned.
 
@@ -59,7 +59,7 @@ class _Order(NamedTuple):
     audience: Audience
     spanned: bool
 
-    async def plan(self, store: Store) -> Standing:
+    async def plan(self, store: CampaignStore) -> CampaignStatus:
         """
         Write the campaign down, and have it run; one that was halted goes on, one that was paused stays so.
 
@@ -72,7 +72,7 @@ class _Order(NamedTuple):
             planned = await store.settings(settings.campaign)
             settings = msgspec.structs.replace(settings, validity_period=planned.validity_period)
         await store.plan(settings, self._people())
-        standing = await store.standing(settings.campaign)
+        standing = await store.status(settings.campaign)
         if standing.state is CampaignState.HALTED:
             return await store.change_state(settings.campaign, CampaignState.RUNNING)
         if standing.state is CampaignState.CANCELLED:
@@ -132,12 +132,12 @@ def start_command(
     choose_language(lang)
     if times.between is not None:
         raise InputError("--between is an option of `send`: pause and resume a campaign of many workers instead")
-    place = Place.of(store)
+    place = StoreLocation.of(store)
     settings = settings_of(account)
     make = client_maker(account, {**settings, "rate": None}, dry_run=consent.dry_run or place.is_server)
     audience = audience_of(file, text, options)
     message = message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text)
-    order = _Order(
+    order = _PlanRequest(
         CampaignSettings(
             campaign=f"cli-{uuid.uuid4()}" if campaign is None else campaign,
             message=message,
@@ -157,12 +157,12 @@ def start_command(
         return audit
     if place.is_server:
         return _tell(place, anyio.run(_enqueue, place, order), as_json=as_json)
-    course = Course(place, order.plan, make, order.settings.campaign, visible=not as_json)
+    course = LocalRun(place, order.plan, make, order.settings.campaign, visible=not as_json)
     go_on = same_command(order.settings.campaign, made_up=campaign is None)
     return conclude_campaign(course.run(), course.stopped, as_json=as_json, go_on=go_on, place=place)
 
 
-async def _enqueue(place: Place, order: _Order) -> Standing:
+async def _enqueue(place: StoreLocation, order: _PlanRequest) -> CampaignStatus:
     """Plan a campaign, and tell the engine."""
     async with place.store(new=True) as store, place.engine(store) as engine:
         engine.check_name(order.settings.campaign)
@@ -172,12 +172,12 @@ async def _enqueue(place: Place, order: _Order) -> Standing:
         return standing
 
 
-def _tell(place: Place, standing: Standing, *, as_json: bool) -> int:
+def _tell(place: StoreLocation, standing: CampaignStatus, *, as_json: bool) -> int:
     """Show a campaign that was planned, and say how it is sent and looked at."""
     if as_json:
-        show_json(standing_json(standing))
+        show_json(status_json(standing))
     else:
-        show_standing(standing)
+        show_status(standing)
     name = standing.settings.campaign
     if standing.state is CampaignState.PAUSED:
         resume = command_line("campaign", "resume", name, *place.option)

@@ -8,13 +8,13 @@ from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AsJson, Lang, Switch
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async._cli.run.local_campaign import of_standing
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import listening
-from webcom_async._cli.ui.campaign_table import live_standing, show_campaigns, show_standing, standing_json
+from webcom_async._cli.ui.campaign_table import live_standing, show_campaigns, show_status, status_json
 from webcom_async._cli.ui.console import show_json
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.errors import InputError
-from webcom_async.scaleout import Standing
+from webcom_async.scaleout import CampaignStatus
 
 __all__ = ["campaign_status_command"]
 
@@ -47,7 +47,7 @@ def campaign_status_command(
         as_json: Print one line of JSON for each campaign, once, instead of tables.
     """
     choose_language(lang)
-    place = Place.of(store)
+    place = StoreLocation.of(store)
     if campaign is None:
         return _all(anyio.run(_standings, place), as_json=as_json)
     if as_json or once or not sys.stderr.isatty():
@@ -55,36 +55,36 @@ def campaign_status_command(
     else:
         standing, speed = anyio.run(_watch, place, campaign)
     if as_json:
-        show_json(standing_json(standing))
+        show_json(status_json(standing))
     else:
-        show_standing(standing, speed)
+        show_status(standing, speed)
     return of_standing(standing)
 
 
-def _all(standings: list[Standing], *, as_json: bool) -> int:
+def _all(standings: list[CampaignStatus], *, as_json: bool) -> int:
     if not standings and not as_json:
         raise InputError("no campaigns there yet: start one")
     if as_json:
         for standing in standings:
-            show_json(standing_json(standing))
+            show_json(status_json(standing))
     else:
         show_campaigns(standings)
     return max(map(of_standing, standings), default=ExitCode.ALL_ACCEPTED)
 
 
-async def _standings(place: Place) -> list[Standing]:
+async def _standings(place: StoreLocation) -> list[CampaignStatus]:
     async with place.store() as store:
-        return [await store.standing(campaign) for campaign in await store.campaigns()]
+        return [await store.status(campaign) for campaign in await store.campaigns()]
 
 
-async def _look(place: Place, campaign: str) -> Standing:
+async def _look(place: StoreLocation, campaign: str) -> CampaignStatus:
     async with place.store() as store:
-        return await store.standing(campaign)
+        return await store.status(campaign)
 
 
-async def _watch(place: Place, campaign: str) -> tuple[Standing, float | None]:
+async def _watch(place: StoreLocation, campaign: str) -> tuple[CampaignStatus, float | None]:
     """Look at a campaign until it ends, or a signal comes."""
-    seen: tuple[Standing, float | None] | None = None
+    seen: tuple[CampaignStatus, float | None] | None = None
     scope = anyio.CancelScope()
     await _look(place, campaign)  # whether it is there is told soon; an outage later is sat out
     async with place.store(patience=_PATIENCE) as store, listening(lambda _: scope.cancel()):
@@ -92,4 +92,4 @@ async def _watch(place: Place, campaign: str) -> tuple[Standing, float | None]:
             async for standing, speed in looks(store, campaign):
                 seen = standing, speed
                 live.show(standing, speed)
-        return seen or (await store.standing(campaign), None)
+        return seen or (await store.status(campaign), None)

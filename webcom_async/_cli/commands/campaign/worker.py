@@ -11,7 +11,7 @@ import anyio
 from webcom_async._cli.exit_codes import ExitCode, of_signal
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, Lang, MoreThanZero, Positive
 from webcom_async._cli.run.client_factory import client_maker, settings_of
-from webcom_async._cli.run.store_location import Place
+from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import Deadline, cut_short, listening
 from webcom_async._cli.ui.console import say_aside
 from webcom_async._cli.ui.translations import choose_language, tr
@@ -56,7 +56,7 @@ def worker_command(
     """
     choose_language(lang)
     make = client_maker(account, settings_of(account))
-    worker = _Worker(Place.of(store), make, name, lease, shards_at_once)
+    worker = _WorkerCommand(StoreLocation.of(store), make, name, lease, shards_at_once)
     try:
         with _warnings_told():
             anyio.run(worker.run)
@@ -68,7 +68,7 @@ def worker_command(
     return ExitCode.ALL_ACCEPTED if worker.stopped is None else of_signal(worker.stopped)
 
 
-class _Worker:
+class _WorkerCommand:
     """
     A worker, and what a signal does to it.
 
@@ -78,7 +78,12 @@ class _Worker:
     """
 
     def __init__(
-        self, place: Place, client: Callable[[], WebcomClient], name: str | None, lease: float, shards_at_once: int
+        self,
+        place: StoreLocation,
+        client: Callable[[], WebcomClient],
+        name: str | None,
+        lease: float,
+        shards_at_once: int,
     ) -> None:
         self.stopped: Signals | None = None
         self.deadline = Deadline()

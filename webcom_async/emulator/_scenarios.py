@@ -12,7 +12,7 @@ import msgspec
 
 from webcom_async.emulator._ledger import Sms
 
-__all__ = ["DELIVERED", "Fate", "Fates", "Step", "drawn"]
+__all__ = ["DELIVERED", "DeliveryScenarios", "Scenario", "Step", "sample"]
 
 _SEND = "send"
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
     state: str
 
 
-class Fate(msgspec.Struct, frozen=True):
+class Scenario(msgspec.Struct, frozen=True):
     """
     What becomes of an SMS.
 
@@ -41,10 +41,10 @@ class Fate(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
 
 
-DELIVERED = Fate((Step(5.0, "deliver"),))
+DELIVERED = Scenario((Step(5.0, "deliver"),))
 
 
-class Fates:
+class DeliveryScenarios:
     """
     Who meets which fate.
 
@@ -57,23 +57,23 @@ class Fates:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.usual: Fate = DELIVERED
-        self.to: dict[str, Fate] = {}
-        self._chances: list[tuple[float, Fate]] = []
+        self.default: Scenario = DELIVERED
+        self.to: dict[str, Scenario] = {}
+        self._chances: list[tuple[float, Scenario]] = []
         self._seed = seed
 
-    def sometimes(self, probability: float, fate: Fate) -> None:
+    def sometimes(self, probability: float, fate: Scenario) -> None:
         """Let each SMS whose phone has no fate of its own meet *fate* with *probability*."""
         self._chances.append((probability, fate))
 
-    def of(self, sms: Sms) -> Fate:
+    def of(self, sms: Sms) -> Scenario:
         """Return what becomes of *sms*."""
         if sms.phone in self.to:
             return self.to[sms.phone]
         for number, (probability, fate) in enumerate(self._chances):
-            if drawn(f"{self._seed} {number} {sms.id_sms}") < probability:
+            if sample(f"{self._seed} {number} {sms.id_sms}") < probability:
                 return fate
-        return self.usual
+        return self.default
 
     def state(self, sms: Sms, now: datetime) -> tuple[str, datetime | None]:
         """Return the state of *sms* at a moment, and when it came into it; None while nothing is known."""
@@ -85,6 +85,6 @@ class Fates:
         return state
 
 
-def drawn(words: str) -> float:
+def sample(words: str) -> float:
     """Return a number from 0.0 up to 1.0 that follows from *words*."""
     return crc32(words.encode()) / (1 << 32)
