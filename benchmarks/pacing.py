@@ -12,8 +12,7 @@ from benchmarks.generate import phones
 from benchmarks.machine import forget_peak, peak_mib
 from benchmarks.servers import Server, gateway
 from benchmarks.watch import Watch
-from webcom_async import SendResult
-from webcom_async._sending.campaign import Results
+from webcom_async import Results, SendResult
 
 __all__ = ["blocked_loop", "campaign", "first_result", "pace", "slow_reader"]
 

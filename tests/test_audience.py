@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from webcom_async._domain.errors import InputError
-from webcom_async._domain.messages import Recipient
+from webcom_async import InputError, Outcome, Recipient
 from webcom_async._domain.phones import normalise_phone
-from webcom_async._domain.results import Outcome
 from webcom_async._domain.types import Phone
 from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from tests.builders import NOW
-from webcom_async import ConfigurationError, Options, Recipient, RequestRefused, WebcomClient
-from webcom_async._domain.credentials import Credentials
+from webcom_async import ConfigurationError, Credentials, Options, Recipient, RequestRefused, WebcomClient
 from webcom_async.doctor import MOST_SMS, Capabilities, Order, Repeat, examine
 from webcom_async.emulator import Behaviour, Gateway, GatewayTransport, Language, serve
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.builders import message, phones, wire_phones
 from webcom_async import Credentials, Message, Payload, Reason
 from webcom_async._wire.json_api.send import encode_messages
-from webcom_async._wire.refusals import Language, classify, refusal
-from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Received
+from webcom_async._wire.refusals import classify, refusal
+from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Received
 
 TOKEN = {"token": "emulator-token"}
 PHONE = "79612242243"

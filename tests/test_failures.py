@@ -32,11 +32,11 @@ from webcom_async import (
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
 from webcom_async._sending.batch_sender import SubBatch
-from webcom_async._storage.contracts import Reservation
 from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import GatewayAnswer
+from webcom_async.journal import Reservation
 
 pytestmark = pytest.mark.anyio
 

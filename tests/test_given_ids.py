@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from webcom_async import InputError
 from webcom_async._domain.client_ids import IdScheme, check_client_id
-from webcom_async._domain.errors import InputError
 from webcom_async.audience import Audience, StopList
 
 

@@ -20,12 +20,13 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.builders import NOW, message, phones, wire_phones
 from tests.test_journal import SAID, TEXT, answer, answers, batch, header
-from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason
-from webcom_async._domain.results import AllAccepted, SendResult
+from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
+from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, JournalReader, Reservation
+from webcom_async._storage.contracts import DurableCampaignJournal, JournalReader
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
 from webcom_async._wire.base import WirePhone
+from webcom_async.journal import CampaignHeader, Reservation
 
 pytestmark = pytest.mark.anyio
 

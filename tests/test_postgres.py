@@ -26,6 +26,7 @@ from tests.test_journal import SAID, answer, answers, batch, header
 from tests.test_journals import run, settled, states, told
 from webcom_async import (
     CampaignStopped,
+    Clock,
     ConfigurationError,
     InputError,
     JournalError,
@@ -38,7 +39,6 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._domain.clock import Clock
 from webcom_async._storage.contracts import DurableCampaignJournal
 from webcom_async._storage.postgres import connection as door
 from webcom_async._storage.postgres.connection import Session

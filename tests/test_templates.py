@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async._domain.errors import InputError
+from webcom_async import InputError
 from webcom_async.audience.templates import Template
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from benchmarks.case import Case, Unavailable
 from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
-from webcom_async import Recipient, WebcomClient, WebcomError
-from webcom_async._sending.campaign import Results
+from webcom_async import Recipient, Results, WebcomClient, WebcomError
 
 __all__ = ["SALE", "client", "kept", "send"]
 
