@@ -21,7 +21,7 @@ import pytest
 
 from tests.builders import message, phones
 from webcom_async import InputError, WebcomClient
-from webcom_async._cli import main
+from webcom_async.cli import main
 from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")

@@ -14,11 +14,11 @@ from cyclopts import App, Argument
 
 from tests.builders import NOW, phones
 from webcom_async import Message
-from webcom_async._cli import main
 from webcom_async._cli.app import app
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import Phone
 from webcom_async._wire.base import WirePhone
+from webcom_async.cli import main
 from webcom_async.emulator import Gateway, serve
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, fingerprint
 

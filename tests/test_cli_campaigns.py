@@ -25,7 +25,6 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import message, phones
 from webcom_async import Clock, Reason, WebcomClient
-from webcom_async._cli import main
 from webcom_async._cli.run.campaign_run import SendPlan, run_campaign
 from webcom_async._cli.run.result_join import Joined
 from webcom_async._cli.run.resume_hint import remember_command, way_on
@@ -34,6 +33,7 @@ from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience import Audience
 from webcom_async.audience.calling_hours import CallingHours, Rounds
+from webcom_async.cli import main
 
 pytestmark = pytest.mark.socket
 posix = pytest.mark.skipif(os.name != "posix", reason="these terminals are POSIX")

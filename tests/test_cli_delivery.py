@@ -25,7 +25,7 @@ import pytest
 
 from tests.builders import phones
 from webcom_async import WebcomClient
-from webcom_async._cli import main
+from webcom_async.cli import main
 from webcom_async.emulator import Gateway, GatewayTransport, Scenario, Step, UrlPost, serve
 from webcom_async.webhooks import ReportFile
 

@@ -14,7 +14,7 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async._cli import main
+from webcom_async.cli import main
 
 pytestmark = pytest.mark.socket
 

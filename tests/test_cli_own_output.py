@@ -12,8 +12,8 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async._cli import main
 from webcom_async.audience import Audience, ColumnNames, Unused
+from webcom_async.cli import main
 from webcom_async.files import RESULT_COLUMNS
 
 pytestmark = pytest.mark.socket

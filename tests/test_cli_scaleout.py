@@ -21,9 +21,9 @@ pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import phones
-from webcom_async._cli import main
 from webcom_async._cli.run.resume_hint import remember_command, same_command
 from webcom_async._cli.run.store_location import without_password
+from webcom_async.cli import main
 
 pytestmark = pytest.mark.socket
 posix = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")

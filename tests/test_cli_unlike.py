@@ -13,7 +13,7 @@ pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import phones
-from webcom_async._cli import main
+from webcom_async.cli import main
 
 pytestmark = pytest.mark.socket
 

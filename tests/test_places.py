@@ -622,7 +622,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., in
     """Return the command line, with an account, in a working directory of its own, and no gateway to reach."""
     for extra in ("cyclopts", "rich", "uvicorn"):
         pytest.importorskip(extra, reason="the command line is an extra")
-    from webcom_async._cli import main  # noqa: PLC0415
+    from webcom_async.cli import main  # noqa: PLC0415
 
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

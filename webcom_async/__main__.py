@@ -2,7 +2,7 @@
 
 import sys
 
-from webcom_async._cli import main
+from webcom_async.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())
