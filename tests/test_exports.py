@@ -66,7 +66,7 @@ def test_every_error_is_exported():
 @pytest.mark.parametrize("name", [name for name in webcom_async.__all__ if not name.startswith("_")])
 def test_every_export_has_a_docstring(name: str):
     """What a user can import says what it is for."""
-    assert getattr(webcom_async, name).__doc__ or name in {"IdSource", "RecipientSource"}
+    assert getattr(webcom_async, name).__doc__ or name in {"IdBits", "IdSource", "RecipientSource"}
 
 
 def test_the_version_is_the_installed_one():

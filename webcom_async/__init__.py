@@ -44,13 +44,16 @@ from webcom_async._domain.errors import (
     WebhookRefused,
 )
 from webcom_async._domain.messages import Channel, Message, MessageType, Recipient, VcardAddress, VcardPhone
-from webcom_async._domain.options import Options
+from webcom_async._domain.options import OptionFields, Options
+from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, Progress, Report, SendResult
 from webcom_async._domain.sources import RecipientSource
+from webcom_async._domain.types import ClientIdSms, IdBits, Phone
 from webcom_async._wire.base import Payload, Reply
 
 if TYPE_CHECKING:
+    from webcom_async._http.client_adapter import AsyncHttpClient
     from webcom_async._http.exchange import Transport
     from webcom_async._sending.campaign import Batches, Campaign, Results
     from webcom_async._tracking.statuses import IdSource, Statuses
@@ -63,6 +66,7 @@ __version__ = "0.1.0"
 logging.getLogger("webcom_async").addHandler(logging.NullHandler())
 
 _SENDS = {
+    "AsyncHttpClient": "_http.client_adapter",
     "Batches": "_sending.campaign",
     "Campaign": "_sending.campaign",
     "IdSource": "_tracking.statuses",
@@ -92,12 +96,14 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AccountLocked",
+    "AsyncHttpClient",
     "AuthenticationError",
     "Balance",
     "Batches",
     "Campaign",
     "CampaignStopped",
     "Channel",
+    "ClientIdSms",
     "Clock",
     "ConfigurationError",
     "ConnectionLost",
@@ -109,6 +115,7 @@ __all__ = [
     "GatewayBusy",
     "GatewayError",
     "GatewayUnavailable",
+    "IdBits",
     "IdCollision",
     "IdSource",
     "InputError",
@@ -117,12 +124,14 @@ __all__ = [
     "LeaseLost",
     "Message",
     "MessageType",
+    "OptionFields",
     "Options",
     "OutOfBalance",
     "Outcome",
     "Pace",
     "PairingError",
     "Payload",
+    "Phone",
     "Progress",
     "QuotaExhausted",
     "Reason",
@@ -141,6 +150,7 @@ __all__ = [
     "Split",
     "Statuses",
     "StoreUnavailable",
+    "StrPath",
     "SystematicRefusal",
     "TlsError",
     "Track",

@@ -21,7 +21,15 @@ any handle of the file drops the lock of the process that closes it. Do not move
 at the next call, which raises `JournalError`.
 """
 
-from webcom_async._storage.contracts import CampaignHeader, Reservation, StoredCampaign, fingerprint
+from webcom_async._storage.contracts import (
+    CampaignHeader,
+    CampaignJournal,
+    DurableCampaignJournal,
+    Journal,
+    Reservation,
+    StoredCampaign,
+    fingerprint,
+)
 from webcom_async._storage.sqlite.archive import (
     StoredResults,
     campaigns,
@@ -33,13 +41,19 @@ from webcom_async._storage.sqlite.archive import (
     stored_campaign,
 )
 from webcom_async._storage.sqlite.journal import CampaignFile
+from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = [
+    "Addressed",
     "CampaignFile",
     "CampaignHeader",
+    "CampaignJournal",
+    "DurableCampaignJournal",
+    "Journal",
     "Reservation",
     "StoredCampaign",
     "StoredResults",
+    "WirePhone",
     "campaigns",
     "export",
     "fingerprint",

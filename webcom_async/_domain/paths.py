@@ -10,6 +10,8 @@ from typing import IO, Any, TypeAlias
 __all__ = ["Identity", "StrPath", "check_file", "identity_of", "is_url", "open_file"]
 
 StrPath: TypeAlias = str | os.PathLike[str]
+"""A path, as `open` takes it."""
+
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: what tells a file from all others, under whatever name."""
 

@@ -12,7 +12,7 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.untrusted_text import listed, printable
 
-__all__ = ["Template"]
+__all__ = ["BoundTemplate", "Template"]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 

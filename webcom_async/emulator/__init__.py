@@ -17,32 +17,39 @@ from contextlib import AbstractContextManager
 
 from webcom_async._wire.refusals import Language
 from webcom_async.emulator._asgi import GatewayApp
-from webcom_async.emulator._faults import Fault, Faults
-from webcom_async.emulator._gateway import Account, Behaviour, Gateway, Received
-from webcom_async.emulator._inquiries import Inquiries
+from webcom_async.emulator._faults import Fault, Faults, Gate
+from webcom_async.emulator._gateway import Account, Behaviour, Gateway, GatewayAnswer, Received
+from webcom_async.emulator._inquiries import Inquiries, Several, Unlimited
 from webcom_async.emulator._ledger import Ledger, Sms
-from webcom_async.emulator._pushing import AppPost, UrlPost, push
+from webcom_async.emulator._pushing import App, AppPost, Post, UrlPost, push
 from webcom_async.emulator._scenarios import DeliveryScenarios, Scenario, Step
 from webcom_async.emulator._transport import GatewayTransport
-from webcom_async.emulator._webhooks import Webhooks
+from webcom_async.emulator._webhooks import Call, Webhooks
 
 __all__ = [
     "Account",
+    "App",
     "AppPost",
     "Behaviour",
+    "Call",
     "DeliveryScenarios",
     "Fault",
     "Faults",
+    "Gate",
     "Gateway",
+    "GatewayAnswer",
     "GatewayApp",
     "GatewayTransport",
     "Inquiries",
     "Language",
     "Ledger",
+    "Post",
     "Received",
     "Scenario",
+    "Several",
     "Sms",
     "Step",
+    "Unlimited",
     "UrlPost",
     "Webhooks",
     "push",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Fault", "Faults"]
+__all__ = ["Fault", "Faults", "Gate"]
 
 
 class Gate(Protocol):

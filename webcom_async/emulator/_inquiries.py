@@ -16,7 +16,7 @@ from webcom_async._wire.json_api.send import wire_second
 from webcom_async.emulator._ledger import Ledger, Sms
 from webcom_async.emulator._scenarios import DeliveryScenarios
 
-__all__ = ["GATEWAY_ZONE", "Inquiries", "InquiryContext", "InquiryRefused", "Unlimited"]
+__all__ = ["GATEWAY_ZONE", "Inquiries", "InquiryContext", "InquiryRefused", "Several", "Unlimited"]
 
 GATEWAY_ZONE = timezone(timedelta(hours=3), "Europe/Moscow")
 

@@ -14,12 +14,13 @@ from anyio.to_thread import run_sync
 from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async.emulator._webhooks import Webhooks
 
-__all__ = ["AppPost", "Post", "UrlPost", "push"]
+__all__ = ["App", "AppPost", "Post", "UrlPost", "push"]
 
 Post = Callable[[bytes], Awaitable[bytes | None]]
 """Posts a body and returns the answer's, or None if there was none that counts."""
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application."""
 
 _OK = 200
 _SECONDS = 30.0

@@ -10,11 +10,12 @@ Parquet and Arrow need the extra `[parquet]`.
 from webcom_async.files._csv import CsvTable
 from webcom_async.files._jsonl import JsonLinesTable
 from webcom_async.files._open import open_table
-from webcom_async.files._results import RESULT_COLUMNS, ResultsFile, results_file
+from webcom_async.files._results import RESULT_COLUMNS, Cells, ResultsFile, results_file
 from webcom_async.files._table import Row, Table
 
 __all__ = [
     "RESULT_COLUMNS",
+    "Cells",
     "CsvTable",
     "JsonLinesTable",
     "ResultsFile",

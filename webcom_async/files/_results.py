@@ -20,12 +20,13 @@ from webcom_async._domain.results import SendResult
 from webcom_async._domain.untrusted_text import csv_cell
 from webcom_async.files._table import JSON_LINES, RESULT_COLUMNS, Row
 
-__all__ = ["RESULT_COLUMNS", "ResultsFile", "results_file"]
+__all__ = ["RESULT_COLUMNS", "Cells", "ResultsFile", "results_file"]
 
 _LINE = "line"
 _PARQUET = ".parquet"
 
 Cells = Sequence[str]
+"""One row of a table, a text per column."""
 
 
 class _Format(Protocol):

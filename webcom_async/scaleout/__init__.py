@@ -34,7 +34,7 @@ from webcom_async._storage.campaign_store import (
 if TYPE_CHECKING:
     from webcom_async._storage.sqlite.store import SqliteStore
     from webcom_async.scaleout._lease_keeper import LeaseKeeper
-    from webcom_async.scaleout._scheduler import DispatchState, ShardScheduler
+    from webcom_async.scaleout._scheduler import DispatchState, Due, ShardScheduler
     from webcom_async.scaleout._worker import ShardEnd, ShardOutcome, Steps, Worker, run_batch, run_shard
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "CampaignStatus",
     "CampaignStore",
     "DispatchState",
+    "Due",
     "Lease",
     "LeaseKeeper",
     "Shard",
@@ -60,6 +61,7 @@ __all__ = [
 ]
 
 _ACTS = {
+    "Due": "webcom_async.scaleout._scheduler",
     "ShardOutcome": "webcom_async.scaleout._worker",
     "DispatchState": "webcom_async.scaleout._scheduler",
     "LeaseKeeper": "webcom_async.scaleout._lease_keeper",

@@ -11,7 +11,19 @@ nothing: the URL's last part is the secret. Serve it over https only.
 """
 
 from webcom_async._domain.errors import WebhookRefused
+from webcom_async._http.asgi import ReceiveCall, Scope, SendCall
 from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.webhooks._app import Limits, ReportStore, WebhookApp, acknowledge, parse
 
-__all__ = ["Limits", "ReportFile", "ReportStore", "WebhookApp", "WebhookRefused", "acknowledge", "parse"]
+__all__ = [
+    "Limits",
+    "ReceiveCall",
+    "ReportFile",
+    "ReportStore",
+    "Scope",
+    "SendCall",
+    "WebhookApp",
+    "WebhookRefused",
+    "acknowledge",
+    "parse",
+]

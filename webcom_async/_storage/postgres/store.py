@@ -27,7 +27,7 @@ from webcom_async._storage.campaign_store import (
     Lease,
     Shard,
 )
-from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
+from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, Journal, StoredCampaign
 from webcom_async._storage.postgres import archive as _archive
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
 from webcom_async._storage.postgres import campaigns as _status
@@ -110,7 +110,7 @@ class PostgresStore:
         *,
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
-    ) -> PostgresCampaignJournal:
+    ) -> DurableCampaignJournal:
         """See `Journal.open`. A lease is taken, and given back when the books are closed."""
         holder = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -251,7 +251,7 @@ class PostgresStore:
         """See `CampaignStore.reserve_rate`."""
         return await self._server.call(lambda session: _status.reserve_rate(session, campaign, recipients))
 
-    def journals(self, lease: Lease) -> "LeasedPostgresJournal":
+    def journals(self, lease: Lease) -> Journal:
         """See `CampaignStore.journals`."""
         return LeasedPostgresJournal(self._server, lease, self._clock)
 

@@ -32,7 +32,7 @@ from webcom_async._storage.campaign_store import (
     Lease,
     Shard,
 )
-from webcom_async._storage.contracts import CampaignHeader, Reservation
+from webcom_async._storage.contracts import CampaignHeader, Journal, Reservation
 from webcom_async._storage.plan import Planning
 from webcom_async._storage.sqlite.campaign_folder import CAMPAIGNS, CampaignFolder, SharedCampaignFile
 from webcom_async._storage.worker_thread import WorkerThread
@@ -158,7 +158,7 @@ class SqliteStore:
 
     # ------------------------------------------------------------------------ the journal
 
-    def journals(self, lease: Lease) -> "LeasedSqliteJournal":
+    def journals(self, lease: Lease) -> Journal:
         """See `CampaignStore.journals`."""
         return LeasedSqliteJournal(self._open, lease)
 
