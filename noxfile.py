@@ -1,5 +1,13 @@
 """
-Every check of the project: `nox` runs them all, `nox -s NAME` runs one.
+The checks of the project, in tiers.
+
+* `nox -s quick`: before each commit, in less than a minute;
+* `nox`: before each merge, in less than a quarter of an hour. The suite on the oldest and the newest Python, the core
+  without extras, style and types;
+* `nox -s full`: before each release. All of that, with the other interpreters, the other HTTP libraries and the lowest
+  versions.
+
+`nox -s NAME` runs one session; `nox -l` lists them.
 
 An interpreter that is not installed is skipped, and nox says so; those that pyenv keeps are found without its shims.
 """
@@ -17,10 +25,10 @@ HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
 PYTHONS = nox.project.python_versions(PROJECT)
-OLDEST = PYTHONS[0]
+OLDEST, *BETWEEN, NEWEST = PYTHONS
 PACKAGE = "webcom_async"
 WORKERS = ("-n", "3", "--dist", "worksteal")  # more than two cores: many tests wait for processes
-# Half of the suite's time, for what one interpreter says enough of, or the oldest and the newest together.
+# Half of the suite's time, for what the oldest and the newest interpreter say enough of.
 SAID_ONCE = (
     "cli",
     "cli_blanks",
@@ -36,6 +44,10 @@ SLOW = (*SAID_ONCE, "dbos", "taskiq_nats")
 SOCKETS = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy", "send", "campaign", "failures")]
 
 nox.needs_version = ">=2025.5.1"
+DEFAULT = (f"tests-{OLDEST}", f"tests-{NEWEST}", "bare", "lint", "typing")
+REST = (*(f"tests-{version}" for version in BETWEEN), "httpx", "aiohttp", "lowest")
+
+nox.options.sessions = DEFAULT
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = False
@@ -46,9 +58,28 @@ for version in PYTHONS:
     os.environ["PATH"] += "".join(f"{os.pathsep}{folder}" for folder in found)
 
 
+@nox.session(reuse_venv=True)
+def quick(session: nox.Session) -> None:
+    """The fast tier, on the interpreter that runs nox: the units, and campaigns to the emulator in this process."""
+    session.install("-e", ".[cli,parquet,phones]", *GROUPS["tests"])
+    session.run("python", "-m", "tests.quick", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def full(session: nox.Session) -> None:
+    """Run the default sessions, with the whole suite in `bare`, and the rest of the matrix."""
+    for name in (*DEFAULT, *REST):
+        session.notify(name, posargs=["tests"] if name == "bare" else [])
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, with all extras, on every interpreter, against the built wheel: the checkout is out of reach."""
+    """
+    The suite, with all extras, against the built wheel: the checkout is out of reach.
+
+    By default on the oldest interpreter and the newest one, on which alone the engine's tests wait for leases to end;
+    in `full` on those between them too, without what takes longest.
+    """
     session.install("build", *GROUPS["tests"])
     built = Path(session.create_tmp())
     session.run("python", "-m", "build", "--outdir", str(built), str(HERE), silent=True)
@@ -60,7 +91,7 @@ def tests(session: nox.Session) -> None:
     shutil.copytree(HERE, elsewhere, ignore=shutil.ignore_patterns(PACKAGE, ".git", ".nox", "*_cache"))
     session.chdir(elsewhere)
     # On the oldest interpreter `lowest` runs the engine's tests, with the engine's oldest version.
-    left_out = {PYTHONS[0]: ("dbos",), PYTHONS[-1]: SAID_ONCE}.get(session.python, SLOW)
+    left_out = {OLDEST: ("dbos",), NEWEST: ()}.get(session.python, SLOW)
     session.run("pytest", *WORKERS, *_without(left_out), *session.posargs)
     if session.python == OLDEST and not session.posargs:
         # A share of the proof: a process killed at 400 moments.
@@ -73,14 +104,17 @@ def _without(names: Iterable[str]) -> list[str]:
 
 @nox.session(python=OLDEST)
 def bare(session: nox.Session) -> None:
-    """The suite without any extra: what needs one is skipped, the rest must pass."""
+    """The core without any extra: the fast tier by default, in `full` the suite; what needs an extra is skipped."""
     session.install("-e", ".", *GROUPS["tests"])
-    session.run("pytest", *WORKERS, *session.posargs)
+    if session.posargs:
+        session.run("pytest", *WORKERS, *session.posargs)
+    else:
+        session.run("python", "-m", "tests.quick")
 
 
 @nox.session(python=OLDEST)
 def httpx(session: nox.Session) -> None:
-    """The suite with a caller's own `httpx.AsyncClient`, and with an `httpx2.AsyncClient`; no command line."""
+    """In `full`: the suite with a caller's own `httpx.AsyncClient` or `httpx2.AsyncClient`; no command line."""
     session.install("-e", ".[emulator]", "httpx>=0.28", *GROUPS["tests"])
     session.run("pytest", *WORKERS, "--http=httpx", *_without(SAID_ONCE), *session.posargs)
     session.run("pytest", *WORKERS, "--http=httpx2", *SOCKETS, *session.posargs)
@@ -88,14 +122,14 @@ def httpx(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def aiohttp(session: nox.Session) -> None:
-    """The suite with our transport on aiohttp; without the command line, which has one of its own."""
+    """In `full`: the suite with our transport on aiohttp; without the command line, which has one of its own."""
     session.install("-e", ".[emulator,aiohttp]", *GROUPS["tests"])
     session.run("pytest", *WORKERS, "--http=aiohttp", *_without(SAID_ONCE), *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def lowest(session: nox.Session) -> None:
-    """The suite with the lowest versions that the package allows of what it needs itself."""
+    """In `full`: the suite with the lowest versions that the package allows of what it needs itself."""
     extras = PROJECT["project"]["optional-dependencies"]
     names = ("cli", "aiohttp", "parquet", "phones", "postgres", "dbos")
     ours = [requirement for extra in names for requirement in extras[extra]]
@@ -128,42 +162,42 @@ def typing(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def reliability(session: nox.Session) -> None:
     """The proof of the promises, as a table; `-- --long` for the long run."""
     session.install("-e", ".[cli]", *GROUPS["tests"])
     session.run("python", "-m", "tests.reliability", *session.posargs)
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def screenshots(session: nox.Session) -> None:
     """The pictures in `docs/`, of real commands on a terminal."""
     session.install("-e", ".[cli,postgres,dbos]", *GROUPS["tests"])
     session.run("python", "-m", "tests.screenshots", *session.posargs)
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def scaleout(session: nox.Session) -> None:
     """The proof of campaigns of many workers; `-- --seeds 20 --recipients 500000` for the whole of it."""
     session.install("-e", ".[cli,postgres,dbos]", *GROUPS["tests"])
     session.run("python", "-m", "tests.scaleout", *session.posargs)
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def million(session: nox.Session) -> None:
     """A file of a million rows: previewed, sent, killed twice, resumed, exported; `-- --rows N` for fewer."""
     session.install("-e", ".[cli]", *GROUPS["tests"])
     session.run("python", "-m", "tests.million", *session.posargs)
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def segments(session: nox.Session) -> None:
     """Counting parts beside the npm package `sms-segments-calculator`; needs the npm registry."""
     session.install("-e", ".", *GROUPS["segments"])
     session.run("python", "-m", "tests.segments_calculator", *session.posargs)
 
 
-@nox.session(python=OLDEST, default=False)
+@nox.session(python=OLDEST)
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside other libraries; `-- --long` for the full scale, `-- --help` for the rest."""
     session.install("-e", ".[cli]", *GROUPS["bench"])
