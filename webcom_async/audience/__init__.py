@@ -1,8 +1,9 @@
 """
-An audience: a table of people, what they are to be told, and what is wrong with it, before anything is sent.
+Audiences: a table of recipients and their texts, checked before anything is sent.
 
-A table is read twice. `Audience.check` reads it to its end and finds bad phones, duplicates, people on a stop list,
-texts that cannot be made, and what all of it takes in parts; `Audience.people` then yields everyone with the verdict.
+`Audience.check` reads the whole table and finds bad phones, duplicates, phones on a stop list and texts that cannot be
+rendered, and counts the SMS that the texts take. `Audience.people` then reads it again and yields each row with its
+verdict.
 """
 
 from webcom_async.audience._audience import Audience, Person

@@ -1,4 +1,4 @@
-"""The people in a table, checked, then yielded."""
+"""Check the rows of a table, then yield them as recipients."""
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -32,12 +32,12 @@ _NO_ID = ClientIdSms("")
 
 class Person(NamedTuple):
     """
-    A row, and what is to become of it.
+    A row, and its recipient or the reason why nothing is sent to it.
 
     Attributes:
-        row: The row.
-        recipient: To whom; None if nothing is sent.
-        skipped: What becomes of it instead; None if it is sent to.
+        row: The row of the table.
+        recipient: The recipient; None if the row is skipped.
+        skipped: The result that says why the row is skipped; None if it is sent.
     """
 
     row: Row
@@ -47,30 +47,30 @@ class Person(NamedTuple):
 
 class Audience:
     """
-    The people in a table, and their texts.
+    The recipients in a table, and their texts.
 
     Args:
-        table: The table, or its path.
-        text: What everyone is told who has no text of their own: plain, or with columns in braces. None if everyone
-            has one.
-        columns: Which columns mean what.
-        normalise: How a phone is read; the library's own strict way if left out.
-            `webcom_async.audience.phonebook.PhoneBook` knows other countries'.
-        stopped: Phones that must not get anything.
-        use_ids: Use the ids of a file of results too. They are of an earlier campaign: the gateway sends nothing more
-            under those of accepted recipients.
-        include_unlike: Send to phones that are unlike the others, too; see `Audit.unlike`.
+        table: A table, or the path of one.
+        text: The text for rows without one of their own: plain, or a template with column names in braces. None if
+            every row has a text.
+        columns: The columns' names; found by their usual names by default.
+        normalise: The function that reads a phone; strict by default. `webcom_async.audience.phonebook.PhoneBook` has
+            one that knows the local forms of a country.
+        stopped: Phones that nothing is sent to.
+        use_ids: Whether to use the ids in a file of results. They belong to an earlier campaign: the gateway sends
+            nothing more under the ids of accepted recipients.
+        include_unlike: Whether to send to phones that are unlike the others; see `Audit.unlike`.
 
     Attributes:
         table: The table.
-        unused: Columns of a file of results that are not used: that of its ids, unless they are asked for, and that of
-            its texts, if there is a text for everyone. `columns` asks for either.
-        include_unlike: Whether phones that are unlike the others are sent to.
-        verdicts: A byte for each row, after `check`: its `Verdict`.
-        common_text: The text of everyone who has none of their own; None if that is not one and the same.
+        unused: The columns of a file of results that are ignored: its ids, unless `use_ids` is set, and its texts, if
+            *text* is given. Name a column in `columns` to use it.
+        include_unlike: Whether to send to phones that are unlike the others.
+        verdicts: A `Verdict` for each row, one byte each, after `check`.
+        common_text: The text of all rows without one of their own; None if it differs from row to row.
 
     Raises:
-        InputError: There is no column of phones, a column that is named is not there, or nobody has a text.
+        InputError: The table has no column of phones, lacks a named column, or has no texts while *text* is None.
     """
 
     def __init__(
@@ -112,12 +112,13 @@ class Audience:
 
     def check(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
         """
-        Read the table to its end, and return what is in it.
+        Read the whole table, and return what is in it.
 
-        Memory: a compact map of the phones while this runs, 34 MB for a million of them, and five bytes a row after it.
+        Memory: a compact map of the phones while this runs, 34 MB for a million of them, and five bytes a row
+        afterwards.
 
         Args:
-            progress: Told the number of rows now and then.
+            progress: A function that gets the number of rows read, every 10,000 rows.
 
         Raises:
             InputError: The table cannot be read to its end.
@@ -138,10 +139,10 @@ class Audience:
 
     def people(self) -> Iterator[Person]:
         """
-        Yield everyone, in the table's order, as `check` has judged them; it is called first, if it was not.
+        Yield every row in the table's order with its verdict; calls `check` first if needed.
 
         Raises:
-            InputError: The table is not what it was when it was checked.
+            InputError: The table has changed since it was checked.
         """
         if not self.verdicts:
             self.check()
@@ -160,7 +161,7 @@ class Audience:
             raise self._changed()
 
     def recipients(self) -> Iterator[Recipient]:
-        """Yield whoever can be sent to, in the table's order; see `people`."""
+        """Yield the recipients that can be sent to, in the table's order."""
         return (person.recipient for person in self.people() if person.recipient is not None)
 
     def recipient(self, row: Row) -> Recipient:
@@ -168,7 +169,7 @@ class Audience:
         Return a row's recipient.
 
         Raises:
-            InputError: Its phone or id cannot be used, or its text cannot be made.
+            InputError: The row's phone or id cannot be used, or its text cannot be rendered.
         """
         text = None if self.common_text is not None and not _cell(row, self._places.text) else self.text_of(row)
         return Recipient(self.phone_of(row), self._given_ids.of(row), _cell(row, self._places.key), text)
@@ -178,16 +179,16 @@ class Audience:
         Return a row's phone.
 
         Raises:
-            InputError: It has none that can be used.
+            InputError: The row has no usable phone.
         """
         return self._normalise(self.raw_phone(row))
 
     def text_of(self, row: Row) -> str:
         """
-        Return a row's text: its own, or the common one with its cells in it.
+        Return a row's text: its own, or the common one with the row's cells filled in.
 
         Raises:
-            InputError: It has none, or a cell that it needs is empty.
+            InputError: The row has no text, or a cell that its text needs is empty.
         """
         own = _cell(row, self._places.text)
         if own:
@@ -198,10 +199,10 @@ class Audience:
 
     def identity(self, row: Row, phone: Phone) -> int:
         """
-        Return a number that two rows share if one is the other's duplicate.
+        Return a number that is equal for two rows if one duplicates the other.
 
         Raises:
-            InputError: Its id cannot be used.
+            InputError: The row's id cannot be used.
         """
         given = self._given_ids.of(row)
         if given is not None:
@@ -210,21 +211,18 @@ class Audience:
         return int(self._ids.derive(phone, key)) if key else int(phone)
 
     def is_stopped(self, phone: Phone) -> bool:
-        """Whether *phone* is on the stop list."""
         return phone in self._stopped
 
     def raw_phone(self, row: Row) -> str:
-        """Return a row's phone as it is written."""
         return row.cells[self._places.phone].strip()
 
     def shape_of(self, row: Row, phone: Phone) -> int:
-        """Return the shape of a row's phone; of home forms only if no region or other reader knows better."""
+        """Return the shape of a row's phone; `HOME_FORM` only for the strict reader, which knows no country."""
         if self._has_home_forms and is_home_form(self.raw_phone(row), phone):
             return HOME_FORM
         return shape_of(phone)
 
     def _skipped(self, row: Row, verdict: int | None) -> SendResult:
-        """Return the result of a row that is not sent to."""
         phone = Phone(printable(self.raw_phone(row)))
         try:
             phone = self.phone_of(row)
@@ -243,7 +241,7 @@ class Audience:
 
 
 class _Inspection:
-    """One reading of a table: what was seen, and what there is to say."""
+    """One pass over a table that collects an `Audit`."""
 
     def __init__(self, audience: Audience) -> None:
         self.audit = Audit()
@@ -251,7 +249,7 @@ class _Inspection:
         self._audience = audience
 
     def judge(self, row: Row) -> int:
-        """Note what there is to say about *row*, and return its byte for `Shapes.conclude`."""
+        """Record the findings of *row*, and return its byte for `Shapes.conclude`."""
         audience, note = self._audience, self.audit.note
         try:
             phone = audience.phone_of(row)
@@ -268,16 +266,16 @@ class _Inspection:
             if identity in self.shapes:
                 return self.shapes.repeat(row.line, phone, identity)
             note("unsayable", row.line, printable(str(exc)))
-            return Verdict.UNSAYABLE  # not seen: a later row of the same phone may have a text
+            return Verdict.UNSAYABLE  # not marked as seen: a later row may have a text
         shape = audience.shape_of(row, phone)
         if shape == HOME_FORM and not audience.include_unlike and identity not in self.shapes:
             note("unlike", row.line, why_unlike(phone, shape))
-            return Verdict.UNLIKE  # not seen: a later row of the same phone may have a plus
+            return Verdict.UNLIKE  # not marked as seen: a later row may have a plus
         byte, rows = self.shapes.see(row.line, phone, identity, shape)
         return byte if rows is None or self._note(row, phone, text, rows) else Verdict.UNSAYABLE
 
     def _note(self, row: Row, phone: Phone, text: str, rows: AlikeRows) -> bool:
-        """Note what there is to say about a row that may be sent to; return whether its text can be sent."""
+        """Record the findings of a row that may be sent; return whether its text is valid."""
         try:
             rows.scale.weigh(row.line, phone, text)
         except InputError as exc:
@@ -291,7 +289,7 @@ class _Inspection:
 
 
 def _check_of(row: Row) -> int:
-    """Return a number that tells a row from another one in its place."""
+    """Return a checksum that shows whether another row has taken a row's place."""
     return crc32("\x1f".join(row.cells).encode(errors="surrogatepass"), row.line)
 
 
@@ -300,10 +298,9 @@ def _not_sent(phone: Phone, reason: Reason, error: str) -> SendResult:
 
 
 def _cell(row: Row, place: int | None) -> str:
-    """Return a cell without the blanks around it; empty if it is not there."""
     return "" if place is None else row.cells[place].strip()
 
 
 def _is_guess(raw: str, phone: Phone) -> bool:
-    """Whether a rule, and not just the writing, was applied."""
+    """Return whether a rule changed the digits, not just the separators."""
     return "".join(filter(str.isdigit, raw)) != phone

@@ -1,4 +1,4 @@
-"""What a table holds: counts, findings with their lines, and what the texts take in parts."""
+"""The findings of a check: counts, lines, and the number of SMS that the texts take."""
 
 import enum
 from collections import Counter
@@ -18,23 +18,23 @@ _SAMPLES = 3
 
 
 class Verdict(enum.IntEnum):
-    """What becomes of a row."""
+    """What is done with a row."""
 
     SEND = 0  #: it is sent to
     BAD = 1  #: its phone or id cannot be used
-    DUPLICATE = 2  #: it names someone who came before
+    DUPLICATE = 2  #: an earlier row has the same phone or id
     STOPPED = 3  #: its phone is on the stop list
-    UNSAYABLE = 4  #: its text cannot be made
+    UNSAYABLE = 4  #: its text cannot be rendered
     UNLIKE = 5  #: its phone is unlike the others
 
 
 class Finding(NamedTuple):
     """
-    A row with something to say about it.
+    A row with a remark.
 
     Attributes:
-        session: Where it begins.
-        words: What is the matter; printable, and without a text.
+        line: The line where the row begins.
+        words: The remark; printable, and without the row's text.
     """
 
     line: int
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A text as a recipient would get it."""
+    """A text as a recipient would receive it."""
 
     line: int
     phone: Phone
@@ -51,20 +51,20 @@ class Sample(NamedTuple):
 
 class Audit(msgspec.Struct):
     """
-    What a table holds.
+    The findings of `Audience.check`. Each list of findings keeps the first thousand.
 
     Attributes:
-        rows: All rows.
-        sendable: Rows that would be sent to.
-        bad: Rows without a usable phone or id; the first thousand of them.
-        duplicates: Rows that name someone who came before; likewise.
-        stopped: Rows on a stop list; likewise.
-        unsayable: Rows whose text cannot be made; likewise. While there is one, nothing should be sent.
-        guessed: Rows whose phone was changed by a rule, `8 9xx` to `7 9xx`; likewise. They are sent to.
-        unlike: Rows whose phone has another length or first digit than nine in ten of the table have, as one with a
-            digit too few has; or, if it is read without a region, ten digits that begin with 9 and no plus, as a
-            Russian mobile without its 7 has; likewise. They are left out, unless they are included.
-        counts: How many of each of these there are, by their names.
+        rows: Number of rows.
+        sendable: Number of rows that would be sent.
+        bad: Rows without a usable phone or id.
+        duplicates: Rows whose phone or id an earlier row has.
+        stopped: Rows on a stop list.
+        unsayable: Rows whose text cannot be rendered. While there is one, nothing should be sent.
+        guessed: Rows whose phone was changed by a rule, such as `8 9xx` to `7 9xx`. They are sent.
+        unlike: Rows that are skipped by default because a digit or the country code may be missing: the phone differs
+            in length or first digit from nine in ten of the table, or, if it is read without a region, has ten digits
+            that begin with 9 and no plus, like a Russian mobile without its 7.
+        counts: Number of findings by the name of their list.
         parts: SMS that all texts take together.
         by_parts: Recipients by the parts of their text.
         by_encoding: Recipients by the encoding of their text.
@@ -90,21 +90,20 @@ class Audit(msgspec.Struct):
     samples: list[Sample] = []
 
     def note(self, kind: str, line: int, words: str) -> None:
-        """Count a finding, and keep it if there is room."""
+        """Count a finding, and keep it if its list has room."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         kept: list[Finding] = getattr(self, kind)
         if len(kept) < KEPT_FINDINGS:
             kept.append(Finding(line, words))
 
     def extend(self, kind: str, found: Sequence[Finding], count: int) -> None:
-        """Count findings of another reading of the same table, and keep the first of all."""
+        """Add findings of another pass over the same table, and keep the first thousand of all."""
         if count:
             self.counts[kind] = self.count(kind) + count
             kept: list[Finding] = getattr(self, kind)
             kept[:] = sorted([*kept, *found])[:KEPT_FINDINGS]
 
     def add_sizes(self, other: "Audit") -> None:
-        """Add what the texts of other rows of the same table take."""
         self.parts += other.parts
         self.by_parts = dict(Counter(self.by_parts) + Counter(other.by_parts))
         self.by_encoding = dict(Counter(self.by_encoding) + Counter(other.by_encoding))
@@ -113,18 +112,18 @@ class Audit(msgspec.Struct):
         self.samples = sorted([*self.samples, *other.samples])[:_SAMPLES]
 
     def count(self, kind: str) -> int:
-        """Return how many findings of a *kind* there are, such as `bad` or `duplicates`."""
+        """Return the number of findings of a *kind*, such as `bad` or `duplicates`."""
         return self.counts.get(kind, 0)
 
 
 def _larger(one: Sample | None, other: Sample | None, size: Callable[[str], int]) -> Sample | None:
-    """Return the sample with the larger text, the earlier of two that are alike."""
+    """Return the larger text; the earlier of equals."""
     samples = [sample for sample in (one, other) if sample is not None]
     return max(samples, key=lambda sample: (size(sample.text), -sample.line), default=None)
 
 
 class Scale:
-    """Weighs texts into an audit; equal texts that follow each other are counted once."""
+    """Adds the sizes of texts to an audit; equal texts in a row are measured once."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
@@ -139,11 +138,11 @@ class Scale:
         Count *text*.
 
         Raises:
-            InputError: It cannot be sent.
+            InputError: The text cannot be sent.
         """
         audit = self._audit
         if text != self._last or not self._parts:
-            Message(sender="ACME", text=text)  # says what is wrong with it
+            Message(sender="ACME", text=text)  # raises what is wrong with it
             self._last = text
             self._parts = count_parts(text)
             self._encoding = encoding_of(text).label

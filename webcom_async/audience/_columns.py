@@ -1,4 +1,4 @@
-"""Which columns of a table mean what, by their usual names or by a caller's word."""
+"""Find the columns of a table, by their usual names or by the caller's."""
 
 import enum
 from collections.abc import Container, Sequence
@@ -16,13 +16,14 @@ __all__ = ["ColumnNames", "Places", "Unused", "find_places", "read_exactly", "un
 
 class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Names of a table's columns; case does not matter. What is left out is found by its usual name, if it is there.
+    Names of a table's columns; case does not matter. A column that is left out is found by its usual names, if the
+    table has it.
 
     Attributes:
         phone: The phone: `phone`, `телефон`, `номер телефона`, `mobile` and the like.
-        text: A text of one's own: `text`, `текст`.
+        text: The recipient's own text: `text`, `текст`.
         key: What tells messages to one phone apart: `key`.
-        client_id_sms: An id of one's own: `client_id_sms`; in a file of results only if it is named.
+        client_id_sms: The caller's id: `client_id_sms`; in a file of results only if it is named here.
 
     Raises:
         InputError: A name is empty or blank.
@@ -40,14 +41,14 @@ class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unused(enum.Enum):
-    """What a file of results holds of an earlier campaign, and is used only if it is asked for."""
+    """Columns of a file of results that belong to an earlier campaign, and are ignored by default."""
 
-    IDS = "ids"  #: the gateway sends nothing more under those of accepted recipients
-    TEXTS = "texts"  #: they would go out instead of the new text
+    IDS = "ids"  #: the gateway sends nothing more under the ids of accepted recipients
+    TEXTS = "texts"  #: they would be sent instead of the new text
 
 
 class Places(NamedTuple):
-    """Where these columns stand; None for one that is not there."""
+    """Positions of the columns; None for a column that the table lacks."""
 
     phone: int
     text: int | None = None
@@ -55,20 +56,20 @@ class Places(NamedTuple):
     client_id_sms: int | None = None
 
     def without(self, unused: Container[Unused]) -> Self:
-        """Return these, but for those that are not used."""
+        """Return these positions without the *unused* columns."""
         return self._replace(
             text=None if Unused.TEXTS in unused else self.text,
             client_id_sms=None if Unused.IDS in unused else self.client_id_sms,
         )
 
 
-# Columns that our own commands write beside `client_id_sms`: what `send`, `export`, `retry`, `campaign results` and
-# `track` know of an SMS. One of the first tells such a file, or two others that are not both people's own words.
+# Columns that `send`, `export`, `retry`, `campaign results` and `track` write beside `client_id_sms`. A file of results
+# has one of _ANSWERS, or two of the others, at least one of them from _OUR_WORDS: tables use the rest for other things.
 _ANSWERS = frozenset({"outcome", "id_sms"})
 _OUR_WORDS = frozenset({"attempts", "said", "final", "changed_at", "num_parts", "overdue", "delivery"})
 _ANYBODYS_WORDS = frozenset({"reason", "error", "state", "price"})
-_TYPED_AROUND = " \t\ufeff'\""  # what spreadsheets and editors leave of a byte order mark and of quotes
-_RENAMED = "input_"  # how a file of results calls a column of its input that is named as one of its own
+_TYPED_AROUND = " \t\ufeff'\""  # remains of byte order marks and quotes, as spreadsheets and editors leave them
+_RENAMED = "input_"  # prefix of an input's column whose name a file of results uses itself
 
 # In the order of `ColumnNames`.
 _USUAL = (
@@ -96,11 +97,11 @@ _USUAL = (
 
 def find_places(table: Table, names: ColumnNames) -> Places:
     """
-    Return where the columns stand.
+    Return the positions of the columns.
 
     Raises:
-        InputError: One that was named is not there, or stands there twice; or there is none for phones, or one that
-            cannot hold them.
+        InputError: A named column is missing or ambiguous, the table has no column of phones, or that column cannot
+            hold them.
     """
     known = [column.strip().casefold() for column in table.columns]
     places = [
@@ -116,10 +117,10 @@ def find_places(table: Table, names: ColumnNames) -> Places:
 
 def read_exactly(table: Table, place: int | None) -> None:
     """
-    Let no phone or id be read from a column whose type has rounded it, or from a number that has lost digits.
+    Mark a column as one of phones or ids, so that numbers that have lost digits are refused.
 
     Raises:
-        InputError: It is such a column.
+        InputError: The column's type has rounded its numbers.
     """
     imprecise: frozenset[int] = getattr(table, "imprecise", frozenset())
     if place in imprecise:
@@ -134,14 +135,14 @@ def read_exactly(table: Table, place: int | None) -> None:
 
 def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: bool, use_ids: bool) -> dict[Unused, str]:
     """
-    Return the columns of an earlier campaign that stand in a table and are not used.
+    Return the columns of an earlier campaign that are ignored in a table.
 
     Args:
         table: The table.
-        names: The columns that the caller names, and thereby asks for.
-        places: Where the table's columns stand.
-        has_text: Whether there is a text for everyone.
-        use_ids: Whether ids are asked for.
+        names: The columns that the caller names, and so wants to use.
+        places: The positions of the table's columns.
+        has_text: Whether the caller gives a common text.
+        use_ids: Whether to use the ids of a file of results.
     """
     unused: dict[Unused, str] = {}
     if _holds_results(table.columns):

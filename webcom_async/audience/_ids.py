@@ -1,4 +1,4 @@
-"""Ids of one's own in a table's column, and which of them a spreadsheet has rounded."""
+"""Read the caller's ids from a column, and refuse those that a spreadsheet has rounded."""
 
 import math
 from collections import Counter
@@ -14,17 +14,17 @@ from webcom_async.files import Row, Table
 
 __all__ = ["GivenIds"]
 
-_EXCEL_DIGITS = 15  # Microsoft, "Excel specifications and limits": number precision; zeros stand for the others
-_DEVIATIONS = 3  # of a Poisson distribution: one table in some hundreds has more by chance
+_EXCEL_DIGITS = 15  # Microsoft, "Excel specifications and limits": number precision; later digits become zeros
+_DEVIATIONS = 3  # standard deviations, Poisson: chance alone exceeds them in one table of several hundred
 
 
 class GivenIds:
     """
-    The ids of a table.
+    The caller's ids in a table.
 
     Args:
         table: The table.
-        place: Their column; None if it has none, or none that is used.
+        place: The position of their column; None if there is none, or it is ignored.
 
     Raises:
         InputError: The column's type cannot hold ids.
@@ -40,7 +40,7 @@ class GivenIds:
         Return a row's id; None if it has none.
 
         Raises:
-            InputError: It cannot be used, or it may have been another id.
+            InputError: The id is not usable, or may be rounded.
         """
         given = "" if self._place is None else row.cells[self._place].strip()
         return self._read(given) if given else None
@@ -62,9 +62,9 @@ class GivenIds:
     @cached_property
     def _rounded_lengths(self) -> frozenset[int]:
         """
-        The lengths of which more ids end as Excel writes them than do by chance, or at least half of them.
+        Lengths of ids that were rounded: at least half of them, or more than chance gives, end as Excel writes them.
 
-        The table is read for it at the first doubt.
+        The table is read once for this, when the first id looks rounded.
         """
         rows = self._table.rows()
         cells = (row.cells[self._place].strip() for row in rows if self._place is not None)
@@ -74,7 +74,7 @@ class GivenIds:
 
 
 def _is_odd(length: int, rounded: int, others: int) -> bool:
-    """Whether *rounded* ids of a *length*, beside so many *others*, are more than chance gives."""
+    """Return whether chance cannot explain *rounded* ids of a *length* beside so many *others*."""
     by_chance = (rounded + others) * 10.0 ** (_EXCEL_DIGITS - length)
     return rounded > 0 and (rounded >= others or rounded > by_chance + _DEVIATIONS * math.sqrt(by_chance))
 

@@ -1,8 +1,8 @@
 """
-A compact map from large numbers to small ones: which phones have been seen, and where.
+A compact map from large numbers to small ones; remembers which phones were seen, and where.
 
-Two machine words a slot, with a third of the slots free: 16 to 48 bytes an entry, where a `dict` of ints takes over
-150. A million phones take 34 MB.
+Two machine words a slot, with at least a third of the slots free: 16 to 48 bytes an entry, where a `dict` of ints takes
+over 150. A million phones take 34 MB.
 """
 
 from array import array
@@ -28,8 +28,8 @@ class NumberMap:
         return self._keys[self._slot(number)] != 0
 
     def setdefault(self, number: int, value: int) -> int:
-        """Return what *number* is mapped to already; *value*, if it was not, and is from now on."""
-        # `_slot`, written out: this is called for every row of a file.
+        """Return the value of *number*; set it to *value* first if it has none."""
+        # `_slot`, inlined: this is called for every row of a file.
         keys, mask = self._keys, self._mask
         slot = (number * _SPREAD & _WORD) >> self._shift
         while keys[slot]:
@@ -44,7 +44,7 @@ class NumberMap:
         return value
 
     def _slot(self, number: int) -> int:
-        """Return the slot that *number* is in, or would be in."""
+        """Return the slot that holds *number*, or would."""
         keys, mask = self._keys, self._mask
         slot = (number * _SPREAD & _WORD) >> self._shift
         while keys[slot] and keys[slot] != number:

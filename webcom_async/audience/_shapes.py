@@ -1,7 +1,8 @@
 """
-Rows that may be sent to, by the shape of their phones; which shape is usual is known at a table's end only.
+Group rows by the shape of their phones, and leave out phones that are unlike the others.
 
-A shape is a length and a first digit, as a number of less than a byte.
+A shape is the phone's length and first digit, encoded in less than a byte. Which shape is usual is known only at the
+end of the table.
 """
 
 from collections import defaultdict
@@ -12,20 +13,19 @@ from webcom_async.audience._number_set import NumberMap
 
 __all__ = ["HOME_FORM", "AlikeRows", "Shapes", "shape_of", "why_unlike"]
 
-_LENGTHS = range(8, 16)  # of phones; others, which only a caller's own reader gives, count as the nearest
+_LENGTHS = range(8, 16)  # of phones; a caller's own reader may give others, which count as the nearest
 _LEAST = 10 * _LENGTHS[0]
 _ALIKE = 0.9
 
 HOME_FORM = 10 * len(_LENGTHS)
-"""The shape of home forms."""
+"""The shape of ten digits that begin with 9 and have no plus."""
 
-# Until it is known which shape is usual, a row's byte is its shape and one of these.
+# Until the usual shape is known, a row's byte is its shape plus one of these.
 _FIRST = 16
 _AGAIN = 128
 
 
 def shape_of(phone: Phone) -> int:
-    """Return the shape of *phone*."""
     length = len(phone)
     if length not in _LENGTHS:
         length = min(max(length, _LENGTHS[0]), _LENGTHS[-1])
@@ -33,14 +33,14 @@ def shape_of(phone: Phone) -> int:
 
 
 def why_unlike(phone: Phone, shape: int) -> str:
-    """Return what is odd about *phone*."""
+    """Return what looks wrong with *phone*."""
     if shape == HOME_FORM:
         return f"{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?"
     return f"{phone} is unlike the others: is a digit or the country code missing?"
 
 
 class AlikeRows:
-    """Rows of one shape, all of which have one fate; and what there is to say about them if they are sent to."""
+    """Rows of one shape, which share one verdict, and the findings to report if they are sent."""
 
     def __init__(self) -> None:
         self.audit = Audit()
@@ -49,7 +49,6 @@ class AlikeRows:
         self.phones: list[tuple[int, Phone]] = []
 
     def see(self, line: int, phone: Phone) -> None:
-        """Count a row."""
         self.count += 1
         if len(self.phones) < KEPT_FINDINGS:
             self.phones.append((line, phone))
@@ -57,16 +56,16 @@ class AlikeRows:
 
 class Shapes:
     """
-    Finds the rows that name a phone or id for the first time, and leaves out those that are unlike the others.
+    Finds duplicates, and rows whose phones are unlike the others.
 
-    Where another shape is unlike the others, a row of the usual shape is sent to although its id stands in a row
-    before, which is left out. Such rows are kept apart until the end.
+    A row of an unlike shape is left out, so a later row with the same id and the usual shape is sent although it
+    repeats that id. Such rows are kept apart until the usual shape is known.
 
     Memory: a compact map of the phones, and an audit for each shape.
 
     Args:
-        audit: Gets what there is to say.
-        include_unlike: Leave none out.
+        audit: The audit that gets the findings.
+        include_unlike: Whether to send to all shapes.
     """
 
     def __init__(self, audit: Audit, *, include_unlike: bool) -> None:
@@ -81,7 +80,7 @@ class Shapes:
         return identity in self._seen
 
     def see(self, line: int, phone: Phone, identity: int, shape: int) -> tuple[int, AlikeRows | None]:
-        """Return a row's byte, for `conclude`, and the rows that it belongs to; None if it is a duplicate for good."""
+        """Return a row's byte for `conclude`, and the group it joins; None for the group of a certain duplicate."""
         first = self._seen.setdefault(identity, line << 8 | shape)
         if first >> 8 == line:
             return _FIRST + shape, self._first[shape]
@@ -92,12 +91,11 @@ class Shapes:
         return _AGAIN + shape, rows
 
     def repeat(self, line: int, phone: Phone, identity: int) -> Verdict:
-        """Note a duplicate for good of a row that was seen."""
         self._audit.note("duplicates", line, _stands_already(phone, self._seen.setdefault(identity, 0)))
         return Verdict.DUPLICATE
 
     def conclude(self, judged: bytearray) -> bytearray:
-        """Return the verdicts for the bytes of all rows, and put what is known of them into the audit."""
+        """Turn the bytes of all rows into verdicts, and add their findings to the audit."""
         verdicts = bytearray(range(256))
         usual = self._usual()
         for shape, rows in self._first.items():
@@ -121,7 +119,7 @@ class Shapes:
         return Verdict.SEND
 
     def _usual(self) -> int | None:
-        """Return the shape that nine in ten have, if one has; home forms have no say in it."""
+        """Return the shape of at least nine in ten rows, if there is one; home forms are not counted."""
         counts = {shape: rows.count for shape, rows in self._first.items() if shape != HOME_FORM}
         usual = max(counts, key=counts.__getitem__, default=None)
         return usual if usual is not None and counts[usual] >= _ALIKE * sum(counts.values()) else None

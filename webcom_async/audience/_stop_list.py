@@ -1,4 +1,4 @@
-"""Phones that must not get anything."""
+"""Phones that nothing is sent to."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,10 +19,10 @@ class StopList:
     A compact set of phones: 34 MB for a million.
 
     Args:
-        phones: The first of them.
+        phones: The first phones.
 
     Raises:
-        InputError: `update` refuses one.
+        InputError: `update` refuses one of *phones*.
     """
 
     def __init__(self, phones: Iterable[str] = ()) -> None:
@@ -42,10 +42,11 @@ class StopList:
 
         Args:
             path: The file.
-            normalise: How its phones are read; as those of the audience are, so that one spelling is one phone.
+            normalise: The function that reads a phone; give the one of the audience, so that one spelling means one
+                phone.
 
         Raises:
-            InputError: It cannot be read, or `update` refuses a line: one that is left out would be sent to.
+            InputError: The file cannot be read, or `update` refuses a line: skipping it would mean sending to it.
         """
         table = open_table(path)
         place = find_places(table, ColumnNames()).phone
@@ -60,8 +61,9 @@ class StopList:
         Add *phones*, read by *normalise*.
 
         Raises:
-            InputError: One is no phone; or it is ten digits that begin with 9 and no plus, and no *normalise* says of
-                which country. It would be read as a number in Lebanon, say, and the Russian mobile be sent to.
+            InputError: An item is not a phone number; or it is ten digits that begin with 9 without a plus, and
+                *normalise* is the default, which does not know the country: it could read a Russian mobile as a number
+                in Lebanon.
         """
         for raw in phones:
             phone = normalise(raw)

@@ -1,9 +1,8 @@
 """
-Calling hours: when people may be sent to, by their own clocks.
+Calling hours: when recipients may be sent to, by their local time.
 
-Pure: the moment is an argument. A recipient's zone is the one that the numbering plan gives their phone, where it
-gives one; a Russian mobile's number, like most, tells the country and not the place, so that a zone for everyone else
-is named.
+Pure: the moment is an argument. A recipient's zone follows from the phone where the numbering plan gives one zone. Most
+numbers, Russian mobiles included, tell the country only, so the caller names a zone for the rest.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,13 +22,13 @@ class CallingHours:
     Hours of the day.
 
     Args:
-        opens: The first moment of them.
-        closes: The first moment after them, on the same day.
-        zone: Of everyone whose phone does not tell.
-        zones_of: Which zones a phone may be in, as tz database names.
+        opens: The start, inclusive.
+        closes: The end, exclusive, on the same day.
+        zone: The zone of recipients whose phone does not give one.
+        zones_of: A function that returns the possible zones of a phone, as tz database names.
 
     Raises:
-        InputError: They close before they open.
+        InputError: The hours close before they open, or have a time zone.
     """
 
     def __init__(
@@ -52,11 +51,11 @@ class CallingHours:
         return _zone(zones[0]) if len(zones) == 1 else self._zone
 
     def is_open(self, moment: datetime, zone: tzinfo) -> bool:
-        """Whether someone in *zone* may be sent to at *moment*, an aware one."""
+        """Return whether a recipient in *zone* may be sent to at *moment*, which is aware."""
         return self._opens <= moment.astimezone(zone).time() < self._closes
 
     def next_opening(self, moment: datetime, zone: tzinfo) -> datetime:
-        """Return the first moment from *moment* on at which someone in *zone* may be sent to."""
+        """Return the first moment, from *moment* on, when a recipient in *zone* may be sent to."""
         if self.is_open(moment, zone):
             return moment
         here = moment.astimezone(zone)
@@ -66,14 +65,14 @@ class CallingHours:
 
 class Rounds:
     """
-    A campaign in rounds: each goes through everyone, and leaves out those whose hours are over.
+    A campaign in rounds: each passes over all rows, and defers those whose hours are closed.
 
     Memory: one number for each zone.
 
     Args:
-        people: Everyone, in the same order at every call.
-        hours: When they may be sent to.
-        now: The time.
+        people: A function that yields all rows, in the same order at every call.
+        hours: The calling hours.
+        now: A function that returns the current time.
     """
 
     def __init__(
@@ -86,13 +85,13 @@ class Rounds:
 
     @property
     def opening(self) -> datetime | None:
-        """When the next round begins; None if nobody is left."""
+        """When the next round begins; None if no recipient is left."""
         if self._deferred is None:
             return self._now()
         return min((self._hours.next_opening(self._now(), zone) for zone in self._deferred), default=None)
 
     def people(self) -> Iterator[Person]:
-        """Yield those whose hours have come; who is left out for good comes in the first round."""
+        """Yield the rows whose hours are open. The first round yields the skipped rows too."""
         before, self._deferred = self._deferred, {}
         for number, person in enumerate(self._people()):
             if person.recipient is None:

@@ -1,7 +1,7 @@
 """
-Phones as a numbering plan knows them: local forms, validity, time zones; the only door to phonenumbers, an extra.
+Phones by national numbering plans: local forms, validity and time zones.
 
-Source: libphonenumber's metadata, as the package carries it.
+The only module that imports phonenumbers, an extra. Source: libphonenumber's metadata, as the package carries it.
 """
 
 import phonenumbers
@@ -19,13 +19,13 @@ _NO_ZONE = timezone.UNKNOWN_TIMEZONE
 
 class PhoneBook:
     """
-    Reads phones as a country writes them, and refuses those that no plan has.
+    Reads phones in a country's local form, and refuses numbers that no plan has.
 
     Args:
         region: The country of numbers without a country code: two letters, such as `RU` or `KZ`.
 
     Raises:
-        ConfigurationError: There is no such region.
+        ConfigurationError: The region is not known.
     """
 
     def __init__(self, region: str) -> None:
@@ -35,13 +35,13 @@ class PhoneBook:
 
     def normalise(self, raw: str) -> Phone:
         """
-        Return *raw* as digits with the country code first.
+        Return *raw* as digits, country code first.
 
-        It may hold digits, separators and a leading plus. libphonenumber by itself would turn letters into digits, and
-        drop an extension, or a second phone after a slash.
+        *raw* may hold digits, separators and a leading plus. Other characters are refused, because libphonenumber alone
+        turns letters into digits, and drops an extension or a second phone after a slash.
 
         Raises:
-            InputError: It cannot be a phone, or its country has no such number.
+            InputError: *raw* is not a phone number, or its country has no such number.
         """
         digits, international = read_phone(raw)
         try:
@@ -58,7 +58,7 @@ class PhoneBook:
 
 
 def _with_plus(digits: str) -> str:
-    """Return what to do about digits that are a number of another country once a plus stands before them."""
+    """Return the advice to add a plus, if the digits are then a number of another country."""
     try:
         abroad = phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
     except phonenumbers.NumberParseException:
@@ -67,7 +67,7 @@ def _with_plus(digits: str) -> str:
 
 
 def zones_of(phone: Phone) -> tuple[str, ...]:
-    """Return the time zones in which *phone* may be, as tz database names; none if the plan does not tell."""
+    """Return the possible time zones of *phone*, as tz database names; none if the plan does not say."""
     try:
         zones = timezone.time_zones_for_number(phonenumbers.parse(f"+{phone}"))
     except phonenumbers.NumberParseException:

@@ -1,8 +1,8 @@
 """
-Personal texts: `Hello, {name}!`, with a row's own words in the braces.
+Personal texts: `Hello, {name}!`, with a row's cells in place of the braces.
 
-No expression, attribute, index or format is read in the braces, so that neither the text's author nor the file can
-make it do anything but stand for a column. A column that is not there, or a cell that is empty, is an error.
+Braces hold a column's name and nothing else: no expression, attribute, index or format. So neither the text's author
+nor the file can run anything. A missing column or an empty cell is an error.
 """
 
 import re
@@ -19,22 +19,22 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 class Template:
     """
-    A text with columns in braces; `{{` and `}}` stand for braces.
+    A text with column names in braces; `{{` and `}}` give literal braces.
 
     Args:
         text: The text, as in `Hello, {name}!`.
 
     Attributes:
-        text: As it was given.
-        names: The columns it needs, each once, in order.
+        text: The text as given.
+        names: The columns that the text needs, each once, in order.
 
     Raises:
-        InputError: A brace is alone, or has no name in it.
+        InputError: A brace has no partner, or no name in it.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # Literal, name, literal, name, …, literal: as `re.split` has it.
+        # Literal, name, literal, name, …, literal: the order that `re.split` gives.
         self._pieces = _pieces(text)
         self.names: list[str] = list(dict.fromkeys(self._pieces[1::2]))
 
@@ -43,7 +43,7 @@ class Template:
         Return the template for rows with these *columns*; case and blanks around a name do not matter.
 
         Raises:
-            InputError: A column is not there, or stands there twice.
+            InputError: A column is missing or ambiguous.
         """
         known = [column.strip().casefold() for column in columns]
         for name in self.names:
@@ -57,7 +57,7 @@ class Template:
 
 
 class BoundTemplate:
-    """A template that knows where its columns stand; made by `Template.bind`."""
+    """A template with the positions of its columns; made by `Template.bind`."""
 
     def __init__(self, pieces: Sequence[str], places: Sequence[int]) -> None:
         self._pieces = list(pieces)
@@ -65,7 +65,7 @@ class BoundTemplate:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the text is the same for everyone."""
+        """Whether the text is the same for all rows."""
         return not self._places
 
     def render(self, cells: Sequence[str]) -> str:
@@ -73,7 +73,7 @@ class BoundTemplate:
         Return the text for a row.
 
         Raises:
-            InputError: A cell that it needs is empty or not there; the message names the column.
+            InputError: A cell that the text needs is empty or missing; the message names the column.
         """
         pieces = self._pieces.copy()
         for place, column in self._places:

@@ -1,8 +1,8 @@
 """
-Files of recipients, and of results: CSV, JSON Lines, Parquet and Arrow.
+Files of recipients and of results: CSV, JSON Lines, Parquet and Arrow.
 
-A table is read as a stream of rows, in bounded memory, as often as one likes; results are written as they come. What a
-row means is `webcom_async.audience`'s to know.
+Tables are read as a stream of rows in bounded memory, as often as needed. Results are written as they arrive.
+`webcom_async.audience` gives the rows their meaning.
 
 Parquet and Arrow need the extra `[parquet]`.
 """

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files, and the only door to pyarrow, an extra."""
+"""Read and write Parquet and Arrow files; the only module that imports pyarrow, an extra."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,17 +21,17 @@ _BATCH = 4_096  # rows
 
 class ArrowTable:
     """
-    A Parquet file, or an Arrow (Feather) one.
+    A Parquet or Arrow (Feather) file.
 
     Args:
         path: The file.
 
     Attributes:
-        imprecise: Where columns stand of floats that keep seven digits at most.
-        exact: Where columns stand whose numbers are to be refused if they have lost digits.
+        imprecise: Positions of float columns that keep seven digits at most.
+        exact: Positions of columns whose numbers are refused if they have lost digits.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: The file cannot be read.
     """
 
     def __init__(self, path: StrPath) -> None:
@@ -47,11 +47,10 @@ class ArrowTable:
 
     @property
     def described(self) -> str:
-        """What it was taken for."""
+        """The kind of file."""
         return "Parquet" if self._is_parquet else "Arrow"
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows; see `Table`."""
         number = 0
         spell = spelling(len(self.columns), self.exact)
         for batch in self._batches():
@@ -68,7 +67,7 @@ class ArrowTable:
         with readable(self.path):
             try:
                 if self._is_parquet:
-                    # Without these, it would keep what it has read until the end.
+                    # With the defaults, pyarrow keeps all that it has read until the end.
                     with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as opened:
                         yield from opened.iter_batches(_BATCH, use_threads=False)
                 else:
@@ -85,7 +84,7 @@ def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
     Return the names of a file's columns.
 
     Raises:
-        InputError: It is no such file.
+        InputError: The file is not of this kind.
     """
     return tuple(_schema_of(path, is_parquet=is_parquet).names)
 
@@ -102,7 +101,7 @@ def _schema_of(path: Path, *, is_parquet: bool) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """Return the type of a column's values, which may stand in a dictionary, in runs, or under another name."""
+    """Return the type of a column's values, which a dictionary, run-end or extension type may wrap."""
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _plain(kind.value_type)
     return _plain(kind.storage_type) if isinstance(kind, pa.BaseExtensionType) else kind
@@ -110,11 +109,11 @@ def _plain(kind: Any) -> Any:
 
 class ParquetResults:
     """
-    Rows of text, written as Parquet. The file can be read once it is closed.
+    Writes rows of text as Parquet. The file can be read once it is closed.
 
     Args:
-        file: A new file of bytes.
-        columns: Their names.
+        file: A new binary file.
+        columns: The columns' names.
     """
 
     def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
@@ -124,13 +123,12 @@ class ParquetResults:
         self._waiting: list[Sequence[str]] = []
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
-        """Append *rows*."""
         self._waiting.extend(rows)
         if len(self._waiting) >= _BATCH:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left, and the file's end."""
+        """Write the remaining rows and the file's footer."""
         with self._file:
             self._flush()
             self._writer.close()

@@ -1,4 +1,4 @@
-"""CSV as people have it: commas or semicolons, UTF-8 or Windows-1251, with a header, or a plain list of phones."""
+"""Read CSV: commas or semicolons, UTF-8 or Windows-1251, with a header, or a plain list of phones."""
 
 import csv
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from webcom_async.files._table import RESULT_COLUMNS, Row, readable
 __all__ = ["CsvTable"]
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_SAMPLE = 50  # records that decide about the delimiter
+_SAMPLE = 50  # records that the delimiter is chosen by
 _EXCEL_SAYS = "sep="  # the first line of some of Excel's files
 
 
@@ -24,16 +24,17 @@ class CsvTable:
     A CSV file.
 
     Args:
-        path: The file; a regular one, because it is read more than once.
-        encoding: As Python names it; found, if left out: UTF-8, UTF-8 or UTF-16 with a mark, or Windows-1251.
-        delimiter: One character; found, if left out: comma, semicolon, tab or bar.
+        path: A regular file: it is read more than once.
+        encoding: The encoding's Python name. Detected by default: UTF-8, UTF-8 or UTF-16 with a byte order mark, or
+            Windows-1251.
+        delimiter: One character. Detected by default: comma, semicolon, tab or bar.
 
     Attributes:
-        encoding: As Python names it.
-        delimiter: One character.
+        encoding: The encoding's Python name.
+        delimiter: The delimiter.
 
     Raises:
-        InputError: It cannot be read, or has no header and is no list of phones.
+        InputError: The file cannot be read, or has no header and is not a list of phones.
     """
 
     def __init__(self, path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> None:
@@ -49,12 +50,11 @@ class CsvTable:
 
     @property
     def described(self) -> str:
-        """What it was taken for."""
+        """The kind of file, with its encoding and delimiter."""
         name = ENCODING_NAMES.get(self.encoding, self.encoding)
         return f"CSV, {name}, {_DELIMITERS.get(self.delimiter, repr(self.delimiter))}"
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows; see `Table`."""
         width = len(self.columns)
         quoted = self.columns[: len(RESULT_COLUMNS)] == RESULT_COLUMNS  # by `csv_cell`
         records = self._records()
@@ -73,7 +73,7 @@ class CsvTable:
             yield Row(line, list(map(csv_text, cells)) if quoted else cells)
 
     def _records(self, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield lines and cells, blank records left out."""
+        """Yield the line and cells of each record, except blank ones."""
         with readable(self.path), self.path.open(encoding=self.encoding, newline="") as file:
             for _ in range(self._skipped):
                 file.readline()
@@ -88,14 +88,14 @@ class CsvTable:
                 raise InputError(f"{self.path}, line {before + 1}: not CSV: {exc}") from None
 
     def _first_line(self) -> tuple[int, str | None]:
-        """Return how many lines come before the header, and the delimiter that they name."""
+        """Return how many lines precede the header, and the delimiter that they name."""
         with self.path.open(encoding=self.encoding, newline="") as file:
             first = file.readline().rstrip("\r\n")
         said = first[len(_EXCEL_SAYS) :]
         return (1, said) if first.casefold().startswith(_EXCEL_SAYS) and len(said) == 1 else (0, None)
 
     def _find_delimiter(self) -> str:
-        """Return the delimiter under which most of the first records have as many cells as the header."""
+        """Return the delimiter under which most of the first records are as wide as the header."""
         widths = {delimiter: self._widths(delimiter) for delimiter in _DELIMITERS}
 
         def fits(delimiter: str) -> tuple[int, int]:
@@ -112,7 +112,7 @@ class CsvTable:
         return single[0] if single and widths[","] else ","
 
     def _widths(self, delimiter: str) -> list[int]:
-        """Return how many cells the first records have; nothing if they cannot be read under a *delimiter*."""
+        """Return the number of cells of the first records; empty if *delimiter* does not parse them."""
         try:
             return [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
         except InputError:

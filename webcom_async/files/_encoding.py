@@ -1,7 +1,7 @@
 """
-Which encoding a text file has, by its bytes.
+Detect the encoding of a text file from its bytes.
 
-The whole file is looked at, in bounded memory, so that nothing turns out to be unreadable half-way through a campaign.
+The whole file is read, in bounded memory, so that no unreadable byte turns up half-way through a campaign.
 """
 
 import codecs
@@ -20,10 +20,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEGACY = "cp1251"  # what Excel writes on a Russian Windows
+_LEGACY = "cp1251"  # Excel's encoding on a Russian Windows
 ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a mark", "utf-16": "UTF-16", "cp1251": "Windows-1251"}
 
-# What people hand over instead of a text file, and what to do about it.
+# Files that are often given in place of a text file, and what to do about each.
 _OTHERS = (
     (b"PK\x03\x04", "an Excel workbook or another archive; save it as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as CSV"),
@@ -34,12 +34,13 @@ _OTHERS = (
 
 def find_encoding(path: Path, given: str | None = None) -> str:
     """
-    Return the name of the encoding of all of *path*: *given*, or found.
+    Return the encoding of *path*: *given*, after a check, or the detected one.
 
-    UTF-8, with a byte order mark or without; UTF-16 with one; Windows-1251, if the bytes are none of these.
+    UTF-8, with or without a byte order mark; UTF-16 with one; else Windows-1251.
 
     Raises:
-        InputError: It is none of them, or no text, or has a line that is longer than any message could be.
+        InputError: The bytes fit no encoding or not *given*, the file is not text, or a line is longer than any message
+            could be.
     """
     with path.open("rb") as file:
         start = file.read(4)
@@ -72,7 +73,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _checked(path: Path, encoding: str) -> str:
     try:
-        "a".encode(encoding)  # others, such as rot13, are no encodings of text
+        "a".encode(encoding)  # fails for codecs that do not encode text, such as rot13
         decoder = codecs.getincrementaldecoder(encoding)()
     except (LookupError, ValueError):
         raise InputError(f"{encoding!r} is no encoding; try utf-8, cp1251 or utf-16") from None
@@ -94,8 +95,8 @@ def _refuse_nul(path: Path, text: str) -> None:
 
 
 def _faults(path: Path) -> tuple[int, int]:
-    """Return how many bytes are not UTF-8, and how many characters beyond ASCII are."""
-    # What is not UTF-8 becomes half of a character, which no UTF-8 holds; U+FFFD may stand in a file.
+    """Return how many bytes are not UTF-8, and how many characters are valid and not ASCII."""
+    # Invalid bytes become surrogates, which valid UTF-8 never holds; U+FFFD may be in the file itself.
     decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
     wrong = right = 0
     for chunk in chain(_chunks(path), [b""]):

@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line, in UTF-8."""
+"""Read JSON Lines: one object a line, in UTF-8."""
 
 import codecs
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 class JsonLinesTable:
     """
-    A file of JSON objects, one a line; its columns are the keys of all of them.
-
-    Attributes:
-        exact: Where columns stand whose numbers are to be refused if they have lost digits.
+    A file of JSON objects, one a line; its columns are the keys of all objects.
 
     Args:
-        path: The file; it is read through once here, because any line may have a key of its own.
+        path: The file. It is read once here, because any line may add a key.
+
+    Attributes:
+        exact: Positions of columns whose numbers are refused if they have lost digits.
 
     Raises:
-        InputError: It cannot be read, a line is no object, or holds more than texts and numbers.
+        InputError: The file cannot be read, or a line is not an object of texts and numbers.
     """
 
     described: str = "JSON Lines"
@@ -46,7 +46,6 @@ class JsonLinesTable:
             raise InputError(f"{self.path}: it is empty")
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows; see `Table`."""
         columns = self.columns
         spell = spelling(len(columns), self.exact)
         for line, found in self._objects():

@@ -1,4 +1,4 @@
-"""Which kind of table a file is."""
+"""Open a file as the kind of table it is."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ _ARROW_MAGIC = (b"PAR1", b"ARROW1")
 
 def open_table(path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
     """
-    Return the table in a file: Parquet and Arrow by their first bytes, JSON Lines by its name, or else CSV.
+    Return the table in a file: Parquet and Arrow by their first bytes, JSON Lines by its name, else CSV.
 
     Args:
         path: A regular file: it is read more than once.
-        encoding: Of a CSV file, as Python names it; found, if left out.
-        delimiter: Of a CSV file; found, if left out.
+        encoding: The Python name of a CSV file's encoding; detected by default.
+        delimiter: A CSV file's delimiter; detected by default.
 
     Raises:
-        InputError: Its path is empty or blank, it cannot be read, or needs an extra that is not installed.
+        InputError: The path is empty or blank, or the file cannot be read, or needs an extra that is not installed.
     """
     refuse_blank("the path of the file", path)
     path = Path(path)

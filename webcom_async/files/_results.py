@@ -1,8 +1,8 @@
 """
-Results into a file, as they come: CSV, JSON Lines or Parquet, by the file's name.
+Write results to a file as they arrive: CSV, JSON Lines or Parquet, by the file's name.
 
-The results' own columns come first, under names that never change; then the line of the input, and its columns. What a
-spreadsheet would run as a formula, or a terminal obey, is written so that neither does.
+The results' own columns come first, under fixed names; then the line of the input, and the input's columns. Cells are
+escaped, so that no spreadsheet runs them as formulas and no terminal obeys them.
 """
 
 import csv
@@ -30,7 +30,7 @@ Cells = Sequence[str]
 
 
 class _Format(Protocol):
-    """How rows are written."""
+    """Writes rows in one file format."""
 
     def write(self, rows: Sequence[Cells]) -> None: ...
     def close(self) -> None: ...
@@ -53,7 +53,7 @@ class _Csv:
 
 
 class _JsonLines:
-    """Objects; all but ASCII is escaped, so that nothing in them can steer a terminal."""
+    """Objects; all but ASCII is escaped, so that no control character reaches a terminal."""
 
     def __init__(self, file: IO[str], columns: Cells) -> None:
         self._file = file
@@ -72,17 +72,17 @@ class ResultsFile:
     A new file of results.
 
     Args:
-        path: Where.
-        columns: The input's columns, of which each result gets its row's cells; one that is named as one of ours is
-            called `input_` and its name.
-        delimiter: Of CSV.
-        replace: Put a file of results that is there aside, as `NAME.1`, `NAME.2`, …, once the first results come.
+        path: The file's path.
+        columns: The input's columns; each result gets the cells of its row. A name that results use themselves is
+            prefixed with `input_`.
+        delimiter: The delimiter of CSV.
+        replace: Whether to rename an existing file of results to `NAME.1`, `NAME.2`, … when the first results arrive.
 
     Attributes:
-        path: Where.
+        path: The file's path.
 
     Raises:
-        InputError: Its path is empty or blank, it exists already and is not to be replaced, or cannot be made.
+        InputError: The path is empty or blank, or the file exists and may not be replaced, or cannot be created.
     """
 
     def __init__(self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False) -> None:
@@ -100,10 +100,10 @@ class ResultsFile:
 
     def write(self, results: Iterable[tuple[SendResult, Row | None]]) -> None:
         """
-        Append results, each with its row of the input; but for Parquet, they are in the file when this returns.
+        Append results, each with its row of the input. Except for Parquet, they are in the file when this returns.
 
         Raises:
-            InputError: They cannot be written, as on a full disk.
+            InputError: The results cannot be written, such as to a full disk.
         """
         form = self._format
         if form is None:
@@ -117,10 +117,10 @@ class ResultsFile:
 
     def close(self) -> None:
         """
-        Close the file, and remove it if no result has come; Parquet can be read from then on.
+        Close the file, and remove it if it has no results. Parquet can be read from then on.
 
         Raises:
-            InputError: What is left cannot be written, and nothing was said of that before.
+            InputError: The remaining rows cannot be written, and no earlier call has said so.
         """
         if self._format is not None:
             with suppress(InputError) if self._failed else nullcontext(), self._writing():
@@ -131,7 +131,7 @@ class ResultsFile:
 
     @property
     def in_place(self) -> bool:
-        """Whether what was written is in the file that `path` leads to: it may be moved or removed meanwhile."""
+        """Whether `path` still leads to the written file, which may have been moved or removed."""
         return self._opened is None or self._opened == identity_of(self.path)
 
     @contextmanager
@@ -156,7 +156,7 @@ class ResultsFile:
         if suffix in JSON_LINES:
             return _JsonLines(self._new("utf-8"), self._columns)
         if suffix != _PARQUET:
-            # With semicolons, as Excel reads it by a double click: with a byte order mark.
+            # Semicolons are for Excel, which needs a byte order mark to open the file as UTF-8.
             file = self._new("utf-8-sig" if self._delimiter == ";" else "utf-8")
             return _Csv(file, self._columns, self._delimiter)
         try:
@@ -166,7 +166,7 @@ class ResultsFile:
         return ParquetResults(self._new(), self._columns)
 
     def _new(self, encoding: str | None = None) -> IO[Any]:
-        """Make the file, of text in *encoding* or of bytes."""
+        """Create the file, for text in *encoding* or for bytes."""
         newline = None if encoding is None else ""
         file = self.path.open("xb" if encoding is None else "x", encoding=encoding, newline=newline)
         self._opened = identity_of(file.fileno())
@@ -177,7 +177,7 @@ class ResultsFile:
 def results_file(
     path: StrPath | None, columns: Cells = (), *, delimiter: str = ",", replace: bool = False
 ) -> Generator[ResultsFile | None, None, None]:
-    """Open a `ResultsFile` and close it; None for no path."""
+    """Open a `ResultsFile` and close it at the end; yield None if *path* is None."""
     if path is None:
         yield None
         return
@@ -188,7 +188,7 @@ def results_file(
 
 
 def _named(ours: Sequence[str], theirs: Cells) -> list[str]:
-    """Return the names of all columns, no two alike."""
+    """Return the names of all columns, each unique."""
     names = list(ours)
     for name in theirs:
         taken = name
@@ -212,7 +212,7 @@ def _cells(result: SendResult, row: Row | None) -> list[str]:
 
 
 def _put_aside(path: Path) -> None:
-    """Give the file another name, one that is free."""
+    """Rename the file to the first free `NAME.1`, `NAME.2`, …."""
     names = (path.with_name(f"{path.name}.{number}") for number in count(1))
     path.rename(next(name for name in names if not (name.exists() or name.is_symlink())))
 

@@ -1,4 +1,4 @@
-"""What all tables have in common: columns, and rows with the line they stand in."""
+"""What all tables share: columns, and rows with their line."""
 
 from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from webcom_async._domain.phones import EXACT_FLOAT
 __all__ = ["JSON_LINES", "LONGEST_LINE", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
-RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")  # of our own files
+RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")  # of files of results
 LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
 
 
@@ -22,8 +22,8 @@ class Row(NamedTuple):
     One row of a table.
 
     Attributes:
-        session: The line it begins in, from 1; for Parquet and Arrow the number of the row.
-        cells: As the file has them, one for each column.
+        line: The line where it begins, from 1; the row's number for Parquet and Arrow.
+        cells: The cells as the file has them, one for each column.
     """
 
     line: int
@@ -36,8 +36,8 @@ class Table(Protocol):
 
     Attributes:
         path: The file.
-        columns: Their names, as the file has them.
-        described: What it was taken for, in a few words, such as `CSV, Windows-1251, semicolons`.
+        columns: The columns' names, as the file has them.
+        described: The kind of file in a few words, such as `CSV, Windows-1251, semicolons`.
     """
 
     @property
@@ -49,19 +49,19 @@ class Table(Protocol):
 
     def rows(self) -> Iterator[Row]:
         """
-        Yield the rows from the first on, without blank ones; lazily, at every call anew.
+        Yield the rows lazily, without blank ones; each call starts at the first row.
 
         Raises:
-            InputError: The file cannot be read, or a line is not what the others are.
+            InputError: The file cannot be read, or a line does not fit the others.
         """
         ...
 
 
 @contextmanager
 def readable(path: Path) -> Generator[None, None, None]:
-    """Refuse what is no regular file, and turn what goes wrong with one into an `InputError` that names it."""
+    """Refuse anything but a regular file, and turn its errors into an `InputError` that names it."""
     try:
-        check_file(path)  # tables are read more than once, and a pipe would be waited for
+        check_file(path)  # tables are read more than once, and opening a pipe would block
         yield
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror or exc}") from None
@@ -71,30 +71,30 @@ def readable(path: Path) -> Generator[None, None, None]:
 
 def as_cell(value: object) -> str | None:
     """
-    Return a value of a typed table as text; None if it is a list or another thing that is none.
+    Return a typed table's value as text; None if it is not a text or a number.
 
-    How a number is spelled is a frozen format: ids are derived from keys, and a campaign that goes on must find them.
+    The spelling of numbers is frozen: ids are derived from keys, and a resumed campaign must derive the same ones.
     """
-    if value is None or value != value:  # noqa: PLR0124 - NaN, which a data frame with gaps has in place of None
+    if value is None or value != value:  # noqa: PLR0124 - NaN, a data frame's None
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # phones that went through a spreadsheet or a data frame with gaps
+        return str(int(value))  # spreadsheets and data frames with gaps turn phones into floats
     if isinstance(value, bytes | list | dict | tuple | set):
         return None
     return str(value)
 
 
 def exact_cell(value: object) -> str | None:
-    """Return the same for a phone or an id: a float that has lost digits is spelled so that its reader refuses it."""
+    """Return a phone's or id's value as text; a float that has lost digits is spelled so that its reader refuses it."""
     if isinstance(value, float) and abs(value) >= EXACT_FLOAT:
         return f"{value:e}"
     if isinstance(value, Decimal):
-        return f"{value:f}"  # exact, so that it needs no exponent, which stands for a number that was rounded
+        return f"{value:f}"  # exact; an exponent would mark it as rounded
     return as_cell(value)
 
 
 def spelling(columns: int, exact: Container[int]) -> list[Callable[[object], str | None]]:
-    """Return what spells the cells of so many columns, some of which are to be *exact*."""
+    """Return one function for each column that turns a value into a cell; *exact* columns are strict."""
     return [exact_cell if place in exact else as_cell for place in range(columns)]
