@@ -1,10 +1,10 @@
 """
-A check-up of the gateway: what its manual leaves open, asked of the gateway itself with a phone of one's own.
+A check-up of the gateway: tests what its manual leaves open, with a phone of your own.
 
-It sends at most `MOST_SMS` messages; whatever can be learnt from a refusal or from a repeated id is. What it finds is
-kept in a file of capabilities, from which the options of a client follow.
+The check-up sends at most `MOST_SMS` messages; it learns the rest from refusals and repeated ids. Its findings are
+saved in a capabilities file, which gives a client its options.
 
-Not to be learnt so: the gateway's time zone, how long it remembers an id, and its rate limit.
+It cannot find the gateway's time zone, how long the gateway remembers an id, or its rate limit.
 """
 
 import enum
@@ -36,46 +36,47 @@ __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 MOST_SMS = 4
 _MAX_BYTES = 4 << 20  # of an answer
 _REDIRECTS, _TOO_LARGE = range(300, 400), 413
-_TOP_BIT, _FLOAT_BIT = 1 << 62, 1 << 52  # beyond what 32 bits, and what floats, hold
+_TOP_BIT, _FLOAT_BIT = 1 << 62, 1 << 52  # beyond 32 bits, and beyond a float's precision
 _NARROWEST = 53
 
 
 class Repeat(enum.Enum):
-    """What the gateway answers to an id that it has seen."""
+    """How the gateway answers a repeated id."""
 
-    FIRST_ID = "first id_sms"  #: as documented: no second SMS, and the first one's `id_sms`
-    REFUSED = "already sent"  #: no second SMS, and a sentence without an id
-    SENT_AGAIN = "sent again"  #: another SMS: nothing may be retried
+    FIRST_ID = "first id_sms"  #: as documented: no second SMS, and the `id_sms` of the first
+    REFUSED = "already sent"  #: no second SMS, and an error without an id
+    SENT_AGAIN = "sent again"  #: a second SMS: retries are unsafe
 
 
 class Order(enum.Enum):
-    """In which order the entries of an answer stand."""
+    """The order of the entries in an answer."""
 
-    REQUEST = "the request's"  #: so that they can be paired
-    NAMED = "named"  #: each names its `client_id_sms`
-    OTHER = "another"  #: only a request of one recipient can be read
+    REQUEST = "the request's"  #: entries match recipients by position
+    NAMED = "named"  #: each entry has its `client_id_sms`
+    OTHER = "another"  #: only answers to one recipient can be matched
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a gateway was found to do.
+    What a check-up found about a gateway.
 
     Attributes:
-        base_url: Of which gateway.
-        checked: When, as ISO 8601.
-        tls: Whether it was asked over TLS, and its certificate is trusted.
-        path: Where it takes messages; `/json/` where it redirects `/json`.
-        repeat: What it answers to an id that it has seen.
-        id_bits: How many bits of an id it tells apart: 63, 53, or 0 for fewer.
-        order: How its answers are ordered.
-        refused_uses_up_id: Whether an id of a refused attempt cannot be used again; None if that was not to be learnt.
-        largest_batch: Recipients in a request that it was seen to take; what was asked for, or fewer.
-        error_status: HTTP status with which it refuses a document.
-        refusal_status: HTTP status of an answer in which a recipient is refused.
-        language: Of its sentences.
-        final_dot: Whether these end with a dot.
-        numeric_ids: Whether `id_sms` comes as a number.
-        sms: How many SMS the check-up has sent.
+        base_url: The gateway's URL.
+        checked: The time of the check-up, as ISO 8601.
+        tls: Whether the gateway was reached over TLS with a trusted certificate.
+        path: The path that takes messages; `/json/` if the gateway redirects `/json` there.
+        repeat: The answer to a repeated id.
+        id_bits: The bits of an id that the gateway distinguishes: 63, 53, or 0 for fewer.
+        order: The order of entries in answers.
+        refused_uses_up_id: Whether the id of a refused attempt cannot be used again; None if the check-up could not
+            find out.
+        largest_batch: The most recipients that the gateway took in a request, up to the batch size in the options.
+        error_status: The HTTP status of a refused document.
+        refusal_status: The HTTP status of an answer with a refused recipient.
+        language: The language of errors.
+        final_dot: Whether errors end with a dot.
+        numeric_ids: Whether `id_sms` is a number.
+        sms: The number of SMS that the check-up sent.
     """
 
     base_url: str
@@ -97,7 +98,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_file(cls, path: StrPath) -> "Capabilities":
         """
-        Read what `save` has written.
+        Read a file that `save` has written.
 
         Raises:
             ConfigurationError: The file cannot be read, or holds something else.
@@ -111,15 +112,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def as_documented(self) -> bool:
-        """Whether a client needs no setting of its own to be safe."""
+        """Whether a client is safe with the default options."""
         return (self.repeat, self.id_bits) == (Repeat.FIRST_ID, 63) and self.order is not Order.OTHER
 
     def save(self, path: StrPath) -> None:
         """
-        Write them into a file, over an earlier one.
+        Write the capabilities to a file, and replace an earlier one.
 
         Raises:
-            ConfigurationError: It cannot be written.
+            ConfigurationError: The file cannot be written.
         """
         refuse_blank("the path of the capabilities file", path, ConfigurationError)
         with _usable(path), open_file(path, "wb") as file:
@@ -128,20 +129,20 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def check_path(path: StrPath) -> None:
         """
-        Look whether `save` may write into a file, before a check-up is paid for.
+        Check that `save` can write to *path*, before a check-up is paid for.
 
         Raises:
-            ConfigurationError: It may not: it is no regular file, or its directory is not there.
+            ConfigurationError: The path is not a regular file, or its directory is missing.
         """
         with _usable(path):
             check_file(path, new=True)
 
     def options(self) -> OptionFields:
         """
-        Return the settings with which a client suits the gateway.
+        Return the options that suit the gateway.
 
         Raises:
-            ConfigurationError: No setting does: ids that the library derives would collide.
+            ConfigurationError: No options do: derived ids would collide.
         """
         if not self.id_bits:
             raise ConfigurationError(f"{self.base_url} tells fewer than 53 bits of an id apart: some would get nothing")
@@ -166,19 +167,19 @@ async def examine(
     now: datetime | None = None,
 ) -> Capabilities:
     """
-    Ask the gateway what its manual leaves open. Sends up to `MOST_SMS` messages to *phone*.
+    Test what the gateway's manual leaves open. Sends up to `MOST_SMS` messages to *phone*.
 
     Args:
-        transport: Posts bodies.
-        credentials: Whose account pays.
-        options: Where the gateway is.
-        phone: Whose owner has agreed.
+        transport: The transport.
+        credentials: The credentials of the account that pays.
+        options: The options, with the gateway's URL.
+        phone: A phone whose owner has agreed.
         sender: A sender of the account.
-        text: What the messages say.
-        now: The time, for the file.
+        text: The text of the messages.
+        now: The time that is written to the file.
 
     Raises:
-        WebcomError: There is no answer, or the account cannot send to the phone; nothing can be learnt then.
+        WebcomError: The gateway does not answer, or the account cannot send to the phone, so nothing can be found.
     """
     checkup = _CheckUp(transport, credentials, options, normalise_phone(phone), Message(sender=sender, text=text))
     await checkup.find_path()
@@ -217,7 +218,7 @@ def _usable(path: StrPath) -> Generator[None, None, None]:
 
 
 class _ProbeAnswer(msgspec.Struct, frozen=True):
-    """An answer: its status, and for each entry an id, or a sentence."""
+    """An answer: its status, and an id or an error for each entry."""
 
     status: int
     entries: list[tuple[str, str, str]] = []  # id_sms, error, client_id_sms
@@ -226,12 +227,11 @@ class _ProbeAnswer(msgspec.Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """The first sentence in it."""
+        """The first error in the answer."""
         return self.error or next((error for _, error, _ in self.entries if error), "")
 
     @property
     def id_sms(self) -> str:
-        """The only entry's id; empty if there is none."""
         return self.entries[0][0] if len(self.entries) == 1 else ""
 
 
@@ -240,17 +240,17 @@ class _CheckUp:
     One check-up.
 
     Attributes:
-        path: Where messages go.
+        path: The path that messages are posted to.
         known: The id of the first message.
-        refused: An id of which an attempt was refused.
-        sms: How many were sent.
+        refused: The id of a refused attempt.
+        sms: The number of SMS sent.
     """
 
     def __init__(
         self, transport: Transport, credentials: Credentials, options: Options, phone: Phone, message: Message
     ) -> None:
         self.path: str = options.path
-        # Between 2**60 and 2**61, where floats are 256 apart: ids that differ in the last byte are one to them.
+        # Between 2**60 and 2**61 floats are 256 apart: they cannot distinguish ids that differ in the last byte.
         self.known: int = secrets.randbits(61) & ~0xFF | 1 << 60 | 1
         self.refused: int = self.known ^ (1 << 20)
         self.sms: int = 0
@@ -261,7 +261,7 @@ class _CheckUp:
         self._message = message
 
     async def find_path(self) -> None:
-        """Follow a redirect to another path of the same host; nobody is in the request."""
+        """Follow redirects to another path of the same host, with a request that has no recipients."""
         for _ in range(2):
             reply = await self._post(b"[]")
             if reply.status not in _REDIRECTS:
@@ -274,11 +274,10 @@ class _CheckUp:
         raise ConfigurationError(f"{self._options.base_url} redirects from path to path")
 
     async def refuse_document(self) -> _ProbeAnswer:
-        """Return the answer to what is no document."""
         return _read(await self._post(b"0"))
 
     async def find_largest_batch(self) -> int:
-        """Return how many recipients a request may hold; those in it have no phone, so that none is sent to."""
+        """Return how many recipients fit in a request. They have no phones, so that nothing is sent."""
         size = self._options.batch_size
         fits, fails = 0, size + 1
         while fails - fits > 1:
@@ -293,7 +292,7 @@ class _CheckUp:
         return fits
 
     async def send(self, client_id: int) -> _ProbeAnswer:
-        """Send one message and return its answer; there is an `id_sms` in it."""
+        """Send one message and return its answer, which has an `id_sms`."""
         answer = await self._ask([self._to(client_id)])
         if not answer.id_sms:
             error = self._credentials.redact(answer.sentence)
@@ -302,7 +301,6 @@ class _CheckUp:
         return answer
 
     async def repeat(self, first: _ProbeAnswer) -> Repeat:
-        """Return what a second request under the first message's id is answered."""
         answer = await self._ask([self._to(self.known)])
         if answer.id_sms == first.id_sms:
             return Repeat.FIRST_ID
@@ -312,21 +310,21 @@ class _CheckUp:
         return Repeat.SENT_AGAIN
 
     async def find_width(self, first: _ProbeAnswer, repeat: Repeat) -> int:
-        """Return how many bits of an id are told apart, by ids that differ from the first one's in a single bit."""
+        """Return the bits of an id that the gateway distinguishes, with ids that differ from the first in one bit."""
         if repeat is Repeat.SENT_AGAIN:
-            return 63  # no two ids are one to it
+            return 63  # the gateway does not deduplicate
         if not await self._is_another(self.known ^ _TOP_BIT, first):
-            # A mask, or nothing: is it at least as wide as a float?
+            # The gateway cuts the top bit off, or ignores ids: does it keep at least a float's precision?
             return 53 if await self._is_another(self.known ^ _FLOAT_BIT, first) else 0
         return 63 if await self._is_another(self.known ^ 2, first) else 53
 
     async def find_order(self, first: _ProbeAnswer, largest: int) -> tuple[Order, _ProbeAnswer]:
-        """Return how the answer to someone without a phone and to a known id is ordered, and that answer."""
+        """Return the order of an answer to a recipient without a phone and a known id, and that answer."""
         nobody = WirePhone(Phone(""), ClientIdSms(str(self.refused)))
         if largest == 1:
             return Order.REQUEST, await self._ask([nobody])
         answer = await self._ask([nobody, self._to(self.known)])
-        if len(answer.entries) != 2:  # noqa: PLR2004 - those asked for
+        if len(answer.entries) != 2:  # noqa: PLR2004 - one each
             return Order.OTHER, answer
         if [name for _, _, name in answer.entries if name]:
             return Order.NAMED, answer
@@ -335,7 +333,7 @@ class _CheckUp:
         return (Order.REQUEST if found or not nothing else Order.OTHER), answer
 
     async def find_what_refusals_use_up(self) -> bool | None:
-        """Return whether the id of someone who was refused can be used no more."""
+        """Return whether the id of a refused recipient cannot be used again."""
         answer = await self._ask([self._to(self.refused)])
         if answer.id_sms:
             self.sms += 1
@@ -359,7 +357,7 @@ class _CheckUp:
         return _read(await self._post(encode_messages([(self._message, phones)])))
 
     async def _post(self, messages: bytes) -> Reply:
-        """Post once: a check-up repeats nothing by itself."""
+        """Post once, without retries."""
         body = Payload(self._credentials, messages)
         timeout = self._options.timeout
         return await exchange(self._transport, self._url(), body, timeout=timeout, max_bytes=_MAX_BYTES)
@@ -370,10 +368,10 @@ class _CheckUp:
 
 def _read(reply: Reply) -> _ProbeAnswer:
     """
-    Return what *reply* says.
+    Return the content of *reply*.
 
     Raises:
-        ReplyError: It is not the documented JSON.
+        ReplyError: The body is not the documented JSON.
     """
     try:
         said = msgspec.json.decode(reply.body.removeprefix(BOM), type=SendReply)

@@ -1,4 +1,4 @@
-"""The pytest fixture `webcom_gateway`, found by pytest once the package is installed."""
+"""The pytest fixture `webcom_gateway`; pytest finds it once the package is installed."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ __all__ = ["webcom_gateway"]
 @pytest.fixture
 def webcom_gateway() -> "Gateway":
     """
-    Return an emulated gateway with an empty ledger and one account.
+    Return an emulated gateway with one account and no messages.
 
     Give a client `token=webcom_gateway.token` and `transport=GatewayTransport(webcom_gateway)`.
     """

@@ -1,16 +1,17 @@
 """
-Segments: how many SMS a text is billed as, and which characters make it dear.
+Segments: how many SMS a text is billed as, and which characters make it expensive.
 
 Pure functions on text. Sources:
 
 * 3GPP TS 23.038, 6.2.1: the GSM 7 bit default alphabet, and its extension table (6.2.1.1), whose characters take two
-  septets because an escape goes before them. National language shift tables are not used: gateways rarely do.
-* 3GPP TS 23.038, 6.2.3: UCS-2, sixteen bits a unit. Characters outside the basic plane, such as emoji, go as two units
-  (a UTF-16 surrogate pair), as phones have it.
-* 3GPP TS 23.040, 9.2.3.24.1: 140 octets a message, six of them a header if there are several: 160 septets or 153 a
-  part, 70 units or 67. An escape is never parted from its character, nor one half of a pair from the other.
+  septets because each follows an escape. National language shift tables are not used: gateways rarely use them.
+* 3GPP TS 23.038, 6.2.3: UCS-2, sixteen bits a unit. Characters outside the basic plane, such as emoji, take two units
+  (a UTF-16 surrogate pair), as phones encode them.
+* 3GPP TS 23.040, 9.2.3.24.1: 140 octets a message, six of them a header if the message has several parts: 160 septets,
+  or 153 a part; 70 units, or 67 a part. A part never ends between an escape and its character, or inside a surrogate
+  pair.
 
-How the gateway itself cuts texts is not on the vendor's pages: a delivery report's count of parts has the last word.
+The vendor does not document how the gateway splits texts: the number of parts in a delivery report is decisive.
 """
 
 import enum
@@ -48,30 +49,30 @@ _two_units = re.compile("[\U00010000-\U0010ffff]")
 
 
 class Encoding(enum.Enum):
-    """What a text goes over the air as: units of a single SMS, and of each of several parts."""
+    """How a text is encoded over the air, with the units in a single SMS, and in each of several parts."""
 
     GSM_7 = ("GSM-7", 160, 153)
     UCS_2 = ("UCS-2", 70, 67)
 
     def __init__(self, label: str, single: int, part: int) -> None:
-        self.label = label  #: as people call it
-        self.single = single  #: units that one SMS holds
-        self.part = part  #: units that each part of several holds
+        self.label = label  #: its common name
+        self.single = single  #: units in a single SMS
+        self.part = part  #: units in each of several parts
 
     @property
     def wide(self) -> re.Pattern[str]:
-        """Finds the characters that take two units."""
+        """A pattern that matches characters of two units."""
         return _two_septets if self is Encoding.GSM_7 else _two_units
 
 
 class Forcing(msgspec.Struct, frozen=True):
     """
-    A character that GSM-7 does not have, so that the whole text goes as UCS-2.
+    A character outside GSM-7, which forces the whole text to UCS-2.
 
     Attributes:
         character: The character.
-        count: How often it stands in the text.
-        plain: What may stand for it in GSM-7; None if there is nothing like it.
+        count: Its number of occurrences in the text.
+        plain: Its replacement in GSM-7; None if there is no similar character.
     """
 
     character: str
@@ -86,15 +87,15 @@ class Forcing(msgspec.Struct, frozen=True):
 
 class Segments(msgspec.Struct, frozen=True):
     """
-    What a text is billed as.
+    How a text is billed.
 
     Attributes:
-        encoding: What it goes over the air as.
-        units: Septets (GSM-7) or 16-bit units (UCS-2) of its characters; escapes included, headers not.
-        parts: SMS that it takes; 0 for an empty text.
-        units_left: Units that may be added without another part.
-        forcing: Which characters force UCS-2, in the order of their first appearance; none for GSM-7.
-        parts_without_forcing: Parts that it would take if one GSM-7 character stood for each of those.
+        encoding: How the text is encoded over the air.
+        units: Septets (GSM-7) or 16-bit units (UCS-2) of the characters; with escapes, without headers.
+        parts: Number of SMS; 0 for an empty text.
+        units_left: Units that fit in the last part.
+        forcing: The characters that force UCS-2, in the order of their first occurrence; empty for GSM-7.
+        parts_without_forcing: Number of SMS if each of these characters were one GSM-7 character.
     """
 
     encoding: Encoding
@@ -106,20 +107,20 @@ class Segments(msgspec.Struct, frozen=True):
 
 
 class Remedy(enum.Enum):
-    """What was changed in a text to make it cheaper."""
+    """What a suggestion changes to make a text cheaper."""
 
-    PUNCTUATION = "plain punctuation"  #: quotes, dashes, spaces and accents as GSM-7 has them
+    PUNCTUATION = "plain punctuation"  #: quotes, dashes, spaces and accents of GSM-7
     TRANSLITERATION = "transliteration"  #: that, and Cyrillic in Latin letters
 
 
 class Suggestion(msgspec.Struct, frozen=True):
     """
-    Another text that says the same in fewer parts. It is for its author to take or leave.
+    A text that says the same in fewer parts, for its author to accept or refuse.
 
     Attributes:
-        remedy: What was changed.
-        text: The text.
-        parts: SMS that it takes.
+        remedy: The kind of change.
+        text: The changed text.
+        parts: Number of SMS.
     """
 
     remedy: Remedy
@@ -128,7 +129,7 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 def segments(text: str) -> Segments:
-    """Return what *text* is billed as."""
+    """Return how *text* is billed."""
     encoding = encoding_of(text)
     parts, left = _measure(text, encoding)
     forcing = () if encoding is Encoding.GSM_7 else tuple(_forcing(text))
@@ -137,7 +138,7 @@ def segments(text: str) -> Segments:
 
 
 def count_parts(text: str) -> int:
-    """Return the SMS that *text* takes, and nothing else: for many texts."""
+    """Return the number of SMS that *text* takes; faster than `segments`, for many texts."""
     if _all_basic(text):
         length = len(text)
         return 1 if 0 < length <= Encoding.GSM_7.single else -(-length // Encoding.GSM_7.part)
@@ -145,7 +146,7 @@ def count_parts(text: str) -> int:
 
 
 def split(text: str) -> list[str]:
-    """Return the parts of *text* as phones receive them; joined they are *text*."""
+    """Return the parts of *text* as phones receive them; joined, they are *text*."""
     encoding = encoding_of(text)
     if not text or _units(text, encoding) <= encoding.single:
         return [text] if text else []
@@ -154,7 +155,7 @@ def split(text: str) -> list[str]:
 
 
 def suggestions(text: str) -> list[Suggestion]:
-    """Return cheaper texts, the mildest change first; each takes fewer parts than the one before it. Often none."""
+    """Return cheaper texts, the mildest change first; each takes fewer parts than the one before. Often empty."""
     found: list[Suggestion] = []
     fewest = count_parts(text)
     for remedy, table in ((Remedy.PUNCTUATION, _PUNCTUATION), (Remedy.TRANSLITERATION, _PUNCTUATION | _LATIN)):
@@ -167,7 +168,7 @@ def suggestions(text: str) -> list[Suggestion]:
 
 
 def encoding_of(text: str) -> Encoding:
-    """Return what *text* goes over the air as."""
+    """Return how *text* is encoded over the air."""
     return Encoding.GSM_7 if _all_gsm(text) else Encoding.UCS_2
 
 
@@ -176,7 +177,7 @@ def _units(text: str, encoding: Encoding) -> int:
 
 
 def _measure(text: str, encoding: Encoding) -> tuple[int, int]:
-    """Return parts, and units left in the last one."""
+    """Return the number of parts, and the units left in the last one."""
     units = _units(text, encoding)
     if not units:
         return 0, encoding.single
@@ -190,7 +191,7 @@ def _measure(text: str, encoding: Encoding) -> tuple[int, int]:
 
 
 def _parts(text: str, encoding: Encoding) -> Iterator[tuple[int, int]]:
-    """Yield where each of several parts starts, and the units in it."""
+    """Yield the start and the units of each of several parts."""
     wide = encoding.wide.fullmatch
     start = used = 0
     for place, character in enumerate(text):
@@ -216,7 +217,7 @@ def _changed(text: str, table: dict[str, str]) -> str:
 
 
 def _plain(character: str, table: dict[str, str]) -> str:
-    """Return what GSM-7 has for *character*, by table or without its accents; itself, if there is nothing."""
+    """Return the GSM-7 replacement of *character*, by table or without accents; itself, if there is none."""
     known = table.get(character)
     if known is not None:
         return known
@@ -249,7 +250,7 @@ _PUNCTUATION = _pairs(
     )
 )
 
-# After BGN/PCGN 1947, without its signs for the soft and the hard sign.
+# BGN/PCGN 1947, without its marks for the soft and the hard sign.
 _LOWER = dict(
     zip(
         "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",

@@ -217,7 +217,7 @@ class Audience:
         return row.cells[self._places.phone].strip()
 
     def shape_of(self, row: Row, phone: Phone) -> int:
-        """Return the shape of a row's phone; `HOME_FORM` only for the strict reader, which knows no country."""
+        """Return the shape of a row's phone; `HOME_FORM` only for the strict reader, which has no country."""
         if self._has_home_forms and is_home_form(self.raw_phone(row), phone):
             return HOME_FORM
         return shape_of(phone)

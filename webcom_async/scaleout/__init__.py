@@ -1,19 +1,19 @@
 """
-Campaigns of many workers: plan → shards → run a shard → report, whatever engine hands the shards out.
+Campaigns sent by many workers: plan → shards → run each shard → status, with any engine that dispatches the shards.
 
-One process outruns any gateway. This is for campaigns that must not depend on one host staying up:
+One process is faster than any gateway. Use this for campaigns that must survive the loss of a host:
 
     async with SqliteStore("campaigns") as store, WebcomClient.from_env() as client:
-        said = Message(sender="ACME", text="Sale!")
-        await store.plan(CampaignSettings(campaign="spring", message=said, rate=200), phones)
+        message = Message(sender="ACME", text="Sale!")
+        await store.plan(CampaignSettings(campaign="spring", message=message, rate=200), phones)
         for shard in await store.shards("spring"):
             await run_shard(client, store, "spring", shard.number, holder="host 1")
-        print(await store.standing("spring"))
+        print(await store.status("spring"))
 
-Planning again and running a shard again are harmless, from wherever: nobody gets a second SMS. The store says who may
-send a shard (a *lease*, which others take over when it is not renewed), and the campaign's journal in it what may
-leave. `SqliteStore` is for one sending process. What hands shards out is an engine's work: a loop as above, a task
-queue, or what `ShardScheduler` says is due.
+Planning a campaign or running a shard twice is harmless, from any host: no recipient gets a second SMS. The store's
+*lease* says which worker may send a shard; another worker takes it over when it expires. The campaign's journal in the
+store says which recipients may be sent to. `SqliteStore` is for one sending process. An engine dispatches the shards: a
+loop as above, a task queue, or one that asks `ShardScheduler` which shards are due.
 """
 
 from importlib import import_module
@@ -76,7 +76,7 @@ _ACTS = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what acts, when it is first asked for (PEP 562)."""
+    """Import classes and functions that do I/O on first use (PEP 562)."""
     if name not in _ACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(_ACTS[name]), name)

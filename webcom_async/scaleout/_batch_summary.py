@@ -1,8 +1,4 @@
-"""
-What became of a batch, counted: who is settled, who may be asked for again, and who never came to the journal.
-
-It has no event loop of its own to care for: the journal that it looks over the shoulder of does the work.
-"""
+"""Count the results of a batch: settled recipients, open ones, and those that never reached the journal."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -22,13 +18,13 @@ _CUT_SHORT = frozenset({Reason.HALTED, Reason.CANCELLED})
 
 class RecordingJournal:
     """
-    A journal that remembers whom it has let into its books.
+    A journal that records the ids it has accepted.
 
     Args:
         journals: The journal.
 
     Attributes:
-        known: The ids of those.
+        known: The recorded ids.
     """
 
     def __init__(self, journals: Journal) -> None:
@@ -43,14 +39,12 @@ class RecordingJournal:
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
     ) -> DurableCampaignJournal:
-        """See `Journal.open`."""
         journal = await self._journals.open(
             header, now, resend_rejected=resend_rejected, against_first_run=against_first_run
         )
         return RecordingCampaignJournal(journal, self.known)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journal.header`."""
         return await self._journals.header(campaign)
 
 
@@ -71,14 +65,7 @@ class RecordingCampaignJournal:
 
 
 def summarize(results: Sequence[SendResult], recipients: int, recording: RecordingJournal) -> BatchDone:
-    """
-    Return what became of a batch.
-
-    Args:
-        results: What the client said of it; those whose turn never came have none.
-        recipients: How many it has.
-        recording: Who of it is in the journal.
-    """
+    """Return the counts of a batch; recipients that the client never reached have no result."""
     never_asked = recipients - len(results)
     others = not_accepted(results)
     outcomes = Counter(result.outcome for result in others)
@@ -97,17 +84,17 @@ def summarize(results: Sequence[SendResult], recipients: int, recording: Recordi
 
 
 def _is_left_out(result: SendResult, known: Collection[ClientIdSms]) -> bool:
-    """Whether somebody is in no row of the journal, and never will be; *known* are those who are in one."""
+    """Return whether a recipient has no row in the journal and never will; *known* are the ids that have one."""
     if result.reason is Reason.ID_REUSED:
         return True
     if result.reason is Reason.DUPLICATE:
-        # If this batch has nobody else under the id, another one is asking for it now.
+        # If no other recipient of this batch has the id, another batch is sending under it now.
         return result.client_id_sms in known
     return result.client_id_sms not in known and result.reason not in _CUT_SHORT
 
 
 def _is_open(result: SendResult) -> bool:
-    """Whether asking again may help: whose time has passed stays late."""
+    """Return whether sending again may help; a recipient whose time has passed stays late."""
     if result.outcome is Outcome.NOT_SENT:
         return result.reason is not Reason.BAD_TIME
     return result.outcome is Outcome.UNKNOWN

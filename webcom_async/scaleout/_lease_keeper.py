@@ -1,8 +1,8 @@
 """
-How a worker keeps its right to send a shard.
+Renew a worker's lease while it sends a shard.
 
-Fencing has two halves. A worker that cannot renew its lease stops by itself when the lease has run out by its own
-clock. And one that does not notice, because it was asleep, is refused by the store as soon as another has the shard.
+Fencing has two halves. A worker that cannot renew its lease stops when the lease expires by its own clock. A worker
+that does not notice, because it was suspended, is refused by the store once another has the shard.
 """
 
 import logging
@@ -19,22 +19,22 @@ __all__ = ["LeaseKeeper"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
-_BEATS = 3  # in a lease: two may be lost
+_BEATS = 3  # in a lease: two may fail
 
 
 class LeaseKeeper:
     """
-    A lease that is renewed for as long as the block lasts.
+    Keeps a lease alive inside an `async with` block.
 
-    The block is cancelled when the lease is lost: when the store says so, or when it was not renewed in its time.
+    The block is cancelled when the lease is lost: the store has revoked it, or it could not be renewed in time.
 
     Args:
         store: The store.
-        lease: The lease; `CampaignStore.acquire` gives one.
+        lease: A lease from `CampaignStore.acquire`.
 
     Raises:
-        LeaseLost: On entering, or when the block was cancelled for it.
-        StoreUnavailable: On entering.
+        LeaseLost: The lease is lost, on entering or during the block.
+        StoreUnavailable: The store cannot be reached on entering.
     """
 
     def __init__(self, store: CampaignStore, lease: Lease) -> None:
@@ -69,12 +69,12 @@ class LeaseKeeper:
     async def _heartbeat(self) -> None:
         while True:
             await anyio.sleep(self._lease.seconds / _BEATS)
-            # From before it is asked: the store's own count begins no earlier.
+            # Taken before the request: the store starts to count later.
             until = anyio.current_time() + self._lease.seconds
             try:
                 held = await self._store.renew(self._lease)
             except WebcomError:
-                continue  # the fence stands where it stood
+                continue  # the deadline stays
             if not held:
                 self._why = str(LeaseLost())
                 self._fence.cancel()

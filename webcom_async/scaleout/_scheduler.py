@@ -1,7 +1,7 @@
 """
-Which shards an engine is to hand out, and which again.
+Decide which shards an engine dispatches now, for the first time or again.
 
-No I/O: what the store and the engine say, and the moment, are arguments.
+No I/O: the states of the store and the engine, and the moment, are arguments.
 """
 
 import enum
@@ -15,15 +15,15 @@ __all__ = ["DispatchState", "Due", "ShardScheduler"]
 
 
 class DispatchState(enum.Enum):
-    """What has become of a shard's latest hand-out, as far as the engine knows."""
+    """The engine's state of a shard's latest dispatch."""
 
-    WAITING = "waiting"  #: in the engine's queue
-    STARTED = "started"  #: some worker has begun with it; whether that lives, the engine may not know
-    ENDED = "ended"  #: it has returned, or failed, or the engine knows nothing of it
+    WAITING = "waiting"  #: queued in the engine
+    STARTED = "started"  #: a worker has started it; the engine may not know whether that worker is alive
+    ENDED = "ended"  #: it has returned or failed, or the engine has no record of it
 
 
 class Due(NamedTuple):
-    """A shard that is to be handed out, for the *generation*-th time; `CampaignStore.try_dispatch` says who does so."""
+    """A shard to dispatch for the *generation*-th time, once `CampaignStore.try_dispatch` returns True."""
 
     shard: int
     generation: int
@@ -31,14 +31,13 @@ class Due(NamedTuple):
 
 class ShardScheduler:
     """
-    Sees to it that every shard of a campaign is in somebody's hands until it is done.
+    Finds the shards that no worker has or will get, so that an engine dispatches them until they are done.
 
-    Ask it again and again, every few seconds, in one process or in several: a shard that is handed out once too often
-    does no harm.
+    Call `due` every few seconds, in one process or in several: a shard that is dispatched twice does no harm.
 
     Args:
-        patience: Seconds after which a shard that a worker has begun with, and nobody holds, is handed out again:
-            longer than it takes to start.
+        patience: Seconds until a shard that was started, and whose lease is not held, is dispatched again: longer than
+            a start takes.
     """
 
     def __init__(self, patience: float = 60.0) -> None:
@@ -47,20 +46,20 @@ class ShardScheduler:
 
     @staticmethod
     def is_over(state: CampaignState) -> bool:
-        """Whether a campaign has ended, and nothing is left to oversee."""
+        """Return whether a campaign has ended."""
         return state in ENDED
 
     def due(
         self, state: CampaignState, shards: Sequence[Shard], latest: Mapping[int, DispatchState], now: float
     ) -> list[Due]:
         """
-        Return what is to be handed out now, in order.
+        Return the shards to dispatch now, in order.
 
         Args:
-            state: The campaign's; nothing is due unless it is running.
-            shards: As they stand in the store.
-            latest: What has become of the latest hand-outs, by the shards' numbers. Who is missing has ended.
-            now: A moment of a clock that never goes back, in seconds.
+            state: The campaign's state; nothing is due unless it is running.
+            shards: The shards from the store.
+            latest: The latest dispatches by shard number; a missing one counts as ended.
+            now: Seconds of a monotonic clock.
         """
         if state is not CampaignState.RUNNING:
             self._idle_since.clear()
@@ -79,7 +78,7 @@ class ShardScheduler:
 
 
 def _is_due(shard: Shard, last: DispatchState) -> bool:
-    """Whether nobody has a shard, nor is going to."""
+    """Return whether no worker has the shard or will get it from the engine."""
     if shard.done or (shard.until is not None and not shard.expired):
         return False
     if shard.generation == 0 or last is DispatchState.ENDED:
@@ -88,5 +87,5 @@ def _is_due(shard: Shard, last: DispatchState) -> bool:
 
 
 def _is_idle(shard: Shard, last: DispatchState) -> bool:
-    """Whether a worker has begun with a shard, and does not hold it: it is about to, is on its way out, or is dead."""
+    """Return whether a worker has started a shard and does not hold it: it is starting, stopping or dead."""
     return not shard.done and last is DispatchState.STARTED and shard.until is None

@@ -1,9 +1,9 @@
 """
-A worker: it takes a shard, sends its batches, and keeps telling the store that it lives.
+Workers: acquire a shard, send its batches, and renew the lease meanwhile.
 
-Whatever dispatches shards calls `run_shard`, or, where each batch is a step of its own, holds a lease with
-`LeaseKeeper` and calls `run_batch`. Both may be called again at any time, and by several at once: the store decides
-who may send.
+An engine calls `run_shard` to send a shard. An engine that runs each batch as a step of its own holds a lease with
+`LeaseKeeper` and calls `run_batch`. Both may be called again at any time, and concurrently: the store decides which
+worker may send.
 """
 
 import enum
@@ -57,30 +57,30 @@ T = TypeVar("T")
 
 LEASE_SECONDS = 60.0
 LONGEST_LEASE = 86_400.0
-_PAUSE = 1.0  # seconds, before a store that was away is asked again
-_FAREWELL = 5.0  # seconds that a lease is tried to be given back for
+_PAUSE = 1.0  # seconds before a call to an unavailable store is retried
+_FAREWELL = 5.0  # seconds for the last write, when a worker stops
 
 
 class ShardOutcome(enum.Enum):
-    """How the running of a shard has ended."""
+    """How a run of a shard ends."""
 
-    DONE = "done"  #: all its batches are done, by this worker or by others
-    HELD = "held"  #: another worker has it; try again when its lease may have run out
-    LOST = "lost"  #: another worker took it over, or this one could not renew its lease; try again
-    STOPPED = "stopped"  #: the campaign does not run; try again if it is resumed
-    UNREACHED = "unreached"  #: not from this host, for the gateway or the store; from another, or from here later
+    DONE = "done"  #: all its batches are done, by this worker or others
+    HELD = "held"  #: another worker holds it; try again when its lease may have expired
+    LOST = "lost"  #: another worker took it over, or the lease could not be renewed; try again
+    STOPPED = "stopped"  #: the campaign is not running; try again when it is resumed
+    UNREACHED = "unreached"  #: this host cannot reach the gateway or the store; try on another, or later
 
 
 class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
     """
-    How the running of a shard has ended.
+    The end of a run of a shard.
 
     Attributes:
         campaign: The campaign's name.
         shard: The shard's number.
-        ending: How.
-        finished: Whether the campaign is finished, and this was its last shard.
-        why: Words about it; empty if it is done.
+        ending: How the run ended.
+        finished: Whether this was the campaign's last shard, so that it is finished.
+        why: The reason in words; empty if the shard is done.
     """
 
     campaign: str
@@ -91,18 +91,13 @@ class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Waiting:
-    """
-    How a worker waits.
-
-    Args:
-        sleep: Waits so many seconds.
-    """
+    """Waits with *sleep*, which takes seconds."""
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.sleep = sleep
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what *call* returns, made again for as long as the store is away."""
+        """Return the result of *call*, repeated while the store is unavailable."""
         while True:
             try:
                 return await call()
@@ -112,39 +107,39 @@ class _Waiting:
 
 
 class _CampaignMemory:
-    """What a worker knows of a campaign: its settings, and what it has learnt while it sent."""
+    """A worker's cache for a campaign: its settings, and what was learnt while sending."""
 
     def __init__(self, settings: CampaignSettings, retry_quota: int) -> None:
         self.settings = settings
         self.safeguards = Safeguards(retry_quota)
-        # One turn at a time is taken ahead: more would be lost with the worker, and hold others up.
+        # A worker reserves rate for one batch ahead: more would be lost if it died, and delay others.
         self.turns = anyio.Lock()
 
 
 class Steps(Protocol):
     """
-    How an engine remembers what was done of a shard, so that whoever goes on does not do it again.
+    An engine's own record of a shard's finished steps, which a later execution does not repeat.
 
-    An engine without a memory of its own needs none: the store knows what is done, too.
+    An engine without such a record needs no `Steps`: the store keeps one too.
     """
 
     async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
-        """Return what *look* returns; it need not be called if that is remembered."""
+        """Return the result of *look*, or the recorded one."""
         ...
 
     def sent(
         self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
     ) -> Callable[[BatchRef], Awaitable[int]]:
         """
-        Return what sends one of *refs*, several of which are sent at once, and returns how many recipients stay open.
+        Return a function that sends one of *refs* with *send*, and returns how many recipients stay open.
 
-        It need not call *send* if that is remembered.
+        It is called for several batches at once. It may return a recorded result instead of calling *send*.
         """
         ...
 
 
 class _NoSteps:
-    """Everything is done when it comes up."""
+    """Records nothing: every step is executed."""
 
     async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
         return await look()
@@ -159,14 +154,14 @@ class _NoSteps:
 
 class Worker:
     """
-    What a process sends campaigns with. What it learns of a campaign holds for all shards that it sends of that.
+    Sends shards in one process. What it learns about a campaign applies to all of that campaign's shards.
 
     Args:
-        client: Sends. Its `in_flight` also is how many batches of a shard are sent at once.
-        store: Where campaigns are written down.
-        name: What it is called: its leases are in this name, and whoever comes with the same one takes them over.
-        lease_seconds: Seconds after which others may take over what it holds, unless it says that it lives.
-        clock: How to wait, for tests.
+        client: The client. Its `in_flight` is also the number of a shard's batches sent at once.
+        store: The store with the planned campaigns.
+        name: The worker's name, which must be unique: a worker takes over leases held under its own name.
+        lease_seconds: Seconds until other workers may take over a shard, unless its lease is renewed.
+        clock: The clock that pauses use.
     """
 
     def __init__(
@@ -192,21 +187,21 @@ class Worker:
 
     async def run_shard(self, campaign: str, shard: int, *, steps: Steps | None = None) -> ShardEnd:
         """
-        Send what is left of a shard, unless another worker is at it; see `run_shard`.
+        Send the rest of a shard, unless another worker holds it; see the function `run_shard`.
 
         Args:
             campaign: The campaign's name.
             shard: The shard's number.
-            steps: How an engine remembers what was done of it.
+            steps: The engine's record of finished steps.
 
         Raises:
-            InputError: There is no such campaign or shard.
-            ConfigurationError: The client derives ids of another width than the campaign was planned with.
-            JournalError: The store cannot be used from here; it was not the campaign's fault, and that goes on.
+            InputError: The campaign or the shard does not exist.
+            ConfigurationError: The client's ids or account differ from the campaign's.
+            JournalError: This worker cannot use the store; the campaign goes on.
             UsageError: The client or the store is closed.
         """
         if (campaign, shard) in self._at_work:
-            # By its name alone it would take the shard from itself.
+            # The store would let it take the shard over from itself.
             return ShardEnd(
                 campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why="this worker is at it already"
             )
@@ -218,12 +213,12 @@ class Worker:
 
     async def run_batch(self, lease: Lease, ref: BatchRef, *, leaving: int | None = None) -> BatchDone:
         """
-        Send a batch, note what became of it, and return that; see `run_batch`.
+        Send a batch, record the counts and return them; see the function `run_batch`.
 
         Args:
-            lease: The right to do so.
-            ref: Which.
-            leaving: How many of it are likely to leave, if that is known: as many are asked of the campaign's rate.
+            lease: The lease of the batch's shard.
+            ref: The batch.
+            leaving: The recipients likely to be sent to, if known; the campaign's rate is reserved for them.
         """
         known = await self._know(ref.campaign)
         people = await self._store.recipients(ref)
@@ -261,7 +256,7 @@ class Worker:
             self._forget(campaign)
         if end.ending is ShardOutcome.UNREACHED:
             logger.warning("shard_given_back", extra={"campaign": campaign, "shard": shard, "error": end.why})
-            # The shard is free: time for the others, before it is offered to this worker again.
+            # Let other workers take the free shard first, before it is offered to this one again.
             await self._waiting.sleep(self._lease_seconds)
         logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
         return end
@@ -270,7 +265,9 @@ class Worker:
         return self._known.get(campaign) or await self._learn(campaign)
 
     async def _learn(self, campaign: str) -> _CampaignMemory:
-        """Look at a campaign's settings, which are others if it was purged and planned anew, and whether they suit."""
+        """
+        Load a campaign's settings, which differ if it was purged and planned again, and check that the client fits.
+        """
         settings = await self._store.settings(campaign)
         options = self._client.options
         if settings.id_bits != options.id_bits:
@@ -291,11 +288,10 @@ class Worker:
         return known
 
     def _forget(self, campaign: str) -> None:
-        """Begin anew with a campaign that was stopped, if it is resumed: whatever stopped it was cleared up."""
+        """Drop what was learnt about a stopped campaign: when it is resumed, the cause has been removed."""
         self._known.pop(campaign, None)
 
     async def _why_not(self, campaign: str, shard: int) -> ShardEnd:
-        """Say why a shard could not be taken."""
         status = await self._store.status(campaign)
         if status.state not in {CampaignState.RUNNING, CampaignState.FINISHED}:
             why = str(_rules.stopped(campaign, status.state, status.why))
@@ -306,7 +302,6 @@ class Worker:
         return ShardEnd(campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why=f"{found.holder} has it")
 
     async def _hold(self, lease: Lease, steps: Steps) -> ShardEnd:
-        """Send a shard under *lease*, and say how that ended."""
         end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=ShardOutcome.DONE)
         try:
             async with LeaseKeeper(self._store, lease):
@@ -328,18 +323,18 @@ class Worker:
             return msgspec.structs.replace(end, ending=ShardOutcome.STOPPED, why=str(exc))
 
     async def _halt(self, campaign: str, why: str) -> None:
-        """Halt a campaign that runs; one that somebody has paused stays so, until somebody resumes it."""
+        """Halt a running campaign; a paused one stays paused."""
         status = await self._waiting.patiently(lambda: self._store.status(campaign))
         if status.state is not CampaignState.RUNNING:
             return
         try:
             await self._waiting.patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
         except InputError:
-            return  # it has ended meanwhile
+            return  # the campaign has ended meanwhile
         logger.warning("campaign_halted", extra={"campaign": campaign, "error": why})
 
     async def _disown(self, campaign: str) -> None:
-        """Forget whose account a campaign is that nobody was served from: its password, or token, was mistyped."""
+        """Drop the claim on the account if no recipient was served: the credentials may have been mistyped."""
         served = self._store.results(campaign, Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN)
         async with aclosing(served):
             if await anext(served, None) is None:
@@ -359,7 +354,7 @@ class Worker:
             await self._waiting.sleep(await self._store.reserve_rate(known.settings.campaign, recipients))
 
     async def _note_in_time(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """Note what became of a batch that was cut short, if anybody was sent to: else its counts lag the journal's."""
+        """Record the counts of a cancelled batch, if it was sent to: else they fall behind the journal."""
         if done.outcomes[Outcome.NOT_SENT] == sum(done.outcomes.values()):
             return
         with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
@@ -375,7 +370,7 @@ class Worker:
         recording: RecordingJournal,
         results: list[SendResult],
     ) -> WebcomError | None:
-        """Offer *people* to the client, append what becomes of them to *results*, and return what ended it early."""
+        """Send to *people*, append to *results*, and return the error that ended the run early."""
         settings = known.settings
         campaign = self._client.stream(
             _timed(people, settings),
@@ -394,12 +389,12 @@ class Worker:
             return exc
         finally:
             if stream is not None:
-                results += stream.unread  # what came while it was being left
+                results += stream.unread  # results that arrived while the stream was closing
         return None
 
 
 def _timed(people: Sequence[Recipient], settings: CampaignSettings) -> Sequence[Recipient]:
-    """Return *people* with the campaign's times as their own: a time that has passed is a result then, and no error."""
+    """Fill in the campaign's times: a time that has passed is then a result, not an error."""
     if settings.validity_period is None and settings.time_send is None:
         return people
     return [
@@ -413,7 +408,7 @@ def _timed(people: Sequence[Recipient], settings: CampaignSettings) -> Sequence[
 
 
 class _Running:
-    """One worker's way through a shard."""
+    """One worker's run of a shard."""
 
     def __init__(self, worker: Worker, lease: Lease, store: CampaignStore, options: Options, waiting: _Waiting) -> None:
         self._worker = worker
@@ -421,19 +416,19 @@ class _Running:
         self._waiting = waiting
         self._store = store
         self._lease = lease
-        # The client has asked again already, and more often than this; whatever stays open takes a while to pass.
+        # The client has already retried many times: what is still open needs some time.
         self._pauses = (0.0, options.wait_initial, options.wait_max)
         self._failure: Exception | None = None
         self._open: dict[BatchRef, int] = {}
 
     async def run(self, steps: Steps) -> bool:
-        """Send all batches that are open, and those again in which somebody stays so; return `ShardEnd.finished`."""
+        """Send all open batches, in several passes while recipients stay open; return `ShardEnd.finished`."""
         for number in range(len(self._pauses)):
             refs = await steps.open_batches(partial(self._waiting.patiently, self._open_batches))
             if not refs:
                 break
             await self._waiting.sleep(self._pauses[number])
-            # Again one by one: a phone that stands in two batches is a duplicate as long as both are under way.
+            # Later passes go one by one: a phone in two batches is a duplicate while both are in flight.
             at_once = 1 if number else self._options.in_flight
             await self._pass_over(refs, steps.sent(refs, self._send), at_once)
             if not any(self._open.values()):
@@ -443,7 +438,6 @@ class _Running:
     async def _pass_over(
         self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]], at_once: int
     ) -> None:
-        """Have *send* send *refs*, so many at once."""
         left = iter(refs)
         async with anyio.create_task_group() as tasks:
             for _ in range(min(at_once, len(refs))):
@@ -455,14 +449,13 @@ class _Running:
         try:
             while self._failure is None and (ref := next(left, None)) is not None:
                 self._open[ref] = await send(ref)
-        except Exception as exc:  # noqa: BLE001 - raised bare, when the batches under way have ended
+        except Exception as exc:  # noqa: BLE001 - raised bare, when the batches in flight have ended
             self._failure = self._failure or exc
 
     async def _open_batches(self) -> list[BatchRef]:
         return await self._store.open_batches(self._lease.campaign, self._lease.shard)
 
     async def _send(self, ref: BatchRef) -> int:
-        """Send a batch, however long the store is away, and return how many recipients stay open."""
         leaving = self._open.get(ref)
         done = await self._waiting.patiently(lambda: self._worker.run_batch(self._lease, ref, leaving=leaving))
         return done.open
@@ -478,20 +471,21 @@ async def run_shard(
     lease_seconds: float = LEASE_SECONDS,
 ) -> ShardEnd:
     """
-    Send what is left of a shard, unless another worker is at it, and say how that ended.
+    Send the rest of a shard, unless another worker holds it, and return how that ended.
 
-    Calling it again, from anywhere, is always right: who was sent to is not sent to again. It waits while the store is
-    away. Recipients that stay open (unknown, or not sent for a reason that may pass) are asked for in further passes.
-    A failure that would meet everybody, such as an empty account, halts the campaign for all its workers; that the
-    gateway is not reached from here, or that the store refuses this worker, is no such failure where there are others.
+    Calling it again, on any host, is safe: settled recipients are not sent to again. It waits while the store is
+    unavailable. Recipients that stay open (unknown, or not sent for a transient reason) are sent again in further
+    passes. An error that affects every recipient, such as an empty account, halts the campaign for all workers. If
+    other workers share the store, a gateway that this host cannot reach, or a store that refuses this worker, does not
+    halt it.
 
     Args:
-        client: Sends.
-        store: Where the campaign was planned.
+        client: The client.
+        store: The store with the planned campaign.
         campaign: The campaign's name.
         shard: The shard's number.
         holder: The worker's name; see `Worker`.
-        lease_seconds: See `Worker`.
+        lease_seconds: Seconds that a lease holds; see `Worker`.
 
     Raises:
         InputError, ConfigurationError, JournalError, UsageError: See `Worker.run_shard`.
@@ -501,20 +495,20 @@ async def run_shard(
 
 async def run_batch(client: WebcomClient, store: CampaignStore, lease: Lease, ref: BatchRef) -> BatchDone:
     """
-    Send a batch, note what became of it, and return that.
+    Send a batch, record the counts and return them.
 
-    Call it while a `LeaseKeeper` renews the lease. A `Worker` whose method of the same name is called instead remembers
-    from one batch to the next what the gateway takes from nobody, and how many retries are left.
+    Call it while a `LeaseKeeper` renews the lease. `Worker.run_batch` does the same, and remembers between batches
+    which messages the gateway refuses, and how many retries are left.
 
     Args:
-        client: Sends.
-        store: Where the campaign was planned.
-        lease: The right to do so.
-        ref: Which batch.
+        client: The client.
+        store: The store with the planned campaign.
+        lease: The lease of the batch's shard.
+        ref: The batch.
 
     Raises:
-        LeaseLost, CampaignStopped: Nothing has left; what was sent before is in the journal.
-        StoreUnavailable: The store is away; call it again.
-        WebcomError: A failure that would meet every batch. What is known of this one is noted.
+        LeaseLost, CampaignStopped: No request left after that; earlier results are in the journal.
+        StoreUnavailable: The store is unavailable; call it again.
+        WebcomError: The error affects every batch. This batch's results are recorded.
     """
     return await Worker(client, store, lease.holder).run_batch(lease, ref)

@@ -1,13 +1,13 @@
 """
-Delivery reports that the gateway sends unasked.
+Receive delivery reports that the gateway pushes.
 
-* `WebhookApp`, an ASGI application: mount it in Starlette, FastAPI or Litestar, or run it alone with
-  `webcom-async webhook`. It commits reports to a `ReportStore` first, and acknowledges exactly what was committed.
-* `ReportFile`, a store in a file, which `WebcomClient.track` reads too.
-* `parse` and `acknowledge`, pure functions on bytes, for a receiver of your own.
+* `WebhookApp` is an ASGI application: mount it in Starlette, FastAPI or Litestar, or run it alone with `webcom-async
+  webhook`. It commits reports to a `ReportStore`, then acknowledges exactly the committed ones.
+* `ReportFile` is a store in a file, which `WebcomClient.track` reads too.
+* `parse` and `acknowledge` are pure functions on bytes, for a receiver of your own.
 
-The vendor registers one URL per account, offers a report five times unless its id is repeated in the answer, and signs
-nothing: the URL's last part is the secret. Serve it over https only.
+The vendor registers one URL per account. It offers a report up to five times, until the answer repeats the report's id.
+It signs nothing, so the last part of the URL is the secret: serve it over https only.
 """
 
 from webcom_async._domain.errors import WebhookRefused

@@ -1,7 +1,7 @@
 """
-Whose call it is: addresses, and the proxies that are believed about them.
+Decide which addresses may call the webhook, and which proxies are trusted to name them.
 
-Pure: a peer's address and headers in, a yes or no out.
+Pure: an address and headers in, yes or no out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,20 +15,20 @@ _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
 _FORWARDED = b"x-forwarded-for"
-_MOST_HOPS = 20  # addresses in the header that are looked at
+_MOST_HOPS = 20  # addresses in the header that are read
 
 
 class AllowList:
     """
-    Who may call.
+    The addresses that may call.
 
     Args:
-        allowed: Addresses and networks, such as `192.0.2.0/24`; everybody, if there are none.
-        proxies: Addresses and networks of our own proxies. From these alone `X-Forwarded-For` is believed, from its
-            right end up to the first address that is none of theirs.
+        allowed: Addresses and networks, such as `192.0.2.0/24`; all, if empty.
+        proxies: Addresses and networks of your own proxies. `X-Forwarded-For` is trusted from these alone, and read
+            from its right end to the first address that is not a proxy's.
 
     Raises:
-        ConfigurationError: One of them is neither.
+        ConfigurationError: An item is neither an address nor a network.
     """
 
     def __init__(self, allowed: Iterable[str] = (), proxies: Iterable[str] = ()) -> None:
@@ -36,7 +36,7 @@ class AllowList:
         self._proxies = _networks("proxies", proxies)
 
     def admits(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether a call from *peer*, with *headers*, comes from somebody who may call."""
+        """Return whether a call from *peer*, with *headers*, comes from an allowed address."""
         if not self._allowed:
             return True
         caller = self._caller(_address(peer), headers)
@@ -73,7 +73,7 @@ def _address(written: str | None) -> _Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # A socket that listens on both families gives IPv4 callers as `::ffff:192.0.2.1`.
+    # A socket for both families reports IPv4 callers as `::ffff:192.0.2.1`.
     return getattr(address, "ipv4_mapped", None) or address
 
 

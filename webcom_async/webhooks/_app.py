@@ -1,8 +1,8 @@
 """
-The webhook receiver as an ASGI application, without a framework.
+The webhook receiver, an ASGI application without a framework.
 
-The gateway signs nothing, and offers a report again, up to five times, unless its id is repeated in the answer. So the
-path is the secret, and the order is: read within limits, parse, commit, and only then repeat what was committed.
+The gateway signs nothing, and offers a report up to five times, until the answer repeats its id. So the path holds the
+secret, and the order is: read within limits, parse, commit, then acknowledge what was committed.
 
 Source: apidocs.webcom.mobi, JSON specification, webhook.
 """
@@ -30,7 +30,7 @@ __all__ = ["Limits", "ReportStore", "WebhookApp", "acknowledge", "parse"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
-_SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # what a URL's path carries as it is
+_SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # characters that a URL's path carries unescaped
 _LONGEST_LENGTH = 18  # digits
 _JSON = [(b"content-type", CONTENT_TYPE.encode())]
 _NO_CONTENT: list[tuple[bytes, bytes]] = []
@@ -38,13 +38,13 @@ _NO_CONTENT: list[tuple[bytes, bytes]] = []
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
-    How much of a call is borne.
+    Request limits.
 
     Attributes:
-        max_bytes: Bytes of a body.
-        max_reports: Reports in a body.
-        seconds: For a body to arrive, from the first byte of the request to the last.
-        in_flight: Calls that are read or committed at once; further ones are asked to come again.
+        max_bytes: The largest body, in bytes.
+        max_reports: The most reports in a body.
+        seconds: The time for a body to arrive, from the first byte of the request to the last.
+        in_flight: The most calls that are read or committed at once; others get 503 and a `Retry-After`.
     """
 
     max_bytes: int = 262_144  # ours: 2,600 reports of 100 bytes
@@ -60,14 +60,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportStore(Protocol):
-    """Where reports are kept. `ReportFile` is one; yours may be a table of your database."""
+    """Where reports are kept: a `ReportFile`, or your own database table."""
 
     async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
         """
-        Write *reports* down, and return those that would survive a power loss now: only these are acknowledged.
+        Store *reports*, and return those that survive a power loss: only these are acknowledged.
 
-        It is called with the same reports again when an answer was lost, and with early, late and contradictory ones:
-        the order of `DeliveryState`s is the store's to keep. Raise, and the gateway offers all of them again.
+        The same reports may arrive again, early, late or contradictory: the store keeps the order of `DeliveryState`s.
+        If this raises, the gateway offers all of them again.
         """
         ...
 
@@ -76,26 +76,26 @@ def parse(
     body: bytes, *, time_zone: str = DEFAULT_ZONE, max_reports: int = Limits().max_reports
 ) -> list[DeliveryReport]:
     """
-    Return the reports of a webhook's body, in its order; entries without a usable id are left out.
+    Return the reports in a webhook's body, in order; entries without a usable id are skipped.
+
+    A single report outside an array is read too, and an undocumented state is `DeliveryState.UNKNOWN`.
 
     Args:
-        body: As it came.
+        body: The body as received.
         time_zone: The gateway's zone. Not documented; Moscow is likely.
-        max_reports: How many there may be.
-
-    One report without its array is read too, and a state that is no documented word is `DeliveryState.UNKNOWN`.
+        max_reports: The most reports allowed.
 
     Raises:
-        WebhookRefused: It holds no reports, or too many; its `status` is the HTTP status to answer.
+        WebhookRefused: The body holds no reports, or too many; its `status` is the HTTP status to answer.
     """
     return decode_reports(body, Options(time_zone=time_zone).zone, max_reports)
 
 
 def acknowledge(reports: Iterable[DeliveryReport]) -> bytes:
     """
-    Return the body of the answer that acknowledges *reports*, each id in the type that it came in.
+    Return the body of the answer that acknowledges *reports*, each id in the type it arrived in.
 
-    Give it what has been committed, and nothing else: the gateway does not offer these again.
+    Pass committed reports only: the gateway does not offer these again.
     """
     return encode_acknowledgement(reports)
 
@@ -104,16 +104,16 @@ class WebhookApp:
     """
     Receives delivery reports: an ASGI application, to mount or to run alone.
 
-    It answers `POST …/SECRET`; another path gets 404, and another method 405. A report is committed before it is
-    acknowledged; when that fails the answer is 503, and the gateway offers it again.
+    It answers `POST …/SECRET`; another path gets 404, another method 405. A report is committed before it is
+    acknowledged. If that fails, the answer is 503, and the gateway offers the report again.
 
     Args:
         store: Where reports are kept, such as a `ReportFile`.
-        secret: The last part of the path: 16 to 200 letters, digits and `-._~`. `secrets.token_urlsafe()` makes one.
-            Whoever knows it can report anything, so keep it out of access logs.
-        limits: How much of a call is borne.
-        allowed: Addresses and networks that may call; everybody, if there are none. The vendor documents none.
-        proxies: Addresses and networks of your own proxies, whose `X-Forwarded-For` is believed.
+        secret: The last part of the path: 16 to 200 letters, digits and `-._~`, such as `secrets.token_urlsafe()`
+            returns. Any caller that has it can report anything, so keep it out of access logs.
+        limits: Request limits.
+        allowed: Addresses and networks that may call; all, if empty. The vendor documents none.
+        proxies: Addresses and networks of your own proxies, whose `X-Forwarded-For` is trusted.
         time_zone: The gateway's zone. Not documented; Moscow is likely.
 
     Raises:
@@ -155,16 +155,16 @@ class WebhookApp:
         except _Left:
             return
         except _RefusedPost as refused:
-            # Without the path, which is the secret, and without the body.
+            # Without the path, which holds the secret, and without the body.
             logger.info("webhook_refused", extra={"status": refused.status, "why": refused.why})
             await _respond(send, refused.status, [*refused.headers, (b"connection", b"close")], b"")
         else:
             await _respond(send, 200, _JSON, body)
 
     def _admit(self, scope: Scope) -> None:
-        """Say who may not call, or not so, before a byte of the body is read."""
+        """Refuse a call that may not be made, before a byte of its body is read."""
         given = scope["path"].rstrip("/").rpartition("/")[2]
-        # Digests, because a comparison in constant time still tells lengths apart.
+        # Digests, because a comparison in constant time still reveals lengths.
         if not compare_digest(_digest(given), self._digest):
             raise _RefusedPost(404, "path")
         client = scope.get("client")
@@ -182,7 +182,7 @@ class WebhookApp:
             raise _RefusedPost(503, "busy", [(b"retry-after", b"1")])
 
     async def _acknowledgement(self, receive: ReceiveCall) -> bytes:
-        """Return the answer to a call that may be answered, once what it brings is committed."""
+        """Return the answer to a call, once its reports are committed."""
         self._under_way += 1
         try:
             reports = await self._reports(receive)
@@ -214,7 +214,7 @@ class WebhookApp:
 
 
 class _RefusedPost(Exception):
-    """A call is answered with a status and nothing else."""
+    """The call gets a status, and no body."""
 
     def __init__(self, status: int, why: str, headers: list[tuple[bytes, bytes]] = _NO_CONTENT) -> None:
         super().__init__(status)
@@ -224,7 +224,7 @@ class _RefusedPost(Exception):
 
 
 class _Left(Exception):
-    """The caller has gone."""
+    """The caller has disconnected."""
 
 
 def _digest(path: str) -> bytes:

@@ -1,33 +1,33 @@
 """
-A campaign of many workers on DBOS Transact, the extra `dbos`: the only door to it.
+Send campaigns with many workers on DBOS Transact; needs the extra `dbos`.
 
     async with DbosEngine(store, client, system_database_url="postgresql://…") as engine:
-        await engine.start("spring")    # on any host, once the campaign is planned; a client is not needed for this
-        await engine.run()              # on every host that sends: until it is cancelled
+        await engine.start("spring")    # on any host, after planning; needs no client
+        await engine.run()              # on every sending host, until cancelled
 
-A campaign is a workflow whose id is the campaign's name. It hands out shards as workflows `name/shard/generation` on a
-queue that all workers listen to, and oversees them: a shard whose lease has expired, or whose workflow ended or
-vanished without the shard being done, is handed out again, under the next generation. A step is a batch, and carries
-its numbers only: phones and texts stay in the store.
+A campaign is a workflow with the campaign's name as id. It dispatches shards as workflows `name/shard/generation` on a
+queue that all workers share. It dispatches a shard again, under the next generation, if the lease has expired, or if
+the workflow ended or vanished before the shard was done. A batch is a step that records numbers only: phones and texts
+stay in the store.
 
-The engine is trusted with nothing but to start things again. Whether somebody may be sent to is for the store's leases
-and journal to say, so that an execution too many, such as that of a worker which slept and woke up, sends nobody a
-second SMS.
+DBOS only has to start work again. The store's leases and journal decide which recipients may be sent to, so a surplus
+execution, such as one on a worker that was suspended and woke up, sends no second SMS.
 
-What is known of DBOS 3.4, and why the code is as it is:
+Facts about DBOS 3.4 that shape this code:
 
-* Async workflows run on the event loop that was running when `launch` was called, so the client, the store and they
-  share one. The database is asked in threads: the loop is not held up, not even while PostgreSQL is away, and the
-  threads go on by themselves when it is back.
-* What ran in a process that died stays `PENDING` for ever, unless a process with the same executor id comes back. Hence
-  the generations of a shard, and in every worker a watch for campaigns whose scheduler is silent: `resume_workflow`
-  puts a `PENDING` workflow back on its queue, and an older execution of it that still lives can write nothing more.
-* A step's record is found again by the step's number. Batches leave several at once and end in any order, so their
-  numbers are reserved before (`reserve_step`).
-* What a step raises is written down and raised again for ever, so steps return words instead. What a cancelled task
-  raises is not written down: a worker that stops cancels its workflows, and puts them back on their queues.
-* There is one DBOS in a process, hence one worker.
-* Its console handler is left out where its logger has a handler; what it logs goes on to the application's.
+* Async workflows run on the event loop that was running when `launch` was called; the client and the store share that
+  loop. DBOS's database is called in threads, so that an unreachable PostgreSQL does not block the loop. The threads
+  recover by themselves.
+* The workflows of a process that died stay `PENDING` until a process with the same executor id starts. Hence the
+  generations of a shard. Hence also each worker watches for campaigns whose scheduler is silent: `resume_workflow` puts
+  a `PENDING` workflow back on its queue, and an older execution that still runs can write nothing more.
+* A step's record is found by the step's number. Batches are sent concurrently and end in any order, so their numbers
+  are reserved beforehand (`reserve_step`).
+* An error that a step raises is recorded and raised again at every execution, so steps return a value instead. The
+  error of a cancelled task is not recorded: a worker that stops cancels its workflows and puts them back on their
+  queues.
+* A process has one DBOS, and so one worker.
+* DBOS's console handler is not installed if its logger has a handler; its records propagate to the application's.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Starting campaigns, and working on them."""
+"""The engine's public class: start campaigns, and work on them."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from webcom_async.scaleout.dbos._workflows import EngineWorker, appointed
 
 __all__ = ["DbosEngine"]
 
-_SHORTEST_LEASE = 1.0  # seconds, in which it is renewed three times, by a database that has other work too
+_SHORTEST_LEASE = 1.0  # seconds: a lease is renewed three times in it, by a database with other work
 
 
 class DbosEngine:
@@ -32,14 +32,14 @@ class DbosEngine:
     Starts campaigns, and works on them, with DBOS. Open it with `async with`; asyncio only.
 
     Args:
-        store: Where campaigns are planned.
-        client: What they are sent with; not needed by a process that is no worker.
-        system_database_url: DBOS's own tables: `postgresql://…`, or `sqlite:///path` where one process does all.
-            They may be in the store's database: they have a schema of their own.
-        name: The worker's; it must be its own. One that stays the same from one start to the next, such as a host's or
-            a stateful set's, takes its work up again at once after a crash. By default one that is used once.
-        lease_seconds: After so long without a word from it a worker's shards are given to others.
-        shards_at_once: Shards of one campaign that a worker sends at once. The worker that starts last decides for all.
+        store: The store with the planned campaigns.
+        client: The client; only workers need one.
+        system_database_url: The database for DBOS's own tables: `postgresql://…`, or `sqlite:///path` if one process
+            does all the work. The store's database is fine: the tables have a schema of their own.
+        name: The worker's name, which must be unique. With a stable name, such as the host's or a stateful set's, a
+            worker resumes its work at once after a crash. Random by default.
+        lease_seconds: Seconds without a renewal until other workers take over a worker's shards.
+        shards_at_once: Shards of one campaign that a worker sends at once. The worker that starts last sets it for all.
 
     Raises:
         InputError: An argument cannot be used.
@@ -74,7 +74,7 @@ class DbosEngine:
         return f"DbosEngine(name={self.name!r})"
 
     async def __aenter__(self) -> Self:
-        # Where the database that both are in does not exist, DBOS would make it.
+        # Fails first if the store's database is missing; DBOS would create it.
         await self._store.campaigns(CampaignState.RUNNING)
         self._ledger = await WorkflowStore.open(self._url)
         return self
@@ -89,10 +89,10 @@ class DbosEngine:
 
     async def start(self, campaign: str) -> None:
         """
-        Have a planned campaign sent, by the workers there are and those that come. Doing it again changes nothing.
+        Start a planned campaign; current and future workers send it. Starting it again changes nothing.
 
         Raises:
-            InputError: It was not planned in the store; or DBOS has its name for a workflow of another kind.
+            InputError: The campaign is not planned in the store, or DBOS has a workflow of another kind under its name.
             StoreUnavailable: DBOS's database cannot be reached.
         """
         await self._store.settings(campaign)
@@ -101,20 +101,20 @@ class DbosEngine:
     @staticmethod
     def check_name(campaign: str) -> None:
         """
-        Look whether a campaign of this name can be started; `start` does so, but then it is planned already.
+        Check, before planning, that a campaign of this name can be started.
 
         Raises:
-            InputError: A shard, or a second round, of another campaign could have it.
+            InputError: The name could be that of another campaign's shard or second run.
         """
         check_name(campaign)
 
     async def run(self) -> None:
         """
-        Work on every campaign that is started, until this is cancelled: then leases are given back.
+        Work on all started campaigns until cancelled; then release the leases.
 
         Raises:
-            UsageError: There is a worker in this process already, or this engine has no client.
-            StoreUnavailable: DBOS's database, or the store, cannot be reached to begin with. Later it is waited for.
+            UsageError: This process already has a worker, or the engine has no client.
+            StoreUnavailable: DBOS's database or the store cannot be reached at the start. Later outages are waited out.
         """
         async with self.working():
             await anyio.sleep_forever()
@@ -138,16 +138,16 @@ class DbosEngine:
                             await asyncio.wait([watching])
                             await worker.stop()
             finally:
-                # Should the database be away now, the leases' end does it later.
+                # If the database is unavailable, the shards become free when the leases expire.
                 with anyio.CancelScope(shield=True), suppress(StoreUnavailable):
                     await worker.put_back()
 
     async def wait(self, campaign: str, every: float = 0.2) -> CampaignStatus:
         """
-        Return how a campaign stands once it is neither running nor paused.
+        Return a campaign's status once it is neither running nor paused.
 
         Args:
-            campaign: Its name.
+            campaign: The campaign's name.
             every: Seconds between two looks at the store.
         """
         while True:
@@ -164,8 +164,8 @@ class DbosEngine:
 
     @asynccontextmanager
     async def _launched(self) -> AsyncGenerator[None, None]:
-        """Have DBOS run workflows on this event loop while the block runs."""
-        # The queues are there before it looks for them, which it does once a second.
+        """Run DBOS on this event loop during the block."""
+        # DBOS looks for queues once a second: they exist before it starts.
         await self._opened.listen(self._shards_at_once)
         DBOS(
             config={
@@ -188,5 +188,5 @@ class DbosEngine:
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(DBOS.destroy)
-            # It has made its own threads the loop's, and they are gone.
+            # DBOS made its own thread pool the loop's default, and has shut it down.
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())

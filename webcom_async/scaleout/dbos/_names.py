@@ -1,7 +1,7 @@
 """
-What DBOS knows campaigns and shards by: names of workflows, of queues, and of this application.
+Names of workflows, of queues and of this application in DBOS.
 
-Pure. A campaign's workflow has the campaign's name, so that one which is made up of others' names is refused.
+Pure. A campaign's workflow has the campaign's name, so names that look like another campaign's workflows are refused.
 """
 
 import re
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 APPLICATION = "webcom-async"
-VERSION = "1"  # of the workflows: one with another number is not touched by this code
+VERSION = "1"  # of the workflows: this code does not run other versions
 SCHEMA = "webcom_async_engine"
 CAMPAIGN, CAMPAIGNS = "webcom_async.campaign", "webcom-async-campaigns"  # a workflow's name, and its queue's
 SHARD, SHARDS = "webcom_async.shard", "webcom-async-shards"
@@ -38,27 +38,20 @@ _engines_own = re.compile(r"/\d+/\d+\Z|#\d+\Z").search
 
 
 def check_name(campaign: str) -> None:
-    """
-    Look whether a campaign of this name can have a workflow.
-
-    Raises:
-        InputError: A shard, or a second round, of another campaign could have it.
-    """
+    """Raise `InputError` if the name could be that of another campaign's shard or second run."""
     if _engines_own(campaign):
         raise InputError(f"campaign {campaign!r} ends as the engine's own names do: leave off what follows / or #")
 
 
 def rounds(campaign: str) -> Iterator[str]:
-    """Yield the ids of a campaign's workflow: its name, and what follows if it is resumed after its end."""
+    """Yield the ids of a campaign's workflows: its name, then one for each resumption after its end."""
     yield campaign
     yield from (f"{campaign}#{number}" for number in count(2))
 
 
 def shard_id(campaign: str, shard: int, generation: int) -> str:
-    """Return the id of the workflow that a shard is handed out as."""
     return f"{campaign}/{shard}/{generation}"
 
 
 def enqueued(name: str, workflow_id: str) -> EnqueueOptions:
-    """Return how a workflow is put on its queue."""
     return {"workflow_name": name, "queue_name": QUEUES[name], "workflow_id": workflow_id, "app_version": VERSION}

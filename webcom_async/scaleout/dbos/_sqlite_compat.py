@@ -1,8 +1,8 @@
 """
-SQLite for DBOS, where the interpreter's library is older than DBOS takes for granted.
+SQLite for DBOS on interpreters whose library is too old for it.
 
-From Python 3.12 on, DBOS 3.4 writes `unixepoch('subsec')`, which SQLite has known since 3.42; interpreters are often
-built with an older one (Debian 12 has 3.40). SQLAlchemy's own dialect with that function is what these get.
+From Python 3.12 on, DBOS 3.4 uses `unixepoch('subsec')`, new in SQLite 3.42; many interpreters have an older one
+(Debian 12: 3.40). This dialect of SQLAlchemy adds the function.
 """
 
 import time
@@ -29,12 +29,11 @@ def usable(url: str, version: tuple[int, ...] = SQLITE_VERSION) -> str:
 
 
 class Dialect(SQLiteDialect_pysqlite):
-    """SQLAlchemy's dialect, whose connections know `unixepoch('subsec')`."""
+    """SQLAlchemy's dialect, with `unixepoch('subsec')` on each connection."""
 
     supports_statement_cache = True
 
     def on_connect(self) -> Callable[[Any], None]:
-        """Return what is done with a new connection."""
         inherited = super().on_connect()
 
         def connected(connection: Any) -> None:
@@ -47,5 +46,5 @@ class Dialect(SQLiteDialect_pysqlite):
 def _seconds(modifier: str) -> float:
     """Return seconds since 1970, with milliseconds."""
     if modifier != "subsec":
-        raise ValueError(modifier)  # SQLite's own takes moments, too: DBOS does not ask for them
+        raise ValueError(modifier)  # SQLite's own takes moments too: DBOS does not use that
     return round(time.time(), 3)

@@ -1,4 +1,4 @@
-"""A shard's batches as steps, whose outcomes DBOS remembers."""
+"""Run a shard's batches as steps whose results DBOS records."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -12,22 +12,23 @@ __all__ = ["ShardSteps"]
 
 T = TypeVar("T")
 
-_FAILED = -1  # how many of a batch are open, in the words of a step
+_FAILED = -1  # a step's result in place of the number of open recipients
 
 
 class ShardSteps:
     """
-    A shard's batches as steps of the workflow that is running.
+    The batches of the running workflow's shard, as steps.
 
     Attributes:
-        ended: What DBOS has ended the workflow with; it is raised where nothing stands between that and DBOS.
+        ended: The error with which DBOS has ended the workflow. The workflow raises it, once no library code is in
+            between.
     """
 
     def __init__(self) -> None:
         self.ended: BaseException | None = None
 
     async def open_batches(self, look: Callable[[], Awaitable[list[BatchRef]]]) -> list[BatchRef]:
-        """Look which batches are open, once and for all."""
+        """Return the shard's open batches, as they were in the first execution."""
 
         async def numbers() -> list[tuple[str, int, int]]:
             return [(ref.campaign, ref.shard, ref.batch) for ref in await look()]
@@ -37,7 +38,7 @@ class ShardSteps:
     def sent(
         self, refs: Sequence[BatchRef], send: Callable[[BatchRef], Awaitable[int]]
     ) -> Callable[[BatchRef], Awaitable[int]]:
-        """Return *send*, each of whose calls is a step, numbered as *refs* are ordered."""
+        """Return *send* with each call as a step, numbered in the order of *refs*."""
         reserved = {ref: DBOS.reserve_step() for ref in refs}
 
         async def step(ref: BatchRef) -> int:

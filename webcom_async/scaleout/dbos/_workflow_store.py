@@ -1,7 +1,7 @@
 """
-DBOS's books, from outside its workflows: what is enqueued, under way and ended; and where they are kept.
+Access DBOS's tables from outside its workflows: what is enqueued, running and ended.
 
-They are asked in threads, so that the event loop is not held up while their database is away.
+Calls run in threads, so that the event loop is not blocked while the database is unavailable.
 """
 
 import logging
@@ -31,7 +31,7 @@ from webcom_async.scaleout.dbos._sqlite_compat import usable
 __all__ = ["ALIVE", "CONNECTIONS", "WorkflowStore", "log_level", "usable_url"]
 
 ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
-CONNECTIONS = 5  # to the database, each for workflows and for the rest
+CONNECTIONS = 5  # to the database: so many for workflows, and as many for all else
 _POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
 
 T = TypeVar("T")
@@ -39,10 +39,10 @@ T = TypeVar("T")
 
 class WorkflowStore:
     """
-    What is written and read of DBOS's books from outside its workflows. Every call may be repeated.
+    Reads and writes DBOS's workflows from outside them. Every call may be repeated.
 
     Raises:
-        StoreUnavailable: By every method: the database cannot be reached.
+        StoreUnavailable: The database cannot be reached; raised by every method.
     """
 
     def __init__(self, client: DBOSClient) -> None:
@@ -50,8 +50,6 @@ class WorkflowStore:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect, and make the tables if they are not there."""
-
         def connect() -> DBOSClient:
             log_level()
             DBOS.migrate(url, schema=SCHEMA)
@@ -61,18 +59,16 @@ class WorkflowStore:
                 serializer=DBOSPortableJSONSerializer(),
                 system_database_pool_size=CONNECTIONS,
                 application_name=APPLICATION,
-                retry_connection_errors=False,  # a thread that waits for a database could not be cancelled
+                retry_connection_errors=False,  # a thread that waits for a database cannot be cancelled
             )
 
         return cls(await _asked(connect))
 
     async def aclose(self) -> None:
-        """Disconnect."""
         await run_sync(self._client.destroy)
 
     async def listen(self, shards_at_once: int) -> None:
-        """Have the queues."""
-        # Per campaign: one with a low rate leaves the others their share of a worker.
+        # The limit is per campaign: one with a low rate must not occupy a whole worker.
         await self._ask(
             lambda client: client.register_queue(
                 SHARDS, partition_worker_concurrency=shards_at_once, polling_interval_sec=_POLL[SHARDS]
@@ -81,7 +77,7 @@ class WorkflowStore:
         await self._ask(lambda client: client.register_queue(CAMPAIGNS, polling_interval_sec=_POLL[CAMPAIGNS]))
 
     async def begin(self, campaign: str) -> None:
-        """Enqueue a campaign's workflow, unless one is on its way already; raise `InputError` if its name is taken."""
+        """Enqueue a campaign's workflow, unless one is alive; raise `InputError` if its name is taken."""
         check_name(campaign)
         for workflow_id in rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)
@@ -93,7 +89,7 @@ class WorkflowStore:
                 return
 
     async def scheduler(self, campaign: str) -> WorkflowStatus | None:
-        """Return the workflow that oversees a campaign; None if none is on its way."""
+        """Return a campaign's living scheduler workflow; None if there is none."""
         for workflow_id in rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)
             if found is None or found.status in ALIVE:
@@ -101,24 +97,22 @@ class WorkflowStore:
         return None
 
     async def workflows(self, ids: list[str]) -> dict[str, WorkflowStatus]:
-        """Return what is known of workflows, by their ids."""
         return await self._listed(workflow_ids=ids) if ids else {}
 
     async def begun_by(self, name: str) -> list[WorkflowStatus]:
-        """Return the workflows that a worker has begun, and not ended."""
+        """Return the unfinished workflows that a worker has started."""
         return list((await self._listed(executor_id=name, status="PENDING")).values())
 
     async def put_back(self, workflow: WorkflowStatus) -> None:
-        """Have a workflow that somebody has begun taken up by whoever comes first."""
+        """Put a started workflow back on its queue, for any worker."""
         queue = QUEUES[workflow.name]
         await self._ask(lambda client: client.resume_workflow(workflow.workflow_id, queue_name=queue))
 
     async def cancel(self, ids: list[str]) -> None:
-        """Have nobody take workflows up any more."""
         await self._ask(lambda client: client.cancel_workflows(ids))
 
     async def note(self, workflow_id: str, words: dict[str, Any]) -> None:
-        """Write something beside a workflow, for everybody to read."""
+        """Store attributes with a workflow, for every process to read."""
         await self._ask(lambda client: client.update_workflow_attributes(workflow_id, words))
 
     async def _enqueue(self, options: EnqueueOptions, campaign: str) -> None:
@@ -137,10 +131,10 @@ class WorkflowStore:
 
 def usable_url(url: str) -> str:
     """
-    Return the URL to give DBOS for the database at *url*.
+    Return the URL to give DBOS for the database at *url*, which may hold a password.
 
     Raises:
-        InputError: DBOS could not read it, or would make a database of its own. It may hold a password.
+        InputError: DBOS cannot read the URL, or would create a database elsewhere.
     """
     try:
         read = make_url(url)
@@ -158,19 +152,19 @@ def usable_url(url: str) -> str:
 
 
 def _check_path(path: str | None) -> None:
-    """Refuse what is no regular file; SQLAlchemy would open it."""
+    """Refuse anything but a regular file, which SQLAlchemy would open."""
     if path is None:
         return
     try:
         check_file(path, new=True)
     except FileNotFoundError:
-        pass  # its folder is made before it is opened, or SQLite says that it is missing
+        pass  # its directory is created later, or SQLite reports that it is missing
     except OSError as exc:
         raise InputError(f"DBOS's database {path}: {exc.strerror}") from None
 
 
 def log_level() -> str:
-    """Have DBOS log warnings, where the application says nothing else, and to nowhere else than that does."""
+    """Set DBOS's log level to warnings and add no handler, unless the application has set them."""
     logger = logging.getLogger("dbos")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -180,10 +174,9 @@ def log_level() -> str:
 
 
 async def _asked(question: Callable[[], T]) -> T:
-    """Return the answer of DBOS's database."""
     try:
         return await run_sync(question)
     except (SQLAlchemyError, error.DBOSException, OSError) as exc:
-        # Its words hold no password, but may go on for many lines, with SQL.
+        # The text holds no password, but may have many lines of SQL.
         said = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
         raise StoreUnavailable(f"DBOS's database cannot be used: {said}") from None

@@ -1,7 +1,7 @@
 """
-What a process does of the workflows that DBOS gives it: it oversees campaigns, and sends shards.
+Workflows of this process: schedule campaigns, and send shards.
 
-DBOS calls workflows by their names, so they stand here at module level, and find the worker of this process.
+DBOS finds workflows by name, so they are functions of this module, which look up this process's worker.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ _log = logging.getLogger("webcom_async")
 
 class _Heard:
     """
-    When schedulers were heard of last, by this process's own clock.
+    The last signs of life of schedulers, by this process's clock.
 
     Args:
-        patience: Seconds after which one is silent.
+        patience: Seconds until a scheduler without a sign of life counts as silent.
     """
 
     def __init__(self, patience: float) -> None:
@@ -42,7 +42,7 @@ class _Heard:
         self._last: dict[str, tuple[object, float]] = {}
 
     def silent(self, workflow_id: str, words: dict[str, Any] | None) -> bool:
-        """Whether a workflow has had the same words beside it for too long."""
+        """Return whether a workflow's attributes have not changed for too long."""
         now = time.monotonic()
         known, since = self._last.get(workflow_id, (None, now))
         if known == words and workflow_id in self._last:
@@ -56,14 +56,14 @@ class _Heard:
 
 class EngineWorker:
     """
-    What this process does of the workflows that DBOS gives it.
+    Executes the workflows that DBOS gives to this process.
 
     Args:
-        store: Where campaigns stand.
-        client: What is sent with.
-        ledger: DBOS's books.
+        store: The store with the campaigns.
+        client: The client that sends.
+        ledger: DBOS's tables.
         name: The holder of leases.
-        seconds: How long a lease holds, and how long a scheduler may be silent.
+        seconds: Seconds that a lease holds, and that a scheduler may be silent.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class EngineWorker:
         self._ledger = ledger
         self._name = name
         self._seconds = seconds
-        self._pause = min(5.0, seconds / 12)  # between two looks of a scheduler
+        self._pause = min(5.0, seconds / 12)  # between two polls of a scheduler
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
     # ------------------------------------------------------------------------ from start to stop
 
     async def take_up(self) -> None:
-        """Free what a process of the same name held: DBOS will start that again."""
+        """Release the leases that a dead process of the same name held: DBOS restarts its workflows."""
         for campaign in await self._store.campaigns(CampaignState.RUNNING):
             for shard in await self._store.shards(campaign):
                 if shard.until is not None and shard.holder == self._name:
@@ -90,12 +90,12 @@ class EngineWorker:
                         await self._store.release(lease)
 
     async def watch(self) -> None:
-        """See to it that every campaign that runs has a workflow which oversees it, for ever."""
+        """Keep a scheduler alive for every running campaign, until cancelled."""
         heard = _Heard(self._seconds)
         while True:
             try:
                 await self._look(heard)
-            except WebcomError as exc:  # most likely the store is away
+            except WebcomError as exc:  # most likely the store is unavailable
                 _log.warning("campaigns_unseen", extra={"error": str(exc)})
             await anyio.sleep(self._seconds / 4)
 
@@ -104,13 +104,13 @@ class EngineWorker:
         for campaign in await self._store.campaigns(CampaignState.RUNNING):
             try:
                 await self._look_at(campaign, heard)
-            except WebcomError as exc:  # of this campaign alone; those behind it are looked at all the same
+            except WebcomError as exc:  # concerns this campaign only: go on with the others
                 refused.append(str(exc))
         if refused:
             _log.warning("campaigns_not_started", extra={"error": "; ".join(refused)})
 
     async def _look_at(self, campaign: str, heard: "_Heard") -> None:
-        check_name(campaign)  # or another campaign's workflow would be taken for its scheduler
+        check_name(campaign)  # another campaign's workflow could have this name
         scheduler = await self._ledger.scheduler(campaign)
         if scheduler is None:
             await self._ledger.begin(campaign)
@@ -119,7 +119,7 @@ class EngineWorker:
             await self._ledger.put_back(scheduler)
 
     async def stop(self) -> None:
-        """End what is under way here: requests get the client's grace, and leases are given back."""
+        """Cancel the running workflows: requests in flight get the client's grace period, and leases are released."""
         self._stopping = True
         while tasks := set(self._tasks):
             for task in tasks:
@@ -127,16 +127,16 @@ class EngineWorker:
             await asyncio.wait(tasks)
 
     async def put_back(self) -> None:
-        """Have others take up what was not ended here."""
+        """Put unfinished workflows back on their queues, for other workers."""
         for workflow in await self._ledger.begun_by(self._name):
             await self._ledger.put_back(workflow)
 
     async def body(self, work: Coroutine[Any, Any, str]) -> str:
-        """Do a workflow's work, so that `stop` can end it."""
+        """Do a workflow's work in a task that `stop` can cancel."""
         task = asyncio.current_task()
         if self._stopping or task is None:
             work.close()
-            raise asyncio.CancelledError  # not an outcome: it stays to be taken up
+            raise asyncio.CancelledError  # DBOS records no result, so another worker can take it up
         self._tasks.add(task)
         try:
             return await work
@@ -146,7 +146,7 @@ class EngineWorker:
     # ------------------------------------------------------------------------ the workflows
 
     async def oversee(self, campaign: str) -> str:
-        """Hand out a campaign's shards, and again those that are due, until it is finished or cancelled."""
+        """Dispatch a campaign's shards whenever they are due, until it is finished or cancelled."""
         beating = asyncio.create_task(self._heartbeat(str(DBOS.workflow_id)))
         try:
             while due := await DBOS.run_step_async({"name": "oversee"}, self._due, campaign):
@@ -159,18 +159,17 @@ class EngineWorker:
         return "ended"
 
     async def _heartbeat(self, workflow_id: str) -> None:
-        """Say now and then that this scheduler lives."""
         while True:
-            with suppress(StoreUnavailable):  # nobody else hears anything either
+            with suppress(StoreUnavailable):  # no worker can read it then, either
                 await self._ledger.note(workflow_id, {"beat": os.urandom(8).hex()})
             await anyio.sleep(self._seconds / 4)
 
     async def _due(self, campaign: str) -> list[Due]:
         """
-        Wait until shards are due, and return them with their generations; nothing, at the campaign's end.
+        Wait until shards are due, and return them with their generations; empty when the campaign has ended.
 
-        A generation is the caller's alone, and is noted in the store. Should this process die before the shard's
-        workflow is enqueued, the next scheduler misses that, and hands the shard out again.
+        The store grants each generation to one caller. If this process dies before it has enqueued the shard's
+        workflow, the next scheduler finds none, and dispatches the shard again.
         """
         scheduler = ShardScheduler(self._seconds)
         while True:
@@ -181,31 +180,30 @@ class EngineWorker:
                 if due := await self._try_dispatch(campaign, state, scheduler):
                     return due
             except InputError:
-                return []  # it was purged
+                return []  # the campaign was purged
             except StoreUnavailable as exc:
                 _log.warning("store_unavailable", extra={"error": str(exc)})
-            except Exception as exc:  # noqa: BLE001 - let out, it would end this scheduler, and each that comes after it
+            except Exception as exc:  # noqa: BLE001 - raised, it would end this scheduler, and each later one
                 _log.warning("overseer_failed", extra={"campaign": campaign, "error": f"{type(exc).__name__}: {exc}"})
             await anyio.sleep(self._pause)
 
     async def _try_dispatch(self, campaign: str, state: CampaignState, scheduler: ShardScheduler) -> list[Due]:
-        """Note in the store what is due and in nobody's hands, and return it."""
+        """Claim the due shards in the store, and return those that this scheduler dispatches."""
         shards = [shard for shard in await self._store.shards(campaign) if not shard.done]
         ids = {shard.number: shard_id(campaign, shard.number, shard.generation) for shard in shards}
         workflows = await self._ledger.workflows(list(ids.values()))
         latest = {number: _dispatch_state_of(workflows.get(workflow_id)) for number, workflow_id in ids.items()}
         due = scheduler.due(state, shards, latest, time.monotonic())
-        # Should one of them still be under way, or its worker come back, it ends with its next step.
+        # A workflow that still runs, or whose worker comes back, then ends at its next step.
         await self._ledger.cancel([ids[each.shard] for each in due if ids[each.shard] in workflows])
         return [each for each in due if await self._store.try_dispatch(campaign, *each)]
 
     async def send(self, campaign: str, shard: int) -> str:
-        """Send a shard, and say how that ended."""
         steps = ShardSteps()
         try:
             end = await self._worker.run_shard(campaign, shard, steps=steps)
         except WebcomError as exc:
-            # Of this worker alone, such as a client that is set up otherwise: the shard is for another one.
+            # The error is this worker's, such as a client with other settings: another worker can send the shard.
             _log.error("shard_failed", extra={"campaign": campaign, "shard": shard, "error": str(exc)})
             await anyio.sleep(self._seconds / 4)
             return "failed"
@@ -214,16 +212,16 @@ class EngineWorker:
         return end.ending.value
 
 
-_at_work: list[EngineWorker] = []  # one at most in a process, as there is one DBOS
+_at_work: list[EngineWorker] = []  # at most one, as a process has one DBOS
 
 
 @contextmanager
 def appointed(worker: EngineWorker) -> Generator[None]:
     """
-    Have *worker* do this process's workflows while the block runs.
+    Make *worker* execute this process's workflows during the block.
 
     Raises:
-        UsageError: There is one that does.
+        UsageError: This process already has a worker.
     """
     if _at_work:
         raise UsageError("there is a worker in this process already")
@@ -236,7 +234,7 @@ def appointed(worker: EngineWorker) -> Generator[None]:
 
 def _appointed() -> EngineWorker:
     if not _at_work:
-        raise asyncio.CancelledError  # it has just ended; whoever comes next takes the workflow up
+        raise asyncio.CancelledError  # the worker has just ended; the next one takes the workflow up
     return _at_work[0]
 
 
@@ -253,7 +251,6 @@ async def _shard(campaign: str, shard: int) -> str:
 
 
 def _dispatch_state_of(workflow: WorkflowStatus | None) -> DispatchState:
-    """Return what has become of a shard that was handed out as a workflow."""
     if workflow is None or workflow.status not in ALIVE:
         return DispatchState.ENDED
     return DispatchState.STARTED if workflow.status == "PENDING" else DispatchState.WAITING
