@@ -1,3 +1,3 @@
-"""What is remembered: contracts, and an adapter per database."""
+"""Journals and stores: contracts, and an adapter for each database."""
 
 __all__: list[str] = []

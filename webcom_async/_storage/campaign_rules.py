@@ -1,5 +1,5 @@
 """
-What every store says alike: which settings a campaign may have, and which way it may go from where it is.
+Rules that all stores share: valid settings, and allowed changes of state.
 
 Pure: the moment is an argument.
 """
@@ -31,9 +31,9 @@ __all__ = [
     "stopped",
 ]
 
-OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # as columns stand
+OUTCOMES = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT)  # in the order of the columns
 ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
-_LONGEST_NAME = 200  # characters: an engine makes ids of it, and databases index them
+_LONGEST_NAME = 200  # characters: engines make ids of names, and databases index them
 _SLOWEST = 1 / 86_400  # recipients per second
 _NEVER_QUOTED = frozenset({"message", "sender"})
 _WAY_OUT = "; go on with what it was planned with, or give the new campaign another name"
@@ -41,10 +41,10 @@ _WAY_OUT = "; go on with what it was planned with, or give the new campaign anot
 
 def check_settings(settings: CampaignSettings) -> None:
     """
-    Look whether a campaign can be planned with *settings*.
+    Check that a campaign can be planned with *settings*.
 
     Raises:
-        InputError: It cannot; the message names the setting.
+        InputError: A setting cannot be used; the message names it.
     """
     name = campaign_name(settings.campaign)
     if not name.isprintable():
@@ -67,10 +67,10 @@ def check_settings(settings: CampaignSettings) -> None:
 
 def check_new(settings: CampaignSettings, now: datetime) -> None:
     """
-    Look whether a campaign that was not planned before may begin *now*.
+    Check that a new campaign may begin *now*.
 
     Raises:
-        InputError: A time lies in the past, or the name has white space around it; see `new_name_error`.
+        InputError: A time is in the past, or the name has white space around it; see `new_name_error`.
     """
     odd = new_name_error(settings.campaign)
     if odd is not None:
@@ -82,10 +82,10 @@ def check_new(settings: CampaignSettings, now: datetime) -> None:
 
 def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
     """
-    Look whether a campaign that was planned with the settings of *before* is planned again with those of *now*.
+    Check that a campaign is planned again with the same settings.
 
     Raises:
-        InputError: It is not; the message names what is different.
+        InputError: A setting differs; the message names it.
     """
     pairs = ((field, getattr(before, field), getattr(now, field)) for field in CampaignSettings.__struct_fields__)
     changes = [
@@ -99,10 +99,10 @@ def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
 
 def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int, str]) -> None:
     """
-    Look whether a campaign is planned again with the recipients that it was planned with: their number, and a digest.
+    Check that a campaign is planned again with the same recipients, by their number and digest.
 
     Raises:
-        InputError: It is not.
+        InputError: They differ.
     """
     if before[0] != now[0]:
         raise InputError(f"{_planned_with(campaign)} {before[0]:,} recipients, not {now[0]:,}{_WAY_OUT}")
@@ -112,13 +112,7 @@ def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int
 
 def check_change(campaign: str, state: CampaignState, wanted: CampaignState, still_open: int) -> None:
     """
-    Look whether a campaign may go from one state to another.
-
-    Args:
-        campaign: Its name.
-        state: Where it is.
-        wanted: Where it is to go.
-        still_open: Recipients for whom asking again may help.
+    Check that a campaign may change from *state* to *wanted*.
 
     Raises:
         InputError: It may not; the message says why.
@@ -136,33 +130,30 @@ def check_change(campaign: str, state: CampaignState, wanted: CampaignState, sti
 
 
 def stopped(campaign: str, state: CampaignState, why: str) -> CampaignStopped:
-    """Return why nothing of a campaign may leave that does not run."""
+    """Return the error for a campaign that is not running."""
     return CampaignStopped(f"campaign {campaign!r} is {state.value}{f': {why}' if why else ''}")
 
 
 def no_shard(campaign: str, shard: int) -> InputError:
-    """Return what to raise for a shard that a campaign does not have."""
     return InputError(f"campaign {campaign!r} has no shard {shard}")
 
 
 def no_batch(ref: BatchRef) -> InputError:
-    """Return what to raise for a batch that a campaign does not have."""
     return InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
 
 
 def header_of(settings: CampaignSettings) -> CampaignHeader:
-    """Return what a campaign's journal is opened with, as a client says it."""
     said = fingerprint(settings.message, settings.sender)
     return CampaignHeader(campaign=settings.campaign, id_bits=settings.id_bits, fingerprint=said)
 
 
 def burst_seconds(rate: float) -> float:
-    """Return how far a campaign may be ahead of an even flow after a pause: a second's worth, in whole recipients."""
+    """Return how far a campaign may run ahead of its rate after a pause: one second's recipients, rounded up."""
     return math.ceil(rate) / rate
 
 
 def largest_batch(settings: CampaignSettings) -> int:
-    """Return how many recipients a batch has, at most: no more than may leave in a second."""
+    """Return the most recipients in a batch: no more than may leave in a second."""
     if settings.rate is None:
         return settings.batch_size
     return min(settings.batch_size, math.ceil(settings.rate))

@@ -1,14 +1,13 @@
 """
-What a campaign of many workers is written down in: the promises that every store keeps.
+The contract of stores, which hold campaigns for many workers.
 
-Three things stand in a store. The *plan*: what is said to whom, in batches that are grouped into shards; it is written
-once, as a whole, and never changes. The *standing*: which shard is held by which worker until when, which batches are
-done, and whether the campaign goes on. And the *journal*, which knows of every recipient what became of them, and
-without whose reservation nothing leaves. Whatever else says so, only the journal decides whether somebody is sent to.
+A store has three parts. The *plan* says which recipients get which messages, in batches that are grouped into shards;
+it is written once, as a whole, and never changes. The *status* says which worker holds which shard until when, which
+batches are done, and whether the campaign is running. The *journal* has the result of every recipient, and nothing is
+sent without its reservation: only the journal decides whether a recipient may be sent to.
 
-All calls may be made from many workers at once. A call that meets a store that is away (a server that is restarted)
-waits for it as long as the store's `patience`, and raises `StoreUnavailable` after that; making the call again is
-always right.
+All calls may be made by many workers at once. If the store is unavailable (its server restarts), a call waits up to the
+store's `patience`, then raises `StoreUnavailable`. Every call may be repeated.
 """
 
 import enum
@@ -38,29 +37,29 @@ __all__ = [
 
 
 class CampaignState(enum.Enum):
-    """Whether a campaign goes on."""
+    """Whether a campaign is running, and if not, why."""
 
     RUNNING = "running"
-    PAUSED = "paused"  #: by somebody's wish, until somebody resumes it
-    HALTED = "halted"  #: by a failure that would meet every batch, such as an empty account; `why` has the words
-    CANCELLED = "cancelled"  #: for good: who was not sent to will not be
+    PAUSED = "paused"  #: on request, until it is resumed
+    HALTED = "halted"  #: by an error that affects every batch, such as an empty account; `why` has the error
+    CANCELLED = "cancelled"  #: for good: the remaining recipients are never sent to
     FINISHED = "finished"  #: every shard is done
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a campaign is planned with; it does not change afterwards.
+    The settings that a campaign is planned with; they never change.
 
     Attributes:
-        campaign: Its name: ids of recipients are derived from it.
-        message: What is said to everyone who does not bring a text or message.
-        sender: The sender for recipients that bring a text only.
-        validity_period: No attempt is made after this moment; aware.
-        time_send: Send at this moment; aware (documented for XML only).
+        campaign: The campaign's name; the recipients' ids are derived from it.
+        message: The message for recipients without a text or message of their own.
+        sender: The sender for recipients with a text of their own.
+        validity_period: The moment after which no attempt is made; aware.
+        time_send: The moment to send at; aware (documented for XML only).
         id_bits: The width of derived ids.
-        rate: Recipients per second over all workers; None for as fast as it goes.
-        batch_size: Recipients in a batch, at most: what one step of an engine sends.
-        shard_size: Recipients in a shard, at most: what one worker takes at a time.
+        rate: Recipients per second over all workers; None for no limit.
+        batch_size: The most recipients in a batch, which one step of an engine sends.
+        shard_size: The most recipients in a shard, which one worker sends at a time.
     """
 
     campaign: str
@@ -75,7 +74,7 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchRef(msgspec.Struct, frozen=True):
-    """A batch by its numbers, without phones or texts. Batches are numbered within the campaign, from 1."""
+    """The numbers of a batch, without phones or texts. Batches are numbered within the campaign, from 1."""
 
     campaign: str
     shard: int
@@ -88,13 +87,13 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         campaign: The campaign's name.
-        number: 1, 2, 3, … within the campaign.
-        recipients: How many.
-        generation: How often it was handed out by an engine: 0 before the first time.
-        done: Whether all its batches are done.
-        holder: Who holds it, or held it last; None if nobody ever has.
-        until: Until when; None if nobody holds it now (given back, done, or never taken).
-        expired: Whether that moment has passed, by the store's own clock.
+        number: The number within the campaign: 1, 2, 3, ….
+        recipients: Number of recipients.
+        generation: Number of dispatches by an engine; 0 before the first.
+        done: Whether all batches are done.
+        holder: The worker that holds the shard, or held it last; None if none ever has.
+        until: When the lease expires; None if no worker holds the shard (released, done, or never acquired).
+        expired: Whether that moment has passed, by the store's clock.
     """
 
     campaign: str
@@ -109,14 +108,14 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
 
 class Lease(msgspec.Struct, frozen=True):
     """
-    A worker's right to send a shard, for as long as it is renewed.
+    A worker's right to send a shard, for as long as the worker renews it.
 
     Attributes:
         campaign: The campaign's name.
         shard: The shard's number.
-        token: Grows with every lease of the store: an older one is worth nothing once another was given.
+        token: A number that grows with every lease of the store; a newer lease of the shard makes older ones invalid.
         holder: The worker's name.
-        seconds: How long it holds after it was taken or renewed.
+        seconds: Seconds that the lease holds after it is acquired or renewed.
     """
 
     campaign: str
@@ -128,12 +127,12 @@ class Lease(msgspec.Struct, frozen=True):
 
 class BatchDone(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What became of a batch; it may be sent again to those who are open.
+    The counts of a sent batch; its open recipients may be sent again.
 
     Attributes:
         outcomes: Recipients per outcome.
-        open: How many of them asking again may still help: unknown, or not sent for a reason that may pass.
-        left_out: Those who were never in the journal because they cannot be sent to: bad phones, duplicates.
+        open: Recipients that may be sent again: unknown, or not sent for a transient reason.
+        left_out: Results of recipients that cannot be sent to, and so are not in the journal: bad phones, duplicates.
     """
 
     outcomes: dict[Outcome, int]
@@ -143,13 +142,13 @@ class BatchDone(msgspec.Struct, frozen=True, kw_only=True):
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A worker as the store sees it.
+    A worker, as the store sees it.
 
     Attributes:
-        name: Its name.
-        shards: The numbers of the shards that it holds now.
-        done: Recipients of the batches that it has done, in all.
-        until: When the latest of its leases ends unless it is renewed, a sign of life; None if it holds none.
+        name: The worker's name.
+        shards: The numbers of the shards that the worker holds.
+        done: Recipients in all batches that the worker has done.
+        until: When the latest of its leases expires; None if it holds none.
     """
 
     name: str
@@ -160,21 +159,21 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A campaign as it stands, over all workers.
+    The status of a campaign over all workers.
 
     Attributes:
-        settings: What it was planned with.
-        state: Whether it goes on.
-        why: Words about that; empty if there are none.
-        recipients: How many it has.
-        outcomes: Recipients of done batches per outcome; all outcomes are there. Who comes twice, in two batches,
-            counts twice, with the one SMS that they got.
-        open: Recipients of done batches for whom asking again may still help.
-        shards: How many it has.
-        shards_done: How many of them are done.
-        workers: Who works, or has worked, on it; by name.
-        planned: When it was planned.
-        ended: When it was finished or cancelled; None as long as it was not.
+        settings: The settings that the campaign was planned with.
+        state: The state.
+        why: The reason for the state in words; may be empty.
+        recipients: Number of recipients.
+        outcomes: Recipients of done batches per outcome, with every outcome as a key. A recipient in two batches counts
+            twice, with its one SMS.
+        open: Recipients of done batches that may be sent again.
+        shards: Number of shards.
+        shards_done: Number of shards that are done.
+        workers: Workers that send or have sent the campaign, by name.
+        planned: When the campaign was planned.
+        ended: When the campaign was finished or cancelled; None before.
     """
 
     settings: CampaignSettings
@@ -191,46 +190,46 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignStore(Protocol):
-    """Where a campaign of many workers is written down."""
+    """Where campaigns for many workers are stored."""
 
     @property
     def shared(self) -> bool:
-        """Whether workers on several hosts may send from it at once, so that one may do what another cannot."""
+        """Whether workers on several hosts may use the store at once."""
         ...
 
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
         """
-        Write down a campaign: all of it, or nothing; its state is `RUNNING` then. Return how many recipients it has.
+        Store a campaign, all of it or nothing, in the state `RUNNING`; return the number of recipients.
 
-        Recipients are pulled lazily and kept as they are; whoever cannot be sent to becomes a result when their batch
-        is sent. Planning again with the same settings and the same recipients changes nothing.
+        Recipients are pulled lazily and stored as given: one that cannot be sent to becomes a result when its batch is
+        sent. Planning again with the same settings and recipients changes nothing.
 
         Raises:
-            InputError: A setting or an item cannot be used; or the campaign was planned with other settings or other
-                recipients: the message says which.
+            InputError: A setting or an item cannot be used, or the campaign was planned with others; the message says
+                which.
         """
         ...
 
     async def settings(self, campaign: str) -> CampaignSettings:
-        """Return what a campaign was planned with; raise `InputError` if it was not planned here."""
+        """Return a campaign's settings; raise `InputError` if it is not planned here."""
         ...
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
         """
-        Return whose account a campaign is sent with: *account*, if nobody has said so before.
+        Return the account that a campaign is sent with: *account*, unless an earlier call has set another.
 
-        The gateway remembers ids per account, so all workers must have the same. An account is a digest; see
-        `WebcomClient.account`. None forgets it, for whoever knows that another token is the same account's.
+        The gateway remembers ids per account, so all workers must use one. An account is a digest; see
+        `WebcomClient.account`. None clears it, for a caller that knows that a new token belongs to the same account.
 
         Raises:
-            InputError: The campaign was not planned here.
+            InputError: The campaign is not planned here.
         """
         ...
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
-        """Return the names of campaigns in these *states*, or of all if none is given, as they were planned."""
+        """Return the names of campaigns in these *states* (default: all), in the order of planning."""
         ...
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
@@ -240,19 +239,19 @@ class CampaignStore(Protocol):
     # ------------------------------------------------------------------------ the standing
 
     async def status(self, campaign: str) -> CampaignStatus:
-        """Return how a campaign stands; a few milliseconds of work, whatever its size."""
+        """Return a campaign's status; takes a few milliseconds at any size."""
         ...
 
     async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
         """
-        Pause, halt, resume or cancel a campaign, and return how it stands then.
+        Pause, halt, resume or cancel a campaign, and return its new status.
 
-        When this returns, no batch leaves any more that was not reserved before, unless the state is `RUNNING`.
-        `FINISHED` may be resumed, which hands out again the shards that have open recipients. Asking for the state that
-        is there changes nothing.
+        Once this returns, no batch leaves that was not reserved before, unless the state is `RUNNING`. To resume a
+        finished campaign dispatches its shards with open recipients again. The current state may be set again, and
+        nothing changes.
 
         Raises:
-            InputError: The campaign was cancelled, or is finished and not to be resumed; nothing is changed.
+            InputError: The campaign was cancelled, or is finished and cannot be resumed; nothing changes.
         """
         ...
 
@@ -262,47 +261,45 @@ class CampaignStore(Protocol):
 
     async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
         """
-        Note that an engine hands out a shard for the *generation*-th time; False if somebody has done so already.
+        Record that an engine dispatches a shard for the *generation*-th time; False if another has done so.
 
-        Who gets True starts it. This is what keeps two schedulers from starting a shard twice.
+        The caller that gets True starts the shard, so two schedulers never start it twice.
         """
         ...
 
     async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
         """
-        Return a new lease of a shard; None if it is done, the campaign does not run, or somebody else holds it.
+        Return a new lease of a shard; None if it is done, held by another worker, or the campaign is not running.
 
-        A lease that has expired, or whose holder has the same name, is revoked first: what its requests were reserved
-        with counts as unknown from then on, and its holder can reserve nothing more.
+        A lease that has expired, or that the same holder has, is revoked first: its reservations then count as unknown,
+        and its holder can reserve nothing more.
         """
         ...
 
     async def renew(self, lease: Lease) -> bool:
-        """Let a lease hold for its seconds from now on, even if it has expired; False if it was revoked."""
+        """Extend a lease by its seconds from now, even if it has expired; False if it was revoked."""
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Let others take the shard at once. Nothing is done if the lease was revoked."""
+        """Free the shard for other workers. Does nothing if the lease was revoked."""
         ...
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
-        """Return the batches of a shard that are not done, or have open recipients; in order."""
+        """Return a shard's batches that are not done or have open recipients, in order."""
         ...
 
     async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
         """
-        Note what became of a batch. The latest word counts.
+        Record a batch's counts, in place of earlier ones.
 
         Raises:
-            LeaseLost: The lease was revoked; nothing is noted.
+            LeaseLost: The lease was revoked; nothing is recorded.
         """
         ...
 
     async def shard_done(self, lease: Lease) -> bool:
         """
-        Note that a shard is done, and give the lease back; return whether it was the last one of the campaign.
-
-        The campaign is `FINISHED` then.
+        Mark a shard as done and release the lease; return whether the campaign is `FINISHED` with it.
 
         Raises:
             LeaseLost: The lease was revoked.
@@ -311,9 +308,9 @@ class CampaignStore(Protocol):
 
     async def reserve_rate(self, campaign: str, recipients: int) -> float:
         """
-        Return after how many seconds so many recipients may leave, at the campaign's rate over all workers.
+        Reserve the campaign's rate for so many recipients, and return the seconds to wait before they leave.
 
-        The turn is taken with this call, by the store's own clock. 0.0 if the campaign has no rate.
+        The store's clock counts. 0.0 if the campaign has no rate.
         """
         ...
 
@@ -323,34 +320,33 @@ class CampaignStore(Protocol):
         """
         Return the journal to send a shard's batches with.
 
-        It promises what every journal promises. Beyond that, it reserves for the lease's holder: `reserve` raises
-        `LeaseLost` if the lease was revoked, and `CampaignStopped` if the campaign does not run; in both cases nothing
-        of the batch may leave. Whoever is reserved under another lease that holds is not sent to: they are a
-        duplicate. What stands reserved under a revoked lease is in doubt. A revoked lease's holder may still write
-        down that somebody was accepted, and nothing else.
+        It reserves for the lease's holder: `reserve` raises `LeaseLost` if the lease was revoked, and `CampaignStopped`
+        if the campaign is not running; in both cases nothing of the batch may leave. A recipient reserved under another
+        valid lease is refused as a duplicate. Recipients reserved under a revoked lease count as possibly sent. The
+        holder of a revoked lease may still record accepted recipients, and nothing else.
         """
         ...
 
     def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
         """
-        Yield what is known of a campaign's recipients: of those who were offered, and of those left out; lazily.
+        Yield the results of a campaign's recipients lazily: of those in the journal, then of those left out.
 
         Args:
-            campaign: Its name.
-            outcomes: Only these; all, if none is given.
+            campaign: The campaign's name.
+            outcomes: The outcomes to yield; all if none is given.
         """
         ...
 
     async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
         """
-        Return what is known of the recipients of *results*, by their ids, and the result itself where nothing is.
+        Return the stored results of recipients, by the ids in *results*; the given result where none is stored.
 
         Args:
-            campaign: Its name.
-            results: What to say of those of whom nothing is known; a few hundred at a time.
+            campaign: The campaign's name.
+            results: The results to look up; a few hundred at a time.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close the store. Leases that are held expire."""
+        """Close the store. Leases expire by themselves."""
         ...

@@ -1,8 +1,7 @@
 """
-The books of a campaign: what is written down before a batch leaves, and when its answer has come.
+Contracts of journals: reserve before a batch leaves, settle when its answer has arrived.
 
-A campaign without a journal keeps no more than what must not be forgotten while it runs. A journal's books outlive the
-run; here is what every kind of journal promises, and nothing of how it does so.
+A campaign without a journal keeps in memory only what it needs while it runs. A journal survives the run.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection
@@ -35,15 +34,15 @@ _DIGEST_BYTES = 16
 
 class Reservation(msgspec.Struct, frozen=True):
     """
-    What becomes of a batch that is about to leave.
+    What a journal decides about a batch that is about to leave.
 
     Attributes:
-        addressed: What is to be sent now, grouped and ordered as it was given.
-        settled: What is known from before: not sent again.
-        refused: `NOT_SENT`: the id belongs to another phone or message (`Reason.ID_REUSED`), or another worker may be
-            sending to them now (`Reason.DUPLICATE`).
-        possibly_sent: Ids of those in `addressed` who may have been sent to in an earlier run.
-        entry: The number of the batch in a log; None if it is in none. Of interest to the books only.
+        addressed: The recipients to send to now, grouped and ordered as given.
+        settled: Stored results of recipients that are not sent to again.
+        refused: `NOT_SENT` results: the id belongs to another phone or message (`Reason.ID_REUSED`), or another worker
+            may be sending to the recipient (`Reason.DUPLICATE`).
+        possibly_sent: Ids in `addressed` that an earlier run may have sent to.
+        entry: The number of the batch in the journal's own log; None if it has none.
     """
 
     addressed: list[Addressed]
@@ -54,45 +53,45 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class CampaignJournal(Protocol):
-    """Where a campaign writes down what leaves and what became of it."""
+    """Records what leaves in a campaign, and the results."""
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """Say who of a batch may leave now, and that they do."""
+        """Record which recipients of a batch leave now, and return them."""
         ...
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
-        """Say what became of those who were *reserved*, and return what is known now, in the same order."""
+        """Record the results of *reserved* recipients, and return what is stored then, in the same order."""
         ...
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:
-        """Return what is known of those who were not reserved, *results* as far as nothing is."""
+        """Return the stored results of recipients that were not reserved; the given result where none is stored."""
         ...
 
     async def aclose(self) -> None:
-        """Close the books."""
+        """Close the journal."""
         ...
 
 
 class DurableCampaignJournal(CampaignJournal, Protocol):
-    """The books of a campaign that a journal remembers."""
+    """A campaign's journal that survives the run."""
 
     def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
         """
-        Yield everyone of whom it is not known whether they were sent to, with what it takes to ask again.
+        Yield the recipients that were possibly sent to, with all that sending again needs.
 
-        Those who are settled on the way do not come again.
+        A recipient that is settled during the iteration is not yielded again.
         """
         ...
 
 
 class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What may not change between two runs of a campaign.
+    Settings that must be equal in all runs of a campaign.
 
     Attributes:
         campaign: The campaign's name.
-        id_bits: The width of its derived ids.
-        fingerprint: Of the call's own message and sender; see `fingerprint`. Texts that recipients bring are compared
+        id_bits: The width of derived ids.
+        fingerprint: The digest of the call's message and sender; see `fingerprint`. Recipients' own texts are compared
             one by one.
     """
 
@@ -103,14 +102,14 @@ class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoredCampaign(msgspec.Struct, frozen=True):
     """
-    A campaign as it stands in a journal.
+    A campaign in a journal.
 
     Attributes:
-        header: What may not change.
-        created: When it was first run.
-        opened: When it was last run.
-        counts: Recipients per outcome; all outcomes are there.
-        reasons: Recipients per reason, of those who were not accepted; the most frequent first.
+        header: The header.
+        created: When the campaign was first run.
+        opened: When the campaign was last run.
+        counts: Recipients per outcome, with every outcome as a key.
+        reasons: Recipients per reason, of those that were not accepted; most frequent first.
     """
 
     header: CampaignHeader
@@ -121,7 +120,7 @@ class StoredCampaign(msgspec.Struct, frozen=True):
 
 
 class Journal(Protocol):
-    """Where campaigns are remembered by their names: a file, or tables of a server."""
+    """Where campaigns are stored by name: a file, or tables on a server."""
 
     async def open(
         self,
@@ -132,13 +131,13 @@ class Journal(Protocol):
         against_first_run: Exception | None = None,
     ) -> DurableCampaignJournal:
         """
-        Open the books of a campaign; its header is on the disk when this returns.
+        Open a campaign's journal; its header is on disk when this returns.
 
         Args:
-            header: Which campaign, and what may not have changed since its last run.
-            now: The time, for people who read what is stored.
-            resend_rejected: Reasons for which a refusal is not final: who was rejected for one of them may leave again.
-            against_first_run: Raised unless the campaign has recipients already.
+            header: The campaign, and the settings that must equal those of its last run.
+            now: The time, for human readers of the stored rows.
+            resend_rejected: Reasons whose rejections are not final: such recipients may be sent to again.
+            against_first_run: The error to raise unless the campaign has recipients already.
 
         Raises:
             JournalError: The journal cannot be used for this campaign; the message says why, and what to do.
@@ -150,76 +149,75 @@ class Journal(Protocol):
         Return the header of a campaign that was run before.
 
         Raises:
-            JournalError: The journal cannot be used, or holds no such campaign.
+            JournalError: The journal cannot be used, or does not hold the campaign.
         """
         ...
 
 
 class JournalReader(Journal, Protocol):
-    """Journals between runs: what is in them, all of it as data, and how a campaign leaves them."""
+    """Reads and purges journals between runs."""
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
         """
-        Return the campaigns that are remembered, in the order of their first runs.
+        Return the stored campaigns, in the order of their first runs.
 
         Raises:
-            JournalError: The journal cannot be used. So does every method.
+            JournalError: The journal cannot be used; raised by every method.
         """
         ...
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
         """
-        Return a campaign's recipients per outcome; all outcomes are there.
+        Return a campaign's recipients per outcome, with every outcome as a key.
 
         Raises:
-            JournalError: There is no such campaign.
+            JournalError: The journal does not hold the campaign.
         """
         ...
 
     def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
         """
-        Yield what is known of a campaign's recipients, in the order of their first reservations.
+        Yield the results of a campaign's recipients, in the order of their first reservations.
 
-        Lazily, in bounded memory. Who was reserved and never settled is unknown.
+        Lazily, in bounded memory. A recipient that was reserved and never settled is unknown.
 
         Args:
-            campaign: Its name.
-            outcomes: Only these; all, if none is given.
+            campaign: The campaign's name.
+            outcomes: The outcomes to yield; all if none is given.
 
         Raises:
-            JournalError: There is no such campaign. Raised at the first item.
+            JournalError: The journal does not hold the campaign; raised at the first item.
         """
         ...
 
     def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
         """
-        Yield everything that is known of every recipient, as it may be written as JSON; lazily.
+        Yield all stored fields of every recipient, ready for JSON; lazily.
 
         Args:
-            campaign: This one only.
+            campaign: The campaign's name; all campaigns if None.
 
         Raises:
-            JournalError: There is no such campaign. Raised at the first item.
+            JournalError: The journal does not hold the campaign; raised at the first item.
         """
         ...
 
     async def purge(self, campaign: str) -> int:
         """
-        Remove a campaign, and the texts that only it had, and return how many recipients it had.
+        Remove a campaign with its texts, and return the number of its recipients.
 
-        Nothing but the gateway's own memory of ids then stops a later run of the campaign from sending again.
+        Afterwards, only the gateway's own memory of ids keeps a later run of the campaign from sending again.
 
         Raises:
-            JournalError: There is no such campaign, or it is in use.
+            JournalError: The journal does not hold the campaign, or the campaign is in use.
         """
         ...
 
 
 def digest(content: bytes) -> str:
-    """Return what *content* is known by."""
     return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def fingerprint(message: Message | None, sender: str | None) -> str:
-    """Return a digest of what a call says for everyone: its message as it stands on the wire, and its sender."""
+    """Return a digest of a call's message, as it is on the wire, and its sender."""
     return digest(msgspec.json.encode({"message": message, "sender": sender}))

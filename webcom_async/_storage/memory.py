@@ -1,4 +1,4 @@
-"""What a campaign without a journal remembers, in memory, while it runs."""
+"""The in-memory journal of a campaign without a durable one."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from webcom_async._wire.base import Addressed
 __all__ = ["MemoryCampaignJournal"]
 
 
-_REMEMBERED = 4_096  # answers, at least; twice as many at most
+_REMEMBERED = 4_096  # answers at least, and at most twice as many
 
 
 class MemoryCampaignJournal:
     """
-    The books of a campaign without a journal: the little that must not be forgotten while it runs.
+    Remembers the minimum while a campaign runs: unknown recipients, and the latest answers.
 
-    Whom it has asked for in vain, so that no later word denies it: a phone may stand in a source twice, and if the
-    first request for it is in question, and the second is held back, it may have been sent to all the same. This grows
-    with the number of unknown recipients only. And the latest answers, to notice one that comes twice.
+    An unknown recipient stays unknown: a phone may be in a source twice, and if its first request is possibly sent and
+    its second held back, it may still have been sent to. This set grows with the number of unknown recipients only. The
+    latest answers show an `id_sms` that is returned twice.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class MemoryCampaignJournal:
         self._older = _Answers()
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """Let everyone leave."""
+        """Reserve the whole batch."""
         unknown = self._unknown
         if not unknown:
             return Reservation(addressed, [], [])
@@ -41,10 +41,10 @@ class MemoryCampaignJournal:
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
         """
-        Remember who is unknown, and what was answered.
+        Remember unknown recipients and answers.
 
         Raises:
-            IdCollision: Two ids were answered with one `id_sms`, as far as the first of them is not too long ago.
+            IdCollision: Two ids got the same `id_sms`, and the first answer is still remembered.
         """
         known = await self.lookup(results)
         twice = self._look_back(known)
@@ -65,24 +65,24 @@ class MemoryCampaignJournal:
         return known
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:
-        """Return *results*, in which who is unknown stays so."""
+        """Return *results*, in which unknown recipients stay unknown."""
         return possibly_sent_among(results, self._unknown)
 
     async def aclose(self) -> None:
         """Do nothing."""
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
-        """Return those who were answered with an `id_sms` that was an answer lately, each with whose it was."""
+        """Return the results whose `id_sms` was an earlier answer, each with that earlier result."""
         ids = given_ids(results)
         answered = results if len(ids) == len(results) else [each for each in results if each.id_sms is not None]
         whose = self._latest.among(ids) | self._older.among(ids)
-        # An SMS is whose it was first: who comes later was sent nothing.
+        # An SMS belongs to the first result with its id: a later one was sent nothing.
         self._latest.add([*whose, *ids], [*whose.values(), *answered])
         if len(self._latest) > _REMEMBERED:
             self._older, self._latest = self._latest, _Answers()
         if not whose and isinstance(results, AllAccepted):
             return []
-        # Halves of a batch have an answer each.
+        # A split batch has several answers, so an `id_sms` may come twice in *results* too.
         pairs = [(now, whose.setdefault(id_sms, now)) for id_sms, now in zip(ids, answered, strict=True)]
         return [(now, before) for now, before in pairs if now is not before]
 
@@ -91,7 +91,7 @@ class _Answers:
     """
     Answers by their `id_sms`.
 
-    Nearly always there is none of a batch's, which a set of ids tells in a third of the time that a dict takes.
+    A batch rarely has an `id_sms` in common with them; a set finds that in a third of a dict's time.
     """
 
     def __init__(self) -> None:
@@ -103,13 +103,12 @@ class _Answers:
         return len(self._ids)
 
     def add(self, ids: Sequence[str], answered: Sequence[SendResult]) -> None:
-        """Remember *answered*, each under its one of *ids*; the first of several counts."""
+        """Remember *answered* under the same positions of *ids*; the first result of an id counts."""
         self._ids.update(ids)
         if ids:
             self._to_enter.append((ids, answered))
 
     def among(self, ids: Sequence[str]) -> dict[str, SendResult]:
-        """Return those that were answered with one of *ids*."""
         known = self._ids.intersection(ids)
         if known:
             self._enter()
@@ -123,6 +122,6 @@ class _Answers:
 
 
 def _swallowed(result: SendResult) -> SendResult:
-    """Return *result*, whose id was another phone's before: the gateway answers with that one's SMS, and sends none."""
+    """Return *result* as not sent: its id was another phone's before, and the gateway sent that one only."""
     words = f"client_id_sms {result.client_id_sms} was another phone's: the gateway sends one SMS per id"
     return msgspec.structs.replace(result, outcome=Outcome.NOT_SENT, id_sms=None, reason=Reason.ID_REUSED, error=words)

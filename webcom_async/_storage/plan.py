@@ -1,7 +1,7 @@
 """
-From a source to a plan: batches of recipients as JSON, grouped into shards, lazily.
+Turn a source into a plan: batches of recipients as JSON, grouped into shards, lazily.
 
-What is kept is what was given: whether somebody can be sent to is found out when their batch is sent.
+Recipients are stored as given; whether one can be sent to is decided when its batch is sent.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ _DIGEST_BYTES = 16
 
 
 def _plain(value: object) -> str:
-    """Return *value* as a plain str, if it is one of other kinds of str, such as numpy's."""
+    """Return *value* as a plain str if it is a subclass of it, such as numpy's."""
     if isinstance(value, str):
         return str.__str__(value)
     raise TypeError
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(list[Recipient]).decode
 
 
 class PlannedBatch(NamedTuple):
-    """A batch of a plan: its numbers, how many recipients it has, and they, as JSON."""
+    """A planned batch: its numbers, its number of recipients, and the recipients as JSON."""
 
     shard: int
     number: int
@@ -44,17 +44,17 @@ class PlannedBatch(NamedTuple):
 
 class Planning:
     """
-    A plan in the making.
+    Reads a source into batches.
 
     Args:
-        settings: What the campaign is planned with, checked.
-        recipients: Where its recipients come from.
+        settings: The campaign's settings, checked.
+        recipients: The source.
 
     Attributes:
-        recipients: How many have come so far.
+        recipients: The number of recipients so far.
 
     Raises:
-        InputError: They are one phone, or nothing that can be iterated.
+        InputError: The source is a single phone, or not iterable.
     """
 
     def __init__(self, settings: CampaignSettings, recipients: RecipientSource) -> None:
@@ -68,15 +68,15 @@ class Planning:
 
     @property
     def digest(self) -> str:
-        """What the recipients so far are known by."""
+        """The digest of the recipients so far."""
         return self._digest.hexdigest()
 
     async def page(self) -> list[PlannedBatch]:
         """
-        Return the next batches, a few at a time; none at the end.
+        Return the next few batches; empty at the end.
 
         Raises:
-            InputError: An item of the source cannot be kept; the message says which, and nothing of it.
+            InputError: An item cannot be stored; the message gives its position, not its content.
         """
         page: list[PlannedBatch] = []
         while len(page) < _PAGE and not self._source.exhausted:
@@ -86,12 +86,12 @@ class Planning:
         return page
 
     def check_somebody(self) -> None:
-        """Raise `InputError` if nobody came: a plan never changes, and a name would be used up for nothing."""
+        """Raise `InputError` if the source was empty: a plan never changes, so it would waste the name."""
         if not self.recipients:
             raise InputError("the source has no recipients: there is nothing to plan, and nothing was written")
 
     async def aclose(self) -> None:
-        """Close the source, if it was left early."""
+        """Close the source, if it was not read to its end."""
         await self._source.aclose()
 
     def _cut(self) -> PlannedBatch:
@@ -106,7 +106,6 @@ class Planning:
 
 
 def recipients_of(content: bytes | str) -> list[Recipient]:
-    """Return the recipients of a batch that was kept as *content*."""
     return _decode(content)
 
 
@@ -122,12 +121,12 @@ def _recipient(item: object, place: int) -> Recipient:
 
 
 def _kept(people: list[Recipient], before: int) -> bytes:
-    """Return *people* as JSON from which they can be had again."""
+    """Return *people* as JSON that decodes to the same recipients."""
     try:
         content = _encode(people)
         _decode(content)
     except Exception:
-        # An odd item's own methods may raise anything; one by one it is found.
+        # An odd item's own methods may raise anything: find it one by one.
         for place, person in enumerate(people, before + 1):
             _check_kept(person, place)
         raise
@@ -138,7 +137,7 @@ def _check_kept(person: Recipient, place: int) -> None:
     try:
         _decode(_encode([person]))
     except Exception as exc:  # noqa: BLE001 - an odd item's own methods may raise anything
-        # By its kind only: the words may quote a phone.
+        # Without the text of the error, which may quote a phone.
         raise InputError(
             f"item {place:,} of the source cannot be kept ({type(exc).__name__}): a field of the Recipient has a value "
             "that is not of its type"

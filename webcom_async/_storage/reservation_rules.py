@@ -1,7 +1,7 @@
 """
-The rules of every journal: who may be sent to, whose result counts, and what alarms.
+Rules that all journals share: which recipients may be sent to, which result counts, and which answers collide.
 
-Between what is stored and what is told; pure. How it is stored, and how it is looked up, each kind of journal knows.
+Pure: each journal reads and writes the rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ from webcom_async._wire.base import WirePhone
 
 __all__ = ["DUPLICATES", "KnownRecipient", "Triage", "better", "changed_settings", "shared"]
 
-DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that never owned the row under their id
+DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that do not own their id's row
 
 
 def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> str:
-    """Return words for what of *header* is not what the campaign was started with; empty if nothing is."""
+    """Return words for the settings that differ from the campaign's first run; empty if none does."""
     changes: list[str] = []
     if id_bits != header.id_bits:
         changes.append(f"id_bits={id_bits}, not {header.id_bits}")
@@ -37,30 +37,30 @@ def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> 
 
 
 class KnownRecipient(NamedTuple):
-    """What a campaign knows of an id; the message is what it is stored under."""
+    """A stored result, and the key of its message."""
 
     result: SendResult
     message: object
-    held: bool = False  # by another worker, who may be sending to them now
+    held: bool = False  # reserved by another worker, which may be sending now
 
     def belongs_to(self, phone: str, message: object) -> bool:
-        """Whether it is about *phone* and *message*, which the gateway would not look at again."""
+        """Return whether the row has this *phone* and *message*: under a used id, the gateway looks at neither."""
         return (self.result.phone, self.message) == (phone, message)
 
 
 class Triage:
     """
-    Who of a batch may be sent to.
+    Sorts a batch into recipients that may be sent to and others.
 
     Args:
-        own: What this campaign knows of the batch's ids.
-        others: What other campaigns know of them.
-        resend_rejected: Reasons for which a refusal is not final.
+        own: This campaign's rows of the batch's ids.
+        others: Other campaigns' rows of these ids.
+        resend_rejected: Reasons whose rejections are not final.
 
     Attributes:
-        reserved: What to tell the caller.
-        new: Rows to write for those who are sent to for the first time.
-        again: Rows to write for those who are asked for again.
+        reserved: The reservation to return.
+        new: Rows to insert, for recipients sent to for the first time.
+        again: Rows to update, for recipients sent to again.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Triage:
         self._resend_rejected = resend_rejected
 
     def sort(self, message: Message, number: object, phones: list[WirePhone]) -> None:
-        """Give each of *phones*, who all get *message*, its place."""
+        """Sort *phones*, which all get *message*."""
         leaving = [phone for phone in phones if self._may_leave(phone, number)]
         if leaving:
             self.reserved.addressed.append((message, leaving))
@@ -111,7 +111,7 @@ class Triage:
 
 
 def better(result: SendResult, row: KnownRecipient | None) -> SendResult:
-    """Return *result*, or what is known better of the same recipient."""
+    """Return *result*, or the stored one of the same recipient, which counts more."""
     if row is None or result.reason in DUPLICATES or row.result.phone != result.phone:
         return result
     return row.result
@@ -119,11 +119,11 @@ def better(result: SendResult, row: KnownRecipient | None) -> SendResult:
 
 def shared(results: Iterable[SendResult], owners: Iterable[tuple[str, object]]) -> dict[str, set[str]]:
     """
-    Return the `id_sms` that more than one id was answered with, and those ids.
+    Return each `id_sms` that several ids got, with those ids.
 
     Args:
-        results: What was answered now.
-        owners: Each `id_sms` of *results* that was an answer before, and to which id.
+        results: The results of this batch.
+        owners: Earlier answers with an `id_sms` of *results*, each with its id.
     """
     ids: dict[str, set[str]] = {}
     for result in results:

@@ -1,7 +1,7 @@
 """
-A journal's rows as values: arrays for the statements, messages by number, results as columns.
+Convert between a journal's rows and values: arrays, messages, results.
 
-Pure but for the numbering of messages. It may not know when a row is written, or why.
+Only the cache of messages keeps state. When and why rows are written is decided elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,41 +32,39 @@ __all__ = [
     "storable_result",
 ]
 
-# Exact from the year 1 to the year 9999, where a float of seconds may round to a date that is none.
+# Exact from the year 1 to 9999; a float of seconds may round to an invalid date.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _CUT_SHORT = "the run ended before an answer was recorded"
 
 
 def milliseconds(when: datetime) -> int:
-    """Return *when*, which is aware, as the files keep it."""
+    """Return the stored form of *when*, which is aware: milliseconds since 1970."""
     return (when - _EPOCH) // _MILLISECOND
 
 
 def moment(stamp: int) -> datetime:
-    """Return when *stamp* is, in UTC."""
     return _EPOCH + stamp * _MILLISECOND
 
 
 def array(values: Iterable[object]) -> str:
-    """Return *values* as one parameter."""
+    """Return *values* as one JSON parameter."""
     return msgspec.json.encode(list(values)).decode()
 
 
 # A campaign has few texts and many recipients.
 @lru_cache(maxsize=256)
 def message_of(content: str) -> Message:
-    """Return the message that is stored as *content*."""
     return msgspec.json.decode(content, type=Message)
 
 
 def asked(to: WirePhone) -> tuple[object, ...]:
-    """Return *to* as a row of `_sql.RESERVE_AGAIN`."""
+    """Return the columns of *to* that `RESERVE_AGAIN` takes."""
     return (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
 
 
 def result_of(row: Sequence[Any]) -> SendResult:
-    """Return what a row says: client_id_sms, phone, state, id_sms, reason, error, attempts."""
+    """Return the result in a row: client_id_sms, phone, state, id_sms, reason, error, attempts."""
     client_id, phone, state, id_sms, reason, error, attempts = row
     outcome, why = outcome_of(state, reason)
     words = _CUT_SHORT if state == RESERVED else error
@@ -74,22 +72,22 @@ def result_of(row: Sequence[Any]) -> SendResult:
 
 
 def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
-    """Return what a row's state says, and why: who was reserved and never settled is unknown."""
+    """Return a row's outcome and reason; a recipient that was reserved and never settled is unknown."""
     return (Outcome.UNKNOWN, Reason.CANCELLED) if state == RESERVED else (Outcome(state), Reason(reason))
 
 
 def states(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return the states of the rows that stand for *outcomes*; for all, if there are none."""
+    """Return the row states of *outcomes*; of all outcomes if empty."""
     wanted = set(outcomes) or set(Outcome)
     return [*(each.value for each in wanted), *([RESERVED] if Outcome.UNKNOWN in wanted else [])]
 
 
 def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], dict[Reason, int]]:
     """
-    Return recipients per outcome, and per reason of those who were not accepted, the most frequent first.
+    Return recipients per outcome and, except for accepted ones, per reason; most frequent first.
 
     Args:
-        rows: A state, a reason, and how many recipients have both.
+        rows: A state, a reason, and the number of recipients with both.
     """
     outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
     for state, reason, count in rows:
@@ -101,7 +99,7 @@ def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], di
 
 
 def columns(result: SendResult) -> tuple[object, ...]:
-    """Return *result* as a row of `_sql.SETTLE`."""
+    """Return *result* as a row for `SETTLE`."""
     return (
         result.client_id_sms,
         result.phone,
@@ -114,15 +112,15 @@ def columns(result: SendResult) -> tuple[object, ...]:
 
 
 def storable_result(result: SendResult) -> SendResult:
-    """Return *result*, which may be about anything that a caller gave, as JSON can carry it."""
+    """Return *result* with texts that JSON can carry."""
     return msgspec.structs.replace(
         result, client_id_sms=storable(result.client_id_sms), phone=storable(result.phone), error=storable(result.error)
     )
 
 
 def storable(text: str) -> str:
-    """Return *text* without what SQLite's JSON cannot carry: halves of characters, and NUL."""
+    """Replace what SQLite's JSON cannot carry: lone surrogates, and NUL."""
     return text if text.isprintable() else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
-RESERVED = "reserved"  # the one state that is no outcome
+RESERVED = "reserved"  # the only state that is not an outcome

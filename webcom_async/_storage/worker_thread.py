@@ -1,8 +1,8 @@
 """
-A file that is used from the event loop: one call at a time, each a hop to a worker thread.
+Use a blocking file from the event loop: one call at a time, each in a worker thread.
 
-A call that has begun is finished even if its caller is cancelled, and only then is the file closed: it never stands
-between two states, and no lock of it is left to the garbage collector.
+A call that has begun finishes even if its caller is cancelled, and the file is closed only after it. So the file is
+never left half-written, and no lock waits for the garbage collector.
 """
 
 import threading
@@ -21,10 +21,10 @@ _PAGE = 500  # rows per hop
 
 
 class Closable(Protocol):
-    """What a file is, as far as it is opened and closed."""
+    """A file that can be closed."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         ...
 
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class WorkerThread(Generic[F]):
-    """A file, open for as long as this is."""
+    """An open file, and the thread limiter for calls to it."""
 
     def __init__(self) -> None:
         self._one_at_a_time = anyio.CapacityLimiter(1)
@@ -43,7 +43,7 @@ class WorkerThread(Generic[F]):
 
     @classmethod
     async def open(cls, opener: Callable[[], F]) -> Self:
-        """Return what *opener* opens; it is closed again if this is cancelled."""
+        """Return an open file; it is closed again if this call is cancelled."""
         held = cls()
         try:
             await run_sync(lambda: held._take(opener()), limiter=held._one_at_a_time)
@@ -53,7 +53,7 @@ class WorkerThread(Generic[F]):
         return held
 
     async def call(self, call: Callable[[F], T], *, shielded: bool = False) -> T:
-        """Return what *call* makes of the file. A *shielded* one is begun even if the caller is being cancelled."""
+        """Return the result of *call* on the file. A *shielded* call runs even if the caller is being cancelled."""
 
         def locked() -> T:
             with self._lock:
@@ -66,7 +66,7 @@ class WorkerThread(Generic[F]):
         return returned[0]
 
     async def page(self, rows: Iterator[T]) -> list[T]:
-        """Return the next of *rows*, which read the file as they come; none, if there are no more."""
+        """Return the next of *rows*, which read the file lazily; empty at the end."""
         return await self.call(lambda _: list(islice(rows, _PAGE)))
 
     async def __aenter__(self) -> Self:
@@ -79,15 +79,14 @@ class WorkerThread(Generic[F]):
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the file, and let others open it."""
         try:
             await self.call(lambda file: file.close())
         except BaseException:
             self._leave()
             raise
 
-    # asyncio can cancel a task without waiting for its thread. What the thread is at is finished then, and only after
-    # that the file is closed: left to the garbage collector, it would stay locked for some time.
+    # asyncio can cancel a task without waiting for its thread. The thread then finishes its call, and closes the file:
+    # the garbage collector would leave it locked for some time.
 
     def _take(self, file: F) -> None:
         with self._lock:

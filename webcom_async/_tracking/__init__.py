@@ -1,3 +1,3 @@
-"""What became of accepted messages."""
+"""Track accepted messages until they reach a terminal state."""
 
 __all__: list[str] = []

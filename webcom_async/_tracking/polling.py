@@ -1,8 +1,8 @@
 """
-Questions to the gateway that change nothing there: statuses and the balance.
+Poll the gateway for statuses and the balance, without side effects there.
 
-They share the line's limits, deadlines and judgement with what is sent, and may be asked again as often as it takes.
-What several questions at once look like is not documented: the first answers tell, and are remembered.
+These calls share the session's limits, deadlines and retry rules with sending. The gateway does not document questions
+about several ids: their shape is found from the first answers, and remembered.
 """
 
 from collections import deque
@@ -33,22 +33,22 @@ __all__ = ["Inquiry", "StatusInquiry", "ask_balance"]
 
 T = TypeVar("T")
 
-_PROBE = 2  # ids in a question, until it is known whether the gateway takes several
+_PROBE = 2  # ids in a question, until the gateway has answered for several
 _MOST = 100  # ids in a question: ours, 9 kB of JSON and as much of an answer
-_ROUNDS = 4  # requests per place on the line, in a stretch of questions
+_ROUNDS = 4  # requests per slot, in a round of questions
 _BAD_SHAPE = frozenset({Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
 
 
 class Inquiry:
     """
-    A page that is asked.
+    Asks one page of the gateway.
 
     Args:
-        session: The way to the gateway.
-        page: Its name below `Options.path`.
+        session: The gateway session.
+        page: The page's name below `Options.path`.
 
     Attributes:
-        requests: Questions that were asked, repeated ones included.
+        requests: Requests sent, retries included.
     """
 
     def __init__(self, session: GatewaySession, page: str) -> None:
@@ -59,15 +59,15 @@ class Inquiry:
 
     async def ask(self, question: Callable[[Credentials], Question], read: Callable[[bytes], T], entries: int) -> T:
         """
-        Return what *read* makes of the answer.
+        Return the answer to *question*, decoded by *read*.
 
         Args:
             question: Makes the body.
-            read: Raises as `_wire_delivery`'s decoders do.
-            entries: How many the answer has, which bounds it.
+            read: A decoder of `_wire.json_api.delivery`.
+            entries: The number of entries expected, which limits the answer's size.
 
         Raises:
-            WebcomError: There is no usable answer, after as many attempts as the options allow.
+            WebcomError: No attempt got a usable answer.
         """
 
         async def attempt() -> T:
@@ -81,22 +81,16 @@ class Inquiry:
 
 
 async def ask_balance(session: GatewaySession) -> Balance:
-    """
-    Return what is left on the account.
-
-    Raises:
-        WebcomError: See `Inquiry.ask`.
-    """
     return await Inquiry(session, BALANCE_PAGE).ask(balance_question, decode_balance, 1_000)
 
 
 class _Habits:
     """
-    How the gateway wants to be asked about statuses, as far as it has shown.
+    The form of status questions that the gateway answers, as far as it has shown.
 
     Attributes:
         largest: Ids in a question.
-        array: Whether a question about one id stands in an array, as the page's example has it.
+        array: Whether a question about one id is an array, as in the page's example.
     """
 
     def __init__(self) -> None:
@@ -113,13 +107,13 @@ class _Habits:
 
 class StatusInquiry:
     """
-    Questions about statuses, as many at once as the line lets.
+    Asks for statuses, with as many requests in flight as the session's limit allows.
 
     Args:
-        session: The way to the gateway.
+        session: The gateway session.
 
     Attributes:
-        failure: What ended the latest round; None if nothing did.
+        failure: The error that ended the latest round; None if none did.
     """
 
     def __init__(self, session: GatewaySession) -> None:
@@ -130,20 +124,20 @@ class StatusInquiry:
 
     @property
     def requests(self) -> int:
-        """Questions that were asked, repeated ones included."""
+        """Requests sent, retries included."""
         return self._inquiry.requests
 
     @property
     def appetite(self) -> int:
-        """Ids that one round takes, at most."""
+        """The most ids that one round takes."""
         return self._habits.largest * self._session.limit.limit * _ROUNDS
 
     async def round(self, waiting: deque[str], told: deque[DeliveryReport]) -> None:
         """
-        Ask for some of those who are *waiting*, and add what is told of each to *told*, in the order of the answers.
+        Ask for some of the *waiting* ids, and append their reports to *told*, in the order of the answers.
 
-        Whatever happens, an id is in one of the two when this returns; but for those that a failure came for, which
-        `failure` then is, it is in *told*.
+        When this returns or raises, each id is in *waiting* or its report is in *told*; an error of the gateway is in
+        `failure`.
         """
         self.failure = None
         asked = deque(waiting.popleft() for _ in range(min(len(waiting), self.appetite)))
@@ -163,7 +157,6 @@ class StatusInquiry:
         told: deque[DeliveryReport],
         scope: anyio.CancelScope,
     ) -> None:
-        """Ask until nobody is left, or something fails."""
         while asked:
             ids = [asked.popleft() for _ in range(min(len(asked), self._habits.largest))]
             in_flight[number] = ids
@@ -178,10 +171,10 @@ class StatusInquiry:
 
     async def ask(self, ids: Sequence[str]) -> list[DeliveryReport]:
         """
-        Return a report for each of *ids*; one of which the gateway says nothing is unknown, in no words.
+        Return a report for each of *ids*; unknown and without words if the gateway says nothing about it.
 
         Raises:
-            WebcomError: See `Inquiry.ask`.
+            WebcomError: No attempt got a usable answer.
         """
         found = await self._ask_together(ids) if len(ids) > 1 else {}
         together = len(found)
@@ -194,14 +187,14 @@ class StatusInquiry:
         return [found[id_sms] for id_sms in ids]
 
     async def _ask_together(self, ids: Sequence[str]) -> dict[str, DeliveryReport]:
-        """Return what is told of *ids* at once: of all, of some, or of none if that is not understood."""
+        """Return the reports of one question about all *ids*; empty if the gateway does not take it."""
         try:
             return await self._exchange(ids, array=True)
         except (RequestRefused, RequestTooLarge):
             return {}
 
     async def _ask_alone(self, id_sms: str) -> DeliveryReport:
-        """Return what is told of one id, in whichever shape is understood."""
+        """Return the report of one id, in the form that the gateway takes."""
         array = self._habits.array
         try:
             try:
@@ -217,7 +210,7 @@ class StatusInquiry:
         except RequestRefused as exc:
             if exc.reason in _BAD_SHAPE:
                 raise
-            # A sentence about a question for one id is about this id.
+            # An error in answer to a question about one id concerns this id.
             return DeliveryReport(id_sms, DeliveryState.UNKNOWN, exc.error)
         return found.get(id_sms, DeliveryReport(id_sms, DeliveryState.UNKNOWN))
 

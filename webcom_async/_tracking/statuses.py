@@ -1,8 +1,8 @@
 """
-Statuses as they are told: what a caller of `WebcomClient.statuses` iterates.
+The iterator that `WebcomClient.statuses` returns.
 
-A class with `__anext__`. Each step asks a round of questions at once and waits for all of them, so that no task
-outlives the call that made it: it may be left, cancelled or thrown away at any moment, and gone on with.
+A class with `__anext__`: each step asks a round of questions and waits for all answers, so no task outlives the call
+that made it. It can be cancelled or dropped at any moment, and continued.
 """
 
 from collections import deque
@@ -24,13 +24,13 @@ IdSource: TypeAlias = Iterable[str | int] | AsyncIterable[str | int]
 
 class Statuses:
     """
-    Reports as they come, one for each id, in the order of the answers.
+    Yields one report for each id, in the order of the answers.
 
-    When a step fails or is cancelled, nothing is lost: iterating again goes on with the rest.
+    After a step that fails or is cancelled, iterate again: no id is lost.
 
     Raises:
-        InputError: An item is no `id_sms`; it comes after the reports of those before it.
-        WebcomError: The gateway cannot be asked; see `errors`. It comes after the reports that were told by then.
+        InputError: An item is not an `id_sms`; raised after the reports of the items before it.
+        WebcomError: The gateway cannot be asked; raised after the reports that have arrived.
     """
 
     def __init__(self, inquiry: StatusInquiry, ids: IdSource, check_usable: Callable[[], None]) -> None:
@@ -61,7 +61,7 @@ class Statuses:
             raise self._inquiry.failure
 
     async def _fill(self) -> InputError | None:
-        """Take as many ids as a round takes; return what is wrong with the one after them."""
+        """Take as many ids as a round asks for; return the error of the next item, if it is wrong."""
         wanted = self._inquiry.appetite - len(self._waiting)
         if wanted > 0:
             await self._source.fill(self._raw, wanted)

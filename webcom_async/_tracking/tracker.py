@@ -1,9 +1,9 @@
 """
-A campaign's SMS on their way to the end: what a caller of `WebcomClient.track` holds.
+Track a campaign's SMS to their terminal states, for `WebcomClient.track`.
 
-A class with `__anext__`, each step of which looks into the file of webhook reports, or asks a round of questions, or
-waits. What a step learns is in the journal before anybody sees it, and no task outlives the step: it may be cancelled
-or killed at any moment, and gone on with.
+An iterator class: each step reads the file of webhook reports, asks a round of questions, or waits. A step commits what
+it learns to the journal before it yields it, and no task outlives the step. It can be cancelled or killed at any
+moment, and continued.
 """
 
 import logging
@@ -38,7 +38,7 @@ _PAGE = 1_000  # reports
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a tracking goes by: when it asks, what time it is, and whether the client may be used."""
+    """When to ask, the clock, and a check that the client is open."""
 
     pace: Pace
     clock: Clock
@@ -47,14 +47,14 @@ class Terms(msgspec.Struct, frozen=True):
 
 class Tracking:
     """
-    Changes as they come, one `Delivery` each; first, those who had come to an end in an earlier run.
+    Yields each change as a `Delivery`; first the SMS that reached a terminal state in earlier runs.
 
-    Iteration ends when everybody has come to an end, or is overdue. A gateway that cannot be reached is waited for.
-    When a step is cancelled, iterating again goes on.
+    Iteration ends when every SMS is in a terminal state or overdue. If the gateway is down, tracking waits and retries.
+    After a cancelled step, iterate again to continue.
 
     Raises:
-        AuthenticationError, AccountLocked, ConfigurationError: The gateway serves this account nothing now.
-        JournalError: The journal, or the file of reports, cannot be read or written.
+        AuthenticationError, AccountLocked, ConfigurationError: The gateway refuses this account.
+        JournalError: The journal or the file of reports cannot be read or written.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Tracking:
         self._changes: deque[Delivery] = deque()
         self._known: TrackReport | None = None
         self._ended: Iterator[list[Delivery]] | None = None  # of earlier runs
-        self._improvable: Iterator[list[str]] | None = None  # who may have reports that came before this run
-        self._seen = 0  # the number of the latest report that was looked at
-        self._failures = 0  # rounds of questions in a row that failed
+        self._improvable: Iterator[list[str]] | None = None  # SMS that may have reports from before this run
+        self._seen = 0  # number of the latest report read
+        self._failures = 0  # failed rounds in a row
         self._ask_from = self._started
 
     def __aiter__(self) -> Self:
@@ -91,13 +91,13 @@ class Tracking:
 
     @property
     def report(self) -> TrackReport:
-        """Where the SMS are, by what is in the journal."""
+        """The states of the SMS in the journal."""
         if self._known is None:
             raise UsageError("this tracking has not begun: open it with async with")
         return self._known
 
     async def begin(self) -> None:
-        """Take up where an earlier run has ended."""
+        """Continue where an earlier run stopped."""
         self._seen = 0 if self._reports is None else await self._reports.latest()
         await self._in_journal(self._take_up)
 
@@ -117,7 +117,7 @@ class Tracking:
             await self._wait()
 
     async def _repeat(self) -> bool:
-        """Tell of those who came to an end in earlier runs; False once all are told of."""
+        """Yield the SMS that reached a terminal state in earlier runs; False once all are yielded."""
         if self._ended is None:
             return False
         ended = self._ended
@@ -127,7 +127,7 @@ class Tracking:
         return page is not None
 
     async def _join(self) -> bool:
-        """Look for reports that came before this run; False once that is done."""
+        """Apply reports from before this run; False once that is done."""
         if self._improvable is None or self._reports is None:
             return False
         improvable = self._improvable
@@ -140,7 +140,7 @@ class Tracking:
         return True
 
     async def _look(self) -> bool:
-        """Look for reports that have come; False if there are none."""
+        """Apply new reports; False if there are none."""
         if self._reports is None:
             return False
         seen, reports = await self._reports.after(self._seen, _PAGE)
@@ -175,7 +175,7 @@ class Tracking:
         await self._clock.sleep(pause if self._reports is None else min(pause, self._pace.look))
 
     async def _advance(self, reports: list[DeliveryReport], *, seen: int | None = None, asked: bool = False) -> None:
-        """Write down what is new, even if the caller is being cancelled: it was learnt."""
+        """Commit new reports, even if the caller is being cancelled."""
 
         def advance(deliveries: "Deliveries") -> None:
             self._told(deliveries.advance(reports, asked=asked))
@@ -185,7 +185,7 @@ class Tracking:
             await self._in_journal(advance, shielded=True)
 
     def _told(self, changes: list[Delivery] | None) -> list[Delivery] | None:
-        """Keep *changes* for the reader. In the thread that has committed them: whoever waits may be cancelled."""
+        """Keep *changes* for the reader, in the thread that committed them: the waiting task may be cancelled."""
         self._changes.extend(changes or ())
         return changes
 
@@ -213,9 +213,9 @@ class Tracking:
 
 class Track:
     """
-    The following of a campaign's SMS, that begins with `async with` and has stopped when the block is left.
+    Tracks a campaign's SMS inside an `async with` block.
 
-    It is left at any moment; the same call goes on from the journal.
+    The block may be left at any moment; the same call continues from the journal.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class Track:
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Tracking:
-        # sqlite3: not everybody keeps a journal.
+        # Importing sqlite3 costs time, and a client may have no journal.
         from webcom_async._storage.sqlite.deliveries import Deliveries  # noqa: PLC0415
         from webcom_async._storage.sqlite.report_file import ReportFile  # noqa: PLC0415
 

@@ -265,9 +265,7 @@ class Worker:
         return self._known.get(campaign) or await self._learn(campaign)
 
     async def _learn(self, campaign: str) -> _CampaignMemory:
-        """
-        Load a campaign's settings, which differ if it was purged and planned again, and check that the client fits.
-        """
+        """Load a campaign's settings, which change if it is purged and planned again; check that the client fits."""
         settings = await self._store.settings(campaign)
         options = self._client.options
         if settings.id_bits != options.id_bits:

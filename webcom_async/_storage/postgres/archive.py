@@ -1,4 +1,4 @@
-"""A journal on PostgreSQL between runs: what is in it, all of it as data, and how a campaign leaves it."""
+"""Read and purge a journal on PostgreSQL between runs."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -21,14 +21,13 @@ _PAGE = 1_000  # recipients
 
 
 class NoSuchCampaignError(InputError, JournalError):
-    """The journal does not hold the campaign that was asked for."""
+    """The journal does not hold the campaign."""
 
 
 _UNTRACKED = dict.fromkeys(("delivery", "said", "changed_at", "num_parts", "price"))
 
 
 async def stored_campaigns(session: Session) -> list[StoredCampaign]:
-    """Return what is in the journal, in the order of first runs."""
     stored: list[StoredCampaign] = []
     for number, name, id_bits, fingerprint, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
         header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
@@ -38,14 +37,13 @@ async def stored_campaigns(session: Session) -> list[StoredCampaign]:
 
 
 async def stored_header(session: Session, server: Server, campaign: str) -> CampaignHeader:
-    """Return the header of a campaign."""
     number = await number_of(session, server, campaign)
     [(name, id_bits, fingerprint)] = await session.fetch(_sql.FIND_HEADER, campaign=number)
     return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
 
 
 async def number_of(session: Session, server: Server, campaign: str) -> int:
-    """Return a campaign's number; raise `JournalError` if there is no such one."""
+    """Return a campaign's number; raise `JournalError` if the journal does not hold it."""
     found = await session.fetch(_sql.FIND_CAMPAIGN, name=campaign)
     if not found:
         raise await _unknown(session, server, campaign)
@@ -53,19 +51,16 @@ async def number_of(session: Session, server: Server, campaign: str) -> int:
 
 
 async def count_results(session: Session, number: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
-    """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
     return counts(await session.fetch(_sql.COUNT, campaign=number))
 
 
 async def results(server: Server, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-    """Yield what is known of a campaign's recipients, in the order of their first reservations; lazily."""
     number = await server.call(lambda session: number_of(session, server, campaign))
     async for row in pages_of(server, _sql.PAGE_OF_RESULTS, _PAGE, campaign=number, states=states(outcomes)):
         yield result_of(row[1:])
 
 
 async def export(server: Server, campaign: str | None) -> AsyncGenerator[dict[str, Any]]:
-    """Yield everything that is known of every recipient, as it may be written as JSON; lazily."""
     if campaign is not None:
         await server.call(lambda session: number_of(session, server, campaign))
     for number, name, *_ in await server.call(lambda session: session.fetch(_sql.LIST_CAMPAIGNS)):
@@ -75,7 +70,7 @@ async def export(server: Server, campaign: str | None) -> AsyncGenerator[dict[st
 
 
 async def purge(session: Session, server: Server, campaign: str) -> int:
-    """Remove a campaign, with everything that is known of it, and return how many recipients it had."""
+    """Remove a campaign with all its rows, and return the number of its recipients."""
     async with session.transaction():
         found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
         if not found:

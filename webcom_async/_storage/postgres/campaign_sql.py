@@ -1,5 +1,5 @@
 """
-What the store of campaigns of many workers says to PostgreSQL: plan, standing and turns.
+SQL statements of the store on PostgreSQL: plan, status and rate.
 
 Text only; see `journal_sql` for how tables are found.
 """
@@ -94,7 +94,7 @@ NUMBER_OF = "SELECT campaign_id FROM campaigns WHERE name = %(name)s AND setting
 
 # ---------------------------------------------------------------------------- the plan
 
-# The campaign may have been run without a plan before.
+# A campaign may have been run without a plan before.
 FIND_PLAN = """
 SELECT campaign_id, id_bits, fingerprint, settings, recipients, digest FROM campaigns WHERE name = %(name)s
 """
@@ -134,14 +134,14 @@ SELECT campaign_id, settings, state, why, recipients, planned_at, ended_at,
 FROM campaigns WHERE name = %(name)s AND settings IS NOT NULL
 """
 
-# Per worker who has done batches: recipients; of these per outcome; and how many of them are open.
+# Per worker with done batches: recipients, these per outcome, and open ones.
 COUNT_BATCHES = """
 SELECT done_by, sum(batches.recipients)::bigint, sum(accepted)::bigint, sum(rejected)::bigint, sum(unknown)::bigint,
     sum(not_sent)::bigint, sum(still_open)::bigint
 FROM batches JOIN campaigns USING (campaign_id) WHERE name = %(name)s AND done_by IS NOT NULL GROUP BY done_by
 """
 
-# Who has ever held a shard, and which shards somebody holds now.
+# Workers that hold or have held a shard; with a moment in `until` if they hold it now.
 WORKERS = """
 SELECT coalesce(leases.holder, shards.holder), shard, until
 FROM shards JOIN campaigns USING (campaign_id) LEFT JOIN leases USING (campaign_id, shard)
@@ -159,7 +159,7 @@ SET state = %(state)s, why = %(why)s,
 WHERE campaign_id = %(campaign)s
 """
 
-# Waits for those who are reserving under the state that was.
+# Waits for transactions that are reserving under the old state.
 LOCK_LEASES = "SELECT 1 FROM leases WHERE campaign_id = %(campaign)s ORDER BY token FOR UPDATE"
 OPEN_SHARDS_AGAIN = """
 UPDATE shards SET done = false
@@ -186,7 +186,7 @@ FOR UPDATE OF shards FOR KEY SHARE OF campaigns
 """
 FIND_LEASES = "SELECT token FROM leases WHERE campaign_id = %(campaign)s AND shard = %(shard)s"
 
-# Waits for a request that is being reserved under it.
+# Waits for a transaction that is reserving under the lease.
 REVOKE = """
 DELETE FROM leases
 WHERE token = %(lease)s AND (holder = %(holder)s OR until <= clock_timestamp())
@@ -225,8 +225,8 @@ WHERE campaign_id = %(campaign)s AND state <> 'cancelled'
 
 # ---------------------------------------------------------------------------- turns
 
-# The virtual scheduling of GCRA (ITU-T I.371, annex A), on one row that all workers take their turn from.
-# A clock that was set back takes along what it has promised. In seconds: an interval's days know summer time.
+# The virtual scheduling of GCRA (ITU-T I.371, annex A), on one row for all workers. If the clock is set back, reserved
+# time moves back with it. Intervals are in seconds, because those in days depend on summer time.
 TURN = """
 UPDATE turns
 SET claimed = greatest(

@@ -1,4 +1,4 @@
-"""How campaigns of many workers stand on PostgreSQL: states, shards, leases and turns."""
+"""Campaigns of many workers on PostgreSQL: states, shards, leases and rates."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -54,7 +54,6 @@ _result = msgspec.json.Decoder(SendResult).decode
 
 
 async def settings(session: Session, campaign: str) -> CampaignSettings:
-    """See `CampaignStore.settings`."""
     rows = await session.fetch(_sql_standing.FIND_SETTINGS, name=campaign)
     if not rows:
         raise await _not_planned(session, campaign)
@@ -62,7 +61,6 @@ async def settings(session: Session, campaign: str) -> CampaignSettings:
 
 
 async def claim(session: Session, campaign: str, account: str | None) -> str | None:
-    """See `CampaignStore.claim`."""
     rows = await session.fetch(_sql_standing.CLAIM, name=campaign, account=account)
     if not rows:
         raise await _not_planned(session, campaign)
@@ -71,7 +69,7 @@ async def claim(session: Session, campaign: str, account: str | None) -> str | N
 
 
 async def number_of(session: Session, campaign: str) -> int:
-    """Return the number of a campaign that was planned; raise `InputError` if it was not."""
+    """Return a planned campaign's number; raise `InputError` if it is not planned."""
     rows = await session.fetch(_sql_standing.NUMBER_OF, name=campaign)
     if not rows:
         raise await _not_planned(session, campaign)
@@ -79,7 +77,6 @@ async def number_of(session: Session, campaign: str) -> int:
 
 
 async def recipients(session: Session, ref: BatchRef) -> list[Recipient]:
-    """See `CampaignStore.recipients`."""
     rows = await session.fetch(_sql_standing.FIND_BATCH, name=ref.campaign, shard=ref.shard, batch=ref.batch)
     if not rows:
         await number_of(session, ref.campaign)
@@ -96,7 +93,6 @@ async def _not_planned(session: Session, campaign: str) -> InputError:
 
 
 async def status(session: Session, campaign: str) -> CampaignStatus:
-    """See `CampaignStore.status`."""
     named = {"name": campaign}
     rows, counts, workers = await session.together(
         (_sql_standing.FIND_STANDING, named), (_sql_standing.COUNT_BATCHES, named), (_sql_standing.WORKERS, named)
@@ -132,7 +128,7 @@ def _worker(name: str, done: int, held: list[tuple[Any, ...]]) -> WorkerStatus:
 
 
 async def change_state(session: Session, campaign: str, state: CampaignState, why: str) -> CampaignStatus:
-    """See `CampaignStore.change_state`. Those who are reserving a batch under the state that was are waited for."""
+    """Waits for transactions that are reserving under the old state."""
     async with session.transaction():
         found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
         before = await status(session, campaign)
@@ -147,7 +143,6 @@ async def change_state(session: Session, campaign: str, state: CampaignState, wh
 
 
 async def shards(session: Session, campaign: str) -> list[Shard]:
-    """See `CampaignStore.shards`."""
     await number_of(session, campaign)
     return [
         Shard(
@@ -167,7 +162,6 @@ async def shards(session: Session, campaign: str) -> list[Shard]:
 
 
 async def try_dispatch(session: Session, campaign: str, shard: int, generation: int) -> bool:
-    """See `CampaignStore.try_dispatch`."""
     named = {"name": campaign, "shard": shard}
     if await session.change(_sql_standing.HAND_OUT, generation=generation, **named):
         return True
@@ -185,7 +179,7 @@ async def _no_shard(session: Session, campaign: str, shard: int) -> InputError:
 
 
 async def acquire(session: Session, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-    """See `CampaignStore.acquire`. A request that is being reserved under the lease that was is waited for."""
+    """Waits for a transaction that is reserving under the old lease."""
     async with session.transaction():
         rows = await session.fetch(_sql_standing.LOCK_SHARD, name=campaign, shard=shard)
         if not rows:
@@ -203,13 +197,11 @@ async def acquire(session: Session, campaign: str, shard: int, holder: str, seco
 
 
 async def open_batches(session: Session, campaign: str, shard: int) -> list[BatchRef]:
-    """See `CampaignStore.open_batches`."""
     rows = await session.fetch(_sql_standing.OPEN_BATCHES, name=campaign, shard=shard)
     return [BatchRef(campaign, shard, batch) for (batch,) in rows]
 
 
 async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-    """See `CampaignStore.batch_done`."""
     counts = {outcome.value: done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES}
     kept = [msgspec.json.encode(storable_result(result)).decode() for result in done.left_out]
     given = {"lease": lease.token, "shard": ref.shard, "batch": ref.batch, "holder": lease.holder, "results": kept}
@@ -228,7 +220,7 @@ async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchD
 
 
 async def shard_done(session: Session, lease: Lease) -> bool:
-    """See `CampaignStore.shard_done`. One at a time, so that the last one knows that it is."""
+    """Runs one at a time per campaign, so that the last caller finds the campaign finished."""
     async with session.transaction():
         if not await session.fetch(_sql.LOCK_CAMPAIGN, name=lease.campaign):
             raise LeaseLost
@@ -239,7 +231,7 @@ async def shard_done(session: Session, lease: Lease) -> bool:
 
 
 async def _held(session: Session, lease: Lease) -> tuple[int, int]:
-    """Return the numbers of a lease's campaign and shard, and keep it from being revoked in this transaction."""
+    """Return the lease's campaign and shard numbers, and protect it from revocation in this transaction."""
     rows = await session.fetch(_sql_standing.SHARD_OF_LEASE, lease=lease.token)
     if not rows:
         raise LeaseLost
@@ -250,7 +242,6 @@ async def _held(session: Session, lease: Lease) -> tuple[int, int]:
 
 
 async def reserve_rate(session: Session, campaign: str, count: int) -> float:
-    """See `CampaignStore.reserve_rate`."""
     rows = await session.fetch(_sql_standing.TURN, name=campaign, recipients=count)
     if not rows:
         await number_of(session, campaign)
@@ -259,7 +250,7 @@ async def reserve_rate(session: Session, campaign: str, count: int) -> float:
 
 
 async def left_out(server: Server, number: int) -> AsyncGenerator[SendResult]:
-    """Yield the results of those who were never in the journal."""
+    """Yield the results of recipients that never reached the journal."""
     async for _, content in pages_of(server, _sql_standing.PAGE_OF_LEFT_OUT, _PAGE, campaign=number):
         yield _result(content)
 

@@ -1,8 +1,8 @@
 """
-The way to a PostgreSQL server, and the only door to psycopg, an extra.
+Connect to a PostgreSQL server; the only module that imports psycopg, an extra.
 
-Connections, their failures in words, and patience: what a server that is restarted breaks off is done again, until it
-is done or the patience is at an end. It may not know what the rows mean.
+Handles connections, error messages and retries: a call that a server restart interrupts is repeated until it succeeds
+or the patience ends. It does not know what the rows mean.
 """
 
 import asyncio
@@ -30,23 +30,23 @@ from webcom_async._domain.given import refuse_blank
 __all__ = ["Server", "Session", "array"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
-# What it says of a server that is away goes where the application's logs go, and not to stderr by itself.
+# psycopg's warnings about an unavailable server go to the application's handlers, and not to stderr by default.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _CONNECT_SECONDS = 5
-_WAIT_FOR_A_CONNECTION = 2.0  # seconds; then it is looked what keeps the server from giving one
+_WAIT_FOR_A_CONNECTION = 2.0  # seconds; then the cause is looked for
 _WAIT_AT_FIRST = 0.05
-_IDLE_SECONDS = 30.0  # after which a connection goes: the server has a hundred for all
+_IDLE_SECONDS = 30.0  # after which an idle connection is closed: a server allows a hundred in all
 _WAIT_AT_MOST = 1.0
-_STOPPED_SECONDS = 10  # in which a process that was stopped within a transaction loses it
+_STOPPED_SECONDS = 10  # after which a process suspended inside a transaction loses it
 _OLDEST_SERVER = 12_00_00
 _TRANSACTION_TIMEOUT = 17_00_00
 
-# A table that was just made has no statistics, and the planner then reads all of it for a batch's few hundred rows.
-# What is forbidden here, and done all the same, counts as dear, and would be compiled first.
+# Without statistics on a new table, the planner reads all of it for a batch's few hundred rows. JIT is off because
+# PostgreSQL rates a disabled plan that it must use as expensive, and would compile it.
 _SETTINGS = (
     "SET default_transaction_isolation = 'read committed'",
     "SET DateStyle = 'ISO'",  # psycopg reads no other
@@ -55,7 +55,7 @@ _SETTINGS = (
     "SET enable_mergejoin = off",
     "SET plan_cache_mode = force_generic_plan",
     "SET jit = off",
-    # A host that lost its power says no goodbye: the server finds out in half a minute, and frees what was locked.
+    # A host that loses power does not disconnect: the server notices in half a minute, and frees the locks.
     "SET tcp_keepalives_idle = 15",
     "SET tcp_keepalives_interval = 5",
     "SET tcp_keepalives_count = 3",
@@ -65,7 +65,7 @@ _BOUND_LOCKS = """
 SELECT set_config('lock_timeout', '30s', true) WHERE current_setting('lock_timeout') = '0'
 """
 
-# By SQLSTATE, or by its class: what is to be done. PostgreSQL's manual, appendix A.
+# Advice by SQLSTATE or its class. PostgreSQL's manual, appendix A.
 _ADVICE = {
     "28": "it does not let this user in; check user and password of the DSN, and the server's pg_hba.conf",
     "3D": "there is no such database; make it with createdb, or correct the DSN",
@@ -76,11 +76,11 @@ _ADVICE = {
     "22": "a value cannot be stored; look at the words behind it",
     "XX": "it is damaged; look at the server's log",
 }
-# What passes: the connection is gone, the server starts or stops, or has no connection left; somebody has cancelled a
-# statement, or has set a time for it, and another one has held a lock for longer.
+# Transient: the connection is lost, the server starts, stops or has no connection left; a statement was cancelled, or
+# timed out behind a lock.
 _PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "57014", "55P03")
-_AT_ONCE = ("40001", "40P01")  # two transactions were in each other's way: the next try is alone
-# Of a connection that was not made, the server's words are all there is: it gives no SQLSTATE then.
+_AT_ONCE = ("40001", "40P01")  # two transactions collided: retry at once
+# If a connection fails, there is no SQLSTATE, only the server's text.
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied|pg_hba\.conf|not permitted to log in"), "28"),
     (re.compile(r'FATAL:\s+role ".*" does not exist'), "28"),
@@ -88,29 +88,27 @@ _REFUSALS = (
 )
 
 
-_is_port = re.compile(r"[0-9, ]*").fullmatch  # or as many as there are hosts
+_is_port = re.compile(r"[0-9, ]*").fullmatch  # one port, or one for each host
 
 
 class Session:
-    """A connection, for as long as a call takes. A statement is a transaction, unless `transaction` surrounds it."""
+    """A connection for one call. Each statement is a transaction, unless inside `transaction`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def fetch(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement."""
         cursor = await self._connection.execute(text.encode(), parameters)
         return await cursor.fetchall() if cursor.description else []
 
     async def change(self, text: str, **parameters: object) -> int:
-        """Run a statement and return how many rows it changed."""
         return (await self._connection.execute(text.encode(), parameters)).rowcount
 
     async def together(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[tuple[Any, ...]]]:
         """
-        Return the rows of each of several statements, of which none waits for another's answer.
+        Return the rows of several statements, which are sent without waiting for each other's answers.
 
-        A transaction of its own each, or of those between BEGIN and COMMIT.
+        Each is a transaction, or those between BEGIN and COMMIT are one.
         """
         async with self._connection.pipeline():
             cursors = [await self._connection.execute(text.encode(), given) for text, given in statements]
@@ -118,23 +116,22 @@ class Session:
 
     @asynccontextmanager
     async def copy(self, text: str) -> AsyncGenerator[Callable[[Sequence[object]], Awaitable[None]]]:
-        """Return what appends a row to a table, for a `COPY … FROM STDIN`."""
+        """Yield a function that appends a row, for a `COPY … FROM STDIN`."""
         async with self._connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
             yield copy.write_row
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[None]:
-        """Commit what is done in the block, or nothing of it."""
         async with self._connection.transaction():
             yield
 
     @asynccontextmanager
     async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
         """
-        Do the same, for as long as it takes; but others who are at work on the same rows are not waited for for ever.
+        Run the block as a transaction that may take any time, but does not wait long for others' locks.
 
         Args:
-            in_the_way: What is raised if they take too long.
+            in_the_way: The error to raise if a lock is not free in time.
         """
         async with self.transaction():
             timeouts = _timeouts(self._connection, 0, local=True)
@@ -146,7 +143,7 @@ class Session:
 
 
 class _Attempt:
-    """How long a call may take, and whether nobody waits for it any more."""
+    """How long a call may take, and whether its caller has given up."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
@@ -155,15 +152,15 @@ class _Attempt:
 
 class Server:
     """
-    A server, reached through a pool of connections that is opened with the first call.
+    A server, with a connection pool that the first call opens.
 
     Args:
-        dsn: Where it is: a `postgresql://` URL, or libpq's `key=value` words.
-        schema: Where the tables are: a plain name.
-        prepare: Makes or checks the tables, with the first connection.
-        patience: Seconds for which a server that is away is waited for.
-        connections: How many there may be at once, at most.
-        clock: Time, for tests.
+        dsn: A `postgresql://` URL, or libpq's `key=value` form.
+        schema: The schema of the tables: a plain name.
+        prepare: A function that creates or checks the tables on the first connection.
+        patience: Seconds that a call waits for an unavailable server.
+        connections: The most connections at once.
+        clock: The clock.
 
     Raises:
         ConfigurationError: The DSN cannot be read.
@@ -207,20 +204,20 @@ class Server:
         patience: float | None = None,
     ) -> T:
         """
-        Return what *work* makes of a session; a server that is away is waited for, and *work* is done anew then.
+        Return the result of *work* on a session; repeat it if the server becomes unavailable.
 
-        What has begun is finished even if the caller is cancelled, so that no connection is left in the middle of
-        something; a *shielded* caller waits for that, and for what others have left.
+        A call that has begun finishes even if its caller is cancelled, so that no connection is left in an unknown
+        state. A *shielded* caller waits for its call, and for those that cancelled callers left running.
 
         Args:
-            work: What is to be done. It is done anew if the connection breaks, so it must bear that.
-            shielded: Whether it is begun, and waited for, even if the caller is being cancelled.
-            patience: Seconds for which a server that is away is waited for; the server's own patience if left out.
+            work: The call. It is repeated if the connection breaks, so it must be idempotent.
+            shielded: Whether to begin and wait even if the caller is being cancelled.
+            patience: Seconds to wait for an unavailable server; the server's own patience by default.
 
         Raises:
-            JournalError: It cannot be done; the message says why, and what to do.
-            StoreUnavailable: The server was away for too long.
-            UsageError: It is closed, or belongs to another event loop.
+            JournalError: The call fails; the message says why, and what to do.
+            StoreUnavailable: The server was unavailable for too long.
+            UsageError: The server is closed, or belongs to another event loop.
         """
         self._check_usable()
         attempt = _Attempt(self._patience if patience is None else patience)
@@ -243,7 +240,7 @@ class Server:
         return returned[0]
 
     async def once(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Do the same for what cannot be done anew; only until there is a connection, patience is kept."""
+        """Return the result of *work*, which cannot be repeated; only connecting is retried."""
         self._check_usable()
         pool = await self._patiently_opened(_Attempt(self._patience))
         try:
@@ -257,7 +254,7 @@ class Server:
         return JournalError(f"PostgreSQL journal {self}, schema {self.schema}: {why}")
 
     async def aclose(self) -> None:
-        """Finish what has begun, and close the connections."""
+        """Let running calls finish, and close the connections."""
         self._closed = True
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=_CONNECT_SECONDS)
@@ -289,7 +286,7 @@ class Server:
         return await self._opened()
 
     async def _wait(self, exc: Exception, attempt: _Attempt, pause: float, until: float) -> float:
-        """Wait after a failure that may pass, and return how long to wait the next time; raise any other one."""
+        """Wait after a transient error, and return the next pause; raise any other error."""
         exc = await self._cause(exc)
         if not _passes(exc) or attempt.abandoned:
             raise self._explained(exc) from exc
@@ -300,11 +297,11 @@ class Server:
         logger.warning("store_away", extra={"store": str(self), "error": self._words(exc)})
         await self._clock.sleep(pause)
         if self._pool is not None:
-            await self._pool.check()  # those that broke as well are not tried one by one
+            await self._pool.check()  # drop all broken connections, instead of trying each
         return min(2 * pause, _WAIT_AT_MOST)
 
     async def _cause(self, exc: Exception) -> Exception:
-        """Return why the pool has no connection: it does not say."""
+        """Return why the pool has no connection, which it does not say itself."""
         if not isinstance(exc, PoolTimeout):
             return exc
         try:
@@ -317,7 +314,7 @@ class Server:
     # ------------------------------------------------------------------------ connections
 
     async def _opened(self) -> "AsyncConnectionPool[Connection]":
-        """Return the pool; the first time, look at the server and its tables before."""
+        """Return the pool; before the first time, check the server and its tables."""
         async with self._opening:
             if self._pool is None:
                 connection = await self._connect()
@@ -340,7 +337,7 @@ class Server:
             open=False,
             max_idle=_IDLE_SECONDS,
             configure=self._configure,
-            # Its own back-off doubles without a bound that suits a restart of seconds: let it begin anew.
+            # The pool's own back-off grows too long for a restart of seconds: start it over.
             reconnect_timeout=_WAIT_FOR_A_CONNECTION,
             name="webcom_async",
         )
@@ -378,7 +375,7 @@ class Server:
         self._calls.discard(task)
         self._abandoned.discard(task)
         if not task.cancelled():
-            task.exception()  # it was raised to whoever waited
+            task.exception()  # already raised to the caller
 
     # ------------------------------------------------------------------------ words
 
@@ -396,7 +393,7 @@ class Server:
         )
 
     def _words(self, exc: Exception) -> str:
-        """Return a failure's words on one line, without the password, whoever put it there."""
+        """Return an error's text on one line, without the password."""
         words = " ".join(str(exc).split()) or type(exc).__name__
         password = str(self._given.get("password") or "")
         return words.replace(password, "***") if password else words
@@ -404,12 +401,12 @@ class Server:
 
 def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
     """
-    Return the settings that bound a transaction whose process was stopped in the middle of it.
+    Return settings that end the transaction of a suspended process.
 
     Args:
-        connection: Whose server it is.
-        seconds: How long it may take; 0 for no bound.
-        local: Whether they are for the transaction that has begun only.
+        connection: A connection to the server.
+        seconds: The time limit; 0 for none.
+        local: Whether they apply to the current transaction only.
     """
     names = ["idle_in_transaction_session_timeout"]
     if connection.info.server_version >= _TRANSACTION_TIMEOUT:
@@ -418,13 +415,13 @@ def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> l
 
 
 def array(values: Sequence[str]) -> str:
-    """Return *values*, which need no quotes, as one parameter: a tenth of the work of quoting each."""
+    """Return *values*, which need no quotes, as one parameter: a tenth of the cost of quoting each."""
     return f"{{{','.join(values)}}}"
 
 
 def _read(dsn: str) -> dict[str, Any]:
-    """Return the parts of a DSN; what cannot be read is not repeated: it may be the password."""
-    # To libpq an empty one is a database by its defaults: another one than was meant, if a variable was not set.
+    """Return the parts of a DSN. An error does not quote it: it may hold the password."""
+    # libpq reads an empty DSN as its defaults: the wrong database, if a variable was not set.
     refuse_blank("dsn", dsn, ConfigurationError, advice="write postgresql:// for libpq's defaults")
     try:
         given = conninfo_to_dict(dsn)
@@ -443,14 +440,14 @@ def _read(dsn: str) -> dict[str, Any]:
 
 
 def _holds_marks(dsn: str) -> bool:
-    """Whether the rest of a password that holds a slash would be taken, and shown, for the database's name."""
+    """Return whether the rest of a password with a slash would be taken for the database's name, and shown."""
     _, mark, place = dsn.partition("?")[0].partition("://")
     database = place.partition("/")[2] if mark else ""
     return "@" in database or ":" in database
 
 
 def _code(exc: BaseException) -> str:
-    """Return the SQLSTATE of a failure, or what its words say instead; empty if neither is known."""
+    """Return an error's SQLSTATE, or the one that its text implies; empty if unknown."""
     code = getattr(exc, "sqlstate", None)
     if code is None and isinstance(exc, psycopg.OperationalError):
         code = next((code for said, code in _REFUSALS if said.search(str(exc))), None)

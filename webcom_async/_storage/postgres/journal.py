@@ -1,10 +1,10 @@
 """
-One run's books of a campaign on PostgreSQL: what may leave, and what became of it.
+One run's journal of a campaign on PostgreSQL: reservations and settlements.
 
-Nobody waits for another one: a batch's new ids are inserted, in their own order, and whoever comes second finds them
-taken. What other campaigns know of an id is looked at after the commit: of two who write first and look then, at least
-one sees the other, and backs out. Whose lease was revoked reserves nothing: the lease's row is held for as long as the
-transaction lasts, and revoking deletes it.
+Runs do not block each other. A batch's new ids are inserted in their order, and a second run finds them taken. Other
+campaigns' rows of an id are read after the commit: of two campaigns that write first and read then, at least one sees
+the other, and backs out. A run whose lease was revoked can reserve nothing: each transaction locks the lease's row, and
+revoking deletes it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
@@ -33,26 +33,26 @@ from webcom_async._wire.base import Addressed, WirePhone
 __all__ = ["PostgresCampaignJournal", "Tenure", "pages_of", "recalled"]
 
 _PAGE = 500  # recipients
-_TRIES = 4  # of two campaigns that reserve one id at the same moment
-_PLACE_BITS = 20  # of a row's number; the others are the reservation's
-_RENEWALS = 3  # in the seconds of a lease
-_LAST_PATIENCE = 2.0  # seconds, for what is done out of politeness
+_TRIES = 4  # if two campaigns reserve one id at the same moment
+_PLACE_BITS = 20  # low bits of a row's number; the high bits are the reservation's number
+_RENEWALS = 3  # per lease
+_LAST_PATIENCE = 2.0  # seconds, for releasing the lease, which expires anyway
 _LONGEST_ID = 19  # digits
-_MESSAGES = 4_096  # whose digests are remembered
+_MESSAGES = 4_096  # remembered digests
 _encode = msgspec.json.Encoder().encode
 
 
 class Tenure(NamedTuple):
     """
-    What a run may reserve with.
+    What a run reserves with.
 
     Attributes:
         campaign: The campaign's number.
         name: The campaign's name.
-        token: The lease's.
-        seconds: How long it holds after it was renewed.
-        states: The campaign's states in which somebody may leave.
-        own: Whether the run took the lease itself, and so renews it and gives it back.
+        token: The lease's token.
+        seconds: Seconds that the lease holds after a renewal.
+        states: The campaign's states in which batches may leave.
+        own: Whether the run took the lease itself, and so renews and releases it.
     """
 
     campaign: int
@@ -64,7 +64,7 @@ class Tenure(NamedTuple):
 
 
 class _People(NamedTuple):
-    """Recipients as columns, in the order of `Triage.new`; what is said is a digest."""
+    """Recipients as columns, in the order of `Triage.new`; messages as digests."""
 
     ids: list[Any]
     validity_periods: list[Any]
@@ -74,7 +74,7 @@ class _People(NamedTuple):
     said: list[Any]
 
     def parameters(self) -> dict[str, object]:
-        """Return them as the statements take them; a column of nothing but None is None."""
+        """Return the statements' parameters; a column of None only is None."""
         return {
             "ids": array(self.ids),
             "phones": array(self.phones),
@@ -90,19 +90,19 @@ Said = list[tuple[Message, str, list[WirePhone]]]
 
 
 class _RacedError(Exception):
-    """Somebody else has just reserved what nobody had: nothing was written, and it is to be looked at anew."""
+    """Another run has reserved a free id meanwhile: nothing was written, and the batch is looked up again."""
 
 
 class PostgresCampaignJournal:
     """
-    The books of a run.
+    A run's journal.
 
     Args:
         server: The server.
-        tenure: What the run may reserve with.
-        now: The time, for people who read the tables.
-        monotonic: Seconds that never go back.
-        resend_rejected: Reasons for which a refusal is not final.
+        tenure: What the run reserves with.
+        now: The time, for human readers of the tables.
+        monotonic: Seconds of a monotonic clock.
+        resend_rejected: Reasons whose rejections are not final.
     """
 
     def __init__(
@@ -124,17 +124,17 @@ class PostgresCampaignJournal:
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
-        Say what of a batch may leave now, and write down that it does; it is committed when this returns.
+        Reserve a batch, and commit that before this returns.
 
-        Who is reserved under another lease that holds is refused as a duplicate.
+        A recipient that is reserved under another valid lease is refused as a duplicate.
 
         Args:
             addressed: Messages and their recipients; no id twice.
 
         Raises:
-            LeaseLost: The lease was revoked. Nothing of the batch may be sent.
-            CampaignStopped: The campaign does not run. Likewise.
-            JournalError: It cannot be written. Likewise.
+            LeaseLost: The lease was revoked; nothing of the batch may be sent.
+            CampaignStopped: The campaign is not running; nothing of the batch may be sent.
+            JournalError: The reservation cannot be written; nothing of the batch may be sent.
         """
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if len(set(ids)) < len(ids):
@@ -148,18 +148,18 @@ class PostgresCampaignJournal:
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
         """
-        Write down what became of recipients; it is committed when this returns, even if the caller is being cancelled.
+        Store results, and commit them before this returns, even if the caller is being cancelled.
 
-        An accepted recipient stays accepted, and one of whom nothing was known does not become one that was never
-        sent to. If the lease was revoked, nothing is written but that somebody was accepted.
+        An accepted recipient stays accepted, and an unknown one never becomes not sent. Under a revoked lease, only
+        accepted results are stored.
 
         Returns:
-            What is known now, in the same order: mostly what was given.
+            The stored results in the same order: mostly the given ones.
 
         Raises:
-            IdCollision: Two ids were answered with one `id_sms`. Everything sound is written; those who share are
-                unknown. The exception has the `results`.
-            JournalError: It cannot be written.
+            IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
+                exception has the `results`.
+            JournalError: The results cannot be written.
         """
         if not results:
             return results
@@ -170,29 +170,15 @@ class PostgresCampaignJournal:
         return known
 
     async def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """
-        Return what is known of recipients that were not reserved, *results* as far as nothing is; in the same order.
-
-        Raises:
-            JournalError: The server cannot be read.
-        """
         return await self._server.call(lambda session: self._recall(session, results), shielded=True)
 
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
-        """
-        Yield everyone of whom it is not known whether they were sent to, with what it takes to ask again.
-
-        Lazily; those who are settled on the way do not come again.
-
-        Raises:
-            JournalError: The server cannot be read.
-        """
         pages = pages_of(self._server, _sql.PAGE_OF_UNSETTLED, _PAGE, campaign=self._tenure.campaign)
         async for _, content, phone, client_id, *times in pages:
             yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     async def aclose(self) -> None:
-        """Give the lease back, if it is the run's own; if the server is away, it ends by itself."""
+        """Release the run's own lease; it expires by itself if the server is unavailable."""
         if not self._tenure.own:
             return
         token = self._tenure.token
@@ -207,10 +193,10 @@ class PostgresCampaignJournal:
         self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms], mine: list[int]
     ) -> Reservation:
         """
-        Reserve a batch, as a whole if nothing is known of anybody.
+        Reserve a batch, in one round trip if all its ids are new.
 
-        *mine* are the numbers of the reservations that this call has made so far: if the connection breaks, it is done
-        anew, and whom it has reserved already is not in doubt.
+        *mine* has the numbers of the reservations that this call has made. If the connection breaks, the call is
+        repeated, and its own earlier reservations do not count as possibly sent.
         """
         number = mine[0] if mine else await self._next_number(session, mine)
         contents = {id(message): _encode(message) for message, _ in addressed}
@@ -231,8 +217,8 @@ class PostgresCampaignJournal:
         if [(len(ids),)] == counts and not others:
             return Reservation(addressed, [], [])
         said = [(message, digests[id(message)], phones) for message, phones in addressed]
-        # The other campaign may not have seen this one, and this one has to go. If it has, it goes as well: then this
-        # one finds the id free the next time it looks.
+        # The other campaign may not have seen this one, so this one backs out. If both back out, this one finds the
+        # id free at its next look.
         races = _in_the_way([row for row in others if row[8] >> _PLACE_BITS > number], said)
         if races:
             await self._back_out(session, races, mine)
@@ -241,7 +227,7 @@ class PostgresCampaignJournal:
     async def _reserve_closely(
         self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]
     ) -> Reservation:
-        """Reserve ids of which something is known; those of the reservations *mine* are new."""
+        """Reserve ids of which some have rows; ids of the reservations *mine* count as new."""
         for _ in range(_TRIES):
             try:
                 triage = await self._triage(session, said, ids, mine)
@@ -255,7 +241,7 @@ class PostgresCampaignJournal:
         raise self._server.unusable("another campaign keeps reserving the same ids at the same moment; run it again")
 
     async def _triage(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Triage:
-        """Reserve whom the rules let leave."""
+        """Reserve the recipients that the rules allow."""
         async with session.transaction():
             await self._hold(session)
             rows = await session.fetch(_sql.LOCK_OWN, **self._mine(ids=array(ids)))
@@ -275,7 +261,7 @@ class PostgresCampaignJournal:
             return triage
 
     async def _revoke(self, session: Session, leases: Collection[int]) -> None:
-        """Revoke those of *leases* that are in the way and have expired."""
+        """Revoke those of *leases* that have expired."""
         if leases:
             await session.change(_sql.END_EXPIRED_LEASES, leases=list(leases))
 
@@ -295,12 +281,12 @@ class PostgresCampaignJournal:
             raise _RacedError
 
     async def _take_back(self, session: Session, ids: Collection[str], mine: list[int]) -> None:
-        """Forget that *ids*, which belong to another campaign's message, were reserved."""
+        """Delete the reservations of *ids*, which belong to another campaign's message."""
         if ids:
             await session.change(_sql.BACK_OUT_NEW, **self._mine(ids=array(list(ids)), reservations=mine))
 
     async def _races(self, session: Session, said: Said, ids: list[ClientIdSms]) -> set[str]:
-        """Return those of *ids*, which are reserved, that another campaign has reserved for something else."""
+        """Return those of the reserved *ids* that another campaign has reserved for another phone or message."""
         others = await session.fetch(_sql.FIND_OTHERS, **self._mine(ids=array(ids))) if ids else []
         return _in_the_way(others, said)
 
@@ -311,14 +297,14 @@ class PostgresCampaignJournal:
             await session.change(_sql.BACK_OUT_AGAIN, **parameters)
 
     async def _hold(self, session: Session) -> None:
-        """Keep the lease from being revoked until the transaction ends."""
+        """Protect the lease from revocation until the transaction ends."""
         await session.fetch(_sql.HOLD_LEASE, **self._mine())
         [(leases, state, _)] = await session.fetch(_sql.FIND_STANDING_OF_LEASE, **self._mine()) or [(0, "", "")]
         if not leases or state not in self._tenure.states:
             raise await self._lost(session)
 
     async def _lost(self, session: Session) -> JournalError:
-        """Return why nothing could be reserved."""
+        """Return the error that explains why nothing could be reserved."""
         rows = await session.fetch(_sql.FIND_STANDING_OF_LEASE, **self._mine())
         if rows and rows[0][0]:
             _, state, why = rows[0]
@@ -340,7 +326,7 @@ class PostgresCampaignJournal:
             parameters = self._given(results)
             _, _, [(claims, settled)], _ = await session.together(
                 ("BEGIN", {}),
-                # While a statement waits for a row, it does not see that its lease is revoked: so that cannot be.
+                # A statement that waits for a row does not see its lease revoked, so the lease is locked first.
                 (_sql.HOLD_LEASE, self._mine()),
                 (_sql.SETTLE_FRESH, {"claims": len(answered), **parameters}),
                 ("COMMIT", {}),
@@ -356,7 +342,7 @@ class PostgresCampaignJournal:
     async def _settle_closely(
         self, session: Session, results: list[SendResult], answers: list[str]
     ) -> tuple[dict[str, set[str]], list[SendResult]] | None:
-        """Settle with answers that were given before; None if somebody else was given one of them just now."""
+        """Settle results with repeated answers; None if another run has claimed one of them meanwhile."""
         async with session.transaction():
             await session.fetch(_sql.HOLD_LEASE, **self._mine())
             owners = await session.fetch(_sql.FIND_OWNERS, answers=answers)
@@ -378,7 +364,7 @@ class PostgresCampaignJournal:
         return await recalled(session, self._tenure.campaign, results)
 
     def _given(self, results: list[SendResult]) -> dict[str, object]:
-        """Return *results* as the statements take them, without those that never had a row of their own."""
+        """Return *results* as parameters, without those that never had a row of their own."""
         plain = isinstance(results, AllAccepted)
         sound = [each for each in results if plain or (each.reason not in DUPLICATES and _is_id(each.client_id_sms))]
         ids, phones, states, answers, reasons, errors, attempts = (
@@ -405,7 +391,7 @@ class PostgresCampaignJournal:
         return self._mine(reservation=number, states=states, now=self._now(), **people.parameters())
 
     async def _next_number(self, session: Session, mine: list[int]) -> int:
-        """Return a number for a reservation, which is one of *mine* then."""
+        """Return the number of a new reservation, and add it to *mine*."""
         if not self._numbers:
             [(first,)] = await session.fetch(_sql.NEXT_BLOCK)
             self._numbers = range(first, first + _sql.BLOCK)
@@ -419,7 +405,6 @@ class PostgresCampaignJournal:
         self._stored.update(digests)
 
     async def _renew(self) -> None:
-        """Renew the run's own lease, now and then."""
         if not self._tenure.own or self._monotonic() - self._renewed < self._tenure.seconds / _RENEWALS:
             return
         self._renewed = self._monotonic()
@@ -428,7 +413,7 @@ class PostgresCampaignJournal:
 
 
 async def recalled(session: Session, campaign: int, results: Sequence[SendResult]) -> list[SendResult]:
-    """Return what a campaign, given by its number, knows of recipients, *results* as far as it knows nothing."""
+    """Return a campaign's stored results of recipients; the given result where none is stored."""
     numbers = [result.client_id_sms for result in results if _is_id(result.client_id_sms)]
     rows = await session.fetch(_sql.FIND_OWN, campaign=campaign, lease=0, ids=array(numbers))
     own = {str(row[0]): _row(row) for row in rows}
@@ -437,13 +422,13 @@ async def recalled(session: Session, campaign: int, results: Sequence[SendResult
 
 async def pages_of(server: Server, statement: str, rows: int, **criteria: object) -> AsyncGenerator[tuple[Any, ...]]:
     """
-    Yield the rows of *statement* in bounded memory; no transaction stays open in between.
+    Yield the rows of *statement* in bounded memory; no transaction stays open meanwhile.
 
     Args:
         server: The server.
-        statement: Its first column is its order; its parameter `last` is where to go on, and `rows` how far.
-        rows: In memory at once.
-        criteria: Its other parameters.
+        statement: A statement ordered by its first column, with the parameters `last` (where to go on) and `rows`.
+        rows: The most rows in memory.
+        criteria: Other parameters.
     """
     last = 0
     while page := await _page(server, statement, {"last": last, "rows": rows, **criteria}):
@@ -471,19 +456,19 @@ def _row(row: Sequence[Any], *, held: bool = False) -> KnownRecipient:
 
 
 def _in_the_way(others: Iterable[Sequence[Any]], said: Said) -> set[str]:
-    """Return the ids of *others*, rows of other campaigns, that are not about the same phone and message here."""
+    """Return the ids of *others*, rows of other campaigns, whose phone or message differs here."""
     mine = {to.client_id_sms: (to.phone, key) for _, key, phones in said for to in phones}
     ids = ((ClientIdSms(str(row[0])), row) for row in others)
     return {client_id for client_id, row in ids if client_id in mine and not _row(row).belongs_to(*mine[client_id])}
 
 
 def _is_id(text: str) -> bool:
-    """Whether *text* can be an id in a row: bad ones that recipients bring are results of their own."""
+    """Return whether *text* can be an id in a row; recipients with bad ids have no row."""
     return text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and int(text) < 1 << 63
 
 
 def _digits(column: Sequence[str | None]) -> object:
-    """Return *column* as one parameter; what is no number is left to psycopg to quote."""
+    """Return *column* as one parameter; psycopg quotes it unless all values are digits."""
     joined = "".join(filter(None, column))
     if None in column or "" in column or not (joined.isascii() and joined.isdigit()):
         return list(column)

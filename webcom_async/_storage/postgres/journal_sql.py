@@ -1,11 +1,11 @@
 """
-What the journal says to PostgreSQL: its schema, version by version, and every statement by name.
+SQL of the journal on PostgreSQL: its schema by version, and all statements by name.
 
-Text only; tables are found by the session's `search_path`. Batches come as one array per column. Locks of rows are
-taken in the order of ids, so that two batches with the same ids do not wait for each other in a circle.
+Text only; tables are found by the session's `search_path`. Batches are passed as one array per column. Rows are locked
+in the order of ids, so that two batches with the same ids do not deadlock.
 
-No foreign keys: each would be looked up for every recipient. What is purged is purged as a whole, and only when nobody
-holds a lease on it.
+No foreign keys: each would cost a lookup per recipient. Only whole campaigns are purged, and only while no lease is
+held on them.
 """
 
 __all__ = [
@@ -65,7 +65,7 @@ BLOCK = 1_024  # reservations
 
 # ---------------------------------------------------------------------------- the schema
 
-# Each entry takes a schema from one version to the next; the last one's number is today's. Never edit a released one.
+# Each entry migrates a schema to the next version; the last is the current one. Never edit a released one.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE format (application text NOT NULL, version integer NOT NULL)",
@@ -96,7 +96,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (campaign_id, digest)
         )
         """,
-        # A row is written twice; the second time fits beside the first, and no index hears of it.
+        # A row is written twice. With half of each page free, the second write updates no index (a HOT update).
         """
         CREATE TABLE recipients (
             recipient_id bigint NOT NULL,       -- the number of the reservation × 2**20 + the place in it
@@ -118,9 +118,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (campaign_id, recipient_id)
         ) WITH (fillfactor = 50)
         """,
-        # The id comes first: it is looked for in all campaigns, because the gateway knows of none.
+        # The id comes first: it is searched in all campaigns, because the gateway has one space of ids.
         "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
-        # Runs number their reservations themselves, a block at a time: what is done anew is known by its number.
+        # Runs number their reservations from blocks, so that a repeated call recognises its own by the number.
         f"CREATE SEQUENCE reservations INCREMENT BY {BLOCK}",
         """
         CREATE TABLE answers (
@@ -162,10 +162,10 @@ VALUES (%(name)s, %(id_bits)s, %(fingerprint)s, %(now)s, %(now)s)
 ON CONFLICT (name) DO NOTHING
 """
 
-# A later run. It also waits for a purge, and proves that the server takes writes, before anything is sent.
+# A later run. Waits for a purge, and proves that the server accepts writes before anything is sent.
 REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = %(now)s WHERE campaign_id = %(campaign)s"
 
-# The same for the workers of a campaign, who open it for every batch.
+# The same for workers, which open the campaign for every batch.
 TOUCH_CAMPAIGN = """
 UPDATE campaigns SET opened_at = %(now)s WHERE name = %(name)s AND opened_at < %(now)s - interval '1 minute'
 """
@@ -176,7 +176,7 @@ SELECT campaign_id, name, id_bits, fingerprint, created_at, opened_at FROM campa
 """
 FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = %(campaign)s"
 
-# A row, if the campaign has any recipient.
+# One row if the campaign has a recipient.
 FIND_ANYBODY = """
 SELECT 1 FROM campaigns JOIN recipients USING (campaign_id) WHERE name = %(name)s LIMIT 1
 """
@@ -191,7 +191,7 @@ FROM campaigns WHERE campaign_id = %(campaign)s FOR KEY SHARE
 RETURNING token
 """
 
-# Whoever holds the row so keeps the lease from being revoked until the transaction ends.
+# Locking the row protects the lease from revocation until the transaction ends.
 HOLD_LEASE = "SELECT 1 FROM leases WHERE token = %(lease)s FOR KEY SHARE"
 
 RENEW_LEASE = """
@@ -199,13 +199,13 @@ UPDATE leases SET until = clock_timestamp() + seconds * interval '1 second' WHER
 """
 END_LEASE = "DELETE FROM leases WHERE token = %(lease)s"
 
-# Leases that were not renewed in time are revoked: those that are in the way, or a campaign's.
+# Revoke leases that have expired: given ones, or a campaign's.
 END_EXPIRED_LEASES = "DELETE FROM leases WHERE token = ANY (%(leases)s) AND until <= clock_timestamp()"
 END_EXPIRED_OF_CAMPAIGN = "DELETE FROM leases WHERE campaign_id = %(campaign)s AND until <= clock_timestamp()"
 END_EXPIRED_RUNS = f"{END_EXPIRED_OF_CAMPAIGN} AND shard IS NULL"
 LIST_HOLDERS = "SELECT holder FROM leases WHERE campaign_id = %(campaign)s"
 
-# Whether a lease holds, and how its campaign stands.
+# Whether a lease is valid, and its campaign's state.
 FIND_STANDING_OF_LEASE = """
 SELECT (SELECT count(*) FROM leases WHERE token = %(lease)s), coalesce(state, 'running'), why
 FROM campaigns WHERE campaign_id = %(campaign)s
@@ -223,8 +223,8 @@ ON CONFLICT DO NOTHING
 
 NEXT_BLOCK = "SELECT nextval('reservations')"
 
-# Recipients are to be sent to for the first time: those whose ids the campaign does not know. Returns how many were
-# new; nothing if the lease was revoked, or the campaign stopped.
+# Reserve the recipients whose ids are new to the campaign. Returns their number; no row if the lease was revoked or
+# the campaign is stopped.
 RESERVE = """
 WITH allowed AS MATERIALIZED (
     SELECT %(reservation)s::bigint << 20 AS first
@@ -248,7 +248,7 @@ WITH allowed AS MATERIALIZED (
 SELECT (SELECT count(*) FROM added) FROM allowed
 """
 
-# What the campaign knows of a batch's ids, and whether another worker may be sending to them now.
+# The campaign's rows of a batch's ids, and whether another worker may be sending to them.
 FIND_OWN = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, message, recipient_id, lease,
     coalesce(lease <> %(lease)s AND EXISTS (SELECT 1 FROM leases WHERE token = recipients.lease), false)
@@ -257,17 +257,17 @@ WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s
 """
 LOCK_OWN = f"{FIND_OWN} ORDER BY client_id_sms FOR UPDATE OF recipients"
 
-# What other campaigns know of them. Who was not sent to has not used the id up.
+# Other campaigns' rows of these ids. A recipient that was not sent to has not used its id.
 FIND_OTHERS = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, message, recipient_id
 FROM recipients
 WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id <> %(campaign)s AND state <> 'not_sent'
 """
 
-# The same, once those who are about to back out have done so.
+# The same, after campaigns that are backing out have done so.
 LOCK_OTHERS = f"{FIND_OTHERS} ORDER BY recipient_id FOR KEY SHARE"
 
-# Recipients are to be asked for again; see the journal in a file.
+# Reserve recipients that are sent again; see the statement of SQLite's journal.
 RESERVE_AGAIN = """
 UPDATE recipients
 SET validity_period = again.validity_period, time_send = again.time_send, number_sms = again.number_sms,
@@ -283,7 +283,7 @@ FROM (
 WHERE client_id_sms = again.id AND recipients.campaign_id = again.campaign_id
 """
 
-# Another campaign had reserved an id at the same moment.
+# Undo reservations whose id another campaign has reserved at the same moment.
 BACK_OUT_NEW = """
 DELETE FROM recipients
 WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND lease = %(lease)s
@@ -298,18 +298,18 @@ WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND
 
 # ---------------------------------------------------------------------------- its answer comes
 
-# Who was answered with these `id_sms`.
+# The ids that got these `id_sms` before.
 FIND_OWNERS = "SELECT id_sms, client_id_sms FROM answers WHERE id_sms = ANY (%(answers)s::text[])"
 
-# They are these ids' from now on, if they are nobody's. A second one who claims them waits for the first.
+# Record each `id_sms` for the first id that got it. A concurrent claim waits for this one.
 CLAIM_ANSWERS = """
 INSERT INTO answers (id_sms, client_id_sms)
 SELECT id_sms, id FROM unnest(%(answers)s::text[], %(owners)s::bigint[]) AS new (id_sms, id) ORDER BY id_sms
 ON CONFLICT DO NOTHING
 """
 
-# What became of recipients. Accepted is final; "not sent" says nothing about an earlier request; whose lease was
-# revoked may only say that somebody was accepted. A join with what is materialized takes the index of ids.
+# Store results. Accepted is final; "not sent" does not overrule an earlier unknown; under a revoked lease only accepted
+# results are stored. Materializing makes the join use the index of ids.
 _ANSWERS = """
 WITH given AS MATERIALIZED (
     SELECT *, %(campaign)s::bigint AS campaign_id FROM unnest(
@@ -340,8 +340,8 @@ SETTLE = f"""
 SELECT count(*) FROM settled
 """
 
-# The same, if nobody was answered with any of the `id_sms` before; nothing, if anybody was. Returns how many are
-# new as well.
+# The same, unless one of the `id_sms` was returned before: then no result is stored. Also returns the number of new
+# ones.
 SETTLE_FRESH = f"""
 {_ANSWERS}, claimed AS (
     INSERT INTO answers (id_sms, client_id_sms) SELECT id_sms, id FROM given WHERE id_sms IS NOT NULL ORDER BY id_sms
@@ -362,7 +362,7 @@ WHERE campaign_id = %(campaign)s AND recipient_id > %(last)s AND state = ANY (%(
 ORDER BY recipient_id LIMIT %(rows)s
 """
 
-# The recipients of whom nobody knows, with what it takes to ask again.
+# Possibly sent recipients, with all that sending again needs.
 PAGE_OF_UNSETTLED = """
 SELECT recipient_id, content, phone, client_id_sms, validity_period, time_send, number_sms
 FROM recipients JOIN messages ON messages.campaign_id = recipients.campaign_id AND digest = message
@@ -370,7 +370,7 @@ WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s AND stat
 ORDER BY recipient_id LIMIT %(rows)s
 """
 
-# Everything of a campaign.
+# All fields of a campaign's recipients.
 PAGE_OF_EXPORT = """
 SELECT recipient_id, client_id_sms, phone, content, validity_period, time_send, number_sms, state, id_sms, reason,
     error, attempts, reserved_at, settled_at

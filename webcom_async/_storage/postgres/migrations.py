@@ -1,7 +1,7 @@
 """
-The tables of a journal: whose they are, their version, and how they come to today's.
+The tables of a journal: check their owner and version, create and migrate them.
 
-Made and migrated in one transaction, under a lock that other processes wait for.
+In one transaction, under a lock that other processes wait for.
 """
 
 from webcom_async._storage.postgres import journal_sql as _sql
@@ -12,22 +12,22 @@ __all__ = ["prepare"]
 
 async def prepare(session: Session, server: Server) -> None:
     """
-    Make the tables, or bring them to today's version.
+    Create the tables, or migrate them to the current version.
 
     Raises:
-        JournalError: They are another program's, or of a later release.
+        JournalError: The tables belong to another program, or to a later release.
     """
     version = await _checked_version(session, server)
     if version < len(_sql.MIGRATIONS):
         async with session.transaction():
             await session.fetch(_sql.LOCK_FORMAT, schema=server.schema)
-            # Another process may have done it while this one waited.
+            # Another process may have migrated while this one waited.
             await _migrate(session, server, await _checked_version(session, server))
 
 
 async def _checked_version(session: Session, server: Server) -> int:
-    """Return the version of the tables; 0 if there are none yet. Nothing is written."""
-    # With one statement: another process may commit all of them between two.
+    """Return the version of the tables; 0 if there are none. Writes nothing."""
+    # One statement: between two, another process may commit all tables.
     tables = {name for (name,) in await session.fetch(_sql.LIST_TABLES, schema=server.schema)}
     if not tables:
         return 0
@@ -45,7 +45,7 @@ async def _checked_version(session: Session, server: Server) -> int:
 async def _migrate(session: Session, server: Server, version: int) -> None:
     if version == len(_sql.MIGRATIONS):
         return
-    # An administrator may have made it, for a user who may not.
+    # An administrator may have created the schema for a user without the right to.
     if version == 0 and not await session.fetch(_sql.FIND_SCHEMA, schema=server.schema):
         await session.change(_sql.MAKE_SCHEMA.format(f'"{server.schema}"'))
     for migration in _sql.MIGRATIONS[version:]:

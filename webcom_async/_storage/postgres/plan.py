@@ -1,4 +1,4 @@
-"""A campaign's plan on PostgreSQL: written once, in one transaction, and compared if it is planned again."""
+"""Write a campaign's plan to PostgreSQL in one transaction, or compare it with an earlier one."""
 
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ __all__ = ["SourceError", "plan", "settings_of"]
 
 
 class SourceError(Exception):
-    """The recipients' source failed, by whatever error of its own: it may be PostgreSQL, too."""
+    """The source of recipients failed. Its own error is `cause`, which may be psycopg's too."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ settings_of = msgspec.json.Decoder(CampaignSettings).decode
 
 
 class _Before(NamedTuple):
-    """How many recipients a campaign was planned with, and their digest."""
+    """The number and digest of the recipients that a campaign was planned with."""
 
     recipients: int
     digest: str
@@ -38,10 +38,10 @@ class _Before(NamedTuple):
 
 async def plan(session: Session, settings: CampaignSettings, recipients: RecipientSource, clock: Clock) -> int:
     """
-    Write down a campaign, and return how many recipients it has; see `CampaignStore.plan`.
+    Store a campaign, and return the number of recipients; see `CampaignStore.plan`.
 
     Raises:
-        InputError: It cannot be planned, or was planned otherwise.
+        InputError: It cannot be planned, or was planned with other settings or recipients.
     """
     planning = Planning(settings, recipients)
     try:
@@ -56,7 +56,7 @@ async def plan(session: Session, settings: CampaignSettings, recipients: Recipie
 
 
 def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before | None:
-    """Return what the campaign was planned with, which cannot change any more; None if it was not planned."""
+    """Return the earlier plan; None if there is none."""
     if not rows or rows[0][3] is None:
         return None
     _, _, _, planned, count, digest = rows[0]
@@ -65,18 +65,18 @@ def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before
 
 
 async def _write(session: Session, settings: CampaignSettings, planning: Planning, clock: Clock) -> _Before | None:
-    """Write the campaign down; or return what somebody else has planned it with just now."""
+    """Write the plan; or return the one that another process has written meanwhile."""
     header = _rules.header_of(settings)
     named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     _rules.check_new(settings, clock.now())
-    # A source that takes its time is no transaction that was left open.
+    # A slow source must not count as an abandoned transaction.
     async with session.unhurried_transaction(_planned_elsewhere(settings.campaign)):
         await session.change(_sql.ADD_CAMPAIGN, now=clock.now(), **named)
         rows = await session.fetch(_sql_standing.LOCK_PLAN, name=settings.campaign)
         before = _planned(settings, rows)
         if before is not None:
             return before
-        # It may have been run without a plan before.
+        # The campaign may have been run without a plan before.
         [(number, id_bits, said, *_)] = rows
         changed = changed_settings(header, id_bits, said)
         if changed:

@@ -1,4 +1,4 @@
-"""PostgreSQL as a store: what callers hold."""
+"""The store on PostgreSQL: the class that callers use."""
 
 import os
 import re
@@ -49,27 +49,27 @@ class PostgresStore:
     """
     A journal on PostgreSQL, and a `CampaignStore`.
 
-    It is opened with the first call, which makes its tables or brings them to today's format, and belongs to one event
-    loop of asyncio; close it with `async with`, or `aclose()`. A server that goes away for a while is waited for by
-    every call.
+    The first call connects, and creates or migrates the tables. The store then belongs to that asyncio event loop;
+    close it with `async with`, or `aclose()`. If the server is unavailable, each call waits for it.
 
     `client.stream(journal=store)` may run on many hosts at once for one campaign. Each run has a lease, which it renews
-    as it goes on; whoever it has reserved is a duplicate for the other runs, and in doubt once the lease has ended.
+    while it sends. Recipients that it has reserved are duplicates for other runs, and possibly sent once the lease has
+    expired.
 
     Args:
-        dsn: A `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or libpq's `key=value` words. What is left out, libpq
-            takes from `PGHOST`, `PGPASSWORD` and so on, or from `~/.pgpass`.
-        schema: Where the tables are; it is made if it is not there.
-        lease: Seconds for which a run's reservations hold when nothing is heard of it.
-        patience: Seconds for which every call waits for a server that is away.
-        connections: Connections at once, at most.
-        clock: Time, for tests.
+        dsn: A `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or libpq's `key=value` form. libpq takes missing parts
+            from `PGHOST`, `PGPASSWORD` and so on, or from `~/.pgpass`.
+        schema: The schema of the tables; created if missing.
+        lease: Seconds that a run's reservations hold without a renewal.
+        patience: Seconds that a call waits for an unavailable server.
+        connections: The most connections at once.
+        clock: The clock.
 
     Raises:
-        ConfigurationError: On making it: an argument cannot be used. From every method: this is not asyncio.
+        ConfigurationError: The constructor cannot use an argument; or a method runs outside asyncio.
         JournalError: From every method: the tables cannot be used; the message says why, and what to do.
-        StoreUnavailable: From every method: the server was away for longer than *patience*.
-        UsageError: From every method: it is closed, or belongs to another event loop.
+        StoreUnavailable: From every method: the server was unavailable for longer than *patience*.
+        UsageError: From every method: the store is closed, or belongs to another event loop.
 
     Attributes:
         shared: See `CampaignStore.shared`.
@@ -111,7 +111,7 @@ class PostgresStore:
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
     ) -> DurableCampaignJournal:
-        """See `Journal.open`. A lease is taken, and given back when the books are closed."""
+        """Takes a lease, and releases it when the journal is closed."""
         holder = f"{socket.gethostname()}:{os.getpid()}"
 
         async def enter(session: Session) -> Tenure:
@@ -126,18 +126,14 @@ class PostgresStore:
         return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journal.header`."""
         return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
 
     # ------------------------------------------------------------------------ between runs
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
-        """See `JournalReader.stored_campaigns`."""
         return await self._server.call(_archive.stored_campaigns)
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
-        """See `JournalReader.counts`."""
-
         async def count(session: Session) -> dict[Outcome, int]:
             number = await _archive.number_of(session, self._server, campaign)
             return (await _archive.count_results(session, number))[0]
@@ -145,7 +141,7 @@ class PostgresStore:
         return await self._server.call(count)
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-        """See `JournalReader.results`, and `CampaignStore.results`: those whom a batch has left out come last."""
+        """Yields recipients that a batch left out last."""
         async with aclosing(_archive.results(self._server, campaign, *outcomes)) as found:
             async for result in found:
                 yield result
@@ -156,8 +152,6 @@ class PostgresStore:
                     yield result
 
     async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `CampaignStore.lookup`."""
-
         async def lookup(session: Session) -> list[SendResult]:
             number = await _archive.number_of(session, self._server, campaign)
             return await recalled(session, number, results)
@@ -165,22 +159,22 @@ class PostgresStore:
         return await self._server.call(lookup)
 
     def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any]]:
-        """See `JournalReader.export`. Delivery is not tracked here: its fields are None."""
+        """Delivery is not tracked on PostgreSQL: its fields are None."""
         return _archive.export(self._server, campaign)
 
     async def purge(self, campaign: str) -> int:
         """
-        See `JournalReader.purge`. A plan goes too.
+        Removes the plan too.
 
-        The rows are gone for whoever asks the server; its files lose them with the next VACUUM, and its backups and
-        write-ahead log when they are done away with.
+        The rows are gone for all readers of the server. Its files lose them with the next VACUUM; its backups and
+        write-ahead log keep them until they are deleted.
         """
         return await self._server.call(lambda session: _archive.purge(session, self._server, campaign))
 
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
-        """See `CampaignStore.plan`. If the server goes away, nothing is written: call it again, from the start."""
+        """Writes nothing if the server fails meanwhile: call it again, with the source from its start."""
         _rules.check_settings(settings)
         try:
             return await self._server.once(lambda session: _planning.plan(session, settings, recipients, self._clock))
@@ -188,77 +182,61 @@ class PostgresStore:
             raise exc.cause from None
 
     async def settings(self, campaign: str) -> CampaignSettings:
-        """See `CampaignStore.settings`."""
         return await self._server.call(lambda session: _status.settings(session, campaign))
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `CampaignStore.claim`."""
         return await self._server.call(lambda session: _status.claim(session, campaign, account))
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `CampaignStore.campaigns`."""
         wanted = [state.value for state in states] or _status.ALL_STATES
         rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED, states=wanted))
         return [name for (name,) in rows]
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `CampaignStore.recipients`."""
         return await self._server.call(lambda session: _status.recipients(session, ref))
 
     # ------------------------------------------------------------------------ the standing
 
     async def status(self, campaign: str) -> CampaignStatus:
-        """See `CampaignStore.status`."""
         return await self._server.call(lambda session: _status.status(session, campaign))
 
     async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
-        """See `CampaignStore.change_state`."""
         return await self._server.call(lambda session: _status.change_state(session, campaign, state, why))
 
     async def shards(self, campaign: str) -> list[Shard]:
-        """See `CampaignStore.shards`."""
         return await self._server.call(lambda session: _status.shards(session, campaign))
 
     async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
-        """See `CampaignStore.try_dispatch`. If the server goes away, no caller may get True: dispatch the next."""
+        """If the server fails meanwhile, possibly no caller gets True: dispatch the next generation."""
         return await self._server.call(lambda session: _status.try_dispatch(session, campaign, shard, generation))
 
     async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `CampaignStore.acquire`."""
         return await self._server.call(lambda session: _status.acquire(session, campaign, shard, holder, seconds))
 
     async def renew(self, lease: Lease) -> bool:
-        """See `CampaignStore.renew`."""
         return await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=lease.token)) == 1
 
     async def release(self, lease: Lease) -> None:
-        """See `CampaignStore.release`."""
         await self._server.call(lambda session: session.change(_sql.END_LEASE, lease=lease.token))
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
-        """See `CampaignStore.open_batches`."""
         return await self._server.call(lambda session: _status.open_batches(session, campaign, shard))
 
     async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `CampaignStore.batch_done`."""
         await self._server.call(lambda session: _status.batch_done(session, lease, ref, done))
 
     async def shard_done(self, lease: Lease) -> bool:
-        """See `CampaignStore.shard_done`."""
         return await self._server.call(lambda session: _status.shard_done(session, lease))
 
     async def reserve_rate(self, campaign: str, recipients: int) -> float:
-        """See `CampaignStore.reserve_rate`."""
         return await self._server.call(lambda session: _status.reserve_rate(session, campaign, recipients))
 
     def journals(self, lease: Lease) -> Journal:
-        """See `CampaignStore.journals`."""
         return LeasedPostgresJournal(self._server, lease, self._clock)
 
     # ------------------------------------------------------------------------ the end
 
     async def aclose(self) -> None:
-        """See `CampaignStore.aclose`."""
         await self._server.aclose()
 
     async def __aenter__(self) -> Self:
@@ -273,12 +251,12 @@ class PostgresStore:
 
 class LeasedPostgresJournal:
     """
-    A campaign's journal, for the holder of a lease; see `CampaignStore.journals`.
+    A campaign's journal for the holder of a lease; see `CampaignStore.journals`.
 
     Args:
         server: The server.
         lease: The lease.
-        clock: Time.
+        clock: The clock.
     """
 
     def __init__(self, server: Server, lease: Lease, clock: Clock) -> None:
@@ -294,12 +272,10 @@ class LeasedPostgresJournal:
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
     ) -> PostgresCampaignJournal:
-        """See `Journal.open`."""
         tenure = await self._server.call(lambda session: self._enter(session, header, now(), against_first_run))
         return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journal.header`."""
         return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
 
     async def _enter(
@@ -323,7 +299,7 @@ class LeasedPostgresJournal:
 async def _enter(
     session: Session, server: Server, header: CampaignHeader, now: datetime, against_first_run: Exception | None
 ) -> int:
-    """Write the header, or compare it with the one that is there; return the campaign's number."""
+    """Write the header, or compare it with the stored one; return the campaign's number."""
     if against_first_run is not None and not await session.fetch(_sql.FIND_ANYBODY, name=header.campaign):
         raise against_first_run
     named = {"name": header.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
