@@ -160,14 +160,14 @@ class Tracking:
             return
         if failure.halts and not isinstance(failure, GatewayUnavailable):
             raise failure
-        # It may be out for hours, and SMS are on their way for days.
+        # The gateway may be down for hours, and SMS take up to days.
         self._ask_from = self._clock.monotonic() + wait_before_asking(self._failures, self._pace)
         self._failures += 1
         logger.warning("tracking_paused", extra={"error": type(failure).__name__, "failures": self._failures})
         await self._in_journal(lambda deliveries: self._told(deliveries.close_overdue(waiting)))
 
     async def _wait(self) -> None:
-        """Wait until somebody is due, or it is time to look for reports again."""
+        """Wait until an SMS is due, or it is time to look for reports again."""
         pause = await self._in_journal(lambda deliveries: deliveries.next_due())
         if pause is None:
             raise StopAsyncIteration

@@ -1,7 +1,7 @@
 """
-A journal's file between runs: what is in it, all of it as data, and how a campaign leaves it.
+Read and purge a journal's file between runs.
 
-It opens the file for as long as a call takes, and may not change what a campaign has recorded.
+Each call opens the file and closes it again. Stored results are never changed.
 """
 
 import os
@@ -40,10 +40,10 @@ _ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
 
 def campaigns(path: StrPath) -> list[StoredCampaign]:
     """
-    Return what a file holds, in the order of first runs.
+    Return the campaigns in a file, in the order of their first runs.
 
     Raises:
-        JournalError: It cannot be opened, or is in use.
+        JournalError: The file cannot be opened, or is in use.
     """
     with JournalFile(path) as file:
         return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
@@ -54,7 +54,7 @@ def stored_campaign(path: StrPath, campaign: str) -> StoredCampaign:
     Return one campaign of a file.
 
     Raises:
-        JournalError: It cannot be opened, is in use, or holds no such campaign.
+        JournalError: The file cannot be opened, is in use, or does not hold the campaign.
     """
     with JournalFile(path) as file:
         return _stored(file, number_of(file, campaign))
@@ -65,7 +65,7 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     Return whether a file holds recipients of a campaign.
 
     Raises:
-        JournalError: It is there, and cannot be opened.
+        JournalError: The file exists and cannot be opened.
     """
     if not _is_there(path):
         return False
@@ -74,13 +74,10 @@ def has_begun(path: StrPath, campaign: str) -> bool:
 
 def highest_price(path: StrPath) -> Decimal | None:
     """
-    Return the highest price of a part that delivery reports of the campaigns in a file have told.
-
-    Args:
-        path: The file; None is told if it is not there.
+    Return the highest price of a part in the delivery reports of a file; None if there is no price or file.
 
     Raises:
-        JournalError: It is there, and cannot be opened, or is in use.
+        JournalError: The file exists and cannot be opened, or is in use.
     """
     if not _is_there(path):
         return None
@@ -90,14 +87,14 @@ def highest_price(path: StrPath) -> Decimal | None:
 
 def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
     """
-    Return the phones of which the gateway has said that they are on its stop list.
+    Return the phones that the gateway has rejected as on its stop list; none if the file is missing.
 
     Args:
-        path: The file; none are known if it is not there.
-        but: A campaign that is not looked at, because its own results are to come as they are.
+        path: The file.
+        but: A campaign to skip, because its own results are returned as stored.
 
     Raises:
-        JournalError: It is there, and cannot be opened, or is in use.
+        JournalError: The file exists and cannot be opened, or is in use.
     """
     if not _is_there(path):
         return []
@@ -107,17 +104,17 @@ def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
 
 class StoredResults(Closing):
     """
-    The results of a campaign by their ids, as they stand in a file; close it, or use `with`.
+    The results of a campaign in a file; close it, or use `with`.
 
     Args:
         path: The file.
         campaign: The campaign's name.
 
     Attributes:
-        header: The campaign's.
+        header: The campaign's header.
 
     Raises:
-        JournalError: It cannot be opened, is in use, or holds no such campaign.
+        JournalError: The file cannot be opened, is in use, or does not hold the campaign.
     """
 
     def __init__(self, path: StrPath, campaign: str) -> None:
@@ -128,7 +125,7 @@ class StoredResults(Closing):
 
     def of(self, ids: Iterable[ClientIdSms]) -> dict[ClientIdSms, SendResult]:
         """
-        Return the results of those *ids* that the campaign knows; a few hundred at a time.
+        Return the stored results of *ids*; a few hundred at a time.
 
         Raises:
             JournalError: The file cannot be read.
@@ -139,7 +136,7 @@ class StoredResults(Closing):
 
     def __iter__(self) -> Iterator[SendResult]:
         """
-        Yield all results, in the order in which their recipients were first sent to; lazily.
+        Yield all results lazily, in the order in which the recipients were first reserved.
 
         Raises:
             JournalError: The file cannot be read.
@@ -148,22 +145,21 @@ class StoredResults(Closing):
             yield result_of(row[1:])
 
     def close(self) -> None:
-        """Close the file, and let others open it."""
         self._file.close()
 
 
 def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, Any]]:
     """
-    Yield everything that a file knows of every recipient, as it may be written as JSON; lazily.
+    Yield all stored fields of every recipient, ready for JSON; lazily.
 
     `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
 
     Args:
         path: The file.
-        campaign: This one only.
+        campaign: The campaign's name; all campaigns if None.
 
     Raises:
-        JournalError: It cannot be opened, is in use, or holds no such campaign. Raised at the first item.
+        JournalError: The file cannot be opened, is in use, or does not hold the campaign; raised at the first item.
     """
     with JournalFile(path) as file:
         number = None if campaign is None else number_of(file, campaign)
@@ -173,14 +169,14 @@ def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, An
 
 def purge(path: StrPath, campaign: str) -> int:
     """
-    Remove a campaign, and the texts that only it had, from a file, and return how many recipients it had.
+    Remove a campaign with its texts from a file, and return the number of its recipients.
 
-    Nothing is left to read in free pages. Nothing but the gateway's own memory of ids then stops a later run of the
+    No data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps a later run of the
     campaign from sending again.
 
     Raises:
-        JournalError: It cannot be opened, is in use, or holds no such campaign; or the disk has no room for the copy
-            that is made on the way.
+        JournalError: The file cannot be opened, is in use, or does not hold the campaign; or the disk has no room for
+            the temporary copy.
     """
     with JournalFile(path) as file:
         number = number_of(file, campaign)
@@ -194,7 +190,7 @@ def purge(path: StrPath, campaign: str) -> int:
 
 
 def _is_there(path: StrPath) -> bool:
-    """Whether a path leads to something, be it no journal: to open that says what it is."""
+    """Return whether the path exists, even as something else: opening it gives the right error."""
     return os.path.lexists(path)
 
 
@@ -209,7 +205,7 @@ def _header(file: JournalFile, number: int) -> CampaignHeader:
 
 
 def number_of(file: JournalFile, campaign: str) -> int:
-    """Return the number of a campaign in *file*; raise JournalError if it holds no such one."""
+    """Return a campaign's number in *file*; raise JournalError if the file does not hold it."""
     found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
     if not found:
         names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))

@@ -1,11 +1,11 @@
 """
-A folder with campaigns: their plans and standing in one file, and a journal for each.
+A folder of campaigns: one file with all plans and statuses, and a journal for each campaign.
 
-It has no event loop: calls are made one at a time, from whichever thread. Others may have `campaigns.db` open too, to
-look and to say stop; a journal is locked by the process that sends, for as long as that has it open.
+No event loop: calls are made one at a time, from any thread. Other processes may have `campaigns.db` open to read it
+and to change a campaign's state. The sending process locks a journal while it has it open.
 
-A reservation looks at the lease and at the campaign's state, and writes the journal, while it keeps all others from
-writing `campaigns.db`. So whoever has changed the one or the other knows that nothing is reserved on the old terms.
+A reservation checks the lease and the campaign's state and writes the journal while it holds the write lock of
+`campaigns.db`. So after a change of lease or state, nothing is reserved under the old one.
 """
 
 import re
@@ -48,13 +48,13 @@ from webcom_async._wire.base import Addressed, WirePhone
 __all__ = ["CAMPAIGNS", "CampaignFolder", "SharedCampaignFile"]
 
 CAMPAIGNS = "campaigns.db"
-_READABLE = 40  # characters of a campaign's name, in the name of its journal
+_READABLE = 40  # characters of a campaign's name that its journal's name repeats
 _results = msgspec.json.Decoder(list[SendResult]).decode
 _settings = msgspec.json.Decoder(CampaignSettings).decode
 
 
 class PlanFile(StoredFile):
-    """An open file of plans, which others may have open too."""
+    """An open file of plans, which other processes may have open too."""
 
     kind = "file of campaigns"
     application_id = _sql.APPLICATION_ID
@@ -65,7 +65,7 @@ class PlanFile(StoredFile):
     cache_kib = 8_000
 
     def busy(self, why: str) -> StoreUnavailable:
-        """Say that it is worth trying again: nobody has this file for long."""
+        """Return an error that may be retried: writers hold this file only briefly."""
         return StoreUnavailable(str(self.unusable(why)))
 
 
@@ -83,7 +83,7 @@ class _CampaignRow(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """What a lease that was not revoked is worth: its campaign, and how that stands."""
+    """The campaign of a valid lease, and its state."""
 
     number: int
     state: CampaignState
@@ -92,21 +92,21 @@ class LeaseRow(NamedTuple):
 
 class SharedCampaignFile:
     """
-    A campaign's journal, open for all who send it from this process.
+    A campaign's open journal, shared by the workers of this process.
 
     Args:
         path: The file.
-        header: What it is opened with.
-        now: The time, for people who read what is stored.
-        resend_rejected: Reasons for which a refusal is not final.
+        header: The header that it is opened with.
+        now: The time, for human readers of the file.
+        resend_rejected: Reasons whose rejections are not final.
 
     Attributes:
         journal: The journal.
-        header: What it was opened with.
-        resend_rejected: Likewise.
-        ids_in_flight: Tokens of the leases under which somebody was reserved who is not settled, by id.
-        users: How many have it open now.
-        kept: Whether it stays open when nobody has.
+        header: The header that it was opened with.
+        resend_rejected: The reasons that it was opened with.
+        ids_in_flight: The lease token of each id that is reserved and not settled.
+        users: The number of users that have it open.
+        kept: Whether it stays open without users.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class SharedCampaignFile:
         self.kept = False
 
     def others(self, addressed: list[Addressed], lease: Lease) -> set[int]:
-        """Return the tokens of other leases than *lease* under which somebody of *addressed* is reserved."""
+        """Return the tokens of leases, other than *lease*, that hold a recipient of *addressed*."""
         ids_in_flight = self.ids_in_flight
         ids = (to.client_id_sms for _, phones in addressed for to in phones)
         return {ids_in_flight[client_id] for client_id in ids if client_id in ids_in_flight} - {lease.token}
 
     def without(self, addressed: list[Addressed], others: Collection[int]) -> tuple[list[Addressed], list[SendResult]]:
-        """Return *addressed* without those who are reserved under one of *others*, tokens, and these as results."""
+        """Return *addressed* without the recipients that *others*, lease tokens, hold, and these as results."""
         left: list[Addressed] = []
         duplicates: list[SendResult] = []
         for message, phones in addressed:
@@ -146,11 +146,11 @@ class CampaignFolder(Closing):
     An open folder.
 
     Args:
-        folder: The folder. It is made if it is not there; the one above it is not.
-        clock: The time.
+        folder: The folder. It is created if missing; its parent is not.
+        clock: The clock.
 
     Raises:
-        JournalError: It cannot be used; the message says why, and what to do. So does every method.
+        JournalError: The folder cannot be used; the message says why, and what to do. Raised by every method.
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
@@ -169,7 +169,7 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the plan
 
     def begin_draft(self, settings: CampaignSettings) -> int:
-        """Look whether a campaign may be planned as *settings* say, and return the number of an empty draft."""
+        """Check that a campaign may be planned with *settings*, and return the number of an empty draft."""
         campaign = self._find(settings.campaign)
         if campaign is None:
             _rules.check_new(settings, self._clock.now())
@@ -179,16 +179,14 @@ class CampaignFolder(Closing):
         return next(self._drafts)
 
     def add_to_draft(self, draft: int, page: Sequence[PlannedBatch]) -> None:
-        """Append batches to a draft."""
         for batch in page:
             self._file.change(_sql.ADD_DRAFT, draft, *batch[:3], batch.content.decode())
 
     def drop_draft(self, draft: int) -> None:
-        """Forget a draft."""
         self._file.change(_sql.CLEAR_DRAFT, draft)
 
     def plan(self, settings: CampaignSettings, draft: int, recipients: int, digest: str) -> None:
-        """Make a campaign of a draft, or compare it with the one that is there."""
+        """Turn a draft into a campaign, or compare it with the stored one."""
         with self._file.transaction():
             before = self._find(settings.campaign)
             if before is not None:
@@ -203,11 +201,9 @@ class CampaignFolder(Closing):
                 self._file.change(statement, number, draft)
 
     def settings(self, campaign: str) -> CampaignSettings:
-        """See `CampaignStore.settings`."""
         return self._campaign(campaign).settings
 
     def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `CampaignStore.claim`."""
         with self._file.transaction():
             number = self._campaign(campaign).number
             [(known,)] = self._file.fetch(_sql.FIND_ACCOUNT, number)
@@ -217,12 +213,10 @@ class CampaignFolder(Closing):
             return account
 
     def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `CampaignStore.campaigns`."""
         wanted = array(state.value for state in states or CampaignState)
         return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS, wanted)]
 
     def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `CampaignStore.recipients`."""
         rows = self._file.fetch(_sql.FIND_CONTENT, self._campaign(ref.campaign).number, ref.shard, ref.batch)
         if not rows:
             raise _rules.no_batch(ref)
@@ -231,7 +225,6 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the standing
 
     def status(self, name: str) -> CampaignStatus:
-        """See `CampaignStore.status`."""
         campaign = self._campaign(name)
         [(shards, done, *sums, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
         return CampaignStatus(
@@ -249,7 +242,6 @@ class CampaignFolder(Closing):
         )
 
     def change_state(self, name: str, state: CampaignState, why: str) -> CampaignStatus:
-        """See `CampaignStore.change_state`."""
         with self._file.transaction():
             campaign = self._campaign(name)
             [(*_, still_open)] = self._file.fetch(_sql.FIND_SUMS, campaign.number)
@@ -264,7 +256,6 @@ class CampaignFolder(Closing):
         return status
 
     def shards(self, name: str) -> list[Shard]:
-        """See `CampaignStore.shards`."""
         now = self._now()
         return [
             Shard(
@@ -283,7 +274,6 @@ class CampaignFolder(Closing):
         ]
 
     def try_dispatch(self, name: str, shard: int, generation: int) -> bool:
-        """See `CampaignStore.try_dispatch`."""
         number = self._campaign(name).number
         self._shard(number, name, shard)
         return self._file.change(_sql.HAND_OUT, number, shard, generation) == 1
@@ -291,7 +281,7 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ leases
 
     def acquire(self, name: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `CampaignStore.acquire`. The first lease opens the journal; without it nothing is sent."""
+        """Opens the journal for the first lease; without a journal nothing is sent."""
         campaign = self._campaign(name)
         if not self._is_free(campaign, shard, holder):
             self._let_go(campaign)
@@ -306,7 +296,6 @@ class CampaignFolder(Closing):
         return Lease(name, shard, token, holder, seconds)
 
     def renew(self, lease: Lease) -> bool:
-        """See `CampaignStore.renew`."""
         campaign = self._find(lease.campaign)
         until = self._until(lease.seconds)
         return (
@@ -315,7 +304,6 @@ class CampaignFolder(Closing):
         )
 
     def release(self, lease: Lease) -> None:
-        """See `CampaignStore.release`."""
         campaign = self._campaign(lease.campaign)
         self._file.change(_sql.GIVE_BACK, campaign.number, lease.shard, lease.token)
         self._let_go(campaign)
@@ -323,12 +311,10 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ what is done
 
     def open_batches(self, name: str, shard: int) -> list[BatchRef]:
-        """See `CampaignStore.open_batches`."""
         rows = self._file.fetch(_sql.FIND_OPEN, self._campaign(name).number, shard)
         return [BatchRef(name, shard, number) for (number,) in rows]
 
     def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `CampaignStore.batch_done`."""
         with self._file.transaction():
             number = self._hold(lease).number
             rows = self._file.fetch(_sql.FIND_BATCH, number, ref.shard, ref.batch)
@@ -345,7 +331,6 @@ class CampaignFolder(Closing):
             self._file.change(_sql.ADD_TO_WORKER, number, lease.holder, recipients)
 
     def shard_done(self, lease: Lease) -> bool:
-        """See `CampaignStore.shard_done`."""
         with self._file.transaction():
             number = self._hold(lease).number
             self._file.change(_sql.SHARD_DONE, number, lease.shard)
@@ -354,7 +339,6 @@ class CampaignFolder(Closing):
         return finished
 
     def reserve_rate(self, name: str, recipients: int) -> float:
-        """See `CampaignStore.reserve_rate`."""
         with self._file.transaction():
             campaign = self._campaign(name)
             rate = campaign.settings.rate
@@ -362,7 +346,7 @@ class CampaignFolder(Closing):
                 return 0.0
             now = self._clock.now().timestamp()
             [(asked, claimed)] = self._file.fetch(_sql.FIND_CLAIM, campaign.number)
-            # A clock that was set back takes along what it has promised.
+            # If the clock is set back, reserved time moves back with it.
             even: float = claimed + min(0.0, now - asked)
             claimed = max(even, now) + recipients / rate
             self._file.change(_sql.CLAIM, campaign.number, now, claimed)
@@ -371,7 +355,7 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the journal
 
     def journal_path(self, name: str) -> Path:
-        """Return where a campaign's journal is, or will be."""
+        """Return the path of a campaign's journal, which may not exist yet."""
         readable = re.sub(r"[^\w.-]+", "_", name)[:_READABLE].strip("_.")
         return self._folder / f"{self._campaign(name).number}-{readable}.journal"
 
@@ -382,7 +366,7 @@ class CampaignFolder(Closing):
         resend_rejected: Collection[Reason],
         against_first_run: Exception | None,
     ) -> SharedCampaignFile:
-        """See `Journal.open`; close it with `close_journal`."""
+        """Return a campaign's journal, shared with its other users; release it with `close_journal`."""
         shared = self._journals.get(header.campaign)
         if against_first_run is not None and not self._has_begun(header.campaign):
             raise against_first_run
@@ -397,18 +381,17 @@ class CampaignFolder(Closing):
         return shared
 
     def close_journal(self, shared: SharedCampaignFile) -> None:
-        """Let go of a journal."""
+        """Close a journal, unless it has other users or is kept."""
         shared.users -= 1
         if not shared.users and not shared.kept:
             self._drop(shared.header.campaign)
 
     def stored_header(self, name: str) -> CampaignHeader:
-        """See `Journal.header`."""
         shared = self._journals.get(name)
         return shared.header if shared is not None else stored_campaign(self.journal_path(name), name).header
 
     def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
-        """Say what of a batch may leave under *lease* now; see `CampaignStore.journals`."""
+        """Reserve a batch under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             hold = self._hold(lease)
             if hold.state is not CampaignState.RUNNING:
@@ -423,7 +406,7 @@ class CampaignFolder(Closing):
     def settle(
         self, lease: Lease, shared: SharedCampaignFile, results: list[SendResult], reserved: Reservation
     ) -> list[SendResult]:
-        """Say what became of those who were *reserved* under *lease*; see `CampaignStore.journals`."""
+        """Settle a batch that was *reserved* under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             if self._find_hold(lease) is not None:
                 known = shared.journal.settle(results, reserved)
@@ -439,7 +422,7 @@ class CampaignFolder(Closing):
     def open_results(
         self, name: str, outcomes: Collection[Outcome]
     ) -> tuple[SharedCampaignFile | None, Iterator[SendResult]]:
-        """Return what is known of a campaign's recipients, and what is to be closed after that."""
+        """Return the journal to close afterwards, if there is one, and the results of a campaign's recipients."""
         campaign = self._campaign(name)
         wanted = frozenset(outcomes or Outcome)
         left_out = self._left_out(campaign.number, wanted)
@@ -450,7 +433,6 @@ class CampaignFolder(Closing):
         return shared, chain(shared.journal.results(*outcomes), left_out)
 
     def lookup(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `CampaignStore.lookup`."""
         campaign = self._campaign(name)
         if name not in self._journals and not self.journal_path(name).exists():
             return list(results)
@@ -462,7 +444,6 @@ class CampaignFolder(Closing):
             self.close_journal(shared)
 
     def close(self) -> None:
-        """Close all files, and let others open them."""
         try:
             for name in list(self._journals):
                 self._drop(name)
@@ -492,7 +473,7 @@ class CampaignFolder(Closing):
         return found
 
     def _shard(self, number: int, name: str, shard: int) -> tuple[bool, str | None, int | None]:
-        """Return whether a shard is done, who has or had it, and until when."""
+        """Return whether a shard is done, its last holder, and until when that one holds it."""
         rows = self._file.fetch(_sql.FIND_SHARD, number, shard)
         if not rows:
             raise _rules.no_shard(name, shard)
@@ -500,7 +481,7 @@ class CampaignFolder(Closing):
         return bool(done), holder, until
 
     def _is_free(self, campaign: _CampaignRow, shard: int, holder: str) -> bool:
-        """Whether *holder* may take a shard now."""
+        """Return whether *holder* may acquire a shard now."""
         done, last, until = self._shard(campaign.number, campaign.settings.campaign, shard)
         held = until is not None and until > self._now() and last != holder
         return campaign.state is CampaignState.RUNNING and not done and not held
@@ -516,7 +497,7 @@ class CampaignFolder(Closing):
         return found
 
     def _holding(self, number: int, tokens: set[int]) -> set[int]:
-        """Return those of *tokens* whose leases hold."""
+        """Return those of *tokens* whose leases are valid."""
         if not tokens:
             return tokens
         return {token for (token,) in self._file.fetch(_sql.FIND_HOLDING, number, self._now(), array(tokens))}
@@ -546,7 +527,7 @@ class CampaignFolder(Closing):
         now: Callable[[], datetime] | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> SharedCampaignFile:
-        """Return a campaign's journal, which is opened if it is not open here."""
+        """Return a campaign's journal; open it if needed."""
         shared = self._journals.get(header.campaign)
         if shared is None:
             path = self.journal_path(header.campaign)
@@ -561,7 +542,7 @@ class CampaignFolder(Closing):
         return any(shared.journal.counts().values())
 
     def _let_go(self, campaign: _CampaignRow) -> None:
-        """Close the journal of a campaign that has ended, as soon as nobody has it open."""
+        """Close the journal of an ended campaign, once it has no users."""
         shared = self._journals.get(campaign.settings.campaign)
         if shared is not None and campaign.state in _rules.ENDED:
             shared.kept = False

@@ -1,7 +1,7 @@
 """
-What a folder's `campaigns.db` is made of: the schema, version by version, and every statement by name.
+SQL of a folder's `campaigns.db`: its schema by version, and all statements by name.
 
-Text only. SQLite 3.33 understands all of it.
+Text only; runs on SQLite 3.33 and later.
 """
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
 
 APPLICATION_ID = 0x57624370  # "WbCp", in the header of every such file
 
-# Each entry takes a file from one version to the next; the last one's number is today's. Never edit a released one.
+# Each entry migrates a file to the next version; the last is the current one. Never edit a released one.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
@@ -101,7 +101,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (campaign_id, shard, number)
         ) WITHOUT ROWID
         """,
-        # Apart from the standing, which is read often, and all of it.
+        # A table of its own, because the others are read often and in full.
         """
         CREATE TABLE contents (
             campaign_id INTEGER NOT NULL REFERENCES campaigns,
@@ -125,7 +125,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 # ---------------------------------------------------------------------------- the plan
 
-# A plan in the making, apart from the file: a slow source keeps nobody waiting, and what ends it leaves nothing behind.
+# A draft is a temporary table outside the file: a slow source blocks no other process, and a crash leaves no rest.
 MAKE_DRAFT = """
 CREATE TEMP TABLE IF NOT EXISTS draft (
     plan INTEGER, shard INTEGER, number INTEGER, recipients INTEGER, content TEXT, PRIMARY KEY (plan, number)
@@ -178,26 +178,26 @@ FIND_SHARDS = """
 SELECT number, recipients, generation, done, holder, until FROM shards WHERE campaign_id = :1 ORDER BY number
 """
 HAND_OUT = "UPDATE shards SET generation = :3 WHERE campaign_id = :1 AND number = :2 AND generation < :3"
-# Of a finished campaign that goes on.
+# When a finished campaign is resumed.
 REOPEN_SHARDS = "UPDATE shards SET done = 0 WHERE campaign_id = :1 AND open > 0"
 
 # ---------------------------------------------------------------------------- leases
 
 NEXT_TOKEN = "UPDATE tokens SET latest = latest + 1"  # noqa: S105 - no password
-FIND_TOKEN = "SELECT latest FROM tokens"  # noqa: S105 - likewise
+FIND_TOKEN = "SELECT latest FROM tokens"  # noqa: S105 - no password
 FIND_SHARD = "SELECT done, holder, until FROM shards WHERE campaign_id = :1 AND number = :2"
-# Nothing, if the lease was revoked, or given back.
+# No row if the lease was revoked or released.
 FIND_HOLD = """
 SELECT campaign_id, state, why FROM campaigns JOIN shards USING (campaign_id)
 WHERE name = :1 AND number = :2 AND token = :3 AND until IS NOT NULL
 """
 TAKE = "UPDATE shards SET token = :3, holder = :4, until = :5 WHERE campaign_id = :1 AND number = :2"
-# Nothing is changed if the lease was revoked, or given back.
+# Changes no row if the lease was revoked or released.
 RENEW = """
 UPDATE shards SET until = :4 WHERE campaign_id = :1 AND number = :2 AND token = :3 AND until IS NOT NULL
 """
 GIVE_BACK = "UPDATE shards SET until = NULL WHERE campaign_id = :1 AND number = :2 AND token = :3"
-# Those of some leases that hold.
+# Which of these leases are valid.
 FIND_HOLDING = """
 SELECT token FROM shards WHERE campaign_id = :1 AND until > :2 AND token IN (SELECT value FROM json_each(:3))
 """
@@ -217,7 +217,7 @@ UPDATE batches
 SET done_by = :4, accepted = :5, rejected = :6, unknown = :7, not_sent = :8, open = :9, left_out = :10
 WHERE campaign_id = :1 AND shard = :2 AND number = :3
 """
-# By how much a shard's sums change.
+# The parameters are differences.
 CHANGE_SHARD = """
 UPDATE shards
 SET accepted = accepted + :3, rejected = rejected + :4, unknown = unknown + :5, not_sent = not_sent + :6,
@@ -229,7 +229,7 @@ INSERT INTO workers (campaign_id, name, done) VALUES (:1, :2, :3)
 ON CONFLICT (campaign_id, name) DO UPDATE SET done = done + excluded.done
 """
 SHARD_DONE = "UPDATE shards SET done = 1, until = NULL WHERE campaign_id = :1 AND number = :2"
-# Unless a shard is left, or it has ended.
+# Unless a shard is open, or the campaign has ended.
 FINISH = """
 UPDATE campaigns SET state = 'finished', why = '', ended_at = :2
 WHERE campaign_id = :1 AND state NOT IN ('finished', 'cancelled')

@@ -1,8 +1,8 @@
 """
-A journal's file: opening, locking, checking and migrating it, and putting SQLite's failures into words.
+Open, lock, check and migrate SQLite files, and explain SQLite's errors.
 
-The only import of sqlite3. It may not know what the rows mean; that they are all there when a file is open is
-`write_log`'s work.
+The only module that imports sqlite3. It does not know what the rows mean; `write_log` completes them when a file is
+opened.
 """
 
 import os
@@ -23,7 +23,7 @@ from webcom_async._storage.sqlite.write_log import digest
 __all__ = ["SQLITE_VERSION", "Closing", "JournalFile", "StoredFile"]
 
 
-_PRIVATE = 0o600  # it holds phones and texts
+_PRIVATE = 0o600  # the file holds phones and texts
 _OTHERS = 0o177
 _PAGE_ROWS = 1_000
 SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
@@ -34,7 +34,7 @@ _DAMAGED = (
     "it is damaged; put a copy of it back, or move it away. Without it, the same campaign name gives the same ids, "
     "and the gateway sends nobody a second SMS"
 )
-# By SQLite's extended code, or else by its low byte: the kind of failure.
+# By SQLite's extended error code, or by its low byte, the primary code.
 _ADVICE = {
     sqlite3.SQLITE_IOERR_LOCK: "it cannot be locked: it is read-only, or on a file system without locks",
     sqlite3.SQLITE_BUSY: _IN_USE,
@@ -58,7 +58,7 @@ _MOVED_BESIDE = (
 
 
 class Closing:
-    """What `with` closes."""
+    """Calls `close` at the end of a `with` block."""
 
     def close(self) -> None:
         """Close it."""
@@ -75,22 +75,22 @@ class Closing:
 
 class StoredFile(Closing):
     """
-    An open file: locked, sound, and of today's version. What is committed is on the disk, until `relax`.
+    An open file: locked, checked, and of the current version. Commits are on disk, until `relax`.
 
     Args:
         path: The file.
-        create: Whether to make it if it is not there.
+        create: Whether to create the file if it is missing.
 
     Raises:
-        JournalError: It cannot be used; the message says why, and what to do. So does every method.
+        JournalError: The file cannot be used; the message says why, and what to do. Raised by every method.
 
     Attributes:
-        kind: What such a file is called.
-        application_id: What is in its header.
-        migrations: How it comes from one version to the next.
-        locking: Whether others may open it too: `EXCLUSIVE` or `NORMAL`.
+        kind: The name of this kind of file, for messages.
+        application_id: The id in the file's header.
+        migrations: The statements that migrate the file, by version.
+        locking: `NORMAL` if other processes may open the file too, else `EXCLUSIVE`.
         beside: The endings of the files that SQLite keeps open beside it.
-        patience: Seconds to wait for others that write.
+        patience: Seconds to wait for other writers.
         cache_kib: KiB of pages that are kept in memory.
     """
 
@@ -116,7 +116,7 @@ class StoredFile(Closing):
             self._place = self._openable(create=create)
             if create:
                 _create(path)
-            # `mode=rw`, so that SQLite makes no file with permissions of its own.
+            # `mode=rw`, so that SQLite does not create a file with its own permissions.
             uri = f"{Path(self._place.path).as_uri()}?mode=rw"
             self._db = sqlite3.connect(
                 uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
@@ -125,15 +125,14 @@ class StoredFile(Closing):
             self._prepare()
 
     def fetch(self, statement: str, *parameters: object) -> list[Any]:
-        """Return the rows of *statement*."""
         with self._explained():
             rows = self._db.execute(statement, _numbered(parameters)).fetchall()
         if self.locking == "NORMAL":
-            self._check_in_place()  # or what others write would be missing
+            self._check_in_place()  # or changes of other processes would be missed
         return rows
 
     def change(self, statement: str, *parameters: object) -> int:
-        """Run *statement* and return how many rows it changed. Outside a transaction, they are where `path` leads."""
+        """Return how many rows *statement* changed. Outside a transaction, check that the file is in place."""
         changed = self._run(statement, *parameters)
         if not self._db.in_transaction:
             self._check_in_place()
@@ -143,10 +142,11 @@ class StoredFile(Closing):
         """
         Yield the rows of *statement* in bounded memory.
 
-        No statement stays open in between, so that writing may go on meanwhile.
+        No statement stays open meanwhile, so the file can be written.
 
         Args:
-            statement: Its first column is its order; its first parameter is where to go on, its last one how far.
+            statement: A statement ordered by its first column; its first parameter is where to go on, its last one the
+                number of rows.
             criteria: The parameters between them.
         """
         last = -1
@@ -156,14 +156,13 @@ class StoredFile(Closing):
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        """Commit what is done in the block, or nothing of it."""
         self._run("BEGIN IMMEDIATE")
         try:
             self._check_in_place()
             yield
             self._run("COMMIT")
         except BaseException:
-            # Some failures, such as a full disk, have rolled it back already.
+            # Some errors, such as a full disk, have rolled back already.
             if self._db.in_transaction:
                 self._run("ROLLBACK")
             raise
@@ -171,7 +170,7 @@ class StoredFile(Closing):
 
     @contextmanager
     def closing_on_error(self) -> Generator[None, None, None]:
-        """Close the file if the block fails."""
+        """Close the file if the block raises."""
         try:
             yield
         except BaseException:
@@ -179,28 +178,27 @@ class StoredFile(Closing):
             raise
 
     def flush(self) -> None:
-        """Bring everything into the main file, with fsync."""
+        """Copy the write-ahead log into the main file, with fsync."""
         self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def relax(self) -> None:
-        """From now on, what is committed survives the process; after a power loss, the last of it may be missing."""
+        """From now on, commits survive the process; a power loss may undo the latest."""
         self.change("PRAGMA synchronous = NORMAL")
 
     def cache(self, kib: int | None = None) -> None:
-        """Keep at most *kib* KiB of pages in memory from now on; without it, `cache_kib`."""
+        """Keep at most *kib* KiB of pages in memory; `cache_kib` by default."""
         self.change(f"PRAGMA cache_size = -{self.cache_kib if kib is None else kib}")
 
     def shred(self) -> None:
-        """Write the file anew: deleted rows would stay readable in pages that are free."""
+        """Rewrite the file, so that no deleted row stays readable in a free page."""
         self.change("VACUUM")
         self.flush()
 
     def close(self) -> None:
-        """Close the file, and let others open it."""
         with self._explained():
             try:
                 if self._place.path in self._place.lost():
-                    # SQLite leaves the `-wal` of a file that was moved as it is: it would be missing where that is now.
+                    # SQLite leaves the `-wal` of a moved file behind: copy its rows into the file first.
                     self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             finally:
                 self._place.forget()
@@ -211,11 +209,11 @@ class StoredFile(Closing):
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
     def busy(self, why: str) -> JournalError:
-        """Return an error that says that others have had the file for longer than `patience`."""
+        """Return the error for another process that has held the file longer than `patience`."""
         return self.unusable(why)
 
     def damaged(self, found: str) -> JournalError:
-        """Return an error that says that the file is damaged."""
+        """Return the error for a damaged file."""
         return self.unusable(f"{_DAMAGED} ({found})")
 
     def _run(self, statement: str, *parameters: object) -> int:
@@ -223,7 +221,7 @@ class StoredFile(Closing):
             return self._db.execute(statement, _numbered(parameters)).rowcount
 
     def _openable(self, *, create: bool) -> FileIdentity:
-        """Return where the file is; refuse, untouched, what is no regular file."""
+        """Return the file's identity; refuse anything but a regular file, without touching it."""
         try:
             return FileIdentity(self._path, create=create)
         except FileNotFoundError as exc:
@@ -232,7 +230,7 @@ class StoredFile(Closing):
             raise self.unusable(exc.strerror or str(exc)) from None
 
     def _check_in_place(self) -> None:
-        """Look whether what was written, or read, is in the file that everybody else would open now."""
+        """Check that other processes would open this same file at its path."""
         lost = self._place.lost()
         if self._place.path in lost:
             raise FileMoved(str(self.unusable(_MOVED)))
@@ -248,14 +246,14 @@ class StoredFile(Closing):
     def _prepare(self) -> None:
         with self._explained():
             self._place.remember()
-        # First, so that the lock is taken with the first page read, and kept.
+        # First, so that reading the first page takes the lock, and keeps it.
         self.change(f"PRAGMA locking_mode = {self.locking}")
         version = self._checked_version()
         with self._explained():
             _protect(self._place.real)
         self.change("PRAGMA journal_mode = WAL")
         self.change("PRAGMA synchronous = FULL")
-        # Ids are random, so that a batch touches a page of their index per recipient: bring back several at a time.
+        # Ids are random, so a batch touches one index page per recipient: checkpoint several batches at once.
         self.change("PRAGMA wal_autocheckpoint = 8000")
         self.cache()
         self._check_sound()
@@ -263,16 +261,16 @@ class StoredFile(Closing):
             self._migrate()
         with self._explained():
             self._place.remember(*self.beside)
-        # What a power loss takes back of this is still in the log, and done again.
+        # After a power loss, this is repeated from the log.
         self.relax()
         self._complete()
         self.change("PRAGMA synchronous = FULL")
 
     def _complete(self) -> None:
-        """Do what is left of earlier runs."""
+        """Finish the work of earlier runs; subclasses override this."""
 
     def _checked_version(self) -> int:
-        """Return the version of the file; 0 if nothing is in it yet. Nothing is written."""
+        """Return the file's version; 0 if it is empty. Writes nothing."""
         [(application, version, tables)] = self.fetch(_sql.IDENTIFY)
         if application != self.application_id and (application or version or tables):
             raise self.unusable("it is the database of another program; give another path")
@@ -289,7 +287,7 @@ class StoredFile(Closing):
 
     def _migrate(self) -> None:
         with self.transaction():
-            # Looked at again: another process may have been faster.
+            # Read again: another process may have migrated meanwhile.
             for migration in self.migrations[self._checked_version() :]:
                 for statement in migration:
                     self.change(statement)
@@ -310,7 +308,7 @@ class StoredFile(Closing):
 
 
 class JournalFile(StoredFile):
-    """An open journal, with everything that earlier runs have logged in its rows."""
+    """An open journal, with the log of earlier runs turned into rows."""
 
     kind = "journal"
     application_id = _sql.APPLICATION_ID
@@ -326,18 +324,18 @@ class JournalFile(StoredFile):
 
 
 def _numbered(parameters: Sequence[object]) -> dict[str, object]:
-    """Return *parameters* under the names that the statements know them by: `:1`, `:2` and so on."""
+    """Return *parameters* by the names in the statements: `:1`, `:2` and so on."""
     return {str(number): value for number, value in enumerate(parameters, 1)}
 
 
 def _create(path: StrPath) -> None:
-    # Never opened here if it is there: closing it would drop the lock that another journal of this process holds.
+    # An existing file is not opened here: closing it would drop the lock of another journal in this process.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
 
 
 def _protect(path: str) -> None:
-    """Take others' permissions away, where a file came with them; SQLite gives its `-wal` the same ones."""
+    """Remove other users' permissions; SQLite gives them to its `-wal` too."""
     for file in (Path(path), Path(f"{path}-wal")):
         with suppress(FileNotFoundError):
             if file.stat().st_mode & _OTHERS:

@@ -1,8 +1,7 @@
 """
-What became of a campaign's accepted SMS, in the campaign's journal.
+Track deliveries of a campaign's SMS in its journal: which to ask for and when, which have ended, which are overdue.
 
-It is the state of whoever tracks them: who is to be asked for and when, who has come to an end, who is overdue. A call
-returns when its changes are committed; a killed process goes on from there.
+Each call commits its changes before it returns; after a crash, tracking continues from there.
 """
 
 from collections import Counter
@@ -32,14 +31,14 @@ _SECOND = 1_000  # the file's times are milliseconds
 
 class Counts:
     """
-    Where the SMS are, counted.
+    Counts of SMS.
 
     Attributes:
         states: SMS per state.
-        overdue: SMS that are not followed any more and have no final state.
-        parts: Parts, as far as they are known.
+        overdue: SMS that are no longer tracked and have no final state.
+        parts: Parts, as far as known.
         spent: Money, as far as parts and price are known.
-        priced: SMS of which both are.
+        priced: SMS with known parts and price.
     """
 
     def __init__(self) -> None:
@@ -50,7 +49,7 @@ class Counts:
         self.priced = 0
 
     def add(self, report: DeliveryReport, *, followed: bool, count: int = 1) -> None:
-        """Count so many SMS of which *report* is known; a negative number takes them back."""
+        """Count SMS with *report*; a negative *count* subtracts them."""
         self.states[report.state] += count
         self.overdue += 0 if followed or report.final else count
         self.parts += count * (report.num_parts or 0)
@@ -60,7 +59,7 @@ class Counts:
 
 
 class _DeliveryRow(NamedTuple):
-    """What is known of one SMS."""
+    """A row: one SMS and its latest report."""
 
     number: int
     client_id_sms: ClientIdSms
@@ -79,22 +78,20 @@ class _DeliveryRow(NamedTuple):
 
 class Deliveries:
     """
-    The deliveries of one campaign.
-
-    Every accepted SMS is in them when this returns.
+    The deliveries of one campaign: a row for every accepted SMS.
 
     Args:
         path: The journal.
         campaign: The campaign's name.
         pace: When SMS are asked for.
         now: The time.
-        prices: Whether an SMS whose end is known without a price is asked for once more.
+        prices: Whether to ask once more for an SMS with a final state and no price.
 
     Attributes:
-        counts: Where the SMS are.
+        counts: Counts of the SMS.
 
     Raises:
-        JournalError: The file cannot be used, is in use, or holds no such campaign. So does every method.
+        JournalError: The file cannot be used, is in use, or does not hold the campaign. Raised by every method.
     """
 
     def __init__(
@@ -113,12 +110,11 @@ class Deliveries:
 
     def advance(self, reports: Iterable[DeliveryReport], *, asked: bool = False) -> list[Delivery]:
         """
-        Write down what is new in *reports*, and return whose state has changed; reports of other SMS are left alone.
+        Store what is new in *reports*, and return changed deliveries; reports of other SMS are ignored.
 
         Args:
-            reports: Of any SMS, in any order, as often as they come.
-            asked: Whether they are answers to questions: who has no final state then waits for the next one, or is
-                overdue.
+            reports: Reports of any SMS, in any order, repeated or not.
+            asked: Whether they answer questions: an SMS without a final state is then due later, or overdue.
         """
         reports = list(reports)
         with self._file.transaction():
@@ -136,39 +132,38 @@ class Deliveries:
         return [new.delivery for old, new in changed if _tells(old.delivery, new.delivery)]
 
     def close_overdue(self, ids: Iterable[str]) -> list[Delivery]:
-        """Give up those of *ids* whose time is over, and who could not be asked for; return them."""
+        """Stop tracking those of *ids* whose deadline has passed while the gateway was down; return them."""
         now = milliseconds(self._now())
         over = [row for row in self._rows(ids).values() if row.until <= now and row.due_at is not None]
         return self.advance((DeliveryReport(row.report.id_sms, DeliveryState.SEND) for row in over), asked=True)
 
     def due(self, count: int) -> list[str]:
-        """Return the ids of those whose turn it is to be asked for, *count* at most, the longest waiting first."""
+        """Return up to *count* ids to ask for now, the longest waiting first."""
         rows = self._file.fetch(_sql.PAGE_OF_DUE, self._campaign, milliseconds(self._now()), count)
         return [id_sms for (id_sms,) in rows]
 
     def next_due(self) -> float | None:
-        """Return in how many seconds somebody is to be asked for; None if nobody is followed any more."""
+        """Return the seconds until an SMS is due; None if none is tracked any more."""
         [(due_at,)] = self._file.fetch(_sql.NEXT_DUE, self._campaign)
         return None if due_at is None else max(0.0, (due_at - milliseconds(self._now())) / _SECOND)
 
     def improvable(self) -> Iterator[list[str]]:
-        """Yield the ids of those of whom a report may say more, in pages, undisturbed by what is written meanwhile."""
+        """Yield pages of ids that a report may still change; writing meanwhile is safe."""
         rows = self._file.pages(_sql.PAGE_OF_OPEN, self._campaign, _states(ENDED))
         while page := [row[1] for row in islice(rows, _PAGE)]:
             yield page
 
     def ended(self) -> Iterator[list[Delivery]]:
-        """Yield those who had come to an end, or were overdue, in pages; likewise."""
+        """Yield pages of deliveries that are final or overdue; writing meanwhile is safe."""
         rows = self._file.pages(_sql.PAGE_OF_DELIVERIES, self._campaign)
         while page := [_row(row) for row in islice(rows, _PAGE)]:
             yield [row.delivery for row in page if row.due_at is None or row.report.final]
 
     def close(self) -> None:
-        """Close the file, and let others open it."""
         self._file.close()
 
     def _enrol(self) -> None:
-        """Take up every accepted SMS that is not in yet, and those that are followed for longer than they were."""
+        """Add rows for new accepted SMS, and reopen overdue ones if the deadline is longer now."""
         first, deadline = int(self._pace.first * _SECOND), int(self._pace.deadline * _SECOND)
         [(latest,)] = self._file.fetch(_sql.LAST_RECIPIENT, self._campaign)
         for start in range(0, latest or 0, _PAGE * 10):
@@ -186,17 +181,17 @@ class Deliveries:
         return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, array(ids))}
 
     def _moved(self, row: _DeliveryRow, news: DeliveryReport, *, asked: bool) -> _DeliveryRow:
-        """Return *row* after *news*: itself, if they change nothing."""
+        """Return *row* after *news*; itself, if nothing changes."""
         report = advanced(row.report, news) if news.said else row.report
         if report.numeric_id:
-            report = msgspec.structs.replace(report, numeric_id=False)  # as it comes out of the file
+            report = msgspec.structs.replace(report, numeric_id=False)  # as the file returns it
         due_at = self._due_after(row, report, asked=asked)
         if report is row.report and due_at == row.due_at and not asked:
             return row
         return row._replace(report=report, due_at=due_at, asked=row.asked + asked)
 
     def _due_after(self, row: _DeliveryRow, report: DeliveryReport, *, asked: bool) -> int | None:
-        """Return when to ask again."""
+        """Return when to ask again; None for never."""
         if row.due_at is None:
             return None
         now = milliseconds(self._now())
@@ -225,5 +220,5 @@ def _row(columns: Sequence[Any]) -> _DeliveryRow:
 
 
 def _tells(old: Delivery, new: Delivery) -> bool:
-    """Whether *new* is worth telling: a price alone is not."""
+    """Return whether *new* is worth reporting; a price alone is not."""
     return (old.report.state, old.report.said, old.overdue) != (new.report.state, new.report.said, new.overdue)

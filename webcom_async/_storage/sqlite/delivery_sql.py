@@ -1,8 +1,8 @@
 """
-What is said to SQLite about delivery: in a journal, and in a file of reports.
+SQL about delivery, in journals and in files of reports.
 
-Text only, in the manner of `journal_sql`. The rules about what may follow what are not here: rows are read, moved
-forward in Python, and written back within one transaction.
+Text only, like `journal_sql`. Which state may follow which is decided in Python: rows are read, advanced, and written
+back in one transaction.
 """
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 
 # ---------------------------------------------------------------------------- a journal's own
 
-# Follows a journal's accepted SMS. `due_at` is when to ask for it; NULL once it is not followed any more.
+# Accepted SMS of a journal. `due_at` is when to ask for the SMS; NULL once it is no longer tracked.
 DELIVERIES: tuple[str, ...] = (
     """
     CREATE TABLE deliveries (
@@ -50,8 +50,8 @@ DELIVERIES: tuple[str, ...] = (
     "CREATE INDEX deliveries_due ON deliveries (campaign_id, due_at) WHERE due_at IS NOT NULL",
 )
 
-# Accepted SMS of a campaign that are not followed yet, a page of them: from :2 on, :5 of them. :3 is how many
-# milliseconds after its acceptance an SMS is asked for, :4 how many it is followed.
+# Add a page of accepted SMS, :5 of them after :2. An SMS is asked for :3 milliseconds after it was accepted, and
+# tracked for :4.
 ADD_DELIVERIES = """
 INSERT OR IGNORE INTO deliveries (recipient_id, campaign_id, until, due_at)
 SELECT recipient_id, campaign_id, settled_at + :4, settled_at + min(:3, :4)
@@ -59,10 +59,10 @@ FROM recipients
 WHERE recipient_id > :2 AND recipient_id <= :2 + :5 AND campaign_id = :1 AND state = 'accepted' AND id_sms IS NOT NULL
 """
 
-# Where the pages of a campaign's recipients end.
+# The end of the pages of a campaign's recipients.
 LAST_RECIPIENT = "SELECT max(recipient_id) FROM recipients WHERE campaign_id = :1"
 
-# Those whose time was over in an earlier run, and is not if they are followed for longer now.
+# Track overdue SMS again whose new deadline is in the future.
 REOPEN_OVERDUE = """
 UPDATE deliveries
 SET until = recipients.settled_at + :3, due_at = :2
@@ -71,7 +71,7 @@ WHERE recipients.recipient_id = deliveries.recipient_id AND deliveries.campaign_
     AND deliveries.state NOT IN (SELECT value FROM json_each(:4)) AND recipients.settled_at + :3 > :2
 """
 
-# What is known of these `id_sms` in a campaign.
+# The rows of these `id_sms` in a campaign.
 FIND_DELIVERIES = """
 SELECT recipient_id, client_id_sms, phone, id_sms, deliveries.state, said, changed_at, num_parts, price, asked, until,
     due_at
@@ -93,23 +93,23 @@ FROM json_each(:1)
 WHERE recipient_id = json_extract(value, '$[0]')
 """
 
-# Whose turn it is to be asked for, the longest waiting first.
+# SMS that are due, the longest waiting first.
 PAGE_OF_DUE = """
 SELECT id_sms FROM deliveries JOIN recipients USING (recipient_id)
 WHERE deliveries.campaign_id = :1 AND due_at <= :2 ORDER BY due_at LIMIT :3
 """
 
-# When somebody is due next.
+# When the next SMS is due.
 NEXT_DUE = "SELECT min(due_at) FROM deliveries WHERE campaign_id = :1 AND due_at IS NOT NULL"
 
-# Those of whom a report may say more, page by page. Third parameter: the states that nothing follows.
+# SMS that a report may still change, page by page. Third parameter: the states that no other follows.
 PAGE_OF_OPEN = """
 SELECT recipient_id, id_sms FROM deliveries JOIN recipients USING (recipient_id)
 WHERE recipient_id > :1 AND deliveries.campaign_id = :2 AND deliveries.state NOT IN (SELECT value FROM json_each(:3))
 ORDER BY recipient_id LIMIT :4
 """
 
-# Everything that is known of a campaign's deliveries, page by page.
+# All deliveries of a campaign, page by page.
 PAGE_OF_DELIVERIES = """
 SELECT recipient_id, client_id_sms, phone, id_sms, deliveries.state, said, changed_at, num_parts, price, asked, until,
     due_at
@@ -117,22 +117,22 @@ FROM deliveries JOIN recipients USING (recipient_id)
 WHERE recipient_id > :1 AND deliveries.campaign_id = :2 ORDER BY recipient_id LIMIT :3
 """
 
-# What parts have cost, in any campaign.
+# Prices of parts, in all campaigns.
 FIND_PRICES = "SELECT DISTINCT price FROM deliveries WHERE price IS NOT NULL"
 
-# SMS per state, parts and price; and how many of them are not followed any more.
+# SMS per state, parts, price, and whether they are no longer tracked.
 COUNT_DELIVERIES = """
 SELECT state, num_parts, price, due_at IS NULL, count(*) FROM deliveries WHERE campaign_id = :1 GROUP BY 1, 2, 3, 4
 """
 
-# Before a campaign's recipients go.
+# Before a campaign's recipients are purged.
 PURGE_DELIVERIES = "DELETE FROM deliveries WHERE campaign_id = :1"
 
 # ---------------------------------------------------------------------------- a file of reports
 
 REPORTS_ID = 0x57625272  # "WbRr", in the header of every file of reports
 
-# The first number is the next report's: readers go on after the last one that they have seen.
+# `number` grows with every change, so that readers continue after the last one they have read.
 REPORTS: tuple[str, ...] = (
     """
     CREATE TABLE IF NOT EXISTS reports (
@@ -151,13 +151,13 @@ REPORTS: tuple[str, ...] = (
     "INSERT INTO numbers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM numbers)",
 )
 
-# Numbers for so many reports.
+# Take numbers for so many reports.
 NEXT_NUMBERS = "UPDATE numbers SET latest = latest + :1"
 
 # The number of the latest report.
 LATEST = "SELECT latest FROM numbers"
 
-# What is known of these `id_sms`.
+# The reports of these `id_sms`.
 FIND_REPORTS = """
 SELECT id_sms, state, said, changed_at, num_parts, price FROM reports
 WHERE id_sms IN (SELECT value FROM json_each(:1))
@@ -174,10 +174,10 @@ ON CONFLICT (id_sms) DO UPDATE SET
     price = excluded.price, number = excluded.number, received_at = excluded.received_at
 """
 
-# Those that came after a number, in their order.
+# Reports after a number, in order.
 PAGE_OF_REPORTS = """
 SELECT number, id_sms, state, said, changed_at, num_parts, price FROM reports WHERE number > :1 ORDER BY number LIMIT :2
 """
 
-# Those that came before a moment.
+# Reports received before a moment.
 PURGE_REPORTS = "DELETE FROM reports WHERE received_at < :1"

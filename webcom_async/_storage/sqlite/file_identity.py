@@ -1,9 +1,9 @@
 """
-Where a file of SQLite's is: whether it may be opened there, and whether it still is there.
+The identity of a SQLite file: whether it may be opened, and whether its path still leads to it.
 
-A file that is moved or removed while it is open can be written as before, without an error, and what is written is in
-no file that anybody opens again. So what SQLite has open is compared with what the paths lead to. Nothing is opened for
-that: on POSIX systems, closing any handle of a file drops the locks that SQLite has on it.
+A file that is moved or removed while open can still be written without an error, and the data is lost to later readers.
+So the open files are compared with what their paths lead to, without opening anything: on POSIX systems, closing any
+handle of a file drops SQLite's locks on it.
 """
 
 import os
@@ -23,23 +23,23 @@ _LEFT_BEHIND = (
 
 
 class FileMoved(JournalError):
-    """An open file is not where it was opened; what was written last may be in it or not."""
+    """An open file is no longer where it was opened; it may lack the last write."""
 
 
 class FileIdentity:
     """
-    The path of a file, which may be opened.
+    The path of a file, and the identity of what was opened there.
 
     Args:
         path: The path.
-        create: Whether a free name will do.
+        create: Whether the file may be missing.
 
     Raises:
         OSError: The file may not be opened, and nothing was touched; `strerror` says why.
 
     Attributes:
-        path: The path, whatever the working directory becomes.
-        real: The path behind symbolic links, which is that of SQLite's files beside it.
+        path: The absolute path.
+        real: The path behind symbolic links, beside which SQLite keeps its files.
     """
 
     def __init__(self, path: StrPath, *, create: bool) -> None:
@@ -48,7 +48,7 @@ class FileIdentity:
         self.real: str = os.path.realpath(self.path)
         self._links = Path(path).is_symlink()
         self._opened: dict[str, Identity] = {}
-        self._filled = ""  # the file, once something is in it
+        self._filled = ""  # the file, once it is not empty
         for ending in BESIDE:
             self._check_beside(f"{self.real}{ending}")
         wal = f"{self.real}-wal"
@@ -57,10 +57,11 @@ class FileIdentity:
 
     def remember(self, *endings: str) -> None:
         """
-        Remember what has just been opened: the file, and those beside it that are there; with these, it is not empty.
+        Record the identity of the opened file, and of files beside it with these *endings*; with endings, the file is
+        not empty.
 
         Raises:
-            OSError: The path leads to another kind of file by now.
+            OSError: The path now leads to another kind of file.
         """
         check_file(self.path)
         for path in (self.path, *(f"{self.real}{ending}" for ending in endings)):
@@ -70,13 +71,13 @@ class FileIdentity:
         self._filled = self.path if endings else ""
 
     def forget(self) -> None:
-        """Have nothing to remember: all is closed."""
+        """Drop all recorded identities: the files are closed."""
         self._opened.clear()
 
     def lost(self) -> Collection[str]:
-        """Return the paths that do not lead to what was opened there; a few microseconds."""
+        """Return the paths that no longer lead to the opened file; takes a few microseconds."""
         filled = self._filled
-        # A file that was moved, and has a link to it in its place, is without its `-wal` for all who open it there.
+        # A moved file with a link in its place lacks its `-wal` for those that open it there.
         links = self._links
         opened = self._opened.items()
         return [path for path, was in opened if identity_of(path, empty=path != filled, links=links) != was]
@@ -89,7 +90,7 @@ class FileIdentity:
 
 
 def _size(path: str) -> int:
-    """Return a file's bytes; 0 if there is none."""
+    """Return a file's size in bytes; 0 if it is missing."""
     try:
         return Path(path).stat().st_size
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """
-One campaign's journal: what may leave, and what became of it.
+One campaign's journal in a SQLite file: reservations and settlements.
 
-The rules between rows and results; rows as values are in `_storage.rows`, the SQL in `journal_sql`, the file in
-`database`.
+This module has the rules between rows and results; `_storage.rows` converts rows, `journal_sql` has the SQL, and
+`database` the file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,18 +31,18 @@ __all__ = ["CampaignFile", "count_results"]
 
 class CampaignFile(Closing):
     """
-    The memory of one campaign, in a file that may hold several.
+    The journal of one campaign, in a file that may hold several.
 
-    It is made, or opened and checked, when this returns, and the header is on the disk.
+    The constructor opens or creates the file and checks it; the header is then on disk.
 
     Args:
-        path: The file. It is made if it is not there; its directory is not.
-        header: Which campaign, and what may not have changed since its last run.
-        now: The time, for people who read the file.
-        resend_rejected: Reasons for which a refusal is not final: who was rejected for one of them may leave again.
+        path: The file. It is created if missing; its directory is not.
+        header: The campaign, and the settings that must equal those of its last run.
+        now: The time, for human readers of the file.
+        resend_rejected: Reasons whose rejections are not final: such recipients may be sent to again.
 
     Raises:
-        JournalError: The file cannot be used, is in use, is no journal, is damaged or comes from a later release, or
+        JournalError: The file cannot be used, is in use, is not a journal, is damaged or comes from a later release, or
             the campaign was run with other settings; the message says which, and what to do.
     """
 
@@ -65,13 +65,13 @@ class CampaignFile(Closing):
 
     def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
-        Say what of a batch may leave now, and write down that it does; it is written when this returns.
+        Reserve a batch, and write that before this returns.
 
         Args:
             addressed: Messages and their recipients; no id twice.
 
         Raises:
-            JournalError: It cannot be written. Nothing of the batch may be sent.
+            JournalError: The reservation cannot be written; nothing of the batch may be sent.
         """
         entry = self._log.reserve(addressed, self._stamp())
         if entry is not None:
@@ -88,22 +88,22 @@ class CampaignFile(Closing):
 
     def settle(self, results: list[SendResult], reserved: Reservation | None = None) -> list[SendResult]:
         """
-        Write down what became of recipients that were reserved; it is written when this returns.
+        Store results of reserved recipients, and write them before this returns.
 
-        An accepted recipient stays accepted, and one of whom nothing was known does not become one that was never
-        sent to. Results of recipients that were never reserved, such as duplicates, are left alone.
+        An accepted recipient stays accepted, and an unknown one never becomes not sent. Results of recipients that were
+        never reserved, such as duplicates, are ignored.
 
         Args:
-            results: What became of them.
-            reserved: What `reserve` returned for their batch. Without it, the same is done, and it takes longer.
+            results: The results.
+            reserved: The batch's reservation; settling is slower without it.
 
         Returns:
-            What is known now, in the same order: mostly what was given.
+            The stored results in the same order: mostly the given ones.
 
         Raises:
-            IdCollision: Two ids were answered with one `id_sms`. Everything sound is written; those who share are
-                unknown. The exception has the `results`.
-            JournalError: It cannot be written.
+            IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
+                exception has the `results`.
+            JournalError: The results cannot be written.
         """
         if reserved is not None and self._log.settle(results, reserved, self._stamp()):
             return results
@@ -117,7 +117,7 @@ class CampaignFile(Closing):
 
     def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """
-        Return what is known of recipients that were not reserved, *results* as far as nothing is; in the same order.
+        Return the stored results of recipients that were not reserved; the given result where none is stored.
 
         Raises:
             JournalError: The file cannot be read.
@@ -129,13 +129,13 @@ class CampaignFile(Closing):
 
     def results(self, *outcomes: Outcome) -> Iterator[SendResult]:
         """
-        Yield what is known of this campaign's recipients, in the order of their first reservation.
+        Yield the results of this campaign's recipients, in the order of their first reservations.
 
-        Lazy, in bounded memory, and undisturbed by calls of the other methods on the way. Who was reserved and never
+        Lazily, in bounded memory; other methods may be called meanwhile. A recipient that was reserved and never
         settled is unknown.
 
         Args:
-            outcomes: Only these; all, if none is given.
+            outcomes: The outcomes to yield; all if none is given.
 
         Raises:
             JournalError: The file cannot be read.
@@ -145,9 +145,9 @@ class CampaignFile(Closing):
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
         """
-        Yield everyone of whom it is not known whether they were sent to, with what it takes to ask again.
+        Yield the recipients that were possibly sent to, with all that sending again needs.
 
-        Lazy, as `results` is: settle them on the way.
+        Lazily, so that they can be settled during the iteration.
 
         Raises:
             JournalError: The file cannot be read.
@@ -157,7 +157,7 @@ class CampaignFile(Closing):
 
     def counts(self) -> dict[Outcome, int]:
         """
-        Return this campaign's recipients per outcome; all outcomes are there.
+        Return this campaign's recipients per outcome, with every outcome as a key.
 
         Raises:
             JournalError: The file cannot be read.
@@ -165,12 +165,11 @@ class CampaignFile(Closing):
         return count_results(self._rows, self._campaign)[0]
 
     def close(self) -> None:
-        """Close the file, and let others open it."""
         self._file.close()
 
     @property
     def _rows(self) -> JournalFile:
-        """The file, for who reads or writes rows: what is in the log is among them then."""
+        """The file, with the log turned into rows first."""
         self._log.digest()
         return self._file
 
@@ -178,17 +177,16 @@ class CampaignFile(Closing):
         return milliseconds(self._now())
 
     def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
-        """Yield the rows of *statement*, a page of this campaign's; what is logged on the way is on later pages."""
+        """Yield this campaign's rows of *statement*; rows logged meanwhile are on later pages."""
         for row in self._rows.pages(statement, self._campaign, *criteria):
             yield row
             self._log.digest()
 
     def _write(self, statement: str, rows: Sequence[object]) -> int:
-        """Run *statement* for a batch of *rows* and return how many it changed."""
         return self._file.change(statement, self._campaign, self._stamp(), array(rows)) if rows else 0
 
     def _known(self, ids: Iterable[ClientIdSms]) -> tuple[dict[str, KnownRecipient], dict[str, list[KnownRecipient]]]:
-        """Return what this campaign, and what others, know of *ids*. Who was not sent to has not used the id up."""
+        """Return this campaign's and other campaigns' rows of *ids*; one that was not sent to has not used its id."""
         own: dict[str, KnownRecipient] = {}
         others: dict[str, list[KnownRecipient]] = {}
         for *result, campaign, message in self._file.fetch(_sql.FIND_RECIPIENTS, array(ids)):
@@ -200,13 +198,12 @@ class CampaignFile(Closing):
         return own, others
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
-        """Write *results* and return them, with what the file knows better."""
+        """Write *results*, and return the stored ones."""
         changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
         return results if changed == len(results) else self.lookup(results)
 
 
 def count_results(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int], dict[Reason, int]]:
-    """Return recipients per outcome, and per reason of those who were not accepted, the most frequent first."""
     return counts(file.fetch(_sql.COUNT, campaign))
 
 
@@ -214,7 +211,7 @@ def count_results(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int],
 
 
 def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> int:
-    """Write the header, or compare it with the one that is there; return the campaign's number."""
+    """Write the header, or compare it with the stored one; return the campaign's number."""
     with file.transaction():
         if not file.fetch(_sql.FIND_CAMPAIGN, header.campaign):
             file.change(_sql.ADD_CAMPAIGN, header.campaign, header.id_bits, header.fingerprint, stamp, stamp)

@@ -1,8 +1,8 @@
 """
-What the journal says to SQLite: the schema, version by version, and every statement by name.
+SQL of the journal in a SQLite file: its schema by version, and all statements by name.
 
-Text only. Batches come as one JSON array of rows: a single statement for 500 rows takes half the time of 500 runs of
-one, and holds Python's lock once. SQLite 3.33 understands all of it.
+Text only; runs on SQLite 3.33 and later. A batch is passed as one JSON array of rows: one statement for 500 rows takes
+half the time of 500 statements, and takes Python's lock once.
 """
 
 from webcom_async._storage.sqlite.delivery_sql import DELIVERIES
@@ -41,7 +41,7 @@ __all__ = [
 
 APPLICATION_ID = 0x5762436D  # "WbCm", in the header of every journal
 
-# Each entry takes a file from one version to the next; the last one's number is today's. Never edit a released one.
+# Each entry migrates a file to the next version; the last is the current one. Never edit a released one.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
@@ -80,7 +80,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             settled_at INTEGER
         )
         """,
-        # The id comes first: it is looked for in all campaigns, because the gateway knows of none.
+        # The id comes first: it is searched in all campaigns, because the gateway has one space of ids.
         "CREATE UNIQUE INDEX recipients_client_id_sms ON recipients (client_id_sms, campaign_id)",
         "CREATE INDEX recipients_id_sms ON recipients (id_sms) WHERE id_sms IS NOT NULL",
     ),
@@ -97,10 +97,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     DELIVERIES,
-    (),  # entries of the log are columns, which an older release cannot read
+    (),  # the log's entries are columns from here on, which older releases cannot read
 )
 
-# Whose file it is, its version, and whether anything is in it.
+# The file's application, its version, and its number of tables and indexes.
 IDENTIFY = """
 SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
 FROM pragma_application_id, pragma_user_version
@@ -114,20 +114,20 @@ FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE n
 # A campaign's first run.
 ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) VALUES (:1, :2, :3, :4, :5)"
 
-# A later run. It also proves that the file can be written, before anything is sent.
+# A later run. Proves that the file can be written before anything is sent.
 REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = :1 WHERE campaign_id = :2"
 
 # All campaigns of a file, in the order of their first runs.
 LIST_CAMPAIGNS = "SELECT campaign_id, name FROM campaigns ORDER BY campaign_id"
 
-# One of them: its header, and when it was run first and last.
+# One campaign: its header, and the times of its first and last run.
 FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = :1"
 FIND_TIMES = "SELECT created_at, opened_at FROM campaigns WHERE campaign_id = :1"
 
 # Recipients per state and reason.
 COUNT = "SELECT state, reason, count(*) FROM recipients WHERE campaign_id = :1 GROUP BY state, reason"
 
-# Phones that the gateway has refused because they are on its stop list, in other campaigns than this one.
+# Phones that the gateway has rejected as on its stop list, in campaigns other than this one.
 FIND_STOPPED = """
 SELECT DISTINCT phone FROM recipients JOIN campaigns USING (campaign_id)
 WHERE state = 'rejected' AND reason = 'stop_list' AND name <> :1
@@ -144,14 +144,14 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:
 # The numbers of a batch's messages.
 FIND_MESSAGES = "SELECT digest, message_id FROM messages WHERE digest IN (SELECT value FROM json_each(:1))"
 
-# What is known of a batch's ids, in any campaign.
+# The rows of a batch's ids, in all campaigns.
 FIND_RECIPIENTS = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, campaign_id, message_id
 FROM recipients
 WHERE client_id_sms IN (SELECT value FROM json_each(:1))
 """
 
-# Recipients are to be sent to for the first time. Rows: as for RESERVE_AGAIN, then phone and message.
+# Reserve recipients for the first time. Rows: as for RESERVE_AGAIN, then phone and message.
 RESERVE = """
 INSERT INTO recipients
     (client_id_sms, validity_period, time_send, number_sms, phone, message_id, campaign_id, reserved_at, state)
@@ -161,8 +161,8 @@ SELECT
 FROM json_each(:3)
 """
 
-# Recipients are to be asked for again. One who was not sent to, or was refused, is as good as new; of the others nobody
-# knows, and a later "not sent" may not deny it. Rows: client_id_sms, validity_period, time_send, number_sms.
+# Reserve recipients that are sent again. One that was not sent or was rejected is like a new one; the others are
+# unknown, which a later "not sent" does not overrule. Rows: client_id_sms, validity_period, time_send, number_sms.
 RESERVE_AGAIN = """
 UPDATE recipients
 SET validity_period = json_extract(value, '$[1]'),
@@ -177,10 +177,10 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 
 # ---------------------------------------------------------------------------- its answer comes
 
-# Who has been answered with these `id_sms`, in any campaign: the gateway's numbers are its own.
+# The ids that got these `id_sms`, in all campaigns: the gateway numbers SMS across campaigns.
 FIND_OWNERS = "SELECT id_sms, client_id_sms FROM recipients WHERE id_sms IN (SELECT value FROM json_each(:1))"
 
-# What became of recipients. Accepted is final; "not sent" says nothing about an earlier request.
+# Store results. Accepted is final; "not sent" does not overrule an earlier unknown.
 # Rows: client_id_sms, phone, state, id_sms, reason, error, attempts.
 SETTLE = """
 UPDATE recipients
@@ -201,19 +201,19 @@ WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 # A batch was reserved, or settled.
 ADD_ENTRY = "INSERT INTO log (entry, campaign_id, kind, written_at, crc, payload) VALUES (:1, :2, :3, :4, :5, :6)"
 
-# The entry after one; without its payload if that is no such.
+# The next entry; without its payload if that is not a blob.
 NEXT_ENTRY = """
 SELECT entry, campaign_id, kind, written_at, crc, CASE typeof(payload) WHEN 'blob' THEN payload END
 FROM log WHERE entry > :1 ORDER BY entry LIMIT 1
 """
 
-# They are rows now.
+# Delete entries whose rows are written.
 FORGET_ENTRIES = "DELETE FROM log WHERE entry <= :1"
 
-# A row, if there is any recipient.
+# One row if there is a recipient.
 FIND_ANYBODY = "SELECT 1 FROM recipients LIMIT 1"
 
-# A row, if any of these ids is known, in whichever campaign.
+# One row if one of these ids is stored, in any campaign.
 FIND_KNOWN_IDS = "SELECT 1 FROM recipients WHERE client_id_sms IN (SELECT value FROM json_each(:1)) LIMIT 1"
 
 # ---------------------------------------------------------------------------- page by page
@@ -226,7 +226,7 @@ WHERE recipient_id > :1 AND campaign_id = :2 AND state IN (SELECT value FROM jso
 ORDER BY recipient_id LIMIT :4
 """
 
-# The recipients of whom nobody knows, with what it takes to ask again.
+# Possibly sent recipients, with all that sending again needs.
 PAGE_OF_UNSETTLED = """
 SELECT recipient_id, content, phone, client_id_sms, validity_period, time_send, number_sms
 FROM recipients JOIN messages USING (message_id)
@@ -234,7 +234,7 @@ WHERE recipient_id > :1 AND campaign_id = :2 AND state IN ('reserved', 'unknown'
 ORDER BY recipient_id LIMIT :3
 """
 
-# Everything; of all campaigns, if the second parameter is NULL.
+# All fields of recipients; of all campaigns if the second parameter is NULL.
 PAGE_OF_EXPORT = """
 SELECT recipient_id, name AS campaign, client_id_sms, phone, content AS message, validity_period, time_send,
     number_sms, state, id_sms, reason, error, attempts, reserved_at, settled_at, delivery, said, changed_at, num_parts,
@@ -248,7 +248,7 @@ ORDER BY recipient_id LIMIT :3
 
 # ---------------------------------------------------------------------------- a campaign goes
 
-# First its recipients, then its header, then the messages that nobody else got.
+# First its recipients, then its header, then the messages without recipients.
 PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = :1"
 PURGE_CAMPAIGN = "DELETE FROM campaigns WHERE campaign_id = :1"
 PURGE_MESSAGES = "DELETE FROM messages WHERE message_id NOT IN (SELECT message_id FROM recipients)"

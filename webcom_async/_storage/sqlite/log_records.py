@@ -1,8 +1,8 @@
 """
-What the entries of a journal's log say, as bytes and back.
+Encode and decode the entries of a journal's log.
 
-A batch is columns in msgpack, which take a third of the bytes of its rows in JSON: writing these is most of what an
-entry costs. Results that are not a plain yes for everybody are rows, and so is all that version 3 wrote. Pure.
+A batch is encoded as columns in msgpack, which take a third of the bytes of JSON rows: writing the bytes is most of an
+entry's cost. Results other than a batch accepted as a whole are JSON rows, as are all entries of version 3. Pure.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,11 +21,11 @@ __all__ = ["Said", "accepted_payload", "reserved_payload", "reserved_rows", "res
 T = TypeVar("T")
 
 Said = int | bytes
-"""A message: its number, or itself in JSON."""
+"""A message: its number, or the message as JSON."""
 
 
 class ReservationRecord(msgspec.Struct, array_like=True):
-    """Messages, how many recipients each has, and these; a column that is None all the way is None."""
+    """Messages, the number of recipients of each, and the recipients as columns; a column of None only is None."""
 
     said: Sequence[Said]
     sizes: list[int]
@@ -37,7 +37,7 @@ class ReservationRecord(msgspec.Struct, array_like=True):
 
 
 class AcceptedRecord(msgspec.Struct, array_like=True):
-    """Everybody of a batch, accepted after as many attempts."""
+    """A batch whose recipients were all accepted, after the same number of attempts."""
 
     attempts: int
     client_ids: list[int]
@@ -47,7 +47,7 @@ class AcceptedRecord(msgspec.Struct, array_like=True):
 
 _YES = Outcome.ACCEPTED.value
 _NONE = Reason.NONE.value
-_ROWS = b"["  # of JSON; no array of msgpack begins so
+_ROWS = b"["  # of JSON; an array of msgpack never begins so
 _pack = msgspec.msgpack.Encoder().encode
 _reserved = msgspec.msgpack.Decoder(ReservationRecord)
 _accepted = msgspec.msgpack.Decoder(AcceptedRecord)
@@ -56,7 +56,7 @@ _settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, st
 
 
 def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], client_ids: list[int]) -> bytes:
-    """Return what is written when *addressed*, whose messages are *said*, is reserved under *client_ids*."""
+    """Return the entry for reserving *addressed*, with messages *said*, under *client_ids*."""
     everyone = phones_of(addressed)
     batch = ReservationRecord(
         said,
@@ -71,25 +71,25 @@ def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], clien
 
 
 def accepted_payload(results: Sequence[SendResult], client_ids: list[int], id_sms: list[int]) -> bytes:
-    """Return what is written when everybody was accepted at once, under *client_ids* and as *id_sms*."""
+    """Return the entry for a whole batch accepted under *client_ids*, with *id_sms*."""
     return _pack(AcceptedRecord(results[0].attempts, client_ids, [result.phone for result in results], id_sms))
 
 
 def results_payload(results: Sequence[SendResult]) -> bytes:
-    """Return what is written of any other results."""
+    """Return the entry for any other results."""
     return msgspec.json.encode(list(map(columns, results)))
 
 
 def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]) -> list[tuple[object, ...]]:
     """
-    Return the rows of a batch that was reserved, as `_sql.RESERVE` takes them.
+    Return the rows of a reserved batch, for `RESERVE`.
 
     Args:
-        payload: What was written.
-        number: Returns the numbers of messages in JSON.
+        payload: The entry.
+        number: A function that returns the numbers of messages as JSON.
 
     Raises:
-        msgspec.DecodeError, ValueError: It says nothing of the kind.
+        msgspec.DecodeError, ValueError: The entry is invalid.
     """
     if payload.startswith(_ROWS):
         groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
@@ -106,10 +106,10 @@ def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]
 
 def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
     """
-    Return the rows of results, as `_sql.SETTLE` takes them.
+    Return the rows of results, for `SETTLE`.
 
     Raises:
-        msgspec.DecodeError, ValueError: It says nothing of the kind.
+        msgspec.DecodeError, ValueError: The entry is invalid.
     """
     if payload.startswith(_ROWS):
         return _settled_in_rows.decode(payload)
@@ -119,7 +119,7 @@ def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
 
 
 def _numbered(said: Sequence[Said], number: Callable[[list[bytes]], Iterable[int]]) -> list[int]:
-    """Return the numbers of messages of which some are numbers already."""
+    """Return the numbers of messages, some of which are numbers already."""
     contents = [each for each in said if isinstance(each, bytes)]
     new = dict(zip(contents, number(contents), strict=True)) if contents else {}
     return [new[each] if isinstance(each, bytes) else each for each in said]

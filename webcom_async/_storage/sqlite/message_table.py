@@ -1,4 +1,4 @@
-"""The `messages` table of a SQLite journal, and a result as one of its rows."""
+"""The `messages` table of a SQLite journal."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ __all__ = ["Statements", "number_messages"]
 
 
 class Statements(Protocol):
-    """What runs the statements of `journal_sql`."""
+    """Runs the statements of `journal_sql`."""
 
     def fetch(self, statement: str, *parameters: object) -> list[Any]:
         """Return the rows of *statement*."""
@@ -23,9 +23,9 @@ class Statements(Protocol):
 
 
 def number_messages(file: Statements, contents: Sequence[bytes]) -> list[int]:
-    """Store messages, as JSON, that the file does not have, and return the numbers of all."""
+    """Store the JSON messages that are new to the file, and return the numbers of all."""
     digests = [digest(content) for content in contents]
-    # A dict, because a message may come twice in a batch.
+    # A dict, because a batch may have a message twice.
     file.change(_sql.ADD_MESSAGES, array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))
     numbers: dict[str, int] = dict(file.fetch(_sql.FIND_MESSAGES, array(digests)))
     return [numbers[digest] for digest in digests]

@@ -1,7 +1,7 @@
 """
-Which numbers a run has met, however many.
+A compact set of the numbers that a run has used.
 
-Few are a Python set, which is looked through in a third of the time; beyond a bound they are in tables, which take 14
+Small sets are a Python set, with three times faster lookups. Beyond a limit, numbers are kept in tables, which take 14
 to 29 bytes a number instead of over 80.
 """
 
@@ -15,20 +15,20 @@ import msgspec
 
 __all__ = ["Numbers", "as_numbers"]
 
-_FEW = 131_072  # a set of so many takes some 11 MB, and so do the first tables
+_FEW = 131_072  # a set of this size takes some 11 MB, as do the first tables
 _PLACES = 1 << 20
 _FILLED = 3 / 4
 _TABLES = 4
-_AT_ONCE = 4096  # numbers that are objects while tables grow, which take three times their place
+_AT_ONCE = 4096  # numbers that are Python objects while tables grow, at three times the size
 _WRITTEN = b"0123456789,"
 _decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]).decode  # SQLite's integers
 
 
 def as_numbers(texts: Sequence[str]) -> list[int] | None:
     """
-    Return *texts* as numbers; None unless each is the one way to write a number of SQLite's.
+    Return *texts* as numbers; None unless each is the canonical form of a SQLite integer.
 
-    JSON knows one way only, so that reading them as an array takes a third of the time of looking at each.
+    JSON allows one form only, so parsing them as an array takes a third of the time of checking each.
     """
     written = ",".join(texts).encode("ascii", "replace")
     if written.translate(None, _WRITTEN):
@@ -42,15 +42,15 @@ def as_numbers(texts: Sequence[str]) -> list[int] | None:
 
 class Numbers:
     """
-    Numbers from 0 to 2**63 - 1 that were met.
+    A set of numbers from 0 to 2**63 - 1.
 
-    A number has one place in each table, by its remainder. If another one is there, it goes on to the next table, of a
-    quarter of the size, and after the last one to a set, where a fiftieth of them ends if they are as good as chance.
-    Sizes are primes, which spread numbers that count up or end alike; and whatever they are, each takes a few steps.
+    Each table has one slot for a number, by its remainder. If that is taken, the number goes to the next table, a
+    quarter of the size, and after the last to a set, which gets a fiftieth of random numbers. Sizes are prime, which
+    spreads numbers that count up or end alike. Any number takes only a few steps.
 
     Args:
-        few: How many are a set; there are no tables before.
-        places: The size of the first table, at first. Tables double.
+        few: The most numbers that are kept in a set, without tables.
+        places: The first size of the first table. Tables double.
     """
 
     def __init__(self, few: int = _FEW, places: int = _PLACES) -> None:
@@ -59,24 +59,23 @@ class Numbers:
         self.clear()
 
     def add(self, numbers: Sequence[int]) -> bool:
-        """Add *numbers* and return whether all of them are new, and no two alike."""
+        """Add *numbers* and return whether all are new and distinct."""
         while self._count + len(numbers) > self._room:
             self._grow()
         return self._enter(numbers) == len(numbers)
 
     def meet(self, numbers: Iterable[int]) -> bool:
-        """Whether any of *numbers* was added."""
+        """Return whether one of *numbers* was added."""
         return any(map(self._has, numbers))
 
     def clear(self) -> None:
-        """Forget all of them."""
         self._tables: list[array[int]] = []
         self._others: set[int] = set()
         self._room = self._few
         self._count = 0
 
     def _enter(self, numbers: Sequence[int]) -> int:
-        """Add *numbers*, for which there is room, and return how many of them are new."""
+        """Add *numbers*, for which there is room, and return how many are new."""
         new = len(numbers)
         for table in self._tables:
             size = len(table)
@@ -105,7 +104,7 @@ class Numbers:
         return number in self._others
 
     def _grow(self) -> None:
-        """Make room, or leave all as it is if memory is short."""
+        """Double the tables; change nothing if memory runs out."""
         places = 2 * len(self._tables[0]) if self._tables else self._places
         grown = Numbers()
         grown._tables = [array("q", [-1]) * _prime(places >> 2 * step) for step in range(_TABLES)]
@@ -118,6 +117,6 @@ class Numbers:
 
 
 def _prime(least: int) -> int:
-    """Return the first odd prime from *least* on."""
+    """Return the first odd prime that is at least *least*."""
     candidates = count(max(3, least | 1), 2)
     return next(each for each in candidates if all(each % divisor for divisor in range(3, isqrt(each) + 1, 2)))

@@ -1,8 +1,7 @@
 """
-A file of delivery reports, from the event loop.
+A file of delivery reports, for the event loop.
 
-Reports that come at the same time share a transaction, and with it an fsync: whoever's turn it is writes for everyone
-who waits.
+Reports that arrive at the same time share a transaction, and so an fsync: one caller writes for all that wait.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,14 +25,14 @@ T = TypeVar("T")
 
 class ReportFile:
     """
-    A file in which webhooks' reports are kept, and from which `WebcomClient.track` and you read them.
+    A file in which webhooks store reports, and from which `WebcomClient.track` and you read them.
 
-    It is opened with the first call, or with `async with`, and belongs to one event loop. Several processes may have
-    one open. Reports of SMS that nobody knows yet are kept like all others.
+    The first call, or `async with`, opens the file, which then belongs to that event loop. Several processes may have
+    it open. Reports of SMS that no journal holds yet are kept too.
 
     Args:
-        path: The file. It is made if it is not there, readable by you alone; its directory is not made.
-        clock: The time, for tests.
+        path: The file. It is created if missing, readable by you alone; its directory is not created.
+        clock: The clock.
 
     Raises:
         JournalError: From every method: the file cannot be read or written; the message says why.
@@ -49,7 +48,7 @@ class ReportFile:
         self._waiting: list[_Commit] = []
 
     async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
-        """Write *reports* down, and return those that are on the disk now: all of them."""
+        """Write *reports* to disk and return them."""
         own = _Commit(reports)
         self._waiting.append(own)
         async with self._turn:
@@ -60,23 +59,23 @@ class ReportFile:
         return reports
 
     async def find(self, id_sms: str | int) -> DeliveryReport | None:
-        """Return what is known of an SMS; None if nothing is."""
+        """Return the report of an SMS; None if there is none."""
         return (await self.known([str(id_sms)])).get(str(id_sms))
 
     async def known(self, ids: Iterable[str]) -> dict[str, DeliveryReport]:
-        """Return what is known of *ids*, as far as anything is."""
+        """Return the stored reports of *ids*."""
         return await self._call(lambda inbox: inbox.find(ids))
 
     async def latest(self) -> int:
-        """Return the number of the latest change, from which `after` goes on."""
+        """Return the number of the latest change, for `after`."""
         return await self._call(lambda inbox: inbox.latest())
 
     async def after(self, number: int, count: int = 1_000) -> tuple[int, list[DeliveryReport]]:
-        """Return the next SMS, *count* at most, that have changed after *number*, and the number to go on from."""
+        """Return up to *count* reports that changed after *number*, and the number to continue from."""
         return await self._call(lambda inbox: inbox.after(number, count))
 
     async def purge(self, before: datetime) -> int:
-        """Forget the reports that came before a moment (aware), and return how many they were."""
+        """Remove the reports received before a moment (aware), and return their number."""
         return await self._call(lambda inbox: inbox.purge(before))
 
     async def aclose(self) -> None:
@@ -97,7 +96,7 @@ class ReportFile:
         await self.aclose()
 
     async def _commit_all(self) -> None:
-        """Write down what everybody waits for. Whoever comes meanwhile waits for the next turn."""
+        """Write the reports of all waiting callers. Later callers wait for the next turn."""
         commits, self._waiting = self._waiting, []
         error: str | None = None
         try:
@@ -106,7 +105,7 @@ class ReportFile:
         except JournalError as exc:
             error = str(exc)
         except BaseException:
-            # Only this caller is cancelled; the others are written down in the next turn, once more if need be.
+            # Only this caller is cancelled. The next turn writes the others' reports, possibly a second time.
             self._waiting = commits + self._waiting
             raise
         for commit in commits:
@@ -127,7 +126,7 @@ class ReportFile:
 
 
 class _Commit:
-    """Reports of one caller, and what became of them."""
+    """The reports of one caller, and whether they are written."""
 
     def __init__(self, reports: Sequence[DeliveryReport]) -> None:
         self.reports = reports

@@ -1,8 +1,8 @@
 """
-A file of delivery reports: what webhooks have said of each SMS, whether or not anybody knows of the SMS yet.
+A file of delivery reports from webhooks, also of SMS that no journal holds yet.
 
-A file of its own beside the journals: reports come while a campaign has its journal locked, for several campaigns, and
-to several processes at once. What is committed is on the disk (fsync).
+It is separate from the journals: reports arrive while a campaign has its journal locked, for several campaigns, and in
+several processes. Commits are on disk (fsync).
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Inbox", "InboxFile", "report_columns", "report_of"]
 
 
 class InboxFile(StoredFile):
-    """An open file of reports, which others may have open too."""
+    """An open file of reports, which other processes may have open too."""
 
     kind = "file of reports"
     application_id = _sql.REPORTS_ID
@@ -34,20 +34,20 @@ class InboxFile(StoredFile):
 
 class Inbox:
     """
-    What webhooks have said.
+    The reports of webhooks.
 
     Args:
-        path: The file. It is made if it is not there; its directory is not.
+        path: The file. It is created if missing; its directory is not.
 
     Raises:
-        JournalError: It cannot be used; the message says why. So does every method.
+        JournalError: The file cannot be used; the message says why. Raised by every method.
     """
 
     def __init__(self, path: StrPath) -> None:
         self._file = InboxFile(path, create=True)
 
     def store(self, reports: Iterable[DeliveryReport], now: datetime) -> int:
-        """Write down what *reports* say that is new, and return for how many SMS that is; it is on the disk then."""
+        """Commit what is new in *reports*, and return the number of SMS changed."""
         with self._file.transaction():
             reports = list(reports)
             known = self.find({report.id_sms for report in reports})
@@ -65,31 +65,28 @@ class Inbox:
         return len(changed)
 
     def find(self, ids: Iterable[str]) -> dict[str, DeliveryReport]:
-        """Return what is known of *ids*, as far as anything is."""
         rows = self._file.fetch(_sql.FIND_REPORTS, array(ids))
         return {row[0]: report_of(row) for row in rows}
 
     def latest(self) -> int:
-        """Return the number of the latest change."""
         [(number,)] = self._file.fetch(_sql.LATEST)
         return int(number)
 
     def after(self, number: int, count: int) -> tuple[int, list[DeliveryReport]]:
-        """Return the next *count* SMS that have changed after *number*, and the number to go on from."""
+        """Return up to *count* reports that changed after *number*, and the number to continue from."""
         rows = self._file.fetch(_sql.PAGE_OF_REPORTS, number, count)
         return (rows[-1][0] if rows else number), [report_of(row[1:]) for row in rows]
 
     def purge(self, before: datetime) -> int:
-        """Forget the reports that came before a moment, and return how many they were."""
+        """Remove the reports received before a moment, and return their number."""
         return self._file.change(_sql.PURGE_REPORTS, milliseconds(before))
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
 def report_columns(report: DeliveryReport) -> tuple[object, ...]:
-    """Return *report* as both kinds of file keep it."""
+    """Return the columns of *report*, as journals and files of reports store it."""
     return (
         report.id_sms,
         report.state.value,
@@ -101,7 +98,6 @@ def report_columns(report: DeliveryReport) -> tuple[object, ...]:
 
 
 def report_of(row: Sequence[Any]) -> DeliveryReport:
-    """Return the report that *row* keeps."""
     id_sms, state, said, changed_at, num_parts, price = row
     changed = None if changed_at is None else moment(changed_at)
     return DeliveryReport(

@@ -1,8 +1,9 @@
 """
-A folder as a store, for campaigns that one process sends: no server, and the same promises.
+A store in a folder, for campaigns that one process sends: the same promises without a server.
 
-From the event loop, one hop to a worker thread per call, one call at a time. Other processes may look at a campaign,
-pause, resume and cancel it meanwhile; a second one that tries to send is told that the journal is in use.
+For the event loop: each call is one hop to a worker thread, one at a time. Other processes may read a campaign's
+status, pause, resume and cancel it meanwhile; a second process that tries to send gets the error that the journal is in
+use.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
@@ -45,16 +46,16 @@ T = TypeVar("T")
 
 class SqliteStore:
     """
-    A `CampaignStore` in a folder: `campaigns.db` with plans and standing, and a journal per campaign beside it.
+    A `CampaignStore` in a folder: `campaigns.db` with plans and statuses, and a journal per campaign.
 
-    It is opened with the first call and belongs to one event loop; close it with `async with`, or `aclose()`.
+    The first call opens it; it then belongs to that event loop. Close it with `async with`, or `aclose()`.
 
     Args:
-        folder: The folder. `plan` makes it if it is not there, readable by you alone; the one above it must be there.
-        clock: The time, for tests.
+        folder: The folder. `plan` creates it if missing, readable by you alone; its parent must exist.
+        clock: The clock.
 
     Raises:
-        InputError: On making it: the folder's path is empty or blank.
+        InputError: From the constructor: the folder's path is empty or blank.
         JournalError: From every method: the folder cannot be read or written, or another process sends from it; the
             message says which, and what to do.
         UsageError: The store is closed.
@@ -76,7 +77,7 @@ class SqliteStore:
     # ------------------------------------------------------------------------ the plan
 
     async def plan(self, settings: CampaignSettings, recipients: RecipientSource) -> int:
-        """See `CampaignStore.plan`. A slow source keeps nobody else from the store."""
+        """A slow source does not block other users of the store."""
         _rules.check_settings(settings)
         planning = Planning(settings, recipients)
         held = await self._open(create=True)
@@ -93,81 +94,66 @@ class SqliteStore:
         return planning.recipients
 
     async def settings(self, campaign: str) -> CampaignSettings:
-        """See `CampaignStore.settings`."""
         return await self._call(lambda folder: folder.settings(campaign))
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
-        """See `CampaignStore.claim`."""
         return await self._call(lambda folder: folder.claim(campaign, account))
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
-        """See `CampaignStore.campaigns`."""
         if self._held is None and not self._is_there():
             return []
         return await self._call(lambda folder: folder.campaigns(*states))
 
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
-        """See `CampaignStore.recipients`."""
         return await self._call(lambda folder: folder.recipients(ref))
 
     # ------------------------------------------------------------------------ the standing
 
     async def status(self, campaign: str) -> CampaignStatus:
-        """See `CampaignStore.status`."""
         return await self._call(lambda folder: folder.status(campaign))
 
     async def change_state(self, campaign: str, state: CampaignState, why: str = "") -> CampaignStatus:
-        """See `CampaignStore.change_state`."""
         return await self._call(lambda folder: folder.change_state(campaign, state, why))
 
     async def shards(self, campaign: str) -> list[Shard]:
-        """See `CampaignStore.shards`."""
         return await self._call(lambda folder: folder.shards(campaign))
 
     async def try_dispatch(self, campaign: str, shard: int, generation: int) -> bool:
-        """See `CampaignStore.try_dispatch`."""
         return await self._call(lambda folder: folder.try_dispatch(campaign, shard, generation))
 
     async def acquire(self, campaign: str, shard: int, holder: str, seconds: float) -> Lease | None:
-        """See `CampaignStore.acquire`. The first lease locks the journal until the campaign has ended."""
+        """The first lease locks the journal until the campaign has ended."""
         return await self._call(lambda folder: folder.acquire(campaign, shard, holder, seconds))
 
     async def renew(self, lease: Lease) -> bool:
-        """See `CampaignStore.renew`."""
         return await self._call(lambda folder: folder.renew(lease))
 
     async def release(self, lease: Lease) -> None:
-        """See `CampaignStore.release`."""
         await self._call(lambda folder: folder.release(lease))
 
     async def open_batches(self, campaign: str, shard: int) -> list[BatchRef]:
-        """See `CampaignStore.open_batches`."""
         return await self._call(lambda folder: folder.open_batches(campaign, shard))
 
     async def batch_done(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """See `CampaignStore.batch_done`."""
         await self._call(lambda folder: folder.batch_done(lease, ref, done))
 
     async def shard_done(self, lease: Lease) -> bool:
-        """See `CampaignStore.shard_done`."""
         return await self._call(lambda folder: folder.shard_done(lease))
 
     async def reserve_rate(self, campaign: str, recipients: int) -> float:
-        """See `CampaignStore.reserve_rate`."""
         return await self._call(lambda folder: folder.reserve_rate(campaign, recipients))
 
     # ------------------------------------------------------------------------ the journal
 
     def journals(self, lease: Lease) -> Journal:
-        """See `CampaignStore.journals`."""
         return LeasedSqliteJournal(self._open, lease)
 
     async def journal_path(self, campaign: str) -> Path:
-        """Return the file of a campaign's journal, for `WebcomClient.track` and the like once nobody sends."""
+        """Return the path of a campaign's journal, for `WebcomClient.track` and the like once no worker sends."""
         return await self._call(lambda folder: folder.journal_path(campaign))
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-        """See `CampaignStore.results`. The journal is locked meanwhile: another process that sends has it to itself."""
+        """Locks the journal meanwhile; fails while another process sends."""
         held = await self._open()
         shared, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
         try:
@@ -179,11 +165,10 @@ class SqliteStore:
                 await held.call(lambda folder: folder.close_journal(shared), shielded=True)
 
     async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """See `CampaignStore.lookup`. The journal is locked meanwhile, as for `results`."""
+        """Locks the journal meanwhile; fails while another process sends."""
         return await self._call(lambda folder: folder.lookup(campaign, results))
 
     async def aclose(self) -> None:
-        """See `CampaignStore.aclose`."""
         self._closed = True
         async with self._opening:
             held, self._held = self._held, None
@@ -217,7 +202,7 @@ class SqliteStore:
 
 
 class LeasedSqliteJournal:
-    """A campaign's journal, for the holder of a lease; see `CampaignStore.journals`."""
+    """A campaign's journal for the holder of a lease; see `CampaignStore.journals`."""
 
     def __init__(self, open_folder: Callable[[], Awaitable[WorkerThread[CampaignFolder]]], lease: Lease) -> None:
         self._open_folder = open_folder
@@ -231,18 +216,17 @@ class LeasedSqliteJournal:
         resend_rejected: Collection[Reason] = (),
         against_first_run: Exception | None = None,
     ) -> "LeasedCampaignJournal":
-        """See `Journal.open`. The file is open already, or stays so for all who send the campaign from here."""
+        """Shares the open file among this process's workers."""
         held = await self._open_folder()
         shared = await held.call(lambda folder: folder.open_journal(header, now, resend_rejected, against_first_run))
         return LeasedCampaignJournal(held, shared, self._lease)
 
     async def header(self, campaign: str) -> CampaignHeader:
-        """See `Journal.header`."""
         return await (await self._open_folder()).call(lambda folder: folder.stored_header(campaign))
 
 
 class LeasedCampaignJournal:
-    """A campaign's books, for the holder of a lease."""
+    """A campaign's open journal for the holder of a lease."""
 
     def __init__(self, held: WorkerThread[CampaignFolder], shared: SharedCampaignFile, lease: Lease) -> None:
         self._held = held
@@ -250,26 +234,24 @@ class LeasedCampaignJournal:
         self._lease = lease
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """See `CampaignStore.journals`."""
         return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed))
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
-        """See `CampaignStore.journals`. What became of them is written down even if the caller is being cancelled."""
+        """Stores results even if the caller is being cancelled."""
         return await self._held.call(
             lambda folder: folder.settle(self._lease, self._shared, results, reserved), shielded=True
         )
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:
-        """See `CampaignJournal.lookup`. It is looked up even if the caller is being cancelled."""
+        """Returns even if the caller is being cancelled."""
         return await self._held.call(lambda _: self._shared.journal.lookup(results), shielded=True)
 
     async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
-        """See `DurableCampaignJournal.unsettled`."""
         rows = await self._held.call(lambda _: self._shared.journal.unsettled())
         while page := await self._held.page(rows):
             for row in page:
                 yield row
 
     async def aclose(self) -> None:
-        """Let go of the journal; it stays open for the others."""
+        """Release the journal, which stays open for other workers."""
         await self._held.call(lambda folder: folder.close_journal(self._shared), shielded=True)

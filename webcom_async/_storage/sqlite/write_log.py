@@ -1,13 +1,13 @@
 """
-The journal's log: what a run has done, batch by batch, until somebody wants rows.
+The journal's write log: batches are logged during a run, and become rows when rows are needed.
 
-A recipient's row is found by two random numbers, and written twice, so that rows take ten times as long as all else.
-During a run a batch is one entry when it is reserved and another when it is settled, each written whole. Rows are made
-of them by `digest`, in the order of the entries, so that they become what they would have become at once.
+A recipient's row is found by two random numbers and written twice, so writing rows takes ten times as long as all the
+rest. During a run, a batch is instead one entry when it is reserved and another when it is settled, each written whole.
+`digest` turns the entries into rows in order, with the same result as writing rows at once.
 
-Two rules keep that true. Only what cannot surprise is logged: recipients whose ids are in no row and no entry, and
-their first results, whose `id_sms` are in none either. And nobody reads or writes a row before the log is digested:
-`JournalFile` does it when it is opened, and a journal before it turns to the rows.
+Two rules ensure that. First, an entry is logged only if it cannot conflict: its ids are in no row and no other entry,
+and neither are the `id_sms` of its results. Second, no row is read or written before the log is digested: `JournalFile`
+digests when it is opened, and a journal before it accesses rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ __all__ = ["Log", "Logged", "digest"]
 
 _ENTRIES = 64  # in a transaction
 _NUMBERED_MESSAGES = 256
-_CACHE_KIB = 2_000  # a log is written and not looked at
+_CACHE_KIB = 2_000  # the log is written, not read
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,15 +52,15 @@ class Logged(Statements, Protocol):
     """A file with a log."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Commit what is done in the block, or nothing of it."""
+        """Commit the block as a whole, or nothing of it."""
         ...
 
     def cache(self, kib: int | None = None) -> None:
-        """Keep at most *kib* KiB of pages in memory; without it, as many as rows want."""
+        """Keep at most *kib* KiB of pages in memory; as many as rows need by default."""
         ...
 
     def damaged(self, found: str) -> JournalError:
-        """Return an error that says so."""
+        """Return the error for a damaged file."""
         ...
 
 
@@ -75,7 +75,7 @@ class _LogEntry(NamedTuple):
     payload: bytes
 
     def check(self) -> int:
-        """Return the CRC-32 of all the rest."""
+        """Return the CRC-32 of the other fields."""
         return crc32(self.payload, crc32(f"{self.number} {self.campaign} {self.kind} {self.stamp}".encode()))
 
 
@@ -84,16 +84,16 @@ class _LogEntry(NamedTuple):
 
 def digest(file: Logged) -> None:
     """
-    Turn every entry of the log into rows; the log is empty then.
+    Turn all entries of the log into rows, and empty it.
 
-    In bounded memory, and a few entries a time, which are gone when their rows are there: whatever ends it, the next
-    one goes on from there.
+    Runs in bounded memory. Each transaction writes the rows of a few entries and deletes these, so an interrupted run
+    is continued by the next.
 
     Raises:
-        JournalError: An entry is damaged, and then, as a rule, none is digested; or the file cannot be written.
+        JournalError: An entry is damaged, and then usually none is digested; or the file cannot be written.
     """
     for _ in _entries(file):
-        pass  # all are sound: a damaged file is left as it is
+        pass  # check all first: a damaged file is not changed
     entries = _entries(file)
     for first in entries:
         last = first.number
@@ -105,7 +105,7 @@ def digest(file: Logged) -> None:
 
 
 def _entries(file: Logged) -> Iterator[_LogEntry]:
-    """Yield the entries, as far as they are sound; one at a time is in memory."""
+    """Yield the entries one at a time; raise at the first damaged one."""
     last: int | None = None
     while rows := file.fetch(_sql.NEXT_ENTRY, -1 if last is None else last):
         entry = _LogEntry(*rows[0])
@@ -136,11 +136,11 @@ def _make_rows(file: Logged, entry: _LogEntry) -> None:
 
 class Log:
     """
-    The log of one campaign's run, in a file whose log is empty.
+    The log of one campaign's run; the file's log must be empty.
 
     Args:
         file: The file.
-        campaign: The campaign's number in it.
+        campaign: The campaign's number in the file.
     """
 
     def __init__(self, file: Logged, campaign: int) -> None:
@@ -148,10 +148,10 @@ class Log:
         self._campaign = campaign
         self._ids = Numbers()
         self._answers = Numbers()
-        self._next = 1  # never used again, so that no stale `Reservation` names another batch's entry
+        self._next = 1  # never reused, so that a stale `Reservation` never names another batch's entry
         self._open: dict[int, list[int]] = {}  # ids by entry
         self._empty = True
-        self._uncertain = False  # whether the latest entry may be in the file although its call failed
+        self._uncertain = False  # whether a failed call may have written the latest entry
         self._has_rows = bool(file.fetch(_sql.FIND_ANYBODY))
         if not self._has_rows:
             file.cache(_CACHE_KIB)
@@ -159,9 +159,9 @@ class Log:
 
     def reserve(self, addressed: Sequence[Addressed], stamp: int) -> int | None:
         """
-        Write down that everyone in a batch leaves, and return the entry's number.
+        Log that a whole batch is reserved, and return the entry's number.
 
-        None, and nothing is written, if an id of theirs may be known: that is for the rows to say.
+        Return None and log nothing if one of its ids may be known already: then the rows decide.
         """
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if self._uncertain or not (ids and all(phones for _, phones in addressed)):
@@ -169,7 +169,7 @@ class Log:
         numbers = as_numbers(ids)
         if numbers is None or self._in_rows(_sql.FIND_KNOWN_IDS, ids) or not self._ids.add(numbers):
             return None
-        # A text that several get is stored once; one's own text is in the entry.
+        # A text for several recipients is stored once; a text for one is in the entry.
         said: list[Said] = [self._number(message) if phones[1:] else _encode(message) for message, phones in addressed]
         entry = self._append(RESERVED, reserved_payload(said, addressed, numbers), stamp)
         self._open[entry] = numbers
@@ -177,12 +177,12 @@ class Log:
 
     def settle(self, results: Sequence[SendResult], reserved: Reservation, stamp: int) -> bool:
         """
-        Write down what became of a batch; False, and nothing is written, if that is for the rows to say.
+        Log the results of a batch; return False and log nothing if the rows must decide.
 
-        It is if the batch is not in the log, or settled there already, or if the results are of others, or have an
-        `id_sms` that may be another's.
+        They must if the batch is not in the log or is settled there, or if the results are of other recipients or have
+        an `id_sms` that may be another's.
         """
-        entry = reserved.entry or 0  # which is no entry's number
+        entry = reserved.entry or 0  # 0 is not an entry's number
         client_ids = self._open.get(entry)
         if self._uncertain or client_ids is None:
             return False
@@ -199,16 +199,16 @@ class Log:
         return True
 
     def holds(self, results: Sequence[SendResult]) -> bool:
-        """Whether any of the ids of *results* may be in the log."""
+        """Return whether an id of *results* may be in the log."""
         if self._empty:
             return False
         numbers = (as_numbers([result.client_id_sms]) for result in results)
         return self._ids.meet([number for some in numbers if some is not None for number in some])
 
     def digest(self) -> None:
-        """Turn it into rows, which may be read and written then."""
+        """Turn the log into rows, which may then be read and written."""
         if not self._has_rows:
-            self._has_rows = True  # even if it breaks off
+            self._has_rows = True  # even if digesting fails half-way
             self._file.cache()
         if self._empty:
             return
@@ -234,13 +234,13 @@ class Log:
         return self._has_rows and bool(self._file.fetch(statement, array(keys)))
 
     def _numbered(self, message: Message) -> int:
-        # By itself, before the entry: a number that was taken back would be wrong to remember.
+        # Committed before the entry: the cache must not keep a number that is rolled back.
         [number] = number_messages(self._file, [_encode(message)])
         return number
 
 
 def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool:
-    """Whether *results* are of all in *addressed*, in their order, after as many attempts, and without a word."""
+    """Return whether *results* cover all of *addressed* in order, with equal attempts and no errors."""
     everyone = phones_of(addressed)
     return (
         [result.client_id_sms for result in results] == [to.client_id_sms for to in everyone]
@@ -251,7 +251,7 @@ def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool
 
 
 def _are_of(results: Sequence[SendResult], addressed: Sequence[Addressed]) -> bool:
-    """Whether *results* are of some or all in *addressed*, one each."""
+    """Return whether *results* belong to recipients of *addressed*, one each."""
     if not isinstance(results, AllAccepted) and any(result.reason in DUPLICATES for result in results):
         return False
     given = {result.client_id_sms: result.phone for result in results}
