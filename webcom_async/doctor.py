@@ -310,7 +310,7 @@ class _CheckUp:
         return Repeat.SENT_AGAIN
 
     async def find_width(self, first: _ProbeAnswer, repeat: Repeat) -> int:
-        """Return the bits of an id that the gateway distinguishes, with ids that differ from the first in one bit."""
+        """Return the bits of an id that the gateway distinguishes, by ids that differ in one bit."""
         if repeat is Repeat.SENT_AGAIN:
             return 63  # the gateway does not deduplicate
         if not await self._is_another(self.known ^ _TOP_BIT, first):
@@ -333,7 +333,6 @@ class _CheckUp:
         return (Order.REQUEST if found or not nothing else Order.OTHER), answer
 
     async def find_what_refusals_use_up(self) -> bool | None:
-        """Return whether the id of a refused recipient cannot be used again."""
         answer = await self._ask([self._to(self.refused)])
         if answer.id_sms:
             self.sms += 1
@@ -367,12 +366,7 @@ class _CheckUp:
 
 
 def _read(reply: Reply) -> _ProbeAnswer:
-    """
-    Return the content of *reply*.
-
-    Raises:
-        ReplyError: The body is not the documented JSON.
-    """
+    """Decode *reply*; raise `ReplyError` if it is not the documented JSON."""
     try:
         said = msgspec.json.decode(reply.body.removeprefix(BOM), type=SendReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

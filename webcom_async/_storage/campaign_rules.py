@@ -40,12 +40,7 @@ _WAY_OUT = "; go on with what it was planned with, or give the new campaign anot
 
 
 def check_settings(settings: CampaignSettings) -> None:
-    """
-    Check that a campaign can be planned with *settings*.
-
-    Raises:
-        InputError: A setting cannot be used; the message names it.
-    """
+    """Raise `InputError` unless a campaign can be planned with *settings*; the message names the setting."""
     name = campaign_name(settings.campaign)
     if not name.isprintable():
         raise InputError(f"campaign is {name!r}; it must be a name, without control characters")
@@ -66,12 +61,7 @@ def check_settings(settings: CampaignSettings) -> None:
 
 
 def check_new(settings: CampaignSettings, now: datetime) -> None:
-    """
-    Check that a new campaign may begin *now*.
-
-    Raises:
-        InputError: A time is in the past, or the name has white space around it; see `new_name_error`.
-    """
+    """Raise `InputError` if a time is in the past, or a new name has white space around it."""
     odd = new_name_error(settings.campaign)
     if odd is not None:
         raise odd
@@ -81,12 +71,7 @@ def check_new(settings: CampaignSettings, now: datetime) -> None:
 
 
 def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
-    """
-    Check that a campaign is planned again with the same settings.
-
-    Raises:
-        InputError: A setting differs; the message names it.
-    """
+    """Raise `InputError` if a campaign is planned again with other settings; the message names them."""
     pairs = ((field, getattr(before, field), getattr(now, field)) for field in CampaignSettings.__struct_fields__)
     changes = [
         f"another {field}" if field in _NEVER_QUOTED else f"{field}={_shown(old)}, not {_shown(new)}"
@@ -98,12 +83,7 @@ def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
 
 
 def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int, str]) -> None:
-    """
-    Check that a campaign is planned again with the same recipients, by their number and digest.
-
-    Raises:
-        InputError: They differ.
-    """
+    """Raise `InputError` if a campaign is planned again with other recipients, by number and digest."""
     if before[0] != now[0]:
         raise InputError(f"{_planned_with(campaign)} {before[0]:,} recipients, not {now[0]:,}{_WAY_OUT}")
     if before != now:
@@ -111,12 +91,7 @@ def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int
 
 
 def check_change(campaign: str, state: CampaignState, wanted: CampaignState, still_open: int) -> None:
-    """
-    Check that a campaign may change from *state* to *wanted*.
-
-    Raises:
-        InputError: It may not; the message says why.
-    """
+    """Raise `InputError` unless a campaign may change from *state* to *wanted*."""
     if state is wanted:
         return
     if state is CampaignState.CANCELLED:

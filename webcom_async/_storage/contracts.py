@@ -56,11 +56,29 @@ class CampaignJournal(Protocol):
     """Records what leaves in a campaign, and the results."""
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """Record which recipients of a batch leave now, and return them."""
+        """
+        Record which recipients of a batch leave now; written before this returns.
+
+        Args:
+            addressed: Messages and their recipients; no id twice.
+
+        Raises:
+            JournalError: The reservation cannot be written; nothing of the batch may be sent.
+        """
         ...
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
-        """Record the results of *reserved* recipients, and return what is stored then, in the same order."""
+        """
+        Store the results of *reserved* recipients, and return the stored ones in the same order; written before this
+        returns.
+
+        An accepted recipient stays accepted, and an unknown one never becomes not sent.
+
+        Raises:
+            IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
+                exception has the `results`.
+            JournalError: The results cannot be written.
+        """
         ...
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:

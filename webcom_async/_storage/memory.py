@@ -44,7 +44,7 @@ class MemoryCampaignJournal:
         Remember unknown recipients and answers.
 
         Raises:
-            IdCollision: Two ids got the same `id_sms`, and the first answer is still remembered.
+            IdCollision: Two ids got one `id_sms`, and the first answer is still remembered.
         """
         known = await self.lookup(results)
         twice = self._look_back(known)
@@ -72,7 +72,7 @@ class MemoryCampaignJournal:
         """Do nothing."""
 
     def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
-        """Return the results whose `id_sms` was an earlier answer, each with that earlier result."""
+        """Pair results with earlier ones of the same `id_sms`."""
         ids = given_ids(results)
         answered = results if len(ids) == len(results) else [each for each in results if each.id_sms is not None]
         whose = self._latest.among(ids) | self._older.among(ids)
@@ -103,7 +103,7 @@ class _Answers:
         return len(self._ids)
 
     def add(self, ids: Sequence[str], answered: Sequence[SendResult]) -> None:
-        """Remember *answered* under the same positions of *ids*; the first result of an id counts."""
+        """Remember *answered* by their *ids*; the first result of an id counts."""
         self._ids.update(ids)
         if ids:
             self._to_enter.append((ids, answered))

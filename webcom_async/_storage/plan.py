@@ -68,7 +68,6 @@ class Planning:
 
     @property
     def digest(self) -> str:
-        """The digest of the recipients so far."""
         return self._digest.hexdigest()
 
     async def page(self) -> list[PlannedBatch]:
@@ -76,7 +75,7 @@ class Planning:
         Return the next few batches; empty at the end.
 
         Raises:
-            InputError: An item cannot be stored; the message gives its position, not its content.
+            InputError: An item cannot be stored; the message has its position only.
         """
         page: list[PlannedBatch] = []
         while len(page) < _PAGE and not self._source.exhausted:
@@ -91,7 +90,6 @@ class Planning:
             raise InputError("the source has no recipients: there is nothing to plan, and nothing was written")
 
     async def aclose(self) -> None:
-        """Close the source, if it was not read to its end."""
         await self._source.aclose()
 
     def _cut(self) -> PlannedBatch:

@@ -77,7 +77,6 @@ class Triage:
         self._resend_rejected = resend_rejected
 
     def sort(self, message: Message, number: object, phones: list[WirePhone]) -> None:
-        """Sort *phones*, which all get *message*."""
         leaving = [phone for phone in phones if self._may_leave(phone, number)]
         if leaving:
             self.reserved.addressed.append((message, leaving))
@@ -118,13 +117,7 @@ def better(result: SendResult, row: KnownRecipient | None) -> SendResult:
 
 
 def shared(results: Iterable[SendResult], owners: Iterable[tuple[str, object]]) -> dict[str, set[str]]:
-    """
-    Return each `id_sms` that several ids got, with those ids.
-
-    Args:
-        results: The results of this batch.
-        owners: Earlier answers with an `id_sms` of *results*, each with its id.
-    """
+    """Return each `id_sms` that several ids got, in *results* or before (*owners*), with those ids."""
     ids: dict[str, set[str]] = {}
     for result in results:
         if result.id_sms is not None:

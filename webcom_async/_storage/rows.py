@@ -39,7 +39,7 @@ _CUT_SHORT = "the run ended before an answer was recorded"
 
 
 def milliseconds(when: datetime) -> int:
-    """Return the stored form of *when*, which is aware: milliseconds since 1970."""
+    """Return *when*, which is aware, as milliseconds since 1970."""
     return (when - _EPOCH) // _MILLISECOND
 
 
@@ -72,23 +72,18 @@ def result_of(row: Sequence[Any]) -> SendResult:
 
 
 def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
-    """Return a row's outcome and reason; a recipient that was reserved and never settled is unknown."""
+    """Return a row's outcome and reason; reserved and never settled is unknown."""
     return (Outcome.UNKNOWN, Reason.CANCELLED) if state == RESERVED else (Outcome(state), Reason(reason))
 
 
 def states(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return the row states of *outcomes*; of all outcomes if empty."""
+    """Return the row states of *outcomes*, or of all."""
     wanted = set(outcomes) or set(Outcome)
     return [*(each.value for each in wanted), *([RESERVED] if Outcome.UNKNOWN in wanted else [])]
 
 
 def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], dict[Reason, int]]:
-    """
-    Return recipients per outcome and, except for accepted ones, per reason; most frequent first.
-
-    Args:
-        rows: A state, a reason, and the number of recipients with both.
-    """
+    """Return recipients per outcome, and per reason unless accepted, most frequent first."""
     outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
     for state, reason, count in rows:
         outcome, why = outcome_of(state, reason)
@@ -112,7 +107,6 @@ def columns(result: SendResult) -> tuple[object, ...]:
 
 
 def storable_result(result: SendResult) -> SendResult:
-    """Return *result* with texts that JSON can carry."""
     return msgspec.structs.replace(
         result, client_id_sms=storable(result.client_id_sms), phone=storable(result.phone), error=storable(result.error)
     )

@@ -23,9 +23,7 @@ _PAGE = 500  # rows per hop
 class Closable(Protocol):
     """A file that can be closed."""
 
-    def close(self) -> None:
-        """Close the file."""
-        ...
+    def close(self) -> None: ...
 
 
 F = TypeVar("F", bound=Closable)
@@ -66,7 +64,6 @@ class WorkerThread(Generic[F]):
         return returned[0]
 
     async def page(self, rows: Iterator[T]) -> list[T]:
-        """Return the next of *rows*, which read the file lazily; empty at the end."""
         return await self.call(lambda _: list(islice(rows, _PAGE)))
 
     async def __aenter__(self) -> Self:

@@ -59,12 +59,7 @@ class Inquiry:
 
     async def ask(self, question: Callable[[Credentials], Question], read: Callable[[bytes], T], entries: int) -> T:
         """
-        Return the answer to *question*, decoded by *read*.
-
-        Args:
-            question: Makes the body.
-            read: A decoder of `_wire.json_api.delivery`.
-            entries: The number of entries expected, which limits the answer's size.
+        Return the answer to *question*, decoded by *read*; *entries*, the number expected, limits its size.
 
         Raises:
             WebcomError: No attempt got a usable answer.

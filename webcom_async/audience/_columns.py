@@ -100,8 +100,7 @@ def find_places(table: Table, names: ColumnNames) -> Places:
     Return the positions of the columns.
 
     Raises:
-        InputError: A named column is missing or ambiguous, the table has no column of phones, or that column cannot
-            hold them.
+        InputError: A named column is missing or ambiguous, or there is no usable column of phones.
     """
     known = [column.strip().casefold() for column in table.columns]
     places = [
@@ -117,7 +116,7 @@ def find_places(table: Table, names: ColumnNames) -> Places:
 
 def read_exactly(table: Table, place: int | None) -> None:
     """
-    Mark a column as one of phones or ids, so that numbers that have lost digits are refused.
+    Mark a column of phones or ids, so that numbers that have lost digits are refused.
 
     Raises:
         InputError: The column's type has rounded its numbers.
@@ -134,16 +133,7 @@ def read_exactly(table: Table, place: int | None) -> None:
 
 
 def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: bool, use_ids: bool) -> dict[Unused, str]:
-    """
-    Return the columns of an earlier campaign that are ignored in a table.
-
-    Args:
-        table: The table.
-        names: The columns that the caller names, and so wants to use.
-        places: The positions of the table's columns.
-        has_text: Whether the caller gives a common text.
-        use_ids: Whether to use the ids of a file of results.
-    """
+    """Return the columns of an earlier campaign that are ignored: *names* and *use_ids* select them."""
     unused: dict[Unused, str] = {}
     if _holds_results(table.columns):
         if places.client_id_sms is not None and names.client_id_sms is None and not use_ids:

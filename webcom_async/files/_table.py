@@ -87,7 +87,7 @@ def as_cell(value: object) -> str | None:
 
 
 def exact_cell(value: object) -> str | None:
-    """Return a phone's or id's value as text; a float that has lost digits is spelled so that its reader refuses it."""
+    """Return a phone or id as text; a float that has lost digits is spelled so that its reader refuses it."""
     if isinstance(value, float) and abs(value) >= EXACT_FLOAT:
         return f"{value:e}"
     if isinstance(value, Decimal):
@@ -96,5 +96,5 @@ def exact_cell(value: object) -> str | None:
 
 
 def spelling(columns: int, exact: Container[int]) -> list[Callable[[object], str | None]]:
-    """Return one function for each column that turns a value into a cell; *exact* columns are strict."""
+    """Return a function for each column that turns values into cells; *exact* columns are strict."""
     return [exact_cell if place in exact else as_cell for place in range(columns)]

@@ -84,7 +84,7 @@ def summarize(results: Sequence[SendResult], recipients: int, recording: Recordi
 
 
 def _is_left_out(result: SendResult, known: Collection[ClientIdSms]) -> bool:
-    """Return whether a recipient has no row in the journal and never will; *known* are the ids that have one."""
+    """Return whether a recipient will never have a row in the journal; *known* ids have one."""
     if result.reason is Reason.ID_REUSED:
         return True
     if result.reason is Reason.DUPLICATE:

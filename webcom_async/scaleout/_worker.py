@@ -332,7 +332,7 @@ class Worker:
         logger.warning("campaign_halted", extra={"campaign": campaign, "error": why})
 
     async def _disown(self, campaign: str) -> None:
-        """Drop the claim on the account if no recipient was served: the credentials may have been mistyped."""
+        """Drop the claim on the account if no recipient was served: its credentials may be mistyped."""
         served = self._store.results(campaign, Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN)
         async with aclosing(served):
             if await anext(served, None) is None:
@@ -352,7 +352,7 @@ class Worker:
             await self._waiting.sleep(await self._store.reserve_rate(known.settings.campaign, recipients))
 
     async def _note_in_time(self, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
-        """Record the counts of a cancelled batch, if it was sent to: else they fall behind the journal."""
+        """Record the counts of a cancelled batch, or they fall behind the journal."""
         if done.outcomes[Outcome.NOT_SENT] == sum(done.outcomes.values()):
             return
         with CancelScope(shield=True, deadline=anyio.current_time() + _FAREWELL):
@@ -420,7 +420,7 @@ class _Running:
         self._open: dict[BatchRef, int] = {}
 
     async def run(self, steps: Steps) -> bool:
-        """Send all open batches, in several passes while recipients stay open; return `ShardEnd.finished`."""
+        """Send open batches, in passes while recipients stay open; return `ShardEnd.finished`."""
         for number in range(len(self._pauses)):
             refs = await steps.open_batches(partial(self._waiting.patiently, self._open_batches))
             if not refs:
@@ -473,9 +473,8 @@ async def run_shard(
 
     Calling it again, on any host, is safe: settled recipients are not sent to again. It waits while the store is
     unavailable. Recipients that stay open (unknown, or not sent for a transient reason) are sent again in further
-    passes. An error that affects every recipient, such as an empty account, halts the campaign for all workers. If
-    other workers share the store, a gateway that this host cannot reach, or a store that refuses this worker, does not
-    halt it.
+    passes. An error that affects every recipient, such as an empty account, halts the campaign. If the store is shared,
+    an error that concerns this host alone, such as an unreachable gateway, does not.
 
     Args:
         client: The client.

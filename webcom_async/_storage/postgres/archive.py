@@ -43,7 +43,6 @@ async def stored_header(session: Session, server: Server, campaign: str) -> Camp
 
 
 async def number_of(session: Session, server: Server, campaign: str) -> int:
-    """Return a campaign's number; raise `JournalError` if the journal does not hold it."""
     found = await session.fetch(_sql.FIND_CAMPAIGN, name=campaign)
     if not found:
         raise await _unknown(session, server, campaign)

@@ -69,7 +69,6 @@ async def claim(session: Session, campaign: str, account: str | None) -> str | N
 
 
 async def number_of(session: Session, campaign: str) -> int:
-    """Return a planned campaign's number; raise `InputError` if it is not planned."""
     rows = await session.fetch(_sql_standing.NUMBER_OF, name=campaign)
     if not rows:
         raise await _not_planned(session, campaign)

@@ -127,12 +127,7 @@ class Session:
 
     @asynccontextmanager
     async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
-        """
-        Run the block as a transaction that may take any time, but does not wait long for others' locks.
-
-        Args:
-            in_the_way: The error to raise if a lock is not free in time.
-        """
+        """Run a transaction of any length; raise *in_the_way* if another one holds a lock for long."""
         async with self.transaction():
             timeouts = _timeouts(self._connection, 0, local=True)
             await self._connection.execute("; ".join((*timeouts, _BOUND_LOCKS)).encode())
@@ -204,19 +199,15 @@ class Server:
         patience: float | None = None,
     ) -> T:
         """
-        Return the result of *work* on a session; repeat it if the server becomes unavailable.
+        Return the result of *work* on a session; repeat it if the connection breaks, so *work* must be idempotent.
 
         A call that has begun finishes even if its caller is cancelled, so that no connection is left in an unknown
-        state. A *shielded* caller waits for its call, and for those that cancelled callers left running.
-
-        Args:
-            work: The call. It is repeated if the connection breaks, so it must be idempotent.
-            shielded: Whether to begin and wait even if the caller is being cancelled.
-            patience: Seconds to wait for an unavailable server; the server's own patience by default.
+        state. A *shielded* call begins even then, and waits for its end and for calls that cancelled callers left
+        running.
 
         Raises:
             JournalError: The call fails; the message says why, and what to do.
-            StoreUnavailable: The server was unavailable for too long.
+            StoreUnavailable: The server was unavailable for longer than *patience* seconds.
             UsageError: The server is closed, or belongs to another event loop.
         """
         self._check_usable()
@@ -254,7 +245,6 @@ class Server:
         return JournalError(f"PostgreSQL journal {self}, schema {self.schema}: {why}")
 
     async def aclose(self) -> None:
-        """Let running calls finish, and close the connections."""
         self._closed = True
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=_CONNECT_SECONDS)
@@ -400,14 +390,7 @@ class Server:
 
 
 def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
-    """
-    Return settings that end the transaction of a suspended process.
-
-    Args:
-        connection: A connection to the server.
-        seconds: The time limit; 0 for none.
-        local: Whether they apply to the current transaction only.
-    """
+    """Return settings that end a suspended process's transaction after *seconds*; 0 for never."""
     names = ["idle_in_transaction_session_timeout"]
     if connection.info.server_version >= _TRANSACTION_TIMEOUT:
         names.append("transaction_timeout")
@@ -415,7 +398,7 @@ def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> l
 
 
 def array(values: Sequence[str]) -> str:
-    """Return *values*, which need no quotes, as one parameter: a tenth of the cost of quoting each."""
+    """Return *values*, which need no quotes, as one parameter; ten times faster than quoting."""
     return f"{{{','.join(values)}}}"
 
 
@@ -440,7 +423,7 @@ def _read(dsn: str) -> dict[str, Any]:
 
 
 def _holds_marks(dsn: str) -> bool:
-    """Return whether the rest of a password with a slash would be taken for the database's name, and shown."""
+    """Return whether part of a password with a slash would be shown as the database's name."""
     _, mark, place = dsn.partition("?")[0].partition("://")
     database = place.partition("/")[2] if mark else ""
     return "@" in database or ":" in database

@@ -124,17 +124,10 @@ class PostgresCampaignJournal:
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
-        Reserve a batch, and commit that before this returns.
-
         A recipient that is reserved under another valid lease is refused as a duplicate.
 
-        Args:
-            addressed: Messages and their recipients; no id twice.
-
         Raises:
-            LeaseLost: The lease was revoked; nothing of the batch may be sent.
-            CampaignStopped: The campaign is not running; nothing of the batch may be sent.
-            JournalError: The reservation cannot be written; nothing of the batch may be sent.
+            LeaseLost, CampaignStopped: Nothing of the batch may be sent.
         """
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if len(set(ids)) < len(ids):
@@ -147,20 +140,7 @@ class PostgresCampaignJournal:
         return reserved
 
     async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
-        """
-        Store results, and commit them before this returns, even if the caller is being cancelled.
-
-        An accepted recipient stays accepted, and an unknown one never becomes not sent. Under a revoked lease, only
-        accepted results are stored.
-
-        Returns:
-            The stored results in the same order: mostly the given ones.
-
-        Raises:
-            IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
-                exception has the `results`.
-            JournalError: The results cannot be written.
-        """
+        """Runs even if the caller is being cancelled. Under a revoked lease, only accepted results are stored."""
         if not results:
             return results
         twice, known = await self._server.call(lambda session: self._settle(session, results), shielded=True)
@@ -195,8 +175,8 @@ class PostgresCampaignJournal:
         """
         Reserve a batch, in one round trip if all its ids are new.
 
-        *mine* has the numbers of the reservations that this call has made. If the connection breaks, the call is
-        repeated, and its own earlier reservations do not count as possibly sent.
+        *mine* has the numbers of this call's reservations: if the connection breaks and the call is repeated, they do
+        not count as possibly sent.
         """
         number = mine[0] if mine else await self._next_number(session, mine)
         contents = {id(message): _encode(message) for message, _ in addressed}
@@ -261,7 +241,7 @@ class PostgresCampaignJournal:
             return triage
 
     async def _revoke(self, session: Session, leases: Collection[int]) -> None:
-        """Revoke those of *leases* that have expired."""
+        """Revoke expired *leases*."""
         if leases:
             await session.change(_sql.END_EXPIRED_LEASES, leases=list(leases))
 
@@ -342,7 +322,7 @@ class PostgresCampaignJournal:
     async def _settle_closely(
         self, session: Session, results: list[SendResult], answers: list[str]
     ) -> tuple[dict[str, set[str]], list[SendResult]] | None:
-        """Settle results with repeated answers; None if another run has claimed one of them meanwhile."""
+        """Settle repeated answers; None if another run has claimed one meanwhile."""
         async with session.transaction():
             await session.fetch(_sql.HOLD_LEASE, **self._mine())
             owners = await session.fetch(_sql.FIND_OWNERS, answers=answers)
@@ -424,11 +404,7 @@ async def pages_of(server: Server, statement: str, rows: int, **criteria: object
     """
     Yield the rows of *statement* in bounded memory; no transaction stays open meanwhile.
 
-    Args:
-        server: The server.
-        statement: A statement ordered by its first column, with the parameters `last` (where to go on) and `rows`.
-        rows: The most rows in memory.
-        criteria: Other parameters.
+    The statement is ordered by its first column, and continues after the parameter `last`, with at most `rows` rows.
     """
     last = 0
     while page := await _page(server, statement, {"last": last, "rows": rows, **criteria}):

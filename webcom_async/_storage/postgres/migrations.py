@@ -11,12 +11,7 @@ __all__ = ["prepare"]
 
 
 async def prepare(session: Session, server: Server) -> None:
-    """
-    Create the tables, or migrate them to the current version.
-
-    Raises:
-        JournalError: The tables belong to another program, or to a later release.
-    """
+    """Create the tables, or migrate them; raise `JournalError` if another program or a later release owns them."""
     version = await _checked_version(session, server)
     if version < len(_sql.MIGRATIONS):
         async with session.transaction():

@@ -37,12 +37,7 @@ class _Before(NamedTuple):
 
 
 async def plan(session: Session, settings: CampaignSettings, recipients: RecipientSource, clock: Clock) -> int:
-    """
-    Store a campaign, and return the number of recipients; see `CampaignStore.plan`.
-
-    Raises:
-        InputError: It cannot be planned, or was planned with other settings or recipients.
-    """
+    """Store a campaign, and return the number of recipients; see `CampaignStore.plan`."""
     planning = Planning(settings, recipients)
     try:
         before = _planned(settings, await session.fetch(_sql_standing.FIND_PLAN, name=settings.campaign))
@@ -56,7 +51,7 @@ async def plan(session: Session, settings: CampaignSettings, recipients: Recipie
 
 
 def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before | None:
-    """Return the earlier plan; None if there is none."""
+    """Return the earlier plan, if there is one."""
     if not rows or rows[0][3] is None:
         return None
     _, _, _, planned, count, digest = rows[0]

@@ -65,7 +65,7 @@ class PlanFile(StoredFile):
     cache_kib = 8_000
 
     def busy(self, why: str) -> StoreUnavailable:
-        """Return an error that may be retried: writers hold this file only briefly."""
+        """Return an error that may be retried: writers are brief."""
         return StoreUnavailable(str(self.unusable(why)))
 
 
@@ -126,7 +126,7 @@ class SharedCampaignFile:
         return {ids_in_flight[client_id] for client_id in ids if client_id in ids_in_flight} - {lease.token}
 
     def without(self, addressed: list[Addressed], others: Collection[int]) -> tuple[list[Addressed], list[SendResult]]:
-        """Return *addressed* without the recipients that *others*, lease tokens, hold, and these as results."""
+        """Return *addressed* without the recipients that *others* hold, and these as results."""
         left: list[Addressed] = []
         duplicates: list[SendResult] = []
         for message, phones in addressed:
@@ -169,7 +169,7 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the plan
 
     def begin_draft(self, settings: CampaignSettings) -> int:
-        """Check that a campaign may be planned with *settings*, and return the number of an empty draft."""
+        """Check *settings*, and return the number of an empty draft."""
         campaign = self._find(settings.campaign)
         if campaign is None:
             _rules.check_new(settings, self._clock.now())
@@ -473,7 +473,6 @@ class CampaignFolder(Closing):
         return found
 
     def _shard(self, number: int, name: str, shard: int) -> tuple[bool, str | None, int | None]:
-        """Return whether a shard is done, its last holder, and until when that one holds it."""
         rows = self._file.fetch(_sql.FIND_SHARD, number, shard)
         if not rows:
             raise _rules.no_shard(name, shard)
@@ -481,7 +480,6 @@ class CampaignFolder(Closing):
         return bool(done), holder, until
 
     def _is_free(self, campaign: _CampaignRow, shard: int, holder: str) -> bool:
-        """Return whether *holder* may acquire a shard now."""
         done, last, until = self._shard(campaign.number, campaign.settings.campaign, shard)
         held = until is not None and until > self._now() and last != holder
         return campaign.state is CampaignState.RUNNING and not done and not held
@@ -497,7 +495,6 @@ class CampaignFolder(Closing):
         return found
 
     def _holding(self, number: int, tokens: set[int]) -> set[int]:
-        """Return those of *tokens* whose leases are valid."""
         if not tokens:
             return tokens
         return {token for (token,) in self._file.fetch(_sql.FIND_HOLDING, number, self._now(), array(tokens))}

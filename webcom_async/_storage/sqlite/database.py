@@ -140,14 +140,10 @@ class StoredFile(Closing):
 
     def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
         """
-        Yield the rows of *statement* in bounded memory.
+        Yield the rows of *statement* in bounded memory; no statement stays open, so the file can be written.
 
-        No statement stays open meanwhile, so the file can be written.
-
-        Args:
-            statement: A statement ordered by its first column; its first parameter is where to go on, its last one the
-                number of rows.
-            criteria: The parameters between them.
+        The statement is ordered by its first column. Its first parameter is where to continue, its last the number of
+        rows.
         """
         last = -1
         while page := self._page(statement, last, *criteria, _PAGE_ROWS):
@@ -170,7 +166,6 @@ class StoredFile(Closing):
 
     @contextmanager
     def closing_on_error(self) -> Generator[None, None, None]:
-        """Close the file if the block raises."""
         try:
             yield
         except BaseException:
@@ -209,11 +204,9 @@ class StoredFile(Closing):
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
     def busy(self, why: str) -> JournalError:
-        """Return the error for another process that has held the file longer than `patience`."""
         return self.unusable(why)
 
     def damaged(self, found: str) -> JournalError:
-        """Return the error for a damaged file."""
         return self.unusable(f"{_DAMAGED} ({found})")
 
     def _run(self, statement: str, *parameters: object) -> int:
@@ -335,7 +328,7 @@ def _create(path: StrPath) -> None:
 
 
 def _protect(path: str) -> None:
-    """Remove other users' permissions; SQLite gives them to its `-wal` too."""
+    """Remove other users' permissions."""
     for file in (Path(path), Path(f"{path}-wal")):
         with suppress(FileNotFoundError):
             if file.stat().st_mode & _OTHERS:

@@ -110,11 +110,9 @@ class Deliveries:
 
     def advance(self, reports: Iterable[DeliveryReport], *, asked: bool = False) -> list[Delivery]:
         """
-        Store what is new in *reports*, and return changed deliveries; reports of other SMS are ignored.
+        Store what is new in *reports*, and return changed deliveries; other SMS are ignored.
 
-        Args:
-            reports: Reports of any SMS, in any order, repeated or not.
-            asked: Whether they answer questions: an SMS without a final state is then due later, or overdue.
+        *asked* means that they answer questions: an SMS without a final state is then due later, or overdue.
         """
         reports = list(reports)
         with self._file.transaction():
@@ -132,7 +130,7 @@ class Deliveries:
         return [new.delivery for old, new in changed if _tells(old.delivery, new.delivery)]
 
     def close_overdue(self, ids: Iterable[str]) -> list[Delivery]:
-        """Stop tracking those of *ids* whose deadline has passed while the gateway was down; return them."""
+        """Stop tracking those of *ids* whose deadline has passed while the gateway was down."""
         now = milliseconds(self._now())
         over = [row for row in self._rows(ids).values() if row.until <= now and row.due_at is not None]
         return self.advance((DeliveryReport(row.report.id_sms, DeliveryState.SEND) for row in over), asked=True)

@@ -76,17 +76,12 @@ def accepted_payload(results: Sequence[SendResult], client_ids: list[int], id_sm
 
 
 def results_payload(results: Sequence[SendResult]) -> bytes:
-    """Return the entry for any other results."""
     return msgspec.json.encode(list(map(columns, results)))
 
 
 def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]) -> list[tuple[object, ...]]:
     """
-    Return the rows of a reserved batch, for `RESERVE`.
-
-    Args:
-        payload: The entry.
-        number: A function that returns the numbers of messages as JSON.
+    Return the rows of a reserved batch, for `RESERVE`; *number* numbers JSON messages.
 
     Raises:
         msgspec.DecodeError, ValueError: The entry is invalid.
@@ -119,7 +114,6 @@ def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
 
 
 def _numbered(said: Sequence[Said], number: Callable[[list[bytes]], Iterable[int]]) -> list[int]:
-    """Return the numbers of messages, some of which are numbers already."""
     contents = [each for each in said if isinstance(each, bytes)]
     new = dict(zip(contents, number(contents), strict=True)) if contents else {}
     return [new[each] if isinstance(each, bytes) else each for each in said]

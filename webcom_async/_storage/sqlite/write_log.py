@@ -51,17 +51,13 @@ _encode = msgspec.json.Encoder().encode
 class Logged(Statements, Protocol):
     """A file with a log."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Commit the block as a whole, or nothing of it."""
-        ...
+    def transaction(self) -> AbstractContextManager[None]: ...
 
     def cache(self, kib: int | None = None) -> None:
-        """Keep at most *kib* KiB of pages in memory; as many as rows need by default."""
+        """Keep at most *kib* KiB of pages in memory; by default, as many as rows need."""
         ...
 
-    def damaged(self, found: str) -> JournalError:
-        """Return the error for a damaged file."""
-        ...
+    def damaged(self, found: str) -> JournalError: ...
 
 
 class _LogEntry(NamedTuple):
@@ -75,7 +71,6 @@ class _LogEntry(NamedTuple):
     payload: bytes
 
     def check(self) -> int:
-        """Return the CRC-32 of the other fields."""
         return crc32(self.payload, crc32(f"{self.number} {self.campaign} {self.kind} {self.stamp}".encode()))
 
 
@@ -84,13 +79,12 @@ class _LogEntry(NamedTuple):
 
 def digest(file: Logged) -> None:
     """
-    Turn all entries of the log into rows, and empty it.
+    Turn all entries of the log into rows, and empty it, in bounded memory.
 
-    Runs in bounded memory. Each transaction writes the rows of a few entries and deletes these, so an interrupted run
-    is continued by the next.
+    Each transaction writes the rows of some entries and deletes these, so the next run continues an interrupted one.
 
     Raises:
-        JournalError: An entry is damaged, and then usually none is digested; or the file cannot be written.
+        JournalError: An entry is damaged, and usually none is digested; or the file cannot be written.
     """
     for _ in _entries(file):
         pass  # check all first: a damaged file is not changed
@@ -105,7 +99,7 @@ def digest(file: Logged) -> None:
 
 
 def _entries(file: Logged) -> Iterator[_LogEntry]:
-    """Yield the entries one at a time; raise at the first damaged one."""
+    """Yield the entries; raise at the first damaged one."""
     last: int | None = None
     while rows := file.fetch(_sql.NEXT_ENTRY, -1 if last is None else last):
         entry = _LogEntry(*rows[0])
@@ -179,8 +173,8 @@ class Log:
         """
         Log the results of a batch; return False and log nothing if the rows must decide.
 
-        They must if the batch is not in the log or is settled there, or if the results are of other recipients or have
-        an `id_sms` that may be another's.
+        They must if the batch is not open in the log, if results are of other recipients, or if an `id_sms` may be
+        known.
         """
         entry = reserved.entry or 0  # 0 is not an entry's number
         client_ids = self._open.get(entry)

@@ -89,7 +89,7 @@ class WorkflowStore:
                 return
 
     async def scheduler(self, campaign: str) -> WorkflowStatus | None:
-        """Return a campaign's living scheduler workflow; None if there is none."""
+        """Return a campaign's living scheduler, if there is one."""
         for workflow_id in rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)
             if found is None or found.status in ALIVE:
@@ -100,11 +100,9 @@ class WorkflowStore:
         return await self._listed(workflow_ids=ids) if ids else {}
 
     async def begun_by(self, name: str) -> list[WorkflowStatus]:
-        """Return the unfinished workflows that a worker has started."""
         return list((await self._listed(executor_id=name, status="PENDING")).values())
 
     async def put_back(self, workflow: WorkflowStatus) -> None:
-        """Put a started workflow back on its queue, for any worker."""
         queue = QUEUES[workflow.name]
         await self._ask(lambda client: client.resume_workflow(workflow.workflow_id, queue_name=queue))
 
@@ -164,7 +162,7 @@ def _check_path(path: str | None) -> None:
 
 
 def log_level() -> str:
-    """Set DBOS's log level to warnings and add no handler, unless the application has set them."""
+    """Quieten DBOS's log, unless the application has configured it."""
     logger = logging.getLogger("dbos")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

@@ -42,7 +42,7 @@ class _Heard:
         self._last: dict[str, tuple[object, float]] = {}
 
     def silent(self, workflow_id: str, words: dict[str, Any] | None) -> bool:
-        """Return whether a workflow's attributes have not changed for too long."""
+        """Return whether a workflow's attributes are unchanged for too long."""
         now = time.monotonic()
         known, since = self._last.get(workflow_id, (None, now))
         if known == words and workflow_id in self._last:
@@ -119,7 +119,7 @@ class EngineWorker:
             await self._ledger.put_back(scheduler)
 
     async def stop(self) -> None:
-        """Cancel the running workflows: requests in flight get the client's grace period, and leases are released."""
+        """Cancel running workflows: requests get the client's grace period, and leases are released."""
         self._stopping = True
         while tasks := set(self._tasks):
             for task in tasks:
@@ -127,12 +127,10 @@ class EngineWorker:
             await asyncio.wait(tasks)
 
     async def put_back(self) -> None:
-        """Put unfinished workflows back on their queues, for other workers."""
         for workflow in await self._ledger.begun_by(self._name):
             await self._ledger.put_back(workflow)
 
     async def body(self, work: Coroutine[Any, Any, str]) -> str:
-        """Do a workflow's work in a task that `stop` can cancel."""
         task = asyncio.current_task()
         if self._stopping or task is None:
             work.close()
@@ -217,12 +215,7 @@ _at_work: list[EngineWorker] = []  # at most one, as a process has one DBOS
 
 @contextmanager
 def appointed(worker: EngineWorker) -> Generator[None]:
-    """
-    Make *worker* execute this process's workflows during the block.
-
-    Raises:
-        UsageError: This process already has a worker.
-    """
+    """Make *worker* execute this process's workflows during the block; raise `UsageError` if there is one."""
     if _at_work:
         raise UsageError("there is a worker in this process already")
     _at_work.append(worker)
