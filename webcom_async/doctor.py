@@ -292,7 +292,6 @@ class _CheckUp:
         return fits
 
     async def send(self, client_id: int) -> _ProbeAnswer:
-        """Send one message and return its answer, which has an `id_sms`."""
         answer = await self._ask([self._to(client_id)])
         if not answer.id_sms:
             error = self._credentials.redact(answer.sentence)
@@ -319,7 +318,7 @@ class _CheckUp:
         return 63 if await self._is_another(self.known ^ 2, first) else 53
 
     async def find_order(self, first: _ProbeAnswer, largest: int) -> tuple[Order, _ProbeAnswer]:
-        """Return the order of an answer to a recipient without a phone and a known id, and that answer."""
+        """Return the order of an answer to a recipient without a phone and a known id; and the answer."""
         nobody = WirePhone(Phone(""), ClientIdSms(str(self.refused)))
         if largest == 1:
             return Order.REQUEST, await self._ask([nobody])

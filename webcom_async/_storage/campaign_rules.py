@@ -123,12 +123,12 @@ def header_of(settings: CampaignSettings) -> CampaignHeader:
 
 
 def burst_seconds(rate: float) -> float:
-    """Return how far a campaign may run ahead of its rate after a pause: one second's recipients, rounded up."""
+    """Return how far a campaign may run ahead of its rate: one second's recipients, rounded up."""
     return math.ceil(rate) / rate
 
 
 def largest_batch(settings: CampaignSettings) -> int:
-    """Return the most recipients in a batch: no more than may leave in a second."""
+    """Return the most recipients in a batch: at most one second's."""
     if settings.rate is None:
         return settings.batch_size
     return min(settings.batch_size, math.ceil(settings.rate))

@@ -320,10 +320,10 @@ class CampaignStore(Protocol):
         """
         Return the journal to send a shard's batches with.
 
-        It reserves for the lease's holder: `reserve` raises `LeaseLost` if the lease was revoked, and `CampaignStopped`
-        if the campaign is not running; in both cases nothing of the batch may leave. A recipient reserved under another
-        valid lease is refused as a duplicate. Recipients reserved under a revoked lease count as possibly sent. The
-        holder of a revoked lease may still record accepted recipients, and nothing else.
+        Its `reserve` raises `LeaseLost` if the lease was revoked, and `CampaignStopped` if the campaign is not running;
+        in both cases nothing of the batch may leave. A recipient reserved under another valid lease is refused as a
+        duplicate; one reserved under a revoked lease counts as possibly sent. The holder of a revoked lease may still
+        record accepted recipients, and nothing else.
         """
         ...
 

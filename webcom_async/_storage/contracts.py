@@ -173,24 +173,20 @@ class Journal(Protocol):
 
 
 class JournalReader(Journal, Protocol):
-    """Reads and purges journals between runs."""
+    """
+    Reads and purges journals between runs.
+
+    Raises:
+        JournalError: The journal cannot be used, or does not hold the campaign. Raised by every method; by a generator
+            at its first item.
+    """
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
-        """
-        Return the stored campaigns, in the order of their first runs.
-
-        Raises:
-            JournalError: The journal cannot be used; raised by every method.
-        """
+        """Return the stored campaigns, in the order of their first runs."""
         ...
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
-        """
-        Return a campaign's recipients per outcome, with every outcome as a key.
-
-        Raises:
-            JournalError: The journal does not hold the campaign.
-        """
+        """Return a campaign's recipients per outcome, with every outcome as a key."""
         ...
 
     def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
@@ -202,32 +198,18 @@ class JournalReader(Journal, Protocol):
         Args:
             campaign: The campaign's name.
             outcomes: The outcomes to yield; all if none is given.
-
-        Raises:
-            JournalError: The journal does not hold the campaign; raised at the first item.
         """
         ...
 
     def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """
-        Yield all stored fields of every recipient, ready for JSON; lazily.
-
-        Args:
-            campaign: The campaign's name; all campaigns if None.
-
-        Raises:
-            JournalError: The journal does not hold the campaign; raised at the first item.
-        """
+        """Yield all stored fields of every recipient of one campaign, or of all, ready for JSON; lazily."""
         ...
 
     async def purge(self, campaign: str) -> int:
         """
-        Remove a campaign with its texts, and return the number of its recipients.
+        Remove a campaign with its texts, unless it is in use, and return the number of its recipients.
 
         Afterwards, only the gateway's own memory of ids keeps a later run of the campaign from sending again.
-
-        Raises:
-            JournalError: The journal does not hold the campaign, or the campaign is in use.
         """
         ...
 

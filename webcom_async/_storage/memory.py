@@ -103,7 +103,6 @@ class _Answers:
         return len(self._ids)
 
     def add(self, ids: Sequence[str], answered: Sequence[SendResult]) -> None:
-        """Remember *answered* by their *ids*; the first result of an id counts."""
         self._ids.update(ids)
         if ids:
             self._to_enter.append((ids, answered))
@@ -122,6 +121,6 @@ class _Answers:
 
 
 def _swallowed(result: SendResult) -> SendResult:
-    """Return *result* as not sent: its id was another phone's before, and the gateway sent that one only."""
+    """Return *result* as not sent: the gateway has sent another phone's SMS under its id."""
     words = f"client_id_sms {result.client_id_sms} was another phone's: the gateway sends one SMS per id"
     return msgspec.structs.replace(result, outcome=Outcome.NOT_SENT, id_sms=None, reason=Reason.ID_REUSED, error=words)

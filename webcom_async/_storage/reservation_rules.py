@@ -22,7 +22,7 @@ DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that do
 
 
 def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> str:
-    """Return words for the settings that differ from the campaign's first run; empty if none does."""
+    """Return how the settings differ from the first run's; empty if they do not."""
     changes: list[str] = []
     if id_bits != header.id_bits:
         changes.append(f"id_bits={id_bits}, not {header.id_bits}")

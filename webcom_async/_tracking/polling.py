@@ -93,7 +93,7 @@ class _Habits:
         self.array = True
 
     def answered(self, asked: int, together: int, alone: int) -> None:
-        """Learn from a question about several ids: how many were answered *together*, and how many only *alone*."""
+        """Learn how many of several ids were answered *together*, and how many only *alone*."""
         if together == asked:
             self.largest = max(self.largest, _MOST if asked == _PROBE else asked)
         elif alone:
@@ -131,8 +131,7 @@ class StatusInquiry:
         """
         Ask for some of the *waiting* ids, and append their reports to *told*, in the order of the answers.
 
-        When this returns or raises, each id is in *waiting* or its report is in *told*; an error of the gateway is in
-        `failure`.
+        Afterwards, even on an error, each id is in *waiting* or its report is in *told*; `failure` has the error.
         """
         self.failure = None
         asked = deque(waiting.popleft() for _ in range(min(len(waiting), self.appetite)))
@@ -166,7 +165,7 @@ class StatusInquiry:
 
     async def ask(self, ids: Sequence[str]) -> list[DeliveryReport]:
         """
-        Return a report for each of *ids*; unknown and without words if the gateway says nothing about it.
+        Return a report for each of *ids*; unknown, without words, if the gateway has none.
 
         Raises:
             WebcomError: No attempt got a usable answer.
@@ -182,7 +181,7 @@ class StatusInquiry:
         return [found[id_sms] for id_sms in ids]
 
     async def _ask_together(self, ids: Sequence[str]) -> dict[str, DeliveryReport]:
-        """Return the reports of one question about all *ids*; empty if the gateway does not take it."""
+        """Return the reports of one question about all *ids*; empty if it is refused."""
         try:
             return await self._exchange(ids, array=True)
         except (RequestRefused, RequestTooLarge):

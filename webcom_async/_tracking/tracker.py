@@ -167,7 +167,6 @@ class Tracking:
         await self._in_journal(lambda deliveries: self._told(deliveries.close_overdue(waiting)))
 
     async def _wait(self) -> None:
-        """Wait until an SMS is due, or it is time to look for reports again."""
         pause = await self._in_journal(lambda deliveries: deliveries.next_due())
         if pause is None:
             raise StopAsyncIteration

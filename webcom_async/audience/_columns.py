@@ -96,12 +96,7 @@ _USUAL = (
 
 
 def find_places(table: Table, names: ColumnNames) -> Places:
-    """
-    Return the positions of the columns.
-
-    Raises:
-        InputError: A named column is missing or ambiguous, or there is no usable column of phones.
-    """
+    """Return the positions of the columns; raise `InputError` if one is missing, ambiguous or unusable."""
     known = [column.strip().casefold() for column in table.columns]
     places = [
         _find(table, known, usual) if name is None else _named(table, known, name)
@@ -115,12 +110,7 @@ def find_places(table: Table, names: ColumnNames) -> Places:
 
 
 def read_exactly(table: Table, place: int | None) -> None:
-    """
-    Mark a column of phones or ids, so that numbers that have lost digits are refused.
-
-    Raises:
-        InputError: The column's type has rounded its numbers.
-    """
+    """Mark a column of phones or ids, so that numbers that have lost digits are refused."""
     imprecise: frozenset[int] = getattr(table, "imprecise", frozenset())
     if place in imprecise:
         raise InputError(

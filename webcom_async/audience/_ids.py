@@ -62,9 +62,9 @@ class GivenIds:
     @cached_property
     def _rounded_lengths(self) -> frozenset[int]:
         """
-        Lengths of ids that were rounded: at least half of them, or more than chance gives, end as Excel writes them.
+        Lengths of ids that were rounded: half of them, or more than chance gives, end as Excel writes them.
 
-        The table is read once for this, when the first id looks rounded.
+        The table is read for this when the first id looks rounded.
         """
         rows = self._table.rows()
         cells = (row.cells[self._place].strip() for row in rows if self._place is not None)

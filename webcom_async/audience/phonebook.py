@@ -58,7 +58,7 @@ class PhoneBook:
 
 
 def _with_plus(digits: str) -> str:
-    """Return the advice to add a plus, if the digits are then a number of another country."""
+    """Return advice to add a plus, if that makes a foreign number."""
     try:
         abroad = phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
     except phonenumbers.NumberParseException:

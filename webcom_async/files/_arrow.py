@@ -80,12 +80,6 @@ class ArrowTable:
 
 
 def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
-    """
-    Return the names of a file's columns.
-
-    Raises:
-        InputError: The file is not of this kind.
-    """
     return tuple(_schema_of(path, is_parquet=is_parquet).names)
 
 

@@ -112,7 +112,6 @@ class CsvTable:
         return single[0] if single and widths[","] else ","
 
     def _widths(self, delimiter: str) -> list[int]:
-        """Return the number of cells of the first records; empty if *delimiter* does not parse them."""
         try:
             return [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
         except InputError:

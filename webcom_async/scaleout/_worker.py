@@ -321,7 +321,7 @@ class Worker:
             return msgspec.structs.replace(end, ending=ShardOutcome.STOPPED, why=str(exc))
 
     async def _halt(self, campaign: str, why: str) -> None:
-        """Halt a running campaign; a paused one stays paused."""
+        """Halt a campaign, unless it is paused."""
         status = await self._waiting.patiently(lambda: self._store.status(campaign))
         if status.state is not CampaignState.RUNNING:
             return
@@ -368,7 +368,7 @@ class Worker:
         recording: RecordingJournal,
         results: list[SendResult],
     ) -> WebcomError | None:
-        """Send to *people*, append to *results*, and return the error that ended the run early."""
+        """Send to *people*, append to *results*, and return the error that ended it."""
         settings = known.settings
         campaign = self._client.stream(
             _timed(people, settings),
@@ -494,8 +494,8 @@ async def run_batch(client: WebcomClient, store: CampaignStore, lease: Lease, re
     """
     Send a batch, record the counts and return them.
 
-    Call it while a `LeaseKeeper` renews the lease. `Worker.run_batch` does the same, and remembers between batches
-    which messages the gateway refuses, and how many retries are left.
+    Call it while a `LeaseKeeper` renews the lease. `Worker.run_batch` also remembers between batches which messages the
+    gateway refuses, and how many retries are left.
 
     Args:
         client: The client.

@@ -69,7 +69,6 @@ async def export(server: Server, campaign: str | None) -> AsyncGenerator[dict[st
 
 
 async def purge(session: Session, server: Server, campaign: str) -> int:
-    """Remove a campaign with all its rows, and return the number of its recipients."""
     async with session.transaction():
         found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
         if not found:

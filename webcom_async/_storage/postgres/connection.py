@@ -106,7 +106,7 @@ class Session:
 
     async def together(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[tuple[Any, ...]]]:
         """
-        Return the rows of several statements, which are sent without waiting for each other's answers.
+        Return the rows of statements that are sent without waiting for answers.
 
         Each is a transaction, or those between BEGIN and COMMIT are one.
         """
@@ -116,7 +116,6 @@ class Session:
 
     @asynccontextmanager
     async def copy(self, text: str) -> AsyncGenerator[Callable[[Sequence[object]], Awaitable[None]]]:
-        """Yield a function that appends a row, for a `COPY … FROM STDIN`."""
         async with self._connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
             yield copy.write_row
 
@@ -127,7 +126,7 @@ class Session:
 
     @asynccontextmanager
     async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
-        """Run a transaction of any length; raise *in_the_way* if another one holds a lock for long."""
+        """Run a transaction of any length; raise *in_the_way* if a lock is held for long."""
         async with self.transaction():
             timeouts = _timeouts(self._connection, 0, local=True)
             await self._connection.execute("; ".join((*timeouts, _BOUND_LOCKS)).encode())
@@ -206,8 +205,7 @@ class Server:
         running.
 
         Raises:
-            JournalError: The call fails; the message says why, and what to do.
-            StoreUnavailable: The server was unavailable for longer than *patience* seconds.
+            JournalError: The call fails; `StoreUnavailable` if the server was unavailable for *patience* seconds.
             UsageError: The server is closed, or belongs to another event loop.
         """
         self._check_usable()
@@ -304,7 +302,6 @@ class Server:
     # ------------------------------------------------------------------------ connections
 
     async def _opened(self) -> "AsyncConnectionPool[Connection]":
-        """Return the pool; before the first time, check the server and its tables."""
         async with self._opening:
             if self._pool is None:
                 connection = await self._connect()

@@ -123,12 +123,7 @@ class PostgresCampaignJournal:
         self._numbers = range(0)
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """
-        A recipient that is reserved under another valid lease is refused as a duplicate.
-
-        Raises:
-            LeaseLost, CampaignStopped: Nothing of the batch may be sent.
-        """
+        """A recipient that is reserved under another valid lease is refused as a duplicate."""
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if len(set(ids)) < len(ids):
             raise self._server.unusable("an id comes twice in one batch; nothing of it was reserved")
@@ -266,7 +261,7 @@ class PostgresCampaignJournal:
             await session.change(_sql.BACK_OUT_NEW, **self._mine(ids=array(list(ids)), reservations=mine))
 
     async def _races(self, session: Session, said: Said, ids: list[ClientIdSms]) -> set[str]:
-        """Return those of the reserved *ids* that another campaign has reserved for another phone or message."""
+        """Return those of *ids* that another campaign has reserved for another phone or message."""
         others = await session.fetch(_sql.FIND_OTHERS, **self._mine(ids=array(ids))) if ids else []
         return _in_the_way(others, said)
 
@@ -344,7 +339,7 @@ class PostgresCampaignJournal:
         return await recalled(session, self._tenure.campaign, results)
 
     def _given(self, results: list[SendResult]) -> dict[str, object]:
-        """Return *results* as parameters, without those that never had a row of their own."""
+        """Return *results* as parameters, without those that never had a row."""
         plain = isinstance(results, AllAccepted)
         sound = [each for each in results if plain or (each.reason not in DUPLICATES and _is_id(each.client_id_sms))]
         ids, phones, states, answers, reasons, errors, attempts = (
@@ -371,7 +366,6 @@ class PostgresCampaignJournal:
         return self._mine(reservation=number, states=states, now=self._now(), **people.parameters())
 
     async def _next_number(self, session: Session, mine: list[int]) -> int:
-        """Return the number of a new reservation, and add it to *mine*."""
         if not self._numbers:
             [(first,)] = await session.fetch(_sql.NEXT_BLOCK)
             self._numbers = range(first, first + _sql.BLOCK)
@@ -439,7 +433,7 @@ def _in_the_way(others: Iterable[Sequence[Any]], said: Said) -> set[str]:
 
 
 def _is_id(text: str) -> bool:
-    """Return whether *text* can be an id in a row; recipients with bad ids have no row."""
+    """Return whether *text* can be an id; recipients with bad ids have no row."""
     return text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and int(text) < 1 << 63
 
 

@@ -166,8 +166,8 @@ class PostgresStore:
         """
         Removes the plan too.
 
-        The rows are gone for all readers of the server. Its files lose them with the next VACUUM; its backups and
-        write-ahead log keep them until they are deleted.
+        No reader of the server sees the rows any more. Its files keep them until the next VACUUM, backups and
+        write-ahead log until they are deleted.
         """
         return await self._server.call(lambda session: _archive.purge(session, self._server, campaign))
 
@@ -299,7 +299,6 @@ class LeasedPostgresJournal:
 async def _enter(
     session: Session, server: Server, header: CampaignHeader, now: datetime, against_first_run: Exception | None
 ) -> int:
-    """Write the header, or compare it with the stored one; return the campaign's number."""
     if against_first_run is not None and not await session.fetch(_sql.FIND_ANYBODY, name=header.campaign):
         raise against_first_run
     named = {"name": header.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}

@@ -43,7 +43,7 @@ def campaigns(path: StrPath) -> list[StoredCampaign]:
     Return the campaigns in a file, in the order of their first runs.
 
     Raises:
-        JournalError: The file cannot be opened, or is in use.
+        JournalError: The file cannot be used.
     """
     with JournalFile(path) as file:
         return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
@@ -54,7 +54,7 @@ def stored_campaign(path: StrPath, campaign: str) -> StoredCampaign:
     Return one campaign of a file.
 
     Raises:
-        JournalError: The file cannot be opened, is in use, or does not hold the campaign.
+        JournalError: The file cannot be used, or does not hold the campaign.
     """
     with JournalFile(path) as file:
         return _stored(file, number_of(file, campaign))
@@ -65,7 +65,7 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     Return whether a file holds recipients of a campaign.
 
     Raises:
-        JournalError: The file exists and cannot be opened.
+        JournalError: The file exists and cannot be used.
     """
     if not _is_there(path):
         return False
@@ -74,10 +74,10 @@ def has_begun(path: StrPath, campaign: str) -> bool:
 
 def highest_price(path: StrPath) -> Decimal | None:
     """
-    Return the highest price of a part in the delivery reports of a file; None if there is no price or file.
+    Return the highest price of a part in a file's delivery reports; None if there is no price or file.
 
     Raises:
-        JournalError: The file exists and cannot be opened, or is in use.
+        JournalError: The file exists and cannot be used.
     """
     if not _is_there(path):
         return None
@@ -87,14 +87,10 @@ def highest_price(path: StrPath) -> Decimal | None:
 
 def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
     """
-    Return the phones that the gateway has rejected as on its stop list; none if the file is missing.
-
-    Args:
-        path: The file.
-        but: A campaign to skip, because its own results are returned as stored.
+    Return the phones rejected as on the gateway's stop list, except in the campaign *but*; none if the file is missing.
 
     Raises:
-        JournalError: The file exists and cannot be opened, or is in use.
+        JournalError: The file exists and cannot be used.
     """
     if not _is_there(path):
         return []
@@ -114,7 +110,7 @@ class StoredResults(Closing):
         header: The campaign's header.
 
     Raises:
-        JournalError: The file cannot be opened, is in use, or does not hold the campaign.
+        JournalError: The file cannot be opened, is in use, or does not hold the campaign. Raised by every method.
     """
 
     def __init__(self, path: StrPath, campaign: str) -> None:
@@ -124,23 +120,13 @@ class StoredResults(Closing):
             self.header: CampaignHeader = _header(self._file, self._number)
 
     def of(self, ids: Iterable[ClientIdSms]) -> dict[ClientIdSms, SendResult]:
-        """
-        Return the stored results of *ids*; a few hundred at a time.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
+        """Return the stored results of *ids*; a few hundred at a time."""
         rows = self._file.fetch(_sql.FIND_RECIPIENTS, array(ids))
         found = [result_of(columns) for *columns, campaign, _ in rows if campaign == self._number]
         return {result.client_id_sms: result for result in found}
 
     def __iter__(self) -> Iterator[SendResult]:
-        """
-        Yield all results lazily, in the order in which the recipients were first reserved.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
+        """Yield all results lazily, in the order in which the recipients were first reserved."""
         for row in self._file.pages(_sql.PAGE_OF_RESULTS, self._number, _ALL_STATES):
             yield result_of(row[1:])
 
@@ -150,16 +136,12 @@ class StoredResults(Closing):
 
 def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, Any]]:
     """
-    Yield all stored fields of every recipient, ready for JSON; lazily.
+    Yield all stored fields of every recipient of one campaign, or of all, ready for JSON; lazily.
 
     `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
 
-    Args:
-        path: The file.
-        campaign: The campaign's name; all campaigns if None.
-
     Raises:
-        JournalError: The file cannot be opened, is in use, or does not hold the campaign; raised at the first item.
+        JournalError: The file cannot be used, or does not hold the campaign; raised at the first item.
     """
     with JournalFile(path) as file:
         number = None if campaign is None else number_of(file, campaign)
@@ -169,14 +151,14 @@ def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, An
 
 def purge(path: StrPath, campaign: str) -> int:
     """
-    Remove a campaign with its texts from a file, and return the number of its recipients.
+    Remove a campaign with its texts, and return the number of its recipients.
 
-    No data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps a later run of the
-    campaign from sending again.
+    No data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps a later run from
+    sending again.
 
     Raises:
-        JournalError: The file cannot be opened, is in use, or does not hold the campaign; or the disk has no room for
-            the temporary copy.
+        JournalError: The file cannot be used, does not hold the campaign, or the disk has no room for the temporary
+            copy.
     """
     with JournalFile(path) as file:
         number = number_of(file, campaign)
@@ -190,7 +172,7 @@ def purge(path: StrPath, campaign: str) -> int:
 
 
 def _is_there(path: StrPath) -> bool:
-    """Return whether the path exists, even as something else: opening it gives the right error."""
+    """Return whether the path exists, as whatever: opening it gives the right error."""
     return os.path.lexists(path)
 
 
@@ -205,7 +187,6 @@ def _header(file: JournalFile, number: int) -> CampaignHeader:
 
 
 def number_of(file: JournalFile, campaign: str) -> int:
-    """Return a campaign's number in *file*; raise JournalError if the file does not hold it."""
     found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
     if not found:
         names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))

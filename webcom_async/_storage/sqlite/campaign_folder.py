@@ -355,7 +355,6 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the journal
 
     def journal_path(self, name: str) -> Path:
-        """Return the path of a campaign's journal, which may not exist yet."""
         readable = re.sub(r"[^\w.-]+", "_", name)[:_READABLE].strip("_.")
         return self._folder / f"{self._campaign(name).number}-{readable}.journal"
 

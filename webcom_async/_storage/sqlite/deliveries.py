@@ -146,13 +146,13 @@ class Deliveries:
         return None if due_at is None else max(0.0, (due_at - milliseconds(self._now())) / _SECOND)
 
     def improvable(self) -> Iterator[list[str]]:
-        """Yield pages of ids that a report may still change; writing meanwhile is safe."""
+        """Yield pages of ids that a report may still change."""
         rows = self._file.pages(_sql.PAGE_OF_OPEN, self._campaign, _states(ENDED))
         while page := [row[1] for row in islice(rows, _PAGE)]:
             yield page
 
     def ended(self) -> Iterator[list[Delivery]]:
-        """Yield pages of deliveries that are final or overdue; writing meanwhile is safe."""
+        """Yield pages of deliveries that are final or overdue."""
         rows = self._file.pages(_sql.PAGE_OF_DELIVERIES, self._campaign)
         while page := [_row(row) for row in islice(rows, _PAGE)]:
             yield [row.delivery for row in page if row.due_at is None or row.report.final]

@@ -56,13 +56,7 @@ class FileIdentity:
             raise OSError(0, _LEFT_BEHIND.format(wal=wal), path)
 
     def remember(self, *endings: str) -> None:
-        """
-        Record the identity of the opened file, and of files beside it with these *endings*; with endings, the file is
-        not empty.
-
-        Raises:
-            OSError: The path now leads to another kind of file.
-        """
+        """Record the identity of the opened file and of files with *endings* beside it; with these, it is not empty."""
         check_file(self.path)
         for path in (self.path, *(f"{self.real}{ending}" for ending in endings)):
             found = identity_of(path)

@@ -43,7 +43,8 @@ class CampaignFile(Closing):
 
     Raises:
         JournalError: The file cannot be used, is in use, is not a journal, is damaged or comes from a later release, or
-            the campaign was run with other settings; the message says which, and what to do.
+            the campaign was run with other settings; the message says which, and what to do. From methods: the file
+            cannot be read or written.
     """
 
     def __init__(
@@ -65,13 +66,8 @@ class CampaignFile(Closing):
 
     def reserve(self, addressed: list[Addressed]) -> Reservation:
         """
-        Reserve a batch, and write that before this returns.
-
-        Args:
-            addressed: Messages and their recipients; no id twice.
-
-        Raises:
-            JournalError: The reservation cannot be written; nothing of the batch may be sent.
+        Reserve a batch, with no id twice, and write that before this returns. If this raises, nothing of the batch may
+        be sent.
         """
         entry = self._log.reserve(addressed, self._stamp())
         if entry is not None:
@@ -88,14 +84,10 @@ class CampaignFile(Closing):
 
     def settle(self, results: list[SendResult], reserved: Reservation | None = None) -> list[SendResult]:
         """
-        Store results of reserved recipients, and write them before this returns.
+        Store results of reserved recipients, and write them before this returns; faster with the batch's reservation.
 
         An accepted recipient stays accepted, and an unknown one never becomes not sent. Results of recipients that were
         never reserved, such as duplicates, are ignored.
-
-        Args:
-            results: The results.
-            reserved: The batch's reservation; settling is slower without it.
 
         Returns:
             The stored results in the same order: mostly the given ones.
@@ -103,7 +95,6 @@ class CampaignFile(Closing):
         Raises:
             IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
                 exception has the `results`.
-            JournalError: The results cannot be written.
         """
         if reserved is not None and self._log.settle(results, reserved, self._stamp()):
             return results
@@ -116,12 +107,7 @@ class CampaignFile(Closing):
         return known
 
     def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
-        """
-        Return the stored results of recipients that were not reserved; the given result where none is stored.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
+        """Return the stored results of recipients that were not reserved; the given result where none is stored."""
         if self._log.holds(results):
             self._log.digest()
         own, _ = self._known(result.client_id_sms for result in results)
@@ -129,39 +115,25 @@ class CampaignFile(Closing):
 
     def results(self, *outcomes: Outcome) -> Iterator[SendResult]:
         """
-        Yield the results of this campaign's recipients, in the order of their first reservations.
+        Yield the results of this campaign's recipients, of all *outcomes* or of those given, by first reservation.
 
         Lazily, in bounded memory; other methods may be called meanwhile. A recipient that was reserved and never
         settled is unknown.
-
-        Args:
-            outcomes: The outcomes to yield; all if none is given.
-
-        Raises:
-            JournalError: The file cannot be read.
         """
         for row in self._pages(_sql.PAGE_OF_RESULTS, array(states(outcomes))):
             yield result_of(row[1:])
 
     def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
         """
-        Yield the recipients that were possibly sent to, with all that sending again needs.
+        Yield the possibly sent recipients, with all that sending again needs.
 
         Lazily, so that they can be settled during the iteration.
-
-        Raises:
-            JournalError: The file cannot be read.
         """
         for _, content, phone, client_id, *times in self._pages(_sql.PAGE_OF_UNSETTLED):
             yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
 
     def counts(self) -> dict[Outcome, int]:
-        """
-        Return this campaign's recipients per outcome, with every outcome as a key.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
+        """Return this campaign's recipients per outcome, with every outcome as a key."""
         return count_results(self._rows, self._campaign)[0]
 
     def close(self) -> None:
@@ -198,7 +170,6 @@ class CampaignFile(Closing):
         return own, others
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
-        """Write *results*, and return the stored ones."""
         changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
         return results if changed == len(results) else self.lookup(results)
 

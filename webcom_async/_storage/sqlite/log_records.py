@@ -56,7 +56,6 @@ _settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, st
 
 
 def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], client_ids: list[int]) -> bytes:
-    """Return the entry for reserving *addressed*, with messages *said*, under *client_ids*."""
     everyone = phones_of(addressed)
     batch = ReservationRecord(
         said,
@@ -80,12 +79,7 @@ def results_payload(results: Sequence[SendResult]) -> bytes:
 
 
 def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]) -> list[tuple[object, ...]]:
-    """
-    Return the rows of a reserved batch, for `RESERVE`; *number* numbers JSON messages.
-
-    Raises:
-        msgspec.DecodeError, ValueError: The entry is invalid.
-    """
+    """Return the rows of a reserved batch, for `RESERVE`; *number* numbers JSON messages."""
     if payload.startswith(_ROWS):
         groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
         messages = _numbered([int(said) if said.isdigit() else said for said, _ in groups], number)
@@ -100,12 +94,7 @@ def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]
 
 
 def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
-    """
-    Return the rows of results, for `SETTLE`.
-
-    Raises:
-        msgspec.DecodeError, ValueError: The entry is invalid.
-    """
+    """Return the rows of results, for `SETTLE`."""
     if payload.startswith(_ROWS):
         return _settled_in_rows.decode(payload)
     batch = _accepted.decode(payload)

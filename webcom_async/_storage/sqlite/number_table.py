@@ -26,9 +26,9 @@ _decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 -
 
 def as_numbers(texts: Sequence[str]) -> list[int] | None:
     """
-    Return *texts* as numbers; None unless each is the canonical form of a SQLite integer.
+    Return *texts* as numbers; None unless each is in the one form that JSON has for a SQLite integer.
 
-    JSON allows one form only, so parsing them as an array takes a third of the time of checking each.
+    Parsing them as an array takes a third of the time of checking each.
     """
     written = ",".join(texts).encode("ascii", "replace")
     if written.translate(None, _WRITTEN):
@@ -75,7 +75,6 @@ class Numbers:
         self._count = 0
 
     def _enter(self, numbers: Sequence[int]) -> int:
-        """Add *numbers*, for which there is room, and return how many are new."""
         new = len(numbers)
         for table in self._tables:
             size = len(table)

@@ -78,7 +78,6 @@ class Inbox:
         return (rows[-1][0] if rows else number), [report_of(row[1:]) for row in rows]
 
     def purge(self, before: datetime) -> int:
-        """Remove the reports received before a moment, and return their number."""
         return self._file.change(_sql.PURGE_REPORTS, milliseconds(before))
 
     def close(self) -> None:
@@ -86,7 +85,6 @@ class Inbox:
 
 
 def report_columns(report: DeliveryReport) -> tuple[object, ...]:
-    """Return the columns of *report*, as journals and files of reports store it."""
     return (
         report.id_sms,
         report.state.value,

@@ -173,8 +173,7 @@ class Log:
         """
         Log the results of a batch; return False and log nothing if the rows must decide.
 
-        They must if the batch is not open in the log, if results are of other recipients, or if an `id_sms` may be
-        known.
+        They must if the batch is not open in the log, or other recipients or a known `id_sms` are in *results*.
         """
         entry = reserved.entry or 0  # 0 is not an entry's number
         client_ids = self._open.get(entry)
@@ -234,7 +233,7 @@ class Log:
 
 
 def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool:
-    """Return whether *results* cover all of *addressed* in order, with equal attempts and no errors."""
+    """Return whether *results* are those of *addressed* in order, with equal attempts and no errors."""
     everyone = phones_of(addressed)
     return (
         [result.client_id_sms for result in results] == [to.client_id_sms for to in everyone]

@@ -129,10 +129,8 @@ class WorkflowStore:
 
 def usable_url(url: str) -> str:
     """
-    Return the URL to give DBOS for the database at *url*, which may hold a password.
-
-    Raises:
-        InputError: DBOS cannot read the URL, or would create a database elsewhere.
+    Return the URL to give DBOS for *url*; raise `InputError` if DBOS cannot read it, or would create a database
+    elsewhere.
     """
     try:
         read = make_url(url)

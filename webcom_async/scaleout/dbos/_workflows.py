@@ -144,7 +144,7 @@ class EngineWorker:
     # ------------------------------------------------------------------------ the workflows
 
     async def oversee(self, campaign: str) -> str:
-        """Dispatch a campaign's shards whenever they are due, until it is finished or cancelled."""
+        """Dispatch a campaign's shards whenever they are due, until it ends."""
         beating = asyncio.create_task(self._heartbeat(str(DBOS.workflow_id)))
         try:
             while due := await DBOS.run_step_async({"name": "oversee"}, self._due, campaign):
@@ -166,8 +166,8 @@ class EngineWorker:
         """
         Wait until shards are due, and return them with their generations; empty when the campaign has ended.
 
-        The store grants each generation to one caller. If this process dies before it has enqueued the shard's
-        workflow, the next scheduler finds none, and dispatches the shard again.
+        The store grants a generation once. If this process dies before it enqueues the workflow, the next scheduler
+        misses it, and dispatches the shard again.
         """
         scheduler = ShardScheduler(self._seconds)
         while True:
