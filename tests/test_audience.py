@@ -45,7 +45,7 @@ def test_bad_and_duplicate_rows_are_named_with_their_lines(tmp_path: Path):
     assert (6, 3) == (audit.rows, audit.sendable)
     assert [3, 6] == [finding.line for finding in audit.bad]
     assert "a spreadsheet has rounded it" in audit.bad[1].words
-    assert [Finding(4, "79612242243 stands in line 2 already")] == audit.duplicates
+    assert [Finding(4, "79612242243 is in line 2 already")] == audit.duplicates
     assert [2, 5, 7] == [person.row.line for person in people.people() if person.recipient]
 
 

@@ -126,7 +126,7 @@ def test_balance_prints_a_table_or_json():
     ("words", "code", "said"),
     [
         (("status",), 2, "no ids"),
-        (("status", "x y"), 2, "'x y' is no id_sms"),
+        (("status", "x y"), 2, "'x y' is not an id_sms"),
         (("status", "1", "--file", "/nowhere/ids"), 2, "No such file"),
         (("track", "nowhere.journal", "--campaign", "spring"), 2, "no such file"),
         (("webhook", "reports.db"), 2, "set WEBCOM_WEBHOOK_SECRET"),

@@ -143,7 +143,7 @@ async def test_an_item_that_is_no_id_comes_after_those_before_it(connect: Connec
     async with connect(after_a_campaign()) as client:
         statuses = client.statuses(["1", "2", None, "3"])  # type: ignore[list-item]
         assert ["1", "2"] == [(await anext(statuses)).id_sms for _ in range(2)]
-        with pytest.raises(InputError, match="None is no id_sms"):
+        with pytest.raises(InputError, match="None is not an id_sms"):
             await anext(statuses)
         assert ["3"] == [report.id_sms async for report in statuses]
 

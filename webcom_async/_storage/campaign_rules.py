@@ -99,9 +99,9 @@ def check_change(campaign: str, state: CampaignState, wanted: CampaignState, sti
     if wanted is CampaignState.FINISHED:
         raise InputError(f"campaign {campaign!r} is finished by its last shard, and by nothing else")
     if state is CampaignState.FINISHED and wanted is not CampaignState.RUNNING:
-        raise InputError(f"campaign {campaign!r} is finished: there is nothing to be {wanted.value}")
+        raise InputError(f"campaign {campaign!r} is finished: it cannot be {wanted.value}")
     if state is CampaignState.FINISHED and not still_open:
-        raise InputError(f"campaign {campaign!r} is finished, and nobody is left to be asked for again")
+        raise InputError(f"campaign {campaign!r} is finished, and has no recipients to send to again")
 
 
 def stopped(campaign: str, state: CampaignState, why: str) -> CampaignStopped:

@@ -72,6 +72,6 @@ class Statuses:
                 return None  # those before it come first
             self._raw.popleft()
             if id_sms is None:
-                return InputError(f"{shown(item)} is no id_sms: it is what an accepted SendResult has")
+                return InputError(f"{shown(item)} is not an id_sms: give that of an accepted SendResult")
             self._waiting.append(id_sms)
         return None

@@ -234,7 +234,7 @@ class Audience:
             return _not_sent(phone, Reason.STOP_LIST, "it is on the stop list")
         if verdict == Verdict.UNLIKE:
             return _not_sent(phone, Reason.UNLIKE_PHONE, why_unlike(phone, self.shape_of(row, phone)))
-        return _not_sent(phone, Reason.DUPLICATE, "it stands in the file already")
+        return _not_sent(phone, Reason.DUPLICATE, "it is in the file already")
 
     def _changed(self) -> InputError:
         return InputError(f"{self.table.path}: it was changed since it was checked; run the same command again")

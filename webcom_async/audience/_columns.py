@@ -115,7 +115,7 @@ def read_exactly(table: Table, place: int | None) -> None:
     if place in imprecise:
         raise InputError(
             f"{table.path}: column {printable(table.columns[place])!r}: a float of 32 bits or fewer has rounded it; "
-            "write the column as text or int64, and fill it in anew"
+            "write the column as text or int64, and fill it in again"
         )
     exact: set[int] = getattr(table, "exact", set())
     if place is not None:

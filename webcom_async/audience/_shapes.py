@@ -126,4 +126,4 @@ class Shapes:
 
 
 def _stands_already(phone: Phone, first: int) -> str:
-    return f"{phone} stands in line {first >> 8} already"
+    return f"{phone} is in line {first >> 8} already"

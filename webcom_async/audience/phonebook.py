@@ -31,7 +31,7 @@ class PhoneBook:
     def __init__(self, region: str) -> None:
         self.region: str = region.upper()
         if self.region not in phonenumbers.SUPPORTED_REGIONS:
-            raise ConfigurationError(f"{region!r} is no region: give two letters, such as RU")
+            raise ConfigurationError(f"{region!r} is not a region: give two letters, such as RU")
 
     def normalise(self, raw: str) -> Phone:
         """

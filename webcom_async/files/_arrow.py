@@ -76,7 +76,7 @@ class ArrowTable:
                             whole = arrow.get_batch(number)
                             yield from (whole.slice(start, _BATCH) for start in range(0, whole.num_rows, _BATCH))
             except pa.ArrowException as exc:
-                raise InputError(f"{self.path}: not to be read as {self.described}: {exc}") from None
+                raise InputError(f"{self.path}: cannot be read as {self.described}: {exc}") from None
 
 
 def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:

@@ -203,7 +203,7 @@ class Worker:
         if (campaign, shard) in self._at_work:
             # The store would let it take the shard over from itself.
             return ShardEnd(
-                campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why="this worker is at it already"
+                campaign=campaign, shard=shard, ending=ShardOutcome.HELD, why="this worker is sending it already"
             )
         self._at_work.add((campaign, shard))
         try:
@@ -271,12 +271,12 @@ class Worker:
         if settings.id_bits != options.id_bits:
             raise ConfigurationError(
                 f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
-                f"id_bits={options.id_bits}: it would send everybody a second SMS. Give all clients the same"
+                f"id_bits={options.id_bits}: it would send every recipient a second SMS. Give all clients the same"
             )
         account = self._client.account(campaign)
         if await self._store.claim(campaign, account) != account:
             raise ConfigurationError(
-                f"campaign {campaign!r} was begun with another account: the gateway remembers who was sent to per "
+                f"campaign {campaign!r} was begun with another account: the gateway remembers ids per "
                 "account. Give all workers the same; if it is the same account under a new token, resume the campaign "
                 "with --same-account, or call store.claim(campaign, None)"
             )

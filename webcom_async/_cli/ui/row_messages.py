@@ -13,7 +13,7 @@ __all__ = ["sentence"]
 
 # What a part of a sentence stands for is put in where the Russian has its number.
 _RUSSIAN: tuple[tuple[str, str], ...] = (
-    (r"(\d+) stands in line (\d+) already", "{0} уже есть в строке {1}"),
+    (r"(\d+) is in line (\d+) already", "{0} уже есть в строке {1}"),
     (r"(\d+) is on the stop list", "{0} в стоп-листе"),
     (r"(.+) was taken for (\d+)", "{0} понято как {1}"),
     (

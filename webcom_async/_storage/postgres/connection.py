@@ -348,7 +348,7 @@ class Server:
             here = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError(
-                "PostgreSQL is reached from asyncio only, because psycopg knows no trio: "
+                "PostgreSQL is reached from asyncio only, because psycopg does not support trio: "
                 "run this on asyncio, or keep the journal in a file"
             ) from None
         if self._closed:
@@ -413,7 +413,7 @@ def _read(dsn: str) -> dict[str, Any]:
         raise ConfigurationError("the DSN's password holds an @: write %40 for it")
     if not _is_port(str(given.get("port") or "")) or _holds_marks(dsn):
         raise ConfigurationError(
-            "the DSN cannot be read: its port is no number, or its database's name holds @ or :; "
+            "the DSN cannot be read: its port is not a number, or its database's name holds @ or :; "
             "in a password, write %40 for @, %3A for : and %2F for /"
         )
     return given

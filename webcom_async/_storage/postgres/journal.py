@@ -286,8 +286,8 @@ class PostgresCampaignJournal:
             return stopped(self._tenure.name, CampaignState(state), why)
         if self._tenure.own:
             return LeaseLost(
-                f"campaign {self._tenure.name!r}: nothing was heard of this run for {self._tenure.seconds:g} s, and "
-                "others may have taken over what it had reserved. Nothing more is sent from here; run it again"
+                f"campaign {self._tenure.name!r}: this run has not renewed its lease for {self._tenure.seconds:g} s, "
+                "and others may have taken over its recipients. It sends nothing more; run the campaign again"
             )
         return LeaseLost()
 

@@ -133,7 +133,7 @@ class SharedCampaignFile:
             free: list[WirePhone] = []
             for to in phones:
                 if self.ids_in_flight.get(to.client_id_sms) in others:
-                    duplicates.append(not_sent(to, Reason.DUPLICATE, "another worker is asking for the same id now"))
+                    duplicates.append(not_sent(to, Reason.DUPLICATE, "another worker is sending under the same id now"))
                 else:
                     free.append(to)
             if free:

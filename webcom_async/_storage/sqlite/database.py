@@ -32,14 +32,14 @@ _OLDEST_SQLITE = (3, 33)  # 2020; for UPDATE … FROM
 _IN_USE = "it is in use, by another process or by another campaign of this one; wait for the end of that"
 _DAMAGED = (
     "it is damaged; put a copy of it back, or move it away. Without it, the same campaign name gives the same ids, "
-    "and the gateway sends nobody a second SMS"
+    "and the gateway sends no second SMS"
 )
 # By SQLite's extended error code, or by its low byte, the primary code.
 _ADVICE = {
     sqlite3.SQLITE_IOERR_LOCK: "it cannot be locked: it is read-only, or on a file system without locks",
     sqlite3.SQLITE_BUSY: _IN_USE,
     sqlite3.SQLITE_LOCKED: _IN_USE,
-    sqlite3.SQLITE_NOTADB: "it is no journal; give another path",
+    sqlite3.SQLITE_NOTADB: "it is not a journal; give another path",
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_FULL: "the disk is full; make room, then run the campaign again",
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it and its room, then run the campaign again",

@@ -82,7 +82,7 @@ class WorkflowStore:
         for workflow_id in rounds(campaign):
             found = (await self.workflows([workflow_id])).get(workflow_id)
             if found is not None and found.name != CAMPAIGN:
-                raise InputError(f"campaign {campaign!r} has a name that is a workflow's of another kind")
+                raise InputError(f"campaign {campaign!r}: DBOS has a workflow of another kind under this name")
             if found is None:
                 await self._enqueue(enqueued(CAMPAIGN, workflow_id), campaign)
             if found is None or found.status in ALIVE:
