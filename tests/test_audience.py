@@ -146,7 +146,7 @@ def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
     path = tmp_path / "stop.txt"
     path.write_text("79612242243\nnobody\n")
 
-    with pytest.raises(InputError, match="line 2: 'nobody' is no phone"):
+    with pytest.raises(InputError, match="line 2: 'nobody' is not a phone number"):
         StopList.from_file(path)
     path.write_text("79612242243\n8 961 224 22 44\n")
     assert ("79612242244" in StopList.from_file(path), 2) == (True, len(StopList.from_file(path)))
@@ -166,7 +166,7 @@ def test_a_stop_list_refuses_a_rounded_phone(tmp_path: Path, cell: str):
     """Whose phone it was cannot be known; the line is named."""
     (tmp_path / "stop.csv").write_text(f"phone;x\n79612242243;1\n{cell};1\n", encoding="utf-8")
 
-    with pytest.raises(InputError, match=r"stop\.csv, line 3: '.*' is no phone: "):
+    with pytest.raises(InputError, match=r"stop\.csv, line 3: '.*' is not a phone number: "):
         StopList.from_file(tmp_path / "stop.csv")
 
 

@@ -109,7 +109,7 @@ def test_a_preview_counts_parts_and_cost_and_sends_nothing(
         "CSV, Windows-1251, semicolons",
         "4  (2 × 2 parts)",
         "9.60",
-        "line 4: 'abc' is no phone",
+        "line 4: 'abc' is not a phone number",
         "line 5: 79612242243 is in line 2 already",
         "'8 (961) 224-22-43' was taken for 79612242243",
         "Привет, Анна! Скидки!",

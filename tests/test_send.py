@@ -499,7 +499,7 @@ async def test_nobody_listening_is_an_exception_and_nothing_was_sent(connect_to:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ({"phone": "CALL-ME", **CODE}, "'CALL-ME' is no phone"),
+        ({"phone": "CALL-ME", **CODE}, "'CALL-ME' is not a phone number"),
         ({"phone": "79612242243", "text": "", "sender": "ACME"}, "text is empty"),
         ({"phone": "79612242243", "text": "Code", "sender": ""}, "sender is empty"),
         ({"phone": "79612242243", "text": "Code"}, "sender= is missing"),

@@ -204,4 +204,4 @@ def _is_digits(text: str) -> bool:
 
 
 def _bad(raw: object, why: str) -> InputError:
-    return InputError(f"{shown(raw)} is no phone: {why}", Reason.BAD_PHONE)
+    return InputError(f"{shown(raw)} is not a phone number: {why}", Reason.BAD_PHONE)

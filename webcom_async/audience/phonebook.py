@@ -47,10 +47,10 @@ class PhoneBook:
         try:
             number = phonenumbers.parse(f"+{digits}" if international else digits, self.region)
         except phonenumbers.NumberParseException as exc:
-            raise InputError(f"{shown(raw)} is no phone: {str(exc).lower()}", Reason.BAD_PHONE) from None
+            raise InputError(f"{shown(raw)} is not a phone number: {str(exc).lower()}", Reason.BAD_PHONE) from None
         if not phonenumbers.is_valid_number(number):
             raise InputError(
-                f"{shown(raw)} is no phone: country code {number.country_code} has no such number"
+                f"{shown(raw)} is not a phone number: country code {number.country_code} has no such number"
                 + ("" if international else _with_plus(digits)),
                 Reason.BAD_PHONE,
             )

@@ -26,43 +26,46 @@ _RUSSIAN: tuple[tuple[str, str], ...] = (
     ),
     (r"column (.+) is empty, and the text needs it", "столбец {0} пуст, а он нужен для текста"),
     (r"its text is empty, and there is none for everyone", "текст пуст, а общего текста нет"),
-    (r"(.+) is no phone: it is empty", "{0} не телефон: пусто"),
-    (r"(.+) is no phone: it holds characters that are no digits", "{0} не телефон: есть знаки, кроме цифр"),
+    (r"(.+) is not a phone number: it is empty", "{0} не телефон: пусто"),
+    (r"(.+) is not a phone number: it holds characters that are no digits", "{0} не телефон: есть знаки, кроме цифр"),
     (
-        r"(.+) is no phone: it has (\d+) digits, and a number has (\d+) to (\d+)",
+        r"(.+) is not a phone number: it has (\d+) digits, and a number has (\d+) to (\d+)",
         "{0} не телефон: цифр {1}, а бывает от {2} до {3}",
     ),
     (
-        r"(.+) is no phone: it starts with 0; write the country code first, as in (\d+)",
+        r"(.+) is not a phone number: it starts with 0; write the country code first, as in (\d+)",
         "{0} не телефон: начинается с 0; сначала нужен код страны, как в {1}",
     ),
     (
-        r"(.+) is no phone: no country code starts with 89; a Russian mobile is written \+7 9…",
+        r"(.+) is not a phone number: no country code starts with 89; a Russian mobile is written \+7 9…",
         "{0} не телефон: кода страны на 89 нет; российский мобильный пишется +7 9…",
     ),
-    (r"(.+) is no phone: it is a fraction", "{0} не телефон: это дробь"),
+    (r"(.+) is not a phone number: it is a fraction", "{0} не телефон: это дробь"),
     (
-        r"(.+) is no phone: it may be a fraction; write it with digits only",
+        r"(.+) is not a phone number: it may be a fraction; write it with digits only",
         "{0} не телефон: возможно, это дробь; напишите одни цифры",
     ),
     (
-        r"(.+) is no phone: it may be a decimal number; write it with digits only",
+        r"(.+) is not a phone number: it may be a decimal number; write it with digits only",
         "{0} не телефон: возможно, это десятичная запись; напишите одни цифры",
     ),
     (
-        r"(.+) is no phone: it holds a line break; write one phone in a cell",
+        r"(.+) is not a phone number: it holds a line break; write one phone in a cell",
         "{0} не телефон: есть перенос строки; в ячейке должен быть один телефон",
     ),
     (
-        r"(.+) is no phone: country code (\d+) has no such number",
+        r"(.+) is not a phone number: country code (\d+) has no such number",
         "{0} не телефон: в стране с кодом {1} такого номера нет",
     ),
     (
-        r"(.+) is no phone: country code (\d+) has no such number; if it is one of another country, write (\+\d+)",
+        (
+            r"(.+) is not a phone number: country code (\d+) has no such number; "
+            r"if it is one of another country, write (\+\d+)"
+        ),
         "{0} не телефон: в стране с кодом {1} такого номера нет; если это номер другой страны, напишите {2}",
     ),
     (
-        rf"(.+) is no phone: {ROUNDED}",
+        rf"(.+) is not a phone number: {ROUNDED}",
         "{0} не телефон: таблица его округлила; задайте столбцу текстовый формат и заполните его заново",
     ),
     (
