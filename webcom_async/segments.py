@@ -209,7 +209,7 @@ def _forcing(text: str) -> Iterator[Forcing]:
         yield Forcing(character, count, plain if _all_gsm(plain) else None)
 
 
-# ---------------------------------------------------------------------------- plainer words
+# ---------------------------------------------------------------------------- cheaper characters
 
 
 def _changed(text: str, table: dict[str, str]) -> str:

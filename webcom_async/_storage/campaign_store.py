@@ -236,7 +236,7 @@ class CampaignStore(Protocol):
         """Return a batch's recipients."""
         ...
 
-    # ------------------------------------------------------------------------ the standing
+    # ------------------------------------------------------------------------ the status
 
     async def status(self, campaign: str) -> CampaignStatus:
         """Return a campaign's status; takes a few milliseconds at any size."""

@@ -1,5 +1,5 @@
 """
-Poll the gateway for statuses and the balance, without side effects there.
+Ask the gateway for statuses and the balance; this changes nothing there.
 
 These calls share the session's limits, deadlines and retry rules with sending. The gateway does not document questions
 about several ids: their shape is found from the first answers, and remembered.
@@ -81,7 +81,7 @@ async def ask_balance(session: GatewaySession) -> Balance:
 
 class _Habits:
     """
-    The form of status questions that the gateway answers, as far as it has shown.
+    The form of status questions that the gateway accepts, learnt from its answers.
 
     Attributes:
         largest: Ids in a question.

@@ -56,7 +56,7 @@ class CsvTable:
 
     def rows(self) -> Iterator[Row]:
         width = len(self.columns)
-        quoted = self.columns[: len(RESULT_COLUMNS)] == RESULT_COLUMNS  # by `csv_cell`
+        quoted = self.columns[: len(RESULT_COLUMNS)] == RESULT_COLUMNS  # escaped by `csv_cell`
         records = self._records()
         if self._has_header:
             next(records, None)

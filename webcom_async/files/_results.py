@@ -107,7 +107,7 @@ class ResultsFile:
         """
         form = self._format
         if form is None:
-            if _holds_results(self.path):  # still
+            if _holds_results(self.path):  # it may have changed meanwhile
                 _put_aside(self.path)
             form = self._open()
         self._written = True

@@ -125,7 +125,7 @@ SELECT content FROM batches JOIN campaigns USING (campaign_id)
 WHERE name = %(name)s AND shard = %(shard)s AND batch = %(batch)s
 """
 
-# ---------------------------------------------------------------------------- the standing
+# ---------------------------------------------------------------------------- the status
 
 FIND_STANDING = """
 SELECT campaign_id, settings, state, why, recipients, planned_at, ended_at,
@@ -223,7 +223,7 @@ WHERE campaign_id = %(campaign)s AND state <> 'cancelled'
     AND NOT EXISTS (SELECT 1 FROM shards WHERE campaign_id = %(campaign)s AND NOT done)
 """
 
-# ---------------------------------------------------------------------------- turns
+# ---------------------------------------------------------------------------- the rate
 
 # The virtual scheduling of GCRA (ITU-T I.371, annex A), on one row for all workers. If the clock is set back, reserved
 # time moves back with it. Intervals are in seconds, because those in days depend on summer time.

@@ -88,7 +88,7 @@ async def _not_planned(session: Session, campaign: str) -> InputError:
     return InputError(f"campaign {campaign!r} was not planned here; {names or 'none'} was")
 
 
-# ---------------------------------------------------------------------------- the standing
+# ---------------------------------------------------------------------------- the status
 
 
 async def status(session: Session, campaign: str) -> CampaignStatus:
@@ -237,7 +237,7 @@ async def _held(session: Session, lease: Lease) -> tuple[int, int]:
     return rows[0]
 
 
-# ---------------------------------------------------------------------------- turns and results
+# ---------------------------------------------------------------------------- the rate and results
 
 
 async def reserve_rate(session: Session, campaign: str, count: int) -> float:

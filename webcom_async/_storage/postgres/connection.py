@@ -250,7 +250,7 @@ class Server:
         if pool is not None:
             await pool.close()
 
-    # ------------------------------------------------------------------------ patience
+    # ------------------------------------------------------------------------ retries
 
     async def _patiently(self, work: Callable[[Session], Coroutine[Any, Any, T]], attempt: _Attempt) -> T:
         until = self._clock.monotonic() + attempt.patience
@@ -364,7 +364,7 @@ class Server:
         if not task.cancelled():
             task.exception()  # already raised to the caller
 
-    # ------------------------------------------------------------------------ words
+    # ------------------------------------------------------------------------ error messages
 
     def _explained(self, exc: Exception) -> JournalError:
         if _passes(exc):

@@ -2,9 +2,9 @@
 One run's journal of a campaign on PostgreSQL: reservations and settlements.
 
 Runs do not block each other. A batch's new ids are inserted in their order, and a second run finds them taken. Other
-campaigns' rows of an id are read after the commit: of two campaigns that write first and read then, at least one sees
-the other, and backs out. A run whose lease was revoked can reserve nothing: each transaction locks the lease's row, and
-revoking deletes it.
+campaigns' rows of an id are read after the commit: if two campaigns reserve it at once, at least one sees the other,
+and backs out. A run whose lease was revoked can reserve nothing: each transaction locks the lease's row, and revoking
+deletes it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
@@ -162,7 +162,7 @@ class PostgresCampaignJournal:
                 lambda session: session.change(_sql.END_LEASE, lease=token), shielded=True, patience=_LAST_PATIENCE
             )
 
-    # ------------------------------------------------------------------------ what may leave
+    # ------------------------------------------------------------------------ reservation
 
     async def _reserve(
         self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms], mine: list[int]
@@ -291,7 +291,7 @@ class PostgresCampaignJournal:
             )
         return LeaseLost()
 
-    # ------------------------------------------------------------------------ what became of it
+    # ------------------------------------------------------------------------ settlement
 
     async def _settle(
         self, session: Session, results: list[SendResult]
@@ -356,7 +356,7 @@ class PostgresCampaignJournal:
             attempts=array(list(map(str, attempts))),
         )
 
-    # ------------------------------------------------------------------------ odds and ends
+    # ------------------------------------------------------------------------ parameters, numbers, the lease
 
     def _mine(self, **parameters: object) -> dict[str, object]:
         return {"campaign": self._tenure.campaign, "lease": self._tenure.token, **parameters}

@@ -211,7 +211,7 @@ SELECT (SELECT count(*) FROM leases WHERE token = %(lease)s), coalesce(state, 'r
 FROM campaigns WHERE campaign_id = %(campaign)s
 """
 
-# ---------------------------------------------------------------------------- a batch leaves
+# ---------------------------------------------------------------------------- reservation
 
 # A message's text is stored once per campaign, however many recipients get it.
 ADD_MESSAGES = """
@@ -296,7 +296,7 @@ WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND
     AND recipient_id >> 20 <> ALL (%(reservations)s)
 """
 
-# ---------------------------------------------------------------------------- its answer comes
+# ---------------------------------------------------------------------------- settlement
 
 # The ids that got these `id_sms` before.
 FIND_OWNERS = "SELECT id_sms, client_id_sms FROM answers WHERE id_sms = ANY (%(answers)s::text[])"
@@ -379,7 +379,7 @@ WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s
 ORDER BY recipient_id LIMIT %(rows)s
 """
 
-# ---------------------------------------------------------------------------- a campaign goes
+# ---------------------------------------------------------------------------- purge
 
 LOCK_CAMPAIGN = "SELECT campaign_id FROM campaigns WHERE name = %(name)s FOR UPDATE"
 PURGE = (

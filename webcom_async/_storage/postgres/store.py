@@ -195,7 +195,7 @@ class PostgresStore:
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
         return await self._server.call(lambda session: _status.recipients(session, ref))
 
-    # ------------------------------------------------------------------------ the standing
+    # ------------------------------------------------------------------------ the status
 
     async def status(self, campaign: str) -> CampaignStatus:
         return await self._server.call(lambda session: _status.status(session, campaign))
@@ -234,7 +234,7 @@ class PostgresStore:
     def journals(self, lease: Lease) -> Journal:
         return LeasedPostgresJournal(self._server, lease, self._clock)
 
-    # ------------------------------------------------------------------------ the end
+    # ------------------------------------------------------------------------ closing
 
     async def aclose(self) -> None:
         await self._server.aclose()

@@ -222,7 +222,7 @@ class CampaignFolder(Closing):
             raise _rules.no_batch(ref)
         return recipients_of(rows[0][0])
 
-    # ------------------------------------------------------------------------ the standing
+    # ------------------------------------------------------------------------ the status
 
     def status(self, name: str) -> CampaignStatus:
         campaign = self._campaign(name)
@@ -308,7 +308,7 @@ class CampaignFolder(Closing):
         self._file.change(_sql.GIVE_BACK, campaign.number, lease.shard, lease.token)
         self._let_go(campaign)
 
-    # ------------------------------------------------------------------------ what is done
+    # ------------------------------------------------------------------------ done batches
 
     def open_batches(self, name: str, shard: int) -> list[BatchRef]:
         rows = self._file.fetch(_sql.FIND_OPEN, self._campaign(name).number, shard)
@@ -449,7 +449,7 @@ class CampaignFolder(Closing):
         finally:
             self._file.close()
 
-    # ------------------------------------------------------------------------ the rest
+    # ------------------------------------------------------------------------ look-ups
 
     def _now(self) -> int:
         return milliseconds(self._clock.now())

@@ -161,7 +161,7 @@ SELECT content FROM contents JOIN batches USING (campaign_id, number)
 WHERE campaign_id = :1 AND shard = :2 AND number = :3
 """
 
-# ---------------------------------------------------------------------------- the standing
+# ---------------------------------------------------------------------------- the status
 
 CHANGE_STATE = "UPDATE campaigns SET state = :2, why = :3, ended_at = :4 WHERE campaign_id = :1"
 FIND_SUMS = """
@@ -202,7 +202,7 @@ FIND_HOLDING = """
 SELECT token FROM shards WHERE campaign_id = :1 AND until > :2 AND token IN (SELECT value FROM json_each(:3))
 """
 
-# ---------------------------------------------------------------------------- what is done
+# ---------------------------------------------------------------------------- done batches
 
 FIND_OPEN = """
 SELECT number FROM batches

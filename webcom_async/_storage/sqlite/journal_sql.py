@@ -133,7 +133,7 @@ SELECT DISTINCT phone FROM recipients JOIN campaigns USING (campaign_id)
 WHERE state = 'rejected' AND reason = 'stop_list' AND name <> :1
 """
 
-# ---------------------------------------------------------------------------- a batch leaves
+# ---------------------------------------------------------------------------- reservation
 
 # A message's text is stored once, however many recipients get it. Rows: digest, content.
 ADD_MESSAGES = """
@@ -175,7 +175,7 @@ FROM json_each(:3)
 WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 """
 
-# ---------------------------------------------------------------------------- its answer comes
+# ---------------------------------------------------------------------------- settlement
 
 # The ids that got these `id_sms`, in all campaigns: the gateway numbers SMS across campaigns.
 FIND_OWNERS = "SELECT id_sms, client_id_sms FROM recipients WHERE id_sms IN (SELECT value FROM json_each(:1))"
@@ -246,7 +246,7 @@ WHERE recipient_id > :1 AND campaign_id = coalesce(:2, campaign_id)
 ORDER BY recipient_id LIMIT :3
 """
 
-# ---------------------------------------------------------------------------- a campaign goes
+# ---------------------------------------------------------------------------- purge
 
 # First its recipients, then its header, then the messages without recipients.
 PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = :1"

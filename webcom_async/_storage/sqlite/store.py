@@ -107,7 +107,7 @@ class SqliteStore:
     async def recipients(self, ref: BatchRef) -> list[Recipient]:
         return await self._call(lambda folder: folder.recipients(ref))
 
-    # ------------------------------------------------------------------------ the standing
+    # ------------------------------------------------------------------------ the status
 
     async def status(self, campaign: str) -> CampaignStatus:
         return await self._call(lambda folder: folder.status(campaign))

@@ -10,7 +10,7 @@ queue that all workers share. It dispatches a shard again, under the next genera
 the workflow ended or vanished before the shard was done. A batch is a step that records numbers only: phones and texts
 stay in the store.
 
-DBOS only has to start work again. The store's leases and journal decide which recipients may be sent to, so a surplus
+DBOS only starts work, and starts it again. The store's leases and journal decide which recipients may be sent to, so a surplus
 execution, such as one on a worker that was suspended and woke up, sends no second SMS.
 
 Facts about DBOS 3.4 that shape this code:
@@ -18,9 +18,9 @@ Facts about DBOS 3.4 that shape this code:
 * Async workflows run on the event loop that was running when `launch` was called; the client and the store share that
   loop. DBOS's database is called in threads, so that an unreachable PostgreSQL does not block the loop. The threads
   recover by themselves.
-* The workflows of a process that died stay `PENDING` until a process with the same executor id starts. Hence the
-  generations of a shard. Hence also each worker watches for campaigns whose scheduler is silent: `resume_workflow` puts
-  a `PENDING` workflow back on its queue, and an older execution that still runs can write nothing more.
+* The workflows of a process that died stay `PENDING` until a process with the same executor id starts. So a
+  shard has generations, and each worker watches for campaigns whose scheduler is silent: `resume_workflow` puts a
+  `PENDING` workflow back on its queue, and an older execution that still runs can write nothing more.
 * A step's record is found by the step's number. Batches are sent concurrently and end in any order, so their numbers
   are reserved beforehand (`reserve_step`).
 * An error that a step raises is recorded and raised again at every execution, so steps return a value instead. The

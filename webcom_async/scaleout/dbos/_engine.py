@@ -74,7 +74,7 @@ class DbosEngine:
         return f"DbosEngine(name={self.name!r})"
 
     async def __aenter__(self) -> Self:
-        # Fails first if the store's database is missing; DBOS would create it.
+        # Fails if the store's database is missing, before DBOS creates it.
         await self._store.campaigns(CampaignState.RUNNING)
         self._ledger = await WorkflowStore.open(self._url)
         return self

@@ -78,7 +78,7 @@ class EngineWorker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
-    # ------------------------------------------------------------------------ from start to stop
+    # ------------------------------------------------------------------------ start and stop
 
     async def take_up(self) -> None:
         """Release the leases that a dead process of the same name held: DBOS restarts its workflows."""
