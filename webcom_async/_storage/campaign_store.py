@@ -246,7 +246,7 @@ class CampaignStore(Protocol):
         """
         Pause, halt, resume or cancel a campaign, and return its new status.
 
-        Once this returns, no batch leaves that was not reserved before, unless the state is `RUNNING`. To resume a
+        Once this returns, no batch leaves that was not reserved before, unless the state is `RUNNING`. Resuming a
         finished campaign dispatches its shards with open recipients again. The current state may be set again, and
         nothing changes.
 

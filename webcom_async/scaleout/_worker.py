@@ -265,7 +265,7 @@ class Worker:
         return self._known.get(campaign) or await self._learn(campaign)
 
     async def _learn(self, campaign: str) -> _CampaignMemory:
-        """Load a campaign's settings, which change if it is purged and planned again; check that the client fits."""
+        """Load a campaign's settings, which may have changed if it was purged; check that the client fits."""
         settings = await self._store.settings(campaign)
         options = self._client.options
         if settings.id_bits != options.id_bits:
@@ -286,7 +286,7 @@ class Worker:
         return known
 
     def _forget(self, campaign: str) -> None:
-        """Drop what was learnt about a stopped campaign: when it is resumed, the cause has been removed."""
+        """Drop what was learnt about a stopped campaign: once it is resumed, the cause is removed."""
         self._known.pop(campaign, None)
 
     async def _why_not(self, campaign: str, shard: int) -> ShardEnd:
@@ -504,8 +504,8 @@ async def run_batch(client: WebcomClient, store: CampaignStore, lease: Lease, re
         ref: The batch.
 
     Raises:
-        LeaseLost, CampaignStopped: No request left after that; earlier results are in the journal.
+        LeaseLost, CampaignStopped: Nothing was sent; earlier results are in the journal.
         StoreUnavailable: The store is unavailable; call it again.
-        WebcomError: The error affects every batch. This batch's results are recorded.
+        WebcomError: An error that affects every batch; this batch's results are recorded.
     """
     return await Worker(client, store, lease.holder).run_batch(lease, ref)

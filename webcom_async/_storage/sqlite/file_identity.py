@@ -56,7 +56,11 @@ class FileIdentity:
             raise OSError(0, _LEFT_BEHIND.format(wal=wal), path)
 
     def remember(self, *endings: str) -> None:
-        """Record the identity of the opened file and of files with *endings* beside it; with these, it is not empty."""
+        """
+        Record the identity of the opened file, and of the files with *endings* beside it.
+
+        With endings, the file counts as not empty.
+        """
         check_file(self.path)
         for path in (self.path, *(f"{self.real}{ending}" for ending in endings)):
             found = identity_of(path)

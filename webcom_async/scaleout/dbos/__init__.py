@@ -10,8 +10,8 @@ queue that all workers share. It dispatches a shard again, under the next genera
 the workflow ended or vanished before the shard was done. A batch is a step that records numbers only: phones and texts
 stay in the store.
 
-DBOS only starts work, and starts it again. The store's leases and journal decide which recipients may be sent to, so a surplus
-execution, such as one on a worker that was suspended and woke up, sends no second SMS.
+DBOS only starts work, and starts it again. The store's leases and journal decide which recipients may be sent to, so a
+surplus execution, such as one on a worker that was suspended and woke up, sends no second SMS.
 
 Facts about DBOS 3.4 that shape this code:
 
