@@ -9,9 +9,10 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from webcom_async import Clock, Message, Recipient
+from webcom_async import Clock, Credentials, Message, Options, Recipient, Request
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import WirePhone
+from webcom_async._wire.json_api.requests import send_request
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 FIRST_PHONE = 79612242243  # the vendor's example phones
@@ -35,6 +36,11 @@ def recipients(count: int) -> list[Recipient]:
 def message(text: str = "message text 1", sender: str = "sender 1") -> Message:
     """Return the vendor's example message."""
     return Message(sender=sender, text=text)
+
+
+def request_of(messages: bytes = b"[]", url: str = "http://127.0.0.1", **credentials: str) -> Request:
+    """Return the request that sends *messages* to `/json` of *url*, with the token `dummy` if no other is given."""
+    return send_request(messages, Credentials(**(credentials or {"token": "dummy"})), Options(base_url=url))
 
 
 def accepted(*ids: object) -> bytes:

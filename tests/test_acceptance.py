@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
-from webcom_async import Clock, Outcome, Payload, Recipient, Reply, SendResult, WebcomClient
+from webcom_async import Clock, Outcome, Recipient, Reply, Request, RequestTrace, SendResult, WebcomClient
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 
 pytestmark = pytest.mark.anyio
@@ -58,14 +58,14 @@ class CountingTransport:
         self._full = anyio.Event()
         self.peak = 0
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         self._in_flight += 1
         self.peak = max(self.peak, self._in_flight)
         if self.peak >= IN_FLIGHT:
             self._full.set()
         try:
             await self._full.wait()
-            return await self._emulator.post(url, body, timeout=timeout, max_bytes=max_bytes)
+            return await self._emulator.send(request, trace, timeout=timeout, max_bytes=max_bytes)
         finally:
             self._in_flight -= 1
 

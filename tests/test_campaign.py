@@ -19,11 +19,12 @@ from webcom_async import (
     Message,
     Outcome,
     OutOfBalance,
-    Payload,
     Reason,
     Recipient,
     Reply,
     Report,
+    Request,
+    RequestTrace,
     Results,
     SendResult,
     UsageError,
@@ -585,10 +586,10 @@ async def test_a_cancellation_that_a_transport_raises_is_an_error():
     """A transport that lets out a CancelledError of its own does not end a campaign as if that were all."""
 
     class Cancelling(GatewayTransport):
-        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
             if gateway.requests == 2:
                 raise asyncio.CancelledError
-            return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+            return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
 
     gateway = Gateway()
     read: list[SendResult] = []
@@ -830,9 +831,10 @@ async def test_an_id_sms_that_comes_in_both_halves_of_a_batch_raises_the_alarm()
         def __init__(self) -> None:
             self.answers = [b'{"error":"odd"}', accepted(5, 6), accepted(5, 7)]
 
-        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
             """Answer."""
-            assert bytes(body)
+            trace.sending()
+            assert request.body
             return Reply(400 if len(self.answers) == 3 else 200, {}, self.answers.pop(0))
 
         async def aclose(self) -> None:

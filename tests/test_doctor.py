@@ -105,9 +105,9 @@ async def test_a_gateway_that_forgets_ids_is_never_retried():
     gateway = Gateway()
 
     class Forgetful(GatewayTransport):
-        async def post(self, *given: Any, **named: Any) -> Any:
+        async def send(self, *given: Any, **named: Any) -> Any:
             gateway._used.clear()
-            return await super().post(*given, **named)
+            return await super().send(*given, **named)
 
     options = Options(base_url=LOCAL)
     found = await examine(Forgetful(gateway), Credentials(token=gateway.token), options, PHONE, sender="ACME")

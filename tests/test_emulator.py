@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import message, phones, wire_phones
-from webcom_async import Credentials, Message, Payload, Reason
+from tests.builders import message, phones, request_of, wire_phones
+from webcom_async import Message, Reason
 from webcom_async._wire.json_api.send import encode_messages
 from webcom_async._wire.refusals import classify, refusal
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Received
@@ -53,7 +53,7 @@ def test_the_vendors_example_is_accepted():
     gateway = Gateway(Account(login="login", password="password"))
     one, two, three = wire_phones(3)
     addressed = [(message(), [one, two]), (message("message text 2", " sender 2"), [three])]
-    body = bytes(Payload(Credentials(login="login", password="password"), encode_messages(addressed)))
+    body = request_of(encode_messages(addressed), login="login", password="password").body
     answer = gateway.process(Received("POST", "/json", {}, body))
 
     assert (200, "text/json; charset=utf-8") == (answer.status, answer.headers["content-type"])
@@ -490,12 +490,10 @@ def test_options_default_to_the_manual():
 
 def test_a_wap_push_of_ours_has_its_link():
     """What the client writes for a message of the XML page, the emulator reads."""
-    body = Payload(
-        Credentials(token="emulator-token"),
-        encode_messages([(Message(sender="ACME", text="Sale!", url="https://acme.example"), wire_phones(1))]),
-    )
+    push = Message(sender="ACME", text="Sale!", url="https://acme.example")
+    body = request_of(encode_messages([(push, wire_phones(1))]), token="emulator-token").body
 
-    assert b'"state":"send"' in Gateway().process(Received("POST", "/json", {}, bytes(body))).body
+    assert b'"state":"send"' in Gateway().process(Received("POST", "/json", {}, body)).body
 
 
 # ---------------------------------------------------------------------------- what arrives, and faults

@@ -12,10 +12,20 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx2
+import msgspec
 import pytest
 
-from tests.builders import message, phones, wire_phones
-from webcom_async import ConnectionLost, Credentials, Outcome, Payload, ReplyError, Transport, UsageError, WebcomClient
+from tests.builders import message, phones, request_of, wire_phones
+from webcom_async import (
+    ConnectionLost,
+    Outcome,
+    ReplyError,
+    Request,
+    RequestTrace,
+    Transport,
+    UsageError,
+    WebcomClient,
+)
 from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayApp, GatewayTransport, serve
 
@@ -43,9 +53,9 @@ BROKEN = [
 ]
 
 
-def payload(gateway: Gateway, count: int = 1) -> Payload:
-    """Return a body for *count* recipients."""
-    return Payload(Credentials(token=gateway.token), encode_messages([(message(), wire_phones(count))]))
+def request_to(gateway: Gateway, count: int = 1) -> Request:
+    """Return a request to *count* recipients."""
+    return request_of(encode_messages([(message(), wire_phones(count))]), token=gateway.token)
 
 
 def read(status: int, body: bytes) -> tuple[int, Any]:
@@ -58,7 +68,7 @@ def read(status: int, body: bytes) -> tuple[int, Any]:
 
 async def post(gateway: Gateway, *, max_bytes: int = 65_536) -> tuple[int, Any]:
     """Return status and document that a transport in process answers."""
-    reply = await GatewayTransport(gateway).post(URL, payload(gateway), timeout=30.0, max_bytes=max_bytes)
+    reply = await GatewayTransport(gateway).send(request_to(gateway), RequestTrace(), timeout=30.0, max_bytes=max_bytes)
     return read(reply.status, reply.body)
 
 
@@ -66,11 +76,12 @@ async def test_a_transport_answers_in_process():
     """Status, headers and body are the gateway's, and it saw what a server would have seen."""
     gateway = Gateway()
     transport: Transport = GatewayTransport(gateway)
-    reply = await transport.post("http://127.0.0.1/json/?x=1", payload(gateway), timeout=30.0, max_bytes=65_536)
+    slashed = msgspec.structs.replace(request_to(gateway), url="http://127.0.0.1/json/?x=1")
+    reply = await transport.send(slashed, RequestTrace(), timeout=30.0, max_bytes=65_536)
 
     assert ((200, ACCEPTED), HEADERS) == (read(reply.status, reply.body), reply.headers)
     [request] = gateway.received
-    assert ("POST", "/json/", HEADERS, bytes(payload(gateway))) == (
+    assert ("POST", "/json/", HEADERS, request_to(gateway).body) == (
         request.method,
         request.path,
         request.headers,
@@ -104,7 +115,7 @@ async def test_headers_of_a_fault_stand_beside_the_real_ones():
     """A fault adds headers and keeps the others."""
     gateway = Gateway()
     gateway.faults.script(Fault(headers={"retry-after": "5"}))
-    reply = await GatewayTransport(gateway).post(URL, payload(gateway), timeout=30.0, max_bytes=65_536)
+    reply = await GatewayTransport(gateway).send(request_to(gateway), RequestTrace(), timeout=30.0, max_bytes=65_536)
 
     assert HEADERS | {"retry-after": "5"} == reply.headers
 
@@ -127,7 +138,7 @@ async def test_a_closed_transport_refuses():
     await transport.aclose()
 
     with pytest.raises(UsageError, match="closed"):
-        await transport.post(URL, payload(gateway), timeout=30.0, max_bytes=65_536)
+        await transport.send(request_to(gateway), RequestTrace(), timeout=30.0, max_bytes=65_536)
     assert 0 == gateway.requests
 
 
@@ -208,7 +219,7 @@ async def test_an_application_answers_as_the_transport_does(
     """One core behind both: the same faults, the same answers, the same ledger."""
     gateway, client = asgi
     gateway.faults.script(fault)
-    response = await client.post(URL, content=bytes(payload(gateway)))
+    response = await client.post(URL, content=request_to(gateway).body)
 
     assert answer == read(response.status_code, response.content)
     assert str(len(response.content)) == response.headers["content-length"]
@@ -223,7 +234,7 @@ async def test_an_application_hangs_up(asgi: Any, fault: Fault, sent: int):
     gateway.faults.script(fault)
 
     with pytest.raises(httpx2.RemoteProtocolError):
-        await client.post(URL, content=bytes(payload(gateway)))
+        await client.post(URL, content=request_to(gateway).body)
     assert sent == len(gateway.ledger)
 
 
@@ -235,7 +246,7 @@ async def test_an_application_sees_the_whole_request(asgi: Any):
         for start in range(0, len(body), 7):
             yield body[start : start + 7]
 
-    body = bytes(payload(gateway, 3))
+    body = request_to(gateway, 3).body
     response = await client.post("http://emulator/json/", content=pieces(), headers={"X-Test": "1"})
 
     assert 200 == response.status_code
@@ -246,7 +257,7 @@ async def test_an_application_sees_the_whole_request(asgi: Any):
 async def test_the_ledger_is_a_page(asgi: Any):
     """What was sent can be asked for over HTTP, and asking is a request as well."""
     gateway, client = asgi
-    await client.post(URL, content=bytes(payload(gateway, 3)))
+    await client.post(URL, content=request_to(gateway, 3).body)
 
     assert {"sent": 3, "billed_twice": 0, "repeats": 0, "requests": 2} == (
         await client.get("http://emulator/emulator/ledger")
@@ -278,7 +289,7 @@ async def test_a_server_that_cannot_hang_up_is_given_half_an_answer(fault: Fault
     """More bytes are promised than sent, and the end never comes: every server closes such a connection."""
     gateway = Gateway()
     gateway.faults.script(fault)
-    event = {"type": "http.request", "body": bytes(payload(gateway)), "more_body": False}
+    event = {"type": "http.request", "body": request_to(gateway).body, "more_body": False}
     start, part = await spoken(GatewayApp(gateway), http_scope(), event)
 
     assert int(dict(start["headers"])[b"content-length"]) > len(part["body"])
@@ -289,7 +300,7 @@ async def test_a_server_is_waited_for_after_hanging_up():
     """The application ends when the server says that the connection is gone, not before."""
     gateway, hung_up = Gateway(), list[Any]()
     gateway.faults.script(Fault(close=True))
-    request = {"type": "http.request", "body": bytes(payload(gateway))}
+    request = {"type": "http.request", "body": request_to(gateway).body}
     scope = http_scope()
 
     assert [] == await spoken(GatewayApp(gateway, hung_up.append), scope, request, {"type": "http.disconnect"})
@@ -346,7 +357,7 @@ class ThreadGate:
 
 def sent_to(base_url: str, gateway: Gateway, client: httpx2.Client) -> tuple[int, Any]:
     """Return status and document that a server answers."""
-    response = client.post(f"{base_url}/json", content=bytes(payload(gateway)))
+    response = client.post(f"{base_url}/json", content=request_to(gateway).body)
     return read(response.status_code, response.content)
 
 
@@ -392,7 +403,7 @@ def test_an_answer_is_cut_where_the_fault_says():
     gateway.faults.script(Fault(cut=5))
     with serve(gateway) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
-        connection.request("POST", "/json", bytes(payload(gateway)))
+        connection.request("POST", "/json", request_to(gateway).body)
         response = connection.getresponse()
         with pytest.raises(http.client.IncompleteRead) as cut:
             response.read()
@@ -409,7 +420,7 @@ def test_connections_are_kept():
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
         ports = []
         for _ in range(3):
-            connection.request("POST", "/json", bytes(payload(gateway)))
+            connection.request("POST", "/json", request_to(gateway).body)
             assert b'"state":"send"' in connection.getresponse().read()
             ports.append(connection.sock.getsockname()[1])
         connection.close()

@@ -12,17 +12,19 @@ from tests.builders import message, phones, recipients, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
+    ConnectionLost,
     GatewayBusy,
     GatewayUnavailable,
     IdCollision,
     Knowledge,
     Outcome,
     OutOfBalance,
-    Payload,
     QuotaExhausted,
     Reason,
     Recipient,
     Reply,
+    Request,
+    RequestTrace,
     Results,
     SendResult,
     SystematicRefusal,
@@ -208,20 +210,27 @@ async def _exhaust(results: Results) -> None:
         pass
 
 
-async def test_a_refusal_on_a_repeated_connection_does_not_settle_the_first_try():
-    """A transport that asked twice, because a kept connection was closed, leaves the first try in question."""
+@pytest.mark.parametrize("last", [Reply(200, {}, b'{"error":"Incorrect login or password"}'), GatewayUnavailable()])
+async def test_nothing_denies_an_attempt_that_broke_on_a_kept_connection(last: Reply | WebcomError):
+    """Neither a refusal nor a gateway that cannot be reached says anything about the request that went out before."""
 
-    class Repeating:
-        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-            return Reply(200, {}, b'{"error":"Incorrect login or password"}', repeated=True)
+    class Breaking:
+        def __init__(self) -> None:
+            self.ends: list[Reply | WebcomError] = [ConnectionLost(reused_connection=True), last]
+
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            end = self.ends.pop(0)
+            if isinstance(end, WebcomError):
+                raise end
+            return end
 
         async def aclose(self) -> None:
             return None
 
-    async with WebcomClient(token="dummy", transport=Repeating()) as client:
+    async with WebcomClient(token="dummy", transport=Breaking(), clock=still_clock(), attempts=2) as client:
         result = await client.send("79612242243", **SALE)
 
-    assert (Outcome.UNKNOWN, Reason.BAD_LOGIN) == (result.outcome, result.reason)
+    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST) == (result.outcome, result.reason)
 
 
 @pytest.mark.parametrize("field", ["error", "entry"])
@@ -270,10 +279,10 @@ async def test_nothing_is_denied_after_an_attempt_that_was_processed():
     gateway = Gateway()
 
     class Going(GatewayTransport):
-        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
             if gateway.requests:
                 raise GatewayUnavailable
-            return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+            return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
 
     gateway.faults.script(Fault(close=True, processed=True))
     async with WebcomClient(token=gateway.token, transport=Going(gateway), clock=still_clock()) as client:

@@ -1,13 +1,24 @@
 """Messages that share a request: who shares gets what they would get alone."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
 
 from tests.builders import phones, still_clock
 from tests.conftest import Connect
-from webcom_async import AuthenticationError, Outcome, Reason, SendResult, UsageError, WebcomClient, WebcomError
+from webcom_async import (
+    AuthenticationError,
+    Outcome,
+    Reason,
+    Request,
+    RequestTrace,
+    SendResult,
+    UsageError,
+    WebcomClient,
+    WebcomError,
+)
 from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import GatewayAnswer
@@ -370,9 +381,9 @@ class Buggy(GatewayTransport):
         super().__init__(gateway)
         self._failures = [failure]
 
-    async def post(self, url: str, body: object, *, timeout: float, max_bytes: int) -> object:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Any:  # noqa: ASYNC109
         """Do it, and fail."""
-        reply = await super().post(url, body, timeout=timeout, max_bytes=max_bytes)  # type: ignore[arg-type]
+        reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
         if not self._failures:
             return reply
         if self._failures.pop() == "cancelled":
@@ -406,9 +417,9 @@ class WorkerThread(GatewayTransport):
         self.came = anyio.Event()
         self.go = anyio.Event()
 
-    async def post(self, url: str, body: object, *, timeout: float, max_bytes: int) -> object:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Any:  # noqa: ASYNC109
         """Note that a request is here, and wait."""
-        bytes(body)  # type: ignore[call-overload]
+        trace.sending()
         self.came.set()
         await self.go.wait()
-        return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)  # type: ignore[arg-type]
+        return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)

@@ -13,18 +13,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.builders import NOW, phones, still_clock
+from tests.builders import NOW, phones, request_of, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AccountLocked,
-    Credentials,
     IdCollision,
     InputError,
     JournalError,
     Message,
     Outcome,
     OutOfBalance,
-    Payload,
     Reason,
     Recipient,
     SendResult,
@@ -446,7 +444,7 @@ def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
     header = CampaignHeader(campaign=SALE["campaign"], id_bits=63, fingerprint=fingerprint(said, SALE["sender"]))
     with CampaignFile(journal, header, now=lambda: NOW) as left:
         left.reserve([(said, people)])
-    body = bytes(Payload(Credentials(token=gateway.token), encode_messages([(said, people)])))
+    body = request_of(encode_messages([(said, people)]), token=gateway.token).body
     gateway.process(Received("POST", "/json", {}, body))
 
 

@@ -13,10 +13,10 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from tests.builders import phones
+from tests.builders import phones, request_of
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server, reset
-from webcom_async import Credentials, Options, Outcome, Payload, Transport, WebcomError
+from webcom_async import Options, Outcome, RequestTrace, Transport, WebcomError
 from webcom_async._http.client_adapter import HttpTransport
 from webcom_async._http.exchange import exchange
 from webcom_async._http.httpx2_transport import Httpx2Transport, trusted_certificates
@@ -57,8 +57,8 @@ def told_by(error: BaseException) -> str:
 async def ask(library: Any, base_url: str, seconds: float = 10.0, messages: bytes = b"[]") -> None:
     """Exchange one request for an answer."""
     async with transport_over(library, base_url) as transport:
-        payload = Payload(Credentials(token=TOKEN), messages)
-        await exchange(transport, base_url, payload, timeout=seconds, max_bytes=1_000)
+        request = request_of(messages, base_url, token=TOKEN)
+        await exchange(transport, request, RequestTrace(), timeout=seconds, max_bytes=1_000)
 
 
 @asynccontextmanager
@@ -193,7 +193,7 @@ async def test_a_call_cancelled_while_it_waits_tells_no_credentials(connect_to: 
         async with connect_to(server.url, token=TOKEN) as client:
             told = await told_when_cancelled(lambda: client.send("79612242243", **CODE), lambda: came(server))
 
-    assert "_transport.py" in told
+    assert "exchange.py" in told
     assert TOKEN not in told
 
 

@@ -18,11 +18,12 @@ from webcom_async import (
     InputError,
     Outcome,
     OutOfBalance,
-    Payload,
     Reason,
     Recipient,
     RedirectRefused,
     Reply,
+    Request,
+    RequestTrace,
     SendResult,
     WebcomClient,
 )
@@ -297,11 +298,11 @@ async def test_a_caller_who_leaves_is_not_told_not_sent_while_another_waits(conn
 class Leaving(GatewayTransport):
     """A transport whose first answer is lost, or does not come; then there is no connection any more."""
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """Post once."""
         if self._gateway.requests:
             raise GatewayUnavailable
-        return await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+        return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("how", ["unknown", "cancelled", "in a campaign"])
@@ -365,7 +366,7 @@ async def test_what_a_transport_raises_comes_to_its_caller(webcom_gateway: Gatew
     """Also what is no `Exception`: a test whose transport fails it must fail."""
 
     class Failing(GatewayTransport):
-        async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
             raise Failed
 
     async with WebcomClient(token=webcom_gateway.token, transport=Failing(webcom_gateway)) as client:

@@ -7,14 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import phones
-from webcom_async import Credentials, Outcome, Payload, Reason, SendResult
+from webcom_async import Outcome, Reason, RequestTrace, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._sending.counters import CampaignCounters
-
-
-def payload() -> Payload:
-    """Return the body of a request."""
-    return Payload(Credentials(token="dummy"), b"[]")
 
 
 def results(*outcomes: tuple[Outcome, Reason]) -> list[SendResult]:
@@ -85,11 +80,11 @@ def test_progress_shows_what_is_on_its_way():
     """A request is in flight until it ends, whichever way it ends."""
     counters = CampaignCounters("spring", now=0.0)
     counters.taken = 1000
-    with counters.request(payload(), again=False), counters.request(payload(), again=False):
+    with counters.request(RequestTrace(), again=False), counters.request(RequestTrace(), again=False):
         progress = counters.progress(now=1.0, limit=4, rate=None)
         assert (1000, 2) == (progress.taken, progress.in_flight)
 
-    with pytest.raises(TimeoutError), counters.request(payload(), again=True):
+    with pytest.raises(TimeoutError), counters.request(RequestTrace(), again=True):
         raise TimeoutError
 
     assert 0 == counters.progress(now=1.0, limit=4, rate=None).in_flight
@@ -97,14 +92,14 @@ def test_progress_shows_what_is_on_its_way():
 
 
 def test_traffic_is_what_the_transport_noted():
-    """Bytes count once they may have left; connections and answers count as far as the transport has told."""
-    counters, as_not_sent, sent = CampaignCounters("spring", now=0.0), payload(), payload()
+    """Bytes, connections and answers count as far as the transport has told."""
+    counters, as_not_sent, sent = CampaignCounters("spring", now=0.0), RequestTrace(), RequestTrace()
     with counters.request(as_not_sent, again=False), counters.request(sent, again=False):
-        bytes(sent)
-        sent.received, sent.connections, as_not_sent.given_up_blocked = 40, 1, True
+        sent.bytes_sent, sent.bytes_received, as_not_sent.given_up_blocked = 25, 40, True
+        sent.connected()
 
     report = counters.report()
-    assert (len(sent), 40, 1, 1) == (
+    assert (25, 40, 1, 1) == (
         report.bytes_sent,
         report.bytes_received,
         report.connections,

@@ -16,24 +16,25 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.builders import accepted, phones, still_clock
+from tests.builders import accepted, phones, request_of, still_clock
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, raw_server, reset
 from tests.raw_servers import http as framed
 from webcom_async import (
     ConfigurationError,
     ConnectionLost,
-    Credentials,
     GatewayUnavailable,
     Knowledge,
     Options,
     Outcome,
-    Payload,
     Reason,
     RedirectRefused,
     Reply,
     ReplyTimeout,
+    Request,
+    RequestTrace,
     SendResult,
+    Transport,
     UsageError,
     WebcomClient,
     WebcomError,
@@ -71,9 +72,9 @@ def http_library(http: str) -> str:
     return "httpx2" if http == "own" else http
 
 
-def payload() -> Payload:
-    """Return the body of a request."""
-    return Payload(Credentials(token="dummy"), b"[]")
+async def exchange_with(transport: Transport, url: str = "http://127.0.0.1", seconds: float = 10.0) -> Reply:
+    """Exchange one request for an answer."""
+    return await exchange(transport, request_of(url=url), RequestTrace(), timeout=seconds, max_bytes=1_000)
 
 
 def in_chunks(body: bytes) -> bytes:
@@ -279,16 +280,16 @@ def breaks_when_used_again(end: Callable[[socket.socket], None], *, always: bool
 
 
 @pytest.mark.parametrize("end", [reset, socket.socket.close], ids=["reset", "closed"])
-async def test_a_kept_connection_that_is_closed_meanwhile_is_replaced_at_once(
+async def test_a_kept_connection_that_is_closed_meanwhile_is_replaced(
     connect_to: Connect, end: Callable[[socket.socket], None]
 ):
-    """The same bytes, and with them the same ids, go out on a fresh connection, within the same attempt."""
+    """The same bytes, and with them the same ids, go out on a fresh connection, as a second attempt."""
     with raw_server(breaks_when_used_again(end, always=False)) as server:
         async with connect_to(server.url) as client:
             await client.send("79612242244", **CODE)
             result = await client.send("79612242243", **CODE)
 
-    assert (Outcome.ACCEPTED, "3", 1) == (result.outcome, result.id_sms, result.attempts)
+    assert (Outcome.ACCEPTED, "3", 2) == (result.outcome, result.id_sms, result.attempts)
     assert (2, 3) == (server.connections, len(server.requests))
     assert server.requests[1] == server.requests[2]
 
@@ -316,18 +317,111 @@ async def test_an_answer_that_comes_unasked_is_nobodys(connect_to: Connect):
     assert ("1", "2") == (first.id_sms, second.id_sms)
 
 
-async def test_a_fresh_connection_that_breaks_is_in_question(connect_to: Connect):
-    """There is one repetition for a kept connection, and none for a fresh one."""
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_no_more_requests_leave_than_attempts_allow(connect_to: Connect, attempts: int):
+    """A send makes so many requests and no more, whether its connection was kept or fresh, and ends unknown."""
     with raw_server(breaks_when_used_again(reset, always=True)) as server:
-        async with connect_to(server.url, attempts=1) as client:
+        async with connect_to(server.url, attempts=attempts) as client:
             await client.send("79612242244", **CODE)
             kept = await client.send("79612242243", **CODE)
             requests_for_kept = len(server.requests) - 1
             fresh = await client.send("79612242242", **CODE)
 
-    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST) == (kept.outcome, kept.reason)
-    assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST) == (fresh.outcome, fresh.reason)
-    assert (2, 1) == (requests_for_kept, len(server.requests) - 1 - requests_for_kept)
+    for result in (kept, fresh):
+        assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST) == (result.outcome, result.reason)
+        assert attempts == result.attempts
+    assert (attempts, attempts) == (requests_for_kept, len(server.requests) - 1 - requests_for_kept)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "outcome", "requests"), [(1, Outcome.UNKNOWN, 2), (2, Outcome.ACCEPTED, 3)], ids=["one", "two"]
+)
+@pytest.mark.parametrize("processed", [True, False])
+async def test_a_kept_connection_that_breaks_costs_an_attempt(
+    connect_to: Connect, attempts: int, outcome: Outcome, requests: int, processed: bool
+):
+    """The gateway sees one request per attempt, and has sent one SMS at most."""
+    gateway = Gateway()
+    gateway.faults.script(Fault(), Fault(close=True, processed=processed))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, attempts=attempts) as client:
+            await client.send("79612242244", **CODE)
+            result = await client.send("79612242243", **CODE)
+
+    assert (outcome, attempts, requests) == (result.outcome, result.attempts, gateway.requests)
+    assert (processed or outcome is Outcome.ACCEPTED) == len(gateway.ledger.to("79612242243"))
+
+
+async def test_a_batch_on_a_kept_connection_that_breaks_is_not_halved(connect_to: Connect):
+    """A connection that the server has closed says nothing about who is in the batch: one attempt is one request."""
+    gateway = Gateway()
+    gateway.faults.script(Fault(), Fault(close=True))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, attempts=1, batch_size=4, in_flight=1) as client:
+            report = await client.send_all(phones(12), **CODE)
+
+    assert (3, 0) == (report.requests, report.retries)
+    assert (8, 4) == (report.accepted, report.unknown)
+
+
+async def test_the_first_break_of_a_kept_connection_is_not_waited_for(connect_to: Connect):
+    """The second attempt leaves at once, and a third one after the usual back-off."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    with raw_server(breaks_when_used_again(reset, always=True)) as server:
+        async with connect_to(server.url, attempts=3, clock=still_clock(sleep=sleep, random=lambda: 1.0)) as client:
+            await client.send("79612242244", **CODE)
+            await client.send("79612242243", **CODE)
+
+    assert [0.0, 1.0] == waits
+
+
+async def test_a_question_on_a_kept_connection_that_breaks_is_asked_again(connect_to: Connect):
+    """The balance is asked for as often as `attempts` says, and no more often."""
+    gateway = Gateway()
+    gateway.faults.script(Fault(), Fault(close=True))
+    with serve(gateway) as base_url:
+        async with connect_to(base_url, attempts=2) as client:
+            balances = [await client.balance() for _ in range(2)]
+        requests = gateway.requests
+        async with connect_to(base_url, attempts=1) as client:
+            balances.append(await client.balance())
+            gateway.faults.script(Fault(close=True))
+            with pytest.raises(ConnectionLost):
+                await client.balance()
+
+    assert (3, 3 + 2) == (requests, gateway.requests)
+    assert 1 == len(set(balances))
+
+
+@pytest.mark.parametrize("transport", ["httpx2", "aiohttp"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_second_attempt_passes_over_every_kept_connection(transport: Any):
+    """A pool may hold more connections that the server has closed: the fresh one is fresh."""
+    together = threading.Barrier(3)
+
+    def breaks_later(server: RawServer, connection: socket.socket, number: int) -> None:
+        server.request(connection)
+        if number <= 3:
+            together.wait(20)
+        connection.sendall(accepting())
+        if server.request(connection):
+            reset(connection)
+
+    with raw_server(breaks_later) as server:
+        async with WebcomClient(
+            token="dummy", base_url=server.url, transport=transport, clock=still_clock(), attempts=2
+        ) as client:
+            async with anyio.create_task_group() as burst:
+                for phone in phones(3):
+                    burst.start_soon(lambda phone=phone: client.send(phone, **CODE))
+            result = await client.send("79612249999", **CODE)
+
+    assert (Outcome.ACCEPTED, 2) == (result.outcome, result.attempts)
+    assert (4, 5) == (server.connections, len(server.requests))
 
 
 async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: Any):
@@ -343,21 +437,26 @@ async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: An
     with raw_server(answers_once) as server:
         async with library.AsyncClient(trust_env=False) as mine:
             transport = HttpTransport(mine)
-            await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
+            await exchange_with(transport, server.url)
             with pytest.raises(ConnectionLost) as caught:
-                await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
+                await exchange_with(transport, server.url)
 
     assert Knowledge.POSSIBLY_SENT is caught.value.knowledge
 
 
-async def test_an_answer_to_a_repetition_says_so(library: Any):
-    """A refusal of the second request proves nothing about the first, so whoever judges is told of it."""
-    with raw_server(breaks_when_used_again(reset, always=False)) as server:
+async def test_a_break_tells_whether_its_connection_was_kept(library: Any):
+    """The error says so, for whoever decides about another attempt; a fresh connection's error does not."""
+    broken: list[bool] = []
+    with raw_server(breaks_when_used_again(reset, always=True)) as server:
         async with library.AsyncClient(trust_env=False) as mine:
             transport = HttpTransport(mine)
-            replies = [await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000) for _ in range(3)]
+            await exchange_with(transport, server.url)
+            for _ in range(2):
+                with pytest.raises(ConnectionLost) as caught:
+                    await exchange_with(transport, server.url)
+                broken.append(caught.value.reused_connection)
 
-    assert [False, True, False] == [reply.repeated for reply in replies]
+    assert [True, False] == broken
 
 
 async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
@@ -372,9 +471,9 @@ async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
     with raw_server(falls_silent) as server:
         async with library.AsyncClient(trust_env=False) as mine:
             transport = HttpTransport(mine)
-            await exchange(transport, server.url, payload(), timeout=10, max_bytes=1_000)
+            await exchange_with(transport, server.url)
             with pytest.raises(ReplyTimeout):
-                await exchange(transport, server.url, payload(), timeout=0.2, max_bytes=1_000)
+                await exchange_with(transport, server.url, 0.2)
 
     assert (1, 2) == (server.connections, len(server.requests))
 
@@ -389,7 +488,7 @@ async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_tw
 
     async with library.AsyncClient(transport=library.MockTransport(lose)) as mine:
         with pytest.raises(ConnectionLost):
-            await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
+            await exchange_with(HttpTransport(mine))
 
     assert 1 == len(asked)
 
@@ -452,10 +551,74 @@ def unanswered() -> Iterator[str]:
 # ---------------------------------------------------------------------------- other transports
 
 
+class Silent:
+    """
+    A transport that tells nothing of its requests, as one may that somebody has written in a hurry.
+
+    Args:
+        end: What its requests end in; None if they do not end.
+    """
+
+    def __init__(self, end: Reply | Exception | None) -> None:
+        self.end = end
+
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """End as it was told."""
+        await anyio.lowlevel.checkpoint()
+        if self.end is None:
+            await anyio.sleep_forever()
+        if isinstance(self.end, Exception):
+            raise self.end
+        assert self.end is not None
+        return self.end
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "reason"),
+    [
+        (Reply(200, {}, accepted(7)), Outcome.ACCEPTED, Reason.NONE),
+        (None, Outcome.UNKNOWN, Reason.TIMEOUT),
+        (ConnectionLost(), Outcome.UNKNOWN, Reason.CONNECTION_LOST),
+        (KeyError("a bug"), Outcome.UNKNOWN, Reason.CONNECTION_LOST),
+    ],
+    ids=["answered", "timed out", "lost", "a bug"],
+)
+async def test_a_transport_that_tells_nothing_may_have_sent(
+    end: Reply | Exception | None, outcome: Outcome, reason: Reason
+):
+    """Nothing is claimed of a request whose transport never says when it sends."""
+    async with WebcomClient(token="dummy", transport=Silent(end), timeout=0.05, attempts=1) as client:
+        result = await client.send("79612242243", **CODE)
+
+    assert (outcome, reason) == (result.outcome, result.reason)
+
+
+async def test_a_campaign_that_is_left_while_it_connects_has_not_sent():
+    """Of whom not a byte has left when the grace ends, nothing else is claimed."""
+
+    class Connecting(Silent):
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            trace.connecting()
+            came.set()
+            return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
+
+    came = anyio.Event()
+    async with WebcomClient(token="dummy", transport=Connecting(None), grace=0.01, attempts=1) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.stream(phones(3), **CODE) as results:
+                await came.wait()
+                raise ZeroDivisionError
+
+    assert (3, 0) == (results.report.not_sent, results.report.unknown)
+
+
 class Slow:
     """A transport whose answer arrives while the event loop is blocked past the deadline."""
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """Block the loop, as a web backend's synchronous call does; the answer is here when it ends."""
         await anyio.lowlevel.checkpoint()
         time.sleep(timeout * 1.5)  # noqa: ASYNC251 - the point of the test
@@ -482,11 +645,12 @@ class Buggy(GatewayTransport):
         self.sent = sent
         self.failed = False
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """Post, but fail the second time."""
+        trace.connecting()
         fails = self.failed = self._gateway.requests == 1 and not self.failed
         if not fails or self.sent:
-            reply = await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+            reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
         if fails:
             raise KeyError("a bug: Code 1234")
         return reply
@@ -719,7 +883,7 @@ async def test_a_callers_own_client_is_left_open(library: Any):
     assert Outcome.ACCEPTED is result.outcome
 
 
-async def test_a_request_that_the_transport_repeats_is_counted(connect_to: Connect):
+async def test_an_attempt_after_a_kept_connection_broke_is_counted(connect_to: Connect):
     """The report's requests are those that the gateway sees, also where a kept connection was closed on the way."""
     gateway = Gateway()
     gateway.faults.script(Fault(), Fault(close=True, processed=True))
@@ -779,7 +943,7 @@ async def test_a_mock_of_a_callers_client_answers_whole_and_decoded(library: Any
         return library.Response(200, headers={"content-encoding": "gzip"}, content=gzip.compress(b'{"information":[]}'))
 
     async with library.AsyncClient(transport=library.MockTransport(answer)) as mine:
-        reply = await exchange(HttpTransport(mine), "http://test", payload(), timeout=10, max_bytes=1_000)
+        reply = await exchange_with(HttpTransport(mine))
 
     assert (200, b'{"information":[]}') == (reply.status, reply.body)
 
@@ -833,4 +997,4 @@ async def test_connections_of_a_burst_are_let_go(http: str):
 
 
 async def _post(transport: Httpx2Transport, url: str) -> None:
-    await exchange(transport, url, payload(), timeout=10, max_bytes=1_000)
+    await exchange_with(transport, url)

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import accepted, message, wire_phones
+from tests.builders import accepted, message, request_of, wire_phones
 from webcom_async import (
     Channel,
-    Credentials,
     Knowledge,
     Message,
     MessageType,
     Outcome,
-    Payload,
     Reason,
+    Reply,
     ReplyError,
+    Request,
     SendResult,
     VcardAddress,
     VcardPhone,
@@ -95,14 +95,14 @@ def test_the_body_is_the_vendors_example():
     """Two messages to three recipients: the page's keys in the page's order, every value in quotes."""
     phones = [msgspec.structs.replace(phone, validity_period="2001-12-31 15:34:54") for phone in wire_phones(3)]
     messages = encode_messages([(message(), phones[:2]), (message("message text 2", " sender 2"), phones[2:])])
-    body = bytes(Payload(Credentials(login="login", password="password"), messages))
+    body = request_of(messages, login="login", password="password").body
 
     assert pairs(VENDOR_EXAMPLE) == pairs(body)
 
 
 def test_a_token_goes_alone():
     """With a token there is neither login nor password, not even an empty one."""
-    body = bytes(Payload(Credentials(token="token"), encode_messages([(message(), wire_phones(1))])))
+    body = request_of(encode_messages([(message(), wire_phones(1))]), token="token").body
 
     assert ["token", "message"] == [key for key, _ in pairs(body)]
     assert "token" == json.loads(body)["token"]
@@ -145,12 +145,23 @@ def test_the_content_type_is_the_vendors():
     assert "text/json; charset=utf-8" == CONTENT_TYPE
 
 
-def test_a_payload_hides_its_credentials():
-    """Its repr shows a size, not what `bytes` puts on the wire."""
-    payload = Payload(Credentials(login="me", password="hunter2"), b"[]")
+def test_a_request_hides_its_credentials():
+    """Its repr, and what rich prints of it, shows the way and sizes: neither query, header values nor body."""
+    request = request_of(b"[]", login="me", password="hunter2")
+    query = Request("GET", "https://lk.mysmpp.ru:8443/get?token=hunter2", {"cookie": "hunter2"}, b"")
 
-    assert b'{"login":"me","password":"hunter2","message":[]}' == bytes(payload)
-    assert "<Payload: 2 bytes of messages, credentials ***>" == repr(payload)
+    assert b'{"login":"me","password":"hunter2","message":[]}' == request.body
+    assert "<Request: POST 127.0.0.1/json, 1 headers, 48 bytes>" == repr(request)
+    assert "<Request: GET lk.mysmpp.ru:8443/get, 1 headers, 0 bytes>" == repr(query)
+    assert "hunter2" not in f"{request.__rich_repr__()}{query.__rich_repr__()}"
+
+
+def test_a_reply_hides_what_it_may_repeat():
+    """A server may repeat the request: the repr, and what rich prints, shows sizes."""
+    reply = Reply(200, {"location": "/?token=hunter2"}, b"hunter2")
+
+    assert "<Reply: 200, 1 headers, 7 bytes>" == repr(reply)
+    assert [("status", 200), ("headers", 1), ("bytes", 7)] == reply.__rich_repr__()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +213,7 @@ def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[WirePhone]]
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, max_size=4)), max_size=4))
 def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message, list[WirePhone]]]):
     """Encoding and the gateway's decoding agree on who gets what."""
-    body = bytes(Payload(Credentials(token="t"), encode_messages(addressed)))
+    body = request_of(encode_messages(addressed)).body
     read = [
         (said.text, said.sender, [(p.phone, p.client_id_sms) for p in said.phones])
         for said in decode_request(body).message

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async import Credentials, DeliveryReport, DeliveryState, ReplyError, WebhookRefused
+from webcom_async import Credentials, DeliveryReport, DeliveryState, Options, ReplyError, WebhookRefused
 from webcom_async._wire.base import RefusedRequest
 from webcom_async._wire.json_api.delivery import (
+    BalanceCall,
+    StatusCall,
     acknowledged,
-    balance_question,
     decode_balance,
     decode_reports,
     decode_statuses,
     encode_acknowledgement,
-    status_question,
 )
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -72,14 +72,14 @@ def test_a_question_is_the_vendors_array_or_a_bare_object():
     one = {"token": "secret-token", "id_sms": 82216, "detail": 1}
     odd = one | {"id_sms": "0x7"}
 
-    assert [one, odd] == json.loads(bytes(status_question(TOKEN, ["82216", "0x7"], array=True)))
-    assert one == json.loads(bytes(status_question(TOKEN, ["82216"], array=False)))
-    assert {"token": "secret-token"} == json.loads(bytes(balance_question(TOKEN)))
+    assert [one, odd] == json.loads(StatusCall(["82216", "0x7"], MOSCOW, True).request(TOKEN, Options()).body)
+    assert one == json.loads(StatusCall(["82216"], MOSCOW, False).request(TOKEN, Options()).body)
+    assert {"token": "secret-token"} == json.loads(BalanceCall().request(TOKEN, Options()).body)
 
 
 def test_a_question_shows_no_credentials():
     """A repr, as tracebacks print it, has a size instead."""
-    assert "secret" not in repr(status_question(TOKEN, ["1"], array=True))
+    assert "secret" not in repr(StatusCall(["1"], MOSCOW, True).request(TOKEN, Options()))
 
 
 # ---------------------------------------------------------------------------- statuses

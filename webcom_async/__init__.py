@@ -43,6 +43,7 @@ from webcom_async._domain.errors import (
     WebcomError,
     WebhookRefused,
 )
+from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.messages import Channel, Message, MessageType, Recipient, VcardAddress, VcardPhone
 from webcom_async._domain.options import OptionFields, Options
 from webcom_async._domain.paths import StrPath
@@ -50,11 +51,9 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, Progress, Report, SendResult
 from webcom_async._domain.sources import RecipientSource
 from webcom_async._domain.types import ClientIdSms, IdBits, Phone
-from webcom_async._wire.base import Payload, Reply
 
 if TYPE_CHECKING:
     from webcom_async._http.client_adapter import AsyncHttpClient
-    from webcom_async._http.exchange import Transport
     from webcom_async._sending.campaign import Batches, Campaign, Results
     from webcom_async._tracking.statuses import IdSource, Statuses
     from webcom_async._tracking.tracker import Track, Tracking
@@ -74,7 +73,6 @@ _SENDS = {
     "Statuses": "_tracking.statuses",
     "Track": "_tracking.tracker",
     "Tracking": "_tracking.tracker",
-    "Transport": "_http.exchange",
     "WebcomClient": "client",
 }
 
@@ -130,7 +128,6 @@ __all__ = [
     "Outcome",
     "Pace",
     "PairingError",
-    "Payload",
     "Phone",
     "Progress",
     "QuotaExhausted",
@@ -142,8 +139,10 @@ __all__ = [
     "ReplyError",
     "ReplyTimeout",
     "Report",
+    "Request",
     "RequestRefused",
     "RequestTooLarge",
+    "RequestTrace",
     "Results",
     "Secret",
     "SendResult",

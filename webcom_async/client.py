@@ -19,6 +19,7 @@ from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.delivery import Balance, Pace
 from webcom_async._domain.errors import ConfigurationError, InputError, UsageError
+from webcom_async._domain.exchange import Transport
 from webcom_async._domain.given import campaign_name, new_name_error, refuse_blank, variable
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.options import OptionFields, Options
@@ -29,7 +30,6 @@ from webcom_async._domain.sources import RecipientSource, Source
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.event_loop import running_loop
-from webcom_async._http.exchange import Transport
 from webcom_async._sending.campaign import Campaign, CampaignParts
 from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
 from webcom_async._storage.contracts import CampaignHeader, Journal, fingerprint

@@ -18,6 +18,7 @@ import msgspec
 
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import ConfigurationError, ReplyError, RequestRefused
+from webcom_async._domain.exchange import Reply, RequestTrace, Transport
 from webcom_async._domain.given import refuse_blank
 from webcom_async._domain.messages import Message
 from webcom_async._domain.options import OptionFields, Options
@@ -26,8 +27,9 @@ from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
-from webcom_async._http.exchange import Transport, exchange
-from webcom_async._wire.base import Payload, Reply, WirePhone
+from webcom_async._http.exchange import exchange
+from webcom_async._wire.base import WirePhone
+from webcom_async._wire.json_api.requests import send_request
 from webcom_async._wire.json_api.send import BOM, SendReply, encode_messages
 from webcom_async._wire.refusals import Language, classify
 
@@ -356,9 +358,9 @@ class _CheckUp:
 
     async def _post(self, messages: bytes) -> Reply:
         """Post once, without retries."""
-        body = Payload(self._credentials, messages)
-        timeout = self._options.timeout
-        return await exchange(self._transport, self._url(), body, timeout=timeout, max_bytes=_MAX_BYTES)
+        options = msgspec.structs.replace(self._options, path=self.path)
+        request = send_request(messages, self._credentials, options)
+        return await exchange(self._transport, request, RequestTrace(), timeout=options.timeout, max_bytes=_MAX_BYTES)
 
     def _url(self) -> str:
         return msgspec.structs.replace(self._options, path=self.path).url

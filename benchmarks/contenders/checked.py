@@ -16,12 +16,13 @@ from benchmarks.contenders import hand_written
 from benchmarks.contenders.hand_written import Batch, Post, Results
 from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
-from webcom_async import Credentials, Outcome, Payload, Recipient, SendResult
+from webcom_async import Credentials, Options, Outcome, Recipient, SendResult
 from webcom_async._batching.addressing import call_defaults
 from webcom_async._batching.batcher import RecipientBatcher
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.memory import MemoryCampaignJournal
+from webcom_async._wire.json_api.requests import send_request
 from webcom_async._wire.json_api.send import decode_send
 from webcom_async.journal import Reservation
 
@@ -34,7 +35,7 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
     """Send to *source* and read every result, one by one, as it comes."""
     said = call_defaults(None if case.personal else TEXT, SENDER, None, None, None, zone=UTC)
     batcher = RecipientBatcher(said, IdScheme("sale"), size=case.batch_size, max_bytes=_ROOMY)
-    credentials = Credentials(token=TOKEN)
+    credentials, options = Credentials(token=TOKEN), Options(base_url=url)
     ids_in_flight: set[ClientIdSms] = set()
     journal = MemoryCampaignJournal()
 
@@ -42,7 +43,7 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
         """Post one batch and return what became of it."""
         batch = batcher.cut(deque(given), ids_in_flight, datetime.now(UTC))
         ids_in_flight.update(batch.client_ids)
-        answer = await post(bytes(Payload(credentials, batch.messages or b"")))
+        answer = await post(send_request(batch.messages or b"", credentials, options).body)
         results = await journal.settle(decode_send(answer, batch.phones, 1), Reservation(batch.addressed, [], []))
         ids_in_flight.difference_update(batch.client_ids)
         return results

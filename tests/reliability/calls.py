@@ -10,7 +10,7 @@ from tests.reliability.judge import NONE, Counts, judged
 from tests.reliability.runs import cancelled_after
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
-from webcom_async import Outcome, Payload, Reply, SendResult, WebcomClient, WebcomError
+from webcom_async import Outcome, Reply, Request, RequestTrace, SendResult, WebcomClient, WebcomError
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 
 __all__ = ["measure"]
@@ -28,11 +28,11 @@ class _Slow(GatewayTransport):
         super().__init__(gateway)
         self._chance = chance
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109 - the interface
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109 - the interface
         """Take some time, answer, and take some more."""
-        bytes(body)
+        trace.sending()
         await self._pause()
-        reply = await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+        reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
         await self._pause()
         return reply
 

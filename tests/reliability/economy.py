@@ -11,7 +11,7 @@ from tests.reliability.runs import SALE, Run, client_of
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from tests.reliability.troubled import KINDS, TroubledGateway, When
-from webcom_async import Payload, Reply, WebcomClient
+from webcom_async import Reply, Request, RequestTrace, WebcomClient
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
 
 __all__ = ["measure_refusals", "measure_requests"]
@@ -96,10 +96,10 @@ class _Watching(GatewayTransport):
         self.over = False
         self._refused = refused
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109 - the interface
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109 - the interface
         if self.over:
-            self.offered_after += bytes(body).count(b'"phone"')
-        reply = await super().post(url, body, timeout=timeout, max_bytes=max_bytes)
+            self.offered_after += request.body.count(b'"phone"')
+        reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
         self.over = self.over or self._refused(reply)
         return reply
 

@@ -165,9 +165,21 @@ class GatewayUnavailable(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The connection broke before a whole answer; the request may have been processed."""
+    """
+    The connection broke before a whole answer; the request may have been processed.
+
+    Attributes:
+        reused_connection: Whether it was a connection of an earlier request, and broke before an answer began: the
+            server may have closed it just as the request was written, so that another attempt is worth making at once.
+    """
 
     split = Split.IF_A_HALF_SUCCEEDS
+
+    def __init__(self, message: str = "", *, reused_connection: bool = False) -> None:
+        super().__init__(message or "The connection broke before a whole answer; the request may have been processed.")
+        self.reused_connection = reused_connection
+        if reused_connection:
+            self.split = Split.NEVER  # it says nothing about who is in the batch
 
 
 class ReplyTimeout(TransportError):

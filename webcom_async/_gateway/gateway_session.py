@@ -11,15 +11,18 @@ from anyio.lowlevel import checkpoint
 from webcom_async._batching.batcher import Batch
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
-from webcom_async._domain.errors import GatewayError, UsageError, WebcomError
+from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError, WebcomError
+from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.options import Options
 from webcom_async._domain.results import AllAccepted, SendResult
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
-from webcom_async._gateway.policy import judge, judge_inquiry, shrinks
-from webcom_async._http.exchange import Transport, exchange
-from webcom_async._wire.base import Payload, Reply, WirePhone
-from webcom_async._wire.json_api.delivery import Question
+from webcom_async._gateway.policy import judge, judge_call, shrinks
+from webcom_async._gateway.retry import retrying
+from webcom_async._gateway.safeguards import RetryQuota
+from webcom_async._http.exchange import exchange
+from webcom_async._wire.base import Call, Retry, WirePhone
+from webcom_async._wire.json_api.requests import send_request
 
 __all__ = ["GatewaySession"]
 
@@ -34,7 +37,7 @@ class GatewaySession:
     The way to the gateway.
 
     Args:
-        transport: Posts bodies.
+        transport: Carries requests.
         credentials: Whose account it is.
         options: The client's settings.
         clock: Time and chance.
@@ -117,23 +120,26 @@ class GatewaySession:
             self.limit.pushed_back(sent_in)
         self._slots.total_tokens = self.limit.limit
 
-    def payload(self, messages: bytes) -> Payload:
-        """Return the body that carries *messages*, `message`'s array."""
-        return Payload(self._credentials, messages)
+    def request(self, encoded: bytes) -> Request:
+        """Return the request that sends *encoded*, `message`'s array: a new one for each attempt."""
+        return send_request(encoded, self._credentials, self.options)
 
-    async def post(self, body: Payload, recipients: int) -> Reply:
+    async def send(self, request: Request, trace: RequestTrace, recipients: int) -> Reply:
         """
-        Post *body*, once, and return the answer.
+        Send *request*, once, and return the answer.
 
         Args:
-            body: A `payload`.
+            request: What goes out; see `request`.
+            trace: Is told how far it has come.
             recipients: How many are in it, which bounds the answer.
 
         Raises:
             UsageError: The client was closed.
             WebcomError: There is no answer; see `exchange`.
         """
-        return await self._exchange(body, self.options, recipients)
+        self.check_open()
+        max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
+        return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
     def judge(self, reply: Reply, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
         """
@@ -150,32 +156,43 @@ class GatewaySession:
             return judged  # no sentence that could repeat anything
         return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
 
-    async def inquire(
-        self,
-        question: Callable[[Credentials], Question],
-        read: Callable[[bytes], T],
-        options: Options,
-        entries: int,
-    ) -> T:
+    async def call(self, call: Call[T], quota: RetryQuota, count: Callable[[], None]) -> T:
         """
-        Ask once what changes nothing at the gateway, when the limit on requests under way lets, and return the answer.
+        Ask the gateway, when the limit on requests in flight lets, and return the answer.
 
         Args:
-            question: Makes the body.
-            read: What makes an answer of its body; see `_policy.judge_inquiry`.
-            options: Where is asked.
-            entries: How many the answer has, which bounds it.
+            call: The question.
+            quota: What may be spent on retries.
+            count: Is called for each attempt.
 
         Raises:
             UsageError: The client was closed.
-            WebcomError: There is no usable answer.
+            WebcomError: There is no usable answer, after as many attempts as the options and the call allow.
         """
+        lost = False
+
+        async def attempt() -> T:
+            nonlocal lost
+            count()
+            try:
+                return await self._ask(call, RequestTrace(fresh_connection=lost))
+            except ConnectionLost:
+                lost = True
+                raise
+
+        attempts = self.options.attempts if call.retry is Retry.SAFE else 1
+        answer = await retrying(attempt, attempts, quota.spend, self.options, self.clock)
+        quota.refund()
+        return answer
+
+    async def _ask(self, call: Call[T], trace: RequestTrace) -> T:
         async with self.slot():
             await checkpoint()  # whoever is cancelled asks nothing any more
             sent_in = self.limit.sent()
             try:
-                reply = await self._exchange(question(self._credentials), options, entries)
-                judged = _judged(lambda: judge_inquiry(reply, read, options, self.clock.now()))
+                request = call.request(self._credentials, self.options)
+                reply = await self.send(request, trace, call.entries)
+                judged = _judged(lambda: judge_call(reply, call, request.url, self.options, self.clock.now()))
                 if isinstance(judged, WebcomError):
                     raise self._redacted(judged)
             except WebcomError as exc:
@@ -193,11 +210,6 @@ class GatewaySession:
         """
         if self.closed:
             raise UsageError("this client is closed: make another one")
-
-    async def _exchange(self, body: Payload, options: Options, entries: int) -> Reply:
-        self.check_open()
-        max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * entries
-        return await exchange(self.transport, options.url, body, timeout=options.timeout, max_bytes=max_bytes)
 
     def _redacted(self, error: WebcomError) -> WebcomError:
         """Return *error* without what it repeats of the credentials."""

@@ -27,10 +27,11 @@ from webcom_async._domain.errors import (
     Split,
     WebcomError,
 )
+from webcom_async._domain.exchange import Reply
 from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
-from webcom_async._wire.base import RefusedRequest, Reply, WirePhone
+from webcom_async._wire.base import Call, RefusedRequest, WirePhone
 from webcom_async._wire.json_api.send import decode_send, refused_outcome
 from webcom_async._wire.refusals import Scope, classify, scope_of
 
@@ -38,7 +39,7 @@ __all__ = [
     "conclude",
     "halting",
     "judge",
-    "judge_inquiry",
+    "judge_call",
     "shrinks",
     "wait_before_retry",
     "worth_retrying",
@@ -78,11 +79,12 @@ def judge(
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
-        raise _by_status(_UnsettlingReply(reply, "", options, now)) or exc from None
+        raise _by_status(_UnsettlingReply(reply, "", options.url, options, now)) or exc from None
     reason = classify(error)
     alone = len(phones) == 1
     if reason is Reason.OTHER:
-        raise _by_status(_UnsettlingReply(reply, error, options, now)) or _by_sentence(error, reason, alone=alone)
+        by_status = _by_status(_UnsettlingReply(reply, error, options.url, options, now))
+        raise by_status or _by_sentence(error, reason, alone=alone)
     if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
@@ -90,27 +92,28 @@ def judge(
     raise _by_sentence(error, reason, alone=alone)
 
 
-def judge_inquiry(reply: Reply, read: Callable[[bytes], T], options: Options, now: datetime) -> T:
+def judge_call(reply: Reply, call: Call[T], url: str, options: Options, now: datetime) -> T:
     """
-    Return what *read* makes of an answer to a question that changes nothing, or say why there is nothing.
+    Return what *call* makes of its answer, or say why there is nothing.
 
     Args:
         reply: The answer.
-        read: Raises `ReplyError` or `RefusedRequest`.
-        options: Where was asked, and how long a `Retry-After` is obeyed.
+        call: What was asked.
+        url: Where it was asked.
+        options: How long a `Retry-After` is obeyed.
         now: The moment, for a `Retry-After` that names a date.
 
     Raises:
         WebcomError: There is no usable answer.
     """
     try:
-        return read(reply.body)
+        return call.decode(reply)
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
-        raise _by_status(_UnsettlingReply(reply, "", options, now)) or exc from None
+        raise _by_status(_UnsettlingReply(reply, "", url, options, now)) or exc from None
     reason = classify(error)
-    by_status = _by_status(_UnsettlingReply(reply, error, options, now)) if reason is Reason.OTHER else None
+    by_status = _by_status(_UnsettlingReply(reply, error, url, options, now)) if reason is Reason.OTHER else None
     raise by_status or _by_sentence(error, reason, alone=True)
 
 
@@ -196,6 +199,7 @@ class _UnsettlingReply(NamedTuple):
 
     reply: Reply
     error: str
+    url: str
     options: Options
     now: datetime
 
@@ -204,16 +208,14 @@ def _redirected(answer: _UnsettlingReply) -> WebcomError:
     # Without the query, which may repeat the request, and with it the credentials.
     target = answer.reply.headers.get("location", "nowhere").partition("?")[0]
     return RedirectRefused(
-        f"the gateway redirects {answer.options.url} to {target!r}; it is not followed, "
+        f"the gateway redirects {answer.url} to {target!r}; it is not followed, "
         "because the body holds your credentials. If you trust it, set base_url or path to it"
     )
 
 
 def _wrong_url(answer: _UnsettlingReply) -> WebcomError:
     # Without the body, which may quote the request, and with it the credentials.
-    return ConfigurationError(
-        f"{answer.options.url} answered {answer.reply.status} {answer.error}: check base_url and path"
-    )
+    return ConfigurationError(f"{answer.url} answered {answer.reply.status} {answer.error}: check base_url and path")
 
 
 def _too_large(_answer: _UnsettlingReply) -> WebcomError:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState
 
 from webcom_async._domain.clock import Clock
-from webcom_async._domain.errors import WebcomError
+from webcom_async._domain.errors import ConnectionLost, WebcomError
 from webcom_async._domain.options import Options
 from webcom_async._gateway import policy as _policy
 
@@ -32,6 +32,9 @@ async def retrying(
     """
     Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
 
+    The first failure on a reused connection is followed by another attempt without a wait: the server may only have
+    closed that connection.
+
     Args:
         attempt: What to do.
         attempts: How often, at most.
@@ -48,8 +51,14 @@ async def retrying(
         error = state.outcome.exception() if state.outcome is not None else None
         return state.attempt_number < attempts and _policy.worth_retrying(error, state.attempt_number) and quota()
 
+    has_been_stale = False
+
     def wait(state: RetryCallState) -> float:
+        nonlocal has_been_stale
         error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, ConnectionLost) and error.reused_connection and not has_been_stale:
+            has_been_stale = True
+            return 0.0
         return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
 
     if met is None:

@@ -7,20 +7,23 @@ and nothing is followed.
 
 import asyncio
 import ssl
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 
-from webcom_async._domain.errors import UsageError
+from webcom_async._domain.errors import ConnectionLost, UsageError
+from webcom_async._domain.exchange import Reply, Request, RequestTrace
 from webcom_async._domain.options import Options
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, retry_stale_connection
+from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, read_reply
 from webcom_async._http.proxies import proxy_of
-from webcom_async._wire.base import Payload, Reply
 
 __all__ = ["AiohttpTransport"]
 
 _END_OF_HEAD = b"\r\n\r\n"
+# What aiohttp hands on to a connector says nothing of it.
+_fresh_connection: ContextVar[bool] = ContextVar("fresh_connection", default=False)
 
 
 class AiohttpTransport:
@@ -41,39 +44,45 @@ class AiohttpTransport:
         self._certificates = certificates
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """
-        See `Transport.post`.
+        See `Transport.send`.
 
         Raises:
             UsageError: This is not asyncio.
         """
-        session = self._opened()
-
-        async def attempt(trace: RequestTrace) -> Reply:
-            response = await session.post(
-                url,
-                data=Content(body),
-                headers=HEADERS | {"content-length": str(len(body))},
-                allow_redirects=False,
-                proxy=self._proxy,
-                # The deadline is `exchange`'s, and our semaphore is the queue.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, CONNECT_SECONDS)),
-                trace_request_ctx=trace,
-            )
-            try:
-                chunks = response.content.iter_any()
-                return await trace.reply(response.status, response.headers.items(), chunks, max_bytes)
-            finally:
-                # Lets go of the connection at once: nothing is awaited behind the answer.
-                response.release()
-
-        return await retry_stale_connection(attempt, body)
+        trace.connecting()
+        response = await self._respond(request, trace, timeout)
+        try:
+            chunks = response.content.iter_any()
+            return await read_reply(trace, response.status, response.headers.items(), chunks, max_bytes)
+        finally:
+            # Lets go of the connection at once: nothing is awaited behind the answer.
+            response.release()
 
     async def aclose(self) -> None:
         """Close the session."""
         if self._session is not None:
             await self._session.close()
+
+    async def _respond(self, request: Request, trace: RequestTrace, seconds: float) -> aiohttp.ClientResponse:
+        """Return the answer to *request* when its head is here."""
+        session = self._opened()
+        before = _fresh_connection.set(trace.fresh_connection)
+        try:
+            return await session.request(
+                request.method,
+                request.url,
+                data=Content(request, trace) if request.body else None,
+                headers=headers_of(request),
+                allow_redirects=False,
+                proxy=self._proxy,
+                # The deadline is `exchange`'s, and our semaphore is the queue.
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(seconds, CONNECT_SECONDS)),
+                trace_request_ctx=trace,
+            )
+        finally:
+            _fresh_connection.reset(before)
 
     def _opened(self) -> aiohttp.ClientSession:
         """Return the session, which can only be made where an event loop runs."""
@@ -100,12 +109,17 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *arguments: Any, **more: Any) -> aiohttp.connector.Connection:
         """Return a connection that is new, or was quiet since its last answer."""
+        fresh = _fresh_connection.get()
         while True:
             connection = await super().connect(*arguments, **more)
-            if connection.protocol is None or not connection.protocol.should_close:
+            if _is_usable(connection) and not (fresh and _HeadFirst.reads(connection.transport)):
                 _HeadFirst.read(connection.transport)
                 return connection
             connection.close()
+
+
+def _is_usable(connection: aiohttp.connector.Connection) -> bool:
+    return connection.protocol is None or not connection.protocol.should_close
 
 
 class _HeadFirst(asyncio.Protocol):
@@ -129,6 +143,11 @@ class _HeadFirst(asyncio.Protocol):
         protocol = None if transport is None else transport.get_protocol()
         if transport is not None and isinstance(protocol, asyncio.Protocol) and not isinstance(protocol, cls):
             transport.set_protocol(cls(protocol))
+
+    @classmethod
+    def reads(cls, transport: asyncio.Transport | None) -> bool:
+        """Whether it reads what comes on *transport* already: a request has used it."""
+        return transport is not None and isinstance(transport.get_protocol(), cls)
 
     def data_received(self, data: bytes) -> None:
         """Hand on what has come."""
@@ -160,15 +179,18 @@ class _HeadFirst(asyncio.Protocol):
 
 
 def _traced() -> aiohttp.TraceConfig:
-    """Return what tells a request's course whether its connection was opened for it or kept."""
+    """Return what tells a request's trace of its connection, and of its first byte."""
     trace = aiohttp.TraceConfig()
 
-    async def opened(_session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.opened()
+    async def connected(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.connected()
 
-    async def written(_session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.written = True
+    async def sending(_session: object, context: SimpleNamespace, _params: object) -> None:
+        # aiohttp repeats a GET by itself, and has no setting for that.
+        if context.trace_request_ctx.sent:
+            raise ConnectionLost
+        context.trace_request_ctx.sending(reused_connection=not context.trace_request_ctx.connections)
 
-    trace.on_connection_create_end.append(opened)
-    trace.on_request_headers_sent.append(written)
+    trace.on_connection_create_end.append(connected)
+    trace.on_request_headers_sent.append(sending)
     return trace

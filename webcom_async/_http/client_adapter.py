@@ -5,14 +5,14 @@ Certificates, proxies and limits are the caller's to set there; so is `Connectio
 than its answers.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from webcom_async._domain.errors import ConnectionLost
+from webcom_async._domain.exchange import Reply, Request, RequestTrace
 from webcom_async._http.event_loop import asyncio_loop
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, opened, retry_stale_connection
-from webcom_async._wire.base import Payload, Reply
+from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, opened, read_reply
 
 __all__ = ["AsyncHttpClient", "HttpTransport", "HttpcoreTrace"]
 
@@ -37,24 +37,23 @@ class HttpTransport:
     def __init__(self, client: AsyncHttpClient) -> None:
         self._client = client
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """See `Transport.post`."""
-
-        async def attempt(trace: RequestTrace) -> Reply:
-            answer = self._client.stream(
-                "POST",
-                url,
-                content=Content(body),
-                headers=HEADERS | {"content-length": str(len(body))},
-                follow_redirects=False,
-                # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
-                timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
-                extensions={"trace": HttpcoreTrace(trace)},
-            )
-            async with opened(answer) as response:
-                return await trace.reply(response.status_code, *_said(response), max_bytes)
-
-        return await retry_stale_connection(attempt, body)
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """See `Transport.send`. Which connection is used is the client's choice, also for a `fresh_connection`."""
+        trace.connecting()
+        if not request.body:
+            trace.sending()  # not every transport of httpx tells of its connections, or asks for an empty body
+        answer = self._client.stream(
+            request.method,
+            request.url,
+            content=Content(request, trace) if request.body else None,
+            headers=headers_of(request),
+            follow_redirects=False,
+            # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
+            timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
+            extensions={"trace": HttpcoreTrace(trace)},
+        )
+        async with opened(answer) as response:
+            return await read_reply(trace, response.status_code, *_said(response), max_bytes)
 
     async def aclose(self) -> None:
         """Do nothing: the client is the caller's to close."""
@@ -78,22 +77,25 @@ class HttpcoreTrace:
     """
 
     def __init__(self, trace: RequestTrace) -> None:
-        self._course = trace
+        self._trace = trace
+        self._has_connected = False
         self._has_turned = True
 
-    async def __call__(self, event: str, _details: object) -> None:
+    async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
         """
-        Take note of *event*. Its details hold the request, and are not looked at.
+        Take note of *event*. Of its details, which hold the request, only a method is looked at.
 
         Raises:
             ConnectionLost: The head of an answer was there before the request was: it is another one's.
         """
         if event == "connection.connect_tcp.complete":
-            self._course.opened()
+            self._has_connected = True
+            self._trace.connected()
         elif event.startswith("connection.connect_"):
-            self._course.connected = True
+            self._has_connected = True
         elif event.endswith(".send_request_headers.started"):
-            self._course.written = True
+            if not _asks_a_proxy(details):
+                self._trace.sending(reused_connection=not self._has_connected)
         elif event == "http11.receive_response_headers.started":
             self._watch()
         elif event == "http11.receive_response_headers.complete" and not self._has_turned:
@@ -113,3 +115,8 @@ class HttpcoreTrace:
 
     def _turn(self) -> None:
         self._has_turned = True
+
+
+def _asks_a_proxy(details: Mapping[str, Any]) -> bool:
+    """Whether what is sent only asks a proxy for the way, which holds nothing of the request."""
+    return getattr(details.get("request"), "method", b"") == b"CONNECT"

@@ -19,9 +19,10 @@ from webcom_async._domain.errors import (
     TransportError,
     WebcomError,
 )
+from webcom_async._domain.exchange import RequestTrace
 from webcom_async._http.proxies import PROXY_VARIABLES
 
-__all__ = ["as_not_sent", "is_connection_lost", "map_exception"]
+__all__ = ["as_known", "map_exception"]
 
 # Class names, because httpx and httpx2 have the same tree in different modules; the most specific name wins.
 _MEANINGS: dict[str, type[TransportError]] = {
@@ -73,17 +74,23 @@ def map_exception(exc: Exception) -> WebcomError | None:
     return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 
-def as_not_sent(error: WebcomError) -> WebcomError:
-    """Return *error* as it stands when not a byte of the request has left."""
+def as_known(error: WebcomError, trace: RequestTrace) -> WebcomError:
+    """Return *error* as it stands after what *trace* says of its request."""
+    if not trace.possibly_sent:
+        return _as_not_sent(error)
+    if trace.sent and (trace.connections or trace.reused_connection) and type(error) is GatewayUnavailable:
+        # The HTTP client repeated the request by itself: what the last attempt met says nothing about the first.
+        return ConnectionLost(str(error))
+    if trace.stale and type(error) is ConnectionLost:
+        return ConnectionLost(str(error), reused_connection=True)
+    return error
+
+
+def _as_not_sent(error: WebcomError) -> WebcomError:
     if type(error) is ConnectionLost:
         return GatewayUnavailable(str(error))
     error.knowledge = min(error.knowledge, Knowledge.NOT_REACHED)
     return error
-
-
-def is_connection_lost(exc: Exception) -> bool:
-    """Whether *exc* says that a connection broke."""
-    return _meaning(exc) is ConnectionLost
 
 
 def _meaning(exc: Exception) -> type[TransportError] | None:

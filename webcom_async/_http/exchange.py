@@ -1,52 +1,34 @@
 """
 One exchange with the gateway, whichever HTTP library carries it.
 
-`Transport.post` is the seam: bytes out, a `Reply` back. httpx2 stands behind it by default; aiohttp, a caller's own
-`httpx.AsyncClient` or `httpx2.AsyncClient` can, and so can an emulator without a socket. `exchange` is the same for
+`Transport.send` is the seam: a `Request` out, a `Reply` back. httpx2 stands behind it by default; aiohttp, a caller's
+own `httpx.AsyncClient` or `httpx2.AsyncClient` can, and so can an emulator without a socket. `exchange` is the same for
 all of them: one deadline, foreign exceptions turned into ours, nothing followed, no credentials left behind. Nothing
-is retried here, but for a kept connection that turns out to be closed.
+is repeated here, nor in a transport.
 """
 
 import logging
 import sys
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 
-from webcom_async._domain.errors import (
-    ConnectionLost,
-    GatewayUnavailable,
-    Knowledge,
-    ReplyError,
-    ReplyTimeout,
-    WebcomError,
-)
+from webcom_async._domain.errors import ConnectionLost, GatewayUnavailable, ReplyError, ReplyTimeout, WebcomError
+from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._http.content_encoding import decoded
 from webcom_async._http.deadline import run_with_deadline
-from webcom_async._http.error_mapping import as_not_sent, is_connection_lost, map_exception
-from webcom_async._wire.base import CONTENT_TYPE, Payload, Reply
+from webcom_async._http.error_mapping import as_known, map_exception
 
-__all__ = [
-    "CONNECT_SECONDS",
-    "HEADERS",
-    "Content",
-    "RequestTrace",
-    "Transport",
-    "exchange",
-    "opened",
-    "quietly",
-    "retry_stale_connection",
-]
+__all__ = ["CONNECT_SECONDS", "HEADERS", "Content", "exchange", "headers_of", "opened", "quietly", "read_reply"]
 
 T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("webcom_async")
 
 HEADERS = {
-    "content-type": CONTENT_TYPE,
     # Answers are small. One that is compressed all the same is understood.
     "accept-encoding": "identity",
     "user-agent": "webcom-async",
@@ -56,33 +38,16 @@ _CLOSE_SECONDS = 1.0
 _STATUS_SPEAKS = 300  # from here on, the status says enough about an answer that cannot be read
 
 
-class Transport(Protocol):
-    """What the library needs of an HTTP client."""
-
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """
-        Post *body* once and return the whole answer, whatever its status.
-
-        Args:
-            url: Where to.
-            body: `bytes(body)` is what goes out; from then on, it counts as sent. Do not keep that in a local
-                variable: it holds the credentials.
-            timeout: Seconds after which nobody waits any more; a hint, enforced by the caller.
-            max_bytes: Bytes of an answer, decoded, at most; one byte more is a `ReplyError`.
-
-        Raises:
-            TransportError: There is no answer. Redirects are not followed.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Release what the transport holds."""
-        ...
-
-
-async def exchange(transport: Transport, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+async def exchange(
+    transport: Transport,
+    request: Request,
+    trace: RequestTrace,
+    *,
+    timeout: float,  # noqa: ASYNC109 - the deadline is what this is for
+    max_bytes: int,
+) -> Reply:
     """
-    Post once, within one deadline from connecting to the last byte.
+    Send once, within one deadline from connecting to the last byte.
 
     An answer that has arrived is not given up on: when the event loop was blocked past the deadline, the sockets get
     their turn first. Once it is whole, nothing that happens on the way back changes it.
@@ -91,35 +56,37 @@ async def exchange(transport: Transport, url: str, body: Payload, *, timeout: fl
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
         Exception: The transport failed in a way that is not foreseen before it sent anything: a bug.
     """
-    trace = await run_with_deadline(timeout, _attempt(transport, url, body, timeout, max_bytes))
-    outcome = trace.returned or body.reply
-    body.given_up_blocked = trace.blocked and outcome is None
-    if outcome is None and not body.left:
-        raise GatewayUnavailable(f"no connection within {timeout:g} s; nothing was sent")
+    timed = await run_with_deadline(timeout, _attempt(transport, request, trace, timeout, max_bytes))
+    outcome = timed.returned or trace.reply
+    trace.given_up_blocked = timed.blocked and outcome is None
     if outcome is None:
-        raise ReplyTimeout(f"no whole answer within {timeout:g} s")
-    if isinstance(outcome, WebcomError) and not body.left:
-        outcome = as_not_sent(outcome)
+        raise _overdue(trace, timeout)
     if isinstance(outcome, WebcomError):
         # Raised here, outside any `except`: the foreign exception holds the request, and with it the credentials.
-        raise outcome
+        raise as_known(outcome, trace)
     return outcome
 
 
+def _overdue(trace: RequestTrace, seconds: float) -> WebcomError:
+    if trace.possibly_sent:
+        return ReplyTimeout(f"no whole answer within {seconds:g} s")
+    return GatewayUnavailable(f"no connection within {seconds:g} s; nothing was sent")
+
+
 async def _attempt(
-    transport: Transport, url: str, body: Payload, seconds: float, max_bytes: int
+    transport: Transport, request: Request, trace: RequestTrace, seconds: float, max_bytes: int
 ) -> Reply | WebcomError:
     """Return the answer or the reason why there is none; failures are values here, so that no traceback grows."""
     try:
-        return await transport.post(url, body, timeout=seconds, max_bytes=max_bytes)
+        trace.reply = await transport.send(request, trace, timeout=seconds, max_bytes=max_bytes)
     except Exception as exc:
-        if body.reply is not None:
+        if trace.reply is not None:
             _log_failure("closing_failed", exc)
-            return body.reply
+            return trace.reply
         foreseen = map_exception(exc)
         if foreseen is not None:
             return foreseen
-        if not body.left:
+        if not trace.possibly_sent:
             raise
         _log_failure("transport_failed", exc)
         return ConnectionLost(f"the HTTP client failed with {type(exc).__name__}; the request may have been processed")
@@ -127,6 +94,7 @@ async def _attempt(
         # A cancellation goes on to places that may print local variables. The frames that were sending are done.
         traceback.clear_frames(exc.__traceback__)
         raise
+    return trace.reply
 
 
 def _log_failure(event: str, exc: Exception) -> None:
@@ -165,17 +133,18 @@ async def opened(answer: AbstractAsyncContextManager[T]) -> AsyncGenerator[T, No
 
 class Content:
     """
-    A request's bytes, as a stream that may be read again.
+    A request's body, as a stream that may be read again, which says on *trace* that it is sent.
 
     HTTP libraries pass content on from function to function, where a traceback with local variables would show it;
     of a stream it shows the name of this class.
     """
 
-    def __init__(self, body: Payload) -> None:
-        self._body = body
+    def __init__(self, request: Request, trace: RequestTrace) -> None:
+        self._request = request
+        self._trace = trace
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._body)
+        return _Once(self._request, self._trace)
 
 
 class _Once:
@@ -185,8 +154,9 @@ class _Once:
     Not a generator: a connection that breaks in the middle of a body would leave it to the garbage collector.
     """
 
-    def __init__(self, body: Payload) -> None:
-        self._parts = [body]
+    def __init__(self, request: Request, trace: RequestTrace) -> None:
+        self._parts = [request]
+        self._trace = trace
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -194,83 +164,36 @@ class _Once:
     async def __anext__(self) -> bytes:
         if not self._parts:
             raise StopAsyncIteration
-        return bytes(self._parts.pop())
+        # Libraries that tell nothing of their connections ask for the body before they send the head.
+        self._trace.sending()
+        self._trace.bytes_sent += len(self._parts[0].body)
+        return self._parts.pop().body
 
 
-class RequestTrace:
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the headers of *request* as one of our transports sends it."""
+    return {**HEADERS, **request.headers, "content-length": str(len(request.body))}
+
+
+async def read_reply(
+    trace: RequestTrace,
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    chunks: AsyncIterator[bytes],
+    max_bytes: int,
+) -> Reply:
     """
-    How far a request has come, as far as the HTTP library tells.
+    Read the answer whose head has come, and keep it on *trace*.
 
-    Args:
-        body: The request's body, on which connections and received bytes are counted.
-        repeated: Whether the request has gone out before; see `Reply`.
-
-    Attributes:
-        repeated: The same.
-        connected: Whether a connection was opened for it.
-        written: Whether it went out on a connection.
-        answered: Whether the head of an answer has come.
+    Raises:
+        ReplyError: Its body is over *max_bytes*, or its coding is unknown or broken.
     """
-
-    def __init__(self, body: Payload, *, repeated: bool = False) -> None:
-        self.connected: bool = False
-        self.written: bool = False
-        self.answered: bool = False
-        self.repeated: bool = repeated
-        self._body = body
-
-    @property
-    def kept(self) -> bool:
-        """Whether the request went out on a connection of an earlier one, and has no answer."""
-        return self.written and not self.connected and not self.answered
-
-    def opened(self) -> None:
-        """Count a connection that stands."""
-        self.connected = True
-        self._body.connections += 1
-
-    async def reply(
-        self, status: int, headers: Iterable[tuple[str, str]], chunks: AsyncIterator[bytes], max_bytes: int
-    ) -> Reply:
-        """
-        Read the answer, whose head has come.
-
-        Raises:
-            ReplyError: Its body is over *max_bytes*, or its coding is unknown or broken.
-        """
-        self.answered = True
-        named = _joined(headers)
-        said = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)
-        self._body.received += len(said)
-        self._body.reply = Reply(status, named, said, self.repeated)
-        return self._body.reply
-
-
-async def retry_stale_connection(attempt: Callable[[RequestTrace], Awaitable[Reply]], body: Payload) -> Reply:
-    """
-    Make *attempt*, and make it once more if it broke on a kept connection before an answer.
-
-    The server may close a connection that is kept for the next request just as that is written. One that was opened
-    for this request is no such, and its failure is the caller's to judge.
-
-    Args:
-        attempt: Posts once.
-        body: The request's body.
-    """
-    trace = RequestTrace(body)
-    try:
-        return await attempt(trace)
-    except Exception as exc:
-        if not (trace.kept and is_connection_lost(exc)):
-            raise
-    try:
-        return await attempt(RequestTrace(body, repeated=True))
-    except Exception as exc:
-        foreseen = map_exception(exc)
-        if foreseen is None or foreseen.knowledge is Knowledge.POSSIBLY_SENT:
-            raise
-    # The second was not sent, which says nothing about the first.
-    raise ConnectionLost("a kept connection broke, and there is no fresh one; the request may have been processed")
+    trace.answering()
+    named = _joined(headers)
+    body = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)
+    trace.bytes_received += len(body)
+    trace.reply = Reply(status, named, body)
+    return trace.reply
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -17,12 +17,12 @@ import httpcore2
 import httpx2
 
 from webcom_async._domain.errors import ConfigurationError, UsageError
+from webcom_async._domain.exchange import Reply, Request, RequestTrace
 from webcom_async._domain.options import Options
 from webcom_async._http.client_adapter import HttpcoreTrace
 from webcom_async._http.event_loop import asyncio_loop
-from webcom_async._http.exchange import CONNECT_SECONDS, HEADERS, Content, RequestTrace, quietly, retry_stale_connection
+from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, quietly, read_reply
 from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
-from webcom_async._wire.base import Payload, Reply
 
 __all__ = ["Httpx2Transport", "trusted_certificates"]
 
@@ -66,28 +66,25 @@ class Httpx2Transport:
             # Out here, and without its words: they, and the frames that it came through, may show the password.
             raise ConfigurationError(f"the proxy in {PROXY_VARIABLES} cannot be used: {unusable}")
 
-    async def post(self, url: str, body: Payload, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """
-        See `Transport.post`.
+        See `Transport.send`.
 
         Raises:
             UsageError: It is closed.
         """
-
-        async def attempt(trace: RequestTrace) -> Reply:
-            connection = self._taken(fresh=trace.repeated)
-            try:
-                response = await connection.pool.handle_async_request(_request(url, body, timeout, trace))
-                chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
-                reply = await trace.reply(response.status, _said(response.headers), chunks, max_bytes)
-            except BaseException:
-                # httpcore2 may think that it is still in use, or an answer may be left on it.
-                await self._drop(connection)
-                raise
-            await self._give_back(connection, response)
-            return reply
-
-        return await retry_stale_connection(attempt, body)
+        trace.connecting()
+        connection = self._taken(fresh=trace.fresh_connection)
+        try:
+            response = await connection.pool.handle_async_request(_core_request(request, trace, timeout))
+            chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
+            reply = await read_reply(trace, response.status, _said(response.headers), chunks, max_bytes)
+        except BaseException:
+            # httpcore2 may think that it is still in use, or an answer may be left on it.
+            await self._drop(connection)
+            raise
+        await self._give_back(connection, response)
+        return reply
 
     async def aclose(self) -> None:
         """Close all connections; nothing can be posted any more."""
@@ -264,21 +261,18 @@ def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpco
     )
 
 
-def _request(url: str, body: Payload, seconds: float, trace: RequestTrace) -> httpcore2.Request:
-    """Return the request that posts *body*. The deadline is `exchange`'s, but for connecting."""
-    parsed, host = _parsed(url)
-    length = (b"content-length", str(len(body)).encode())
+def _core_request(request: Request, trace: RequestTrace, seconds: float) -> httpcore2.Request:
+    """Return *request* as httpcore2 wants it. The deadline is `exchange`'s, but for connecting."""
+    parsed, host = _parsed(request.url)
+    headers = [(name.encode(), value.encode()) for name, value in headers_of(request).items()]
     timeouts = {"connect": min(seconds, CONNECT_SECONDS), "read": None, "write": None, "pool": None}
     return httpcore2.Request(
-        b"POST",
+        request.method.encode(),
         parsed,
-        headers=[host, *_HEADERS, length],
-        content=Content(body),
+        headers=[host, *headers],
+        content=Content(request, trace),
         extensions={"timeout": timeouts, "trace": HttpcoreTrace(trace)},
     )
-
-
-_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 @lru_cache(maxsize=16)

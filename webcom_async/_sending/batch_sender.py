@@ -15,7 +15,16 @@ from anyio import CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from webcom_async._batching.batcher import Batch
-from webcom_async._domain.errors import ConnectionLost, Knowledge, QuotaExhausted, RequestTooLarge, Split, WebcomError
+from webcom_async._domain.errors import (
+    ConnectionLost,
+    GatewayUnavailable,
+    Knowledge,
+    QuotaExhausted,
+    RequestTooLarge,
+    Split,
+    WebcomError,
+)
+from webcom_async._domain.exchange import Reply, RequestTrace
 from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -25,7 +34,7 @@ from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.counters import CampaignCounters
-from webcom_async._wire.base import Addressed, Reply, WirePhone, phones_of
+from webcom_async._wire.base import Addressed, WirePhone, phones_of
 from webcom_async._wire.json_api.send import encode_messages
 
 __all__ = ["BatchSender", "GracePeriod"]
@@ -285,10 +294,7 @@ class BatchSender:
             part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte, until something better is known
             part.attempts += 1
             try:
-                reply = await self._post(part, before)
-                if reply.repeated:
-                    before = Knowledge.POSSIBLY_SENT
-                    self._counters.count_repetition()
+                reply = await self._send(part, before)
                 part.settle(session.judge(reply, part.phones, part.attempts), before)
                 session.adapt_limit(sent_in, None)
             except WebcomError as exc:
@@ -300,21 +306,31 @@ class BatchSender:
                 )
                 raise
 
-    async def _post(self, part: SubBatch, before: Knowledge) -> Reply:
-        body = self._session.payload(part.messages)
+    async def _send(self, part: SubBatch, before: Knowledge) -> Reply:
+        """Send *part* once, under the shield of the grace period; *before* is what earlier attempts left behind."""
+        # Made per attempt and handed on at once: it holds the credentials.
+        request = self._session.request(part.messages)
+        trace = RequestTrace(fresh_connection=isinstance(part.question, ConnectionLost))
         try:
-            with self._counters.request(body, again=part.attempts > 1):
+            with self._counters.request(trace, again=part.attempts > 1):
                 if self._grace is None:
-                    return await self._session.post(body, len(part.phones))
+                    return await self._session.send(request, trace, len(part.phones))
                 with self._grace.shield():
-                    return await self._session.post(body, len(part.phones))
-        except Exception:
-            if not body.left:
+                    return await self._session.send(request, trace, len(part.phones))
+        finally:
+            # Also after a cancellation: what is still connecting has not been sent.
+            if not trace.possibly_sent:
                 part.knowledge = before
-            raise
-        if body.reply is not None:
-            return body.reply
-        raise ConnectionLost(f"the stream was left, and no answer came within {self._session.options.grace:g} s")
+        if trace.reply is not None:
+            return trace.reply
+        raise self._left(trace)
+
+    def _left(self, trace: RequestTrace) -> WebcomError:
+        """Return what a request met whose grace ended before an answer came."""
+        grace = self._session.options.grace
+        if trace.possibly_sent:
+            return ConnectionLost(f"the stream was left, and no answer came within {grace:g} s")
+        return GatewayUnavailable(f"the stream was left, and no connection came within {grace:g} s")
 
 
 def _quota_exhausted(last: WebcomError) -> QuotaExhausted:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from msgspec.structs import asdict
 
+from webcom_async._domain.exchange import RequestTrace
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import NetworkStats, Outcome, Progress, Report, SendResult, not_accepted
-from webcom_async._wire.base import Payload
 
 __all__ = ["CampaignCounters"]
 
@@ -41,7 +41,7 @@ class CampaignCounters:
         self._reasons: Counter[Reason] = Counter()
 
     @contextmanager
-    def request(self, body: Payload, *, again: bool) -> Generator[None, None, None]:
+    def request(self, trace: RequestTrace, *, again: bool) -> Generator[None, None, None]:
         """Count a request, and that it is under way; *again* if it repeats an earlier one."""
         self._traffic["requests"] += 1
         self._traffic["retries"] += again
@@ -50,15 +50,10 @@ class CampaignCounters:
             yield
         finally:
             self.in_flight -= 1
-            self._traffic["bytes_sent"] += len(body) * body.left
-            self._traffic["bytes_received"] += body.received
-            self._traffic["connections"] += body.connections
-            self._traffic["false_timeouts"] += body.given_up_blocked
-
-    def count_repetition(self) -> None:
-        """Count a request that the transport made once more, because a kept connection was closed."""
-        self._traffic["requests"] += 1
-        self._traffic["retries"] += 1
+            self._traffic["bytes_sent"] += trace.bytes_sent
+            self._traffic["bytes_received"] += trace.bytes_received
+            self._traffic["connections"] += trace.connections
+            self._traffic["false_timeouts"] += trace.given_up_blocked
 
     def settle(self, results: Sequence[SendResult], now: float, from_journal: int = 0) -> None:
         """Count *results*, of which so many are *from_journal*."""

@@ -6,32 +6,18 @@ about several ids: their shape is found from the first answers, and remembered.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import anyio
 
-from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.delivery import Balance, DeliveryReport, DeliveryState
 from webcom_async._domain.errors import RequestRefused, RequestTooLarge, WebcomError
-from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._gateway.gateway_session import GatewaySession
-from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
-from webcom_async._wire.json_api.delivery import (
-    BALANCE_PAGE,
-    STATUS_PAGE,
-    Question,
-    balance_question,
-    decode_balance,
-    decode_statuses,
-    status_question,
-)
+from webcom_async._wire.json_api.delivery import BalanceCall, StatusCall
 
-__all__ = ["Inquiry", "StatusInquiry", "ask_balance"]
-
-T = TypeVar("T")
+__all__ = ["StatusInquiry", "ask_balance"]
 
 _PROBE = 2  # ids in a question, until the gateway has answered for several
 _MOST = 100  # ids in a question: ours, 9 kB of JSON and as much of an answer
@@ -39,44 +25,8 @@ _ROUNDS = 4  # requests per slot, in a round of questions
 _BAD_SHAPE = frozenset({Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
 
 
-class Inquiry:
-    """
-    Asks one page of the gateway.
-
-    Args:
-        session: The gateway session.
-        page: The page's name below `Options.path`.
-
-    Attributes:
-        requests: Requests sent, retries included.
-    """
-
-    def __init__(self, session: GatewaySession, page: str) -> None:
-        self.requests: int = 0
-        self._session = session
-        self._options: Options = session.options.below(page)
-        self._quota = RetryQuota(session.options.retry_quota)
-
-    async def ask(self, question: Callable[[Credentials], Question], read: Callable[[bytes], T], entries: int) -> T:
-        """
-        Return the answer to *question*, decoded by *read*; *entries*, the number expected, limits its size.
-
-        Raises:
-            WebcomError: No attempt got a usable answer.
-        """
-
-        async def attempt() -> T:
-            self.requests += 1
-            return await self._session.inquire(question, read, self._options, entries)
-
-        session = self._session
-        answer = await retrying(attempt, session.options.attempts, self._quota.spend, session.options, session.clock)
-        self._quota.refund()
-        return answer
-
-
 async def ask_balance(session: GatewaySession) -> Balance:
-    return await Inquiry(session, BALANCE_PAGE).ask(balance_question, decode_balance, 1_000)
+    return await session.call(BalanceCall(), RetryQuota(session.options.retry_quota), lambda: None)
 
 
 class _Habits:
@@ -109,18 +59,15 @@ class StatusInquiry:
 
     Attributes:
         failure: The error that ended the latest round; None if none did.
+        requests: Requests sent, retries included.
     """
 
     def __init__(self, session: GatewaySession) -> None:
         self.failure: WebcomError | None = None
+        self.requests: int = 0
         self._session = session
-        self._inquiry = Inquiry(session, STATUS_PAGE)
+        self._quota = RetryQuota(session.options.retry_quota)
         self._habits = _Habits()
-
-    @property
-    def requests(self) -> int:
-        """Requests sent, retries included."""
-        return self._inquiry.requests
 
     @property
     def appetite(self) -> int:
@@ -168,7 +115,7 @@ class StatusInquiry:
         Return a report for each of *ids*; unknown, without words, if the gateway has none.
 
         Raises:
-            WebcomError: No attempt got a usable answer.
+            WebcomError: See `GatewaySession.call`.
         """
         found = await self._ask_together(ids) if len(ids) > 1 else {}
         together = len(found)
@@ -209,9 +156,8 @@ class StatusInquiry:
         return found.get(id_sms, DeliveryReport(id_sms, DeliveryState.UNKNOWN))
 
     async def _exchange(self, ids: Sequence[str], *, array: bool) -> dict[str, DeliveryReport]:
-        zone = self._session.options.zone
-        return await self._inquiry.ask(
-            lambda credentials: status_question(credentials, ids, array=array),
-            lambda body: decode_statuses(body, ids, zone),
-            len(ids),
-        )
+        call = StatusCall(ids, self._session.options.zone, array)
+        return await self._session.call(call, self._quota, self._count)
+
+    def _count(self) -> None:
+        self.requests += 1

@@ -1,16 +1,21 @@
-"""What a request and its answer are made of, whatever their format."""
+"""What goes out and comes back, whatever its format."""
 
+import enum
 from collections.abc import Sequence
 from itertools import chain
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.exchange import Reply, Request
 from webcom_async._domain.messages import Message
+from webcom_async._domain.options import Options
 from webcom_async._domain.types import ClientIdSms, Phone
 
-__all__ = ["CONTENT_TYPE", "Addressed", "Payload", "RefusedRequest", "Reply", "WirePhone", "encoder", "phones_of"]
+__all__ = ["CONTENT_TYPE", "Addressed", "Call", "RefusedRequest", "Retry", "WirePhone", "encoder", "phones_of"]
 
+T_co = TypeVar("T_co", covariant=True)
 
 CONTENT_TYPE = "text/json; charset=utf-8"  # as the status and balance pages print it; the send page adds a `;`
 
@@ -29,28 +34,6 @@ Addressed = tuple[Message, list[WirePhone]]
 """A message and its recipients: one entry of `message[]` before it is encoded."""
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """
-    An answer as it came.
-
-    Attributes:
-        status: The HTTP status.
-        headers: Names in lower case.
-        body: The whole body, decoded from any transfer or content coding.
-        repeated: Whether the request had gone out before, on a connection that broke without an answer: a refusal of
-            this one then proves nothing about the first.
-    """
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    repeated: bool = False
-
-    def __repr__(self) -> str:
-        # The body may repeat the request, and with it the credentials.
-        return f"<Reply: {self.status}, {len(self.body)} bytes>"
-
-
 class RefusedRequest(Exception):
     """The answer is `{"error": …}`: the request as a whole was refused, in these words."""
 
@@ -59,44 +42,39 @@ class RefusedRequest(Exception):
         self.error = error
 
 
-class Payload:
-    """
-    A request body: credentials and messages.
+class Retry(enum.Enum):
+    """Whether a call may be made again when it is not known what became of the first."""
 
-    Its repr shows a size, so that a traceback with local variables shows no credentials.
+    SAFE = "safe"  #: it changes nothing at the gateway
+    NEVER = "never"
 
-    Attributes:
-        left: Whether somebody has asked for its `bytes()`: as long as nobody has, it has not been sent.
-        received: Bytes of the answer's body. This and the following are counted by the transport.
-        connections: Connections that were opened for it.
-        reply: The answer, once it is whole.
-        given_up_blocked: Whether it was given up at its deadline although the event loop was blocked then, so that an
-            answer may have been there.
-    """
 
-    __slots__ = ("_body", "_messages", "connections", "given_up_blocked", "left", "received", "reply")
+class Call(Protocol[T_co]):
+    """One question to the gateway; `GatewaySession.call` asks it."""
 
-    def __init__(self, credentials: Credentials, messages: bytes) -> None:
-        self._messages = messages
-        self._enclose(encoder.encode(credentials.reveal() | {"message": msgspec.Raw(messages)}))
+    @property
+    def retry(self) -> Retry:
+        """Whether it may be made again."""
+        ...
 
-    def _enclose(self, body: bytes) -> None:
-        self._body = body
-        self.left: bool = False
-        self.received: int = 0
-        self.connections: int = 0
-        self.reply: Reply | None = None
-        self.given_up_blocked: bool = False
+    @property
+    def entries(self) -> int:
+        """How many entries the answer has, at most, which bounds its size."""
+        ...
 
-    def __len__(self) -> int:
-        return len(self._body)
+    def request(self, credentials: Credentials, options: Options) -> Request:
+        """Return what goes out, once per attempt."""
+        ...
 
-    def __bytes__(self) -> bytes:
-        self.left = True
-        return self._body
+    def decode(self, reply: Reply) -> T_co:
+        """
+        Return what *reply* says.
 
-    def __repr__(self) -> str:
-        return f"<Payload: {len(self._messages)} bytes of messages, credentials ***>"
+        Raises:
+            ReplyError: Not the documented answer.
+            RefusedRequest: The gateway refused the request.
+        """
+        ...
 
 
 def phones_of(addressed: Sequence[Addressed]) -> list[WirePhone]:

@@ -19,20 +19,23 @@ from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.delivery import Balance, DeliveryReport, DeliveryState, Direction
 from webcom_async._domain.delivery_rules import advanced
 from webcom_async._domain.errors import ReplyError, WebhookRefused
-from webcom_async._wire.base import Payload, RefusedRequest
+from webcom_async._domain.exchange import Reply, Request
+from webcom_async._domain.options import Options
+from webcom_async._wire.base import RefusedRequest, Retry
+from webcom_async._wire.json_api.requests import HEADERS, page_url
 from webcom_async._wire.json_api.send import BOM, known_id
 
 __all__ = [
     "BALANCE_PAGE",
     "STATUS_PAGE",
     "AccountQuestion",
+    "BalanceCall",
     "BalanceEntry",
     "BalanceReply",
-    "Question",
+    "StatusCall",
     "StatusEntry",
     "StatusQuestion",
     "acknowledged",
-    "balance_question",
     "decode_account",
     "decode_balance",
     "decode_questions",
@@ -40,7 +43,6 @@ __all__ = [
     "decode_statuses",
     "encode_acknowledgement",
     "encode_answer",
-    "status_question",
     "wire_id",
 ]
 
@@ -57,44 +59,74 @@ _STATES = {state.value: state for state in DeliveryState if state is not Deliver
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Question(Payload):
-    """
-    A request body that changes nothing at the gateway.
-
-    Args:
-        body: What goes out, credentials included.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, body: bytes) -> None:
-        self._enclose(body)
-
-    def __repr__(self) -> str:
-        return f"<Question: {len(self)} bytes, credentials ***>"
-
-
 # ---------------------------------------------------------------------------- the client's side
 
 
-def status_question(credentials: Credentials, ids: Sequence[str], *, array: bool) -> Question:
+class StatusCall(msgspec.Struct, frozen=True):
     """
-    Return the body that asks where *ids* are, with parts and prices.
+    Asks where SMS are, with parts and prices.
 
-    Args:
-        credentials: Whose SMS they are.
+    Attributes:
         ids: Several, or one.
-        array: Whether it is an array of objects, one per id, as the page's example begins; or else, for one id, the
-            bare object that the page's table describes.
+        zone: The gateway's time zone.
+        array: Whether the question is an array of objects, one per id, as the page's example begins; or else, for one
+            id, the bare object that the page's table describes.
     """
-    account = credentials.reveal()
-    asked: list[dict[str, object]] = [{**account, "id_sms": wire_id(id_sms), "detail": 1} for id_sms in ids]
-    return Question(_encoder.encode(asked if array else asked[0]))
+
+    ids: Sequence[str]
+    zone: tzinfo
+    array: bool
+
+    @property
+    def retry(self) -> Retry:
+        """It changes nothing."""
+        return Retry.SAFE
+
+    @property
+    def entries(self) -> int:
+        """One for each id."""
+        return len(self.ids)
+
+    def request(self, credentials: Credentials, options: Options) -> Request:
+        """Return what goes out."""
+        url = page_url(options, STATUS_PAGE)
+        return Request("POST", url, HEADERS, _encoder.encode(self._questions(credentials)))
+
+    def decode(self, reply: Reply) -> dict[str, DeliveryReport]:
+        """
+        Return what *reply* says of the ids; of some of them it may say nothing.
+
+        Raises:
+            ReplyError: Not the documented JSON.
+            RefusedRequest: The gateway refused the whole request.
+        """
+        return decode_statuses(reply.body, self.ids, self.zone)
+
+    def _questions(self, credentials: Credentials) -> object:
+        # The frame is gone before anything is sent, and with it the credentials.
+        asked = [{**credentials.reveal(), "id_sms": wire_id(id_sms), "detail": 1} for id_sms in self.ids]
+        return asked if self.array else asked[0]
 
 
-def balance_question(credentials: Credentials) -> Question:
-    """Return the body that asks for the balance."""
-    return Question(_encoder.encode(credentials.reveal()))
+class BalanceCall:
+    """Asks for the balance."""
+
+    retry: Retry = Retry.SAFE
+    entries: int = 1_000
+
+    def request(self, credentials: Credentials, options: Options) -> Request:
+        """Return what goes out."""
+        return Request("POST", page_url(options, BALANCE_PAGE), HEADERS, _encoder.encode(credentials.reveal()))
+
+    def decode(self, reply: Reply) -> Balance:
+        """
+        Return the balance that *reply* tells.
+
+        Raises:
+            ReplyError: Not the documented JSON, or without a sum.
+            RefusedRequest: The gateway refused the request.
+        """
+        return decode_balance(reply.body)
 
 
 def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str, DeliveryReport]:

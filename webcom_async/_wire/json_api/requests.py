@@ -1,0 +1,29 @@
+"""Requests in the gateway's JSON: the one place where a body meets the credentials."""
+
+import msgspec
+
+from webcom_async._domain.credentials import Credentials
+from webcom_async._domain.exchange import Request
+from webcom_async._domain.options import Options
+from webcom_async._wire.base import CONTENT_TYPE, encoder
+
+__all__ = ["HEADERS", "page_url", "send_request"]
+
+HEADERS = {"content-type": CONTENT_TYPE}
+
+
+def send_request(encoded: bytes, credentials: Credentials, options: Options) -> Request:
+    """
+    Return the request that sends *encoded*, which is `message`'s array.
+
+    It is made once per attempt; the array is encoded once per batch.
+    """
+    # No local variable holds the body: a traceback with local variables would show the credentials.
+    return Request(
+        "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
+    )
+
+
+def page_url(options: Options, page: str) -> str:
+    """Return where *page* is, below `Options.path`."""
+    return f"{options.url.rstrip('/')}/{page}"
