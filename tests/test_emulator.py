@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.builders import message, phones, request_of, wire_phones
 from webcom_async import Message, Reason
+from webcom_async._domain.refusals import classify, refusal
 from webcom_async._wire.json_api.send import encode_messages
-from webcom_async._wire.refusals import classify, refusal
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Received
 
 TOKEN = {"token": "emulator-token"}

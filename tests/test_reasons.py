@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import Reason
-from webcom_async._wire.refusals import Scope, classify, refusal
+from webcom_async._domain.refusals import Scope, classify, refusal
 
 # As printed: English on the vendor's page, Russian on its Russian page and in public documentation of siblings.
 SENTENCES = [

@@ -25,13 +25,13 @@ from webcom_async._domain.options import OptionFields, Options
 from webcom_async._domain.paths import StrPath, check_file, open_file
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.refusals import Language, classify
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async._http.exchange import exchange
 from webcom_async._wire.base import WirePhone
 from webcom_async._wire.json_api.requests import send_request
 from webcom_async._wire.json_api.send import BOM, SendReply, encode_messages
-from webcom_async._wire.refusals import Language, classify
 
 __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 

@@ -30,10 +30,10 @@ from webcom_async._domain.errors import (
 from webcom_async._domain.exchange import Reply
 from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.refusals import Scope, classify, scope_of
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
 from webcom_async._wire.base import Call, RefusedRequest, WirePhone
 from webcom_async._wire.json_api.send import decode_send, refused_outcome
-from webcom_async._wire.refusals import Scope, classify, scope_of
 
 __all__ = [
     "conclude",

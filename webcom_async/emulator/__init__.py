@@ -15,7 +15,7 @@ It answers questions about statuses and the balance too, and offers webhooks: SM
 
 from contextlib import AbstractContextManager
 
-from webcom_async._wire.refusals import Language
+from webcom_async._domain.refusals import Language
 from webcom_async.emulator._asgi import GatewayApp
 from webcom_async.emulator._faults import Fault, Faults, Gate
 from webcom_async.emulator._gateway import Account, Behaviour, Gateway, GatewayAnswer, Received

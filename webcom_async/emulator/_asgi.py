@@ -7,7 +7,7 @@ answer is one that promises more bytes than it sends, which servers end by closi
 
 from collections.abc import Callable
 
-from webcom_async._http.asgi import ReceiveCall, Scope, SendCall, live
+from webcom_async._domain.asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async.emulator._conversation import Conversation, hold
 from webcom_async.emulator._gateway import Gateway, Received
 

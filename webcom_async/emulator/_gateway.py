@@ -15,6 +15,7 @@ import msgspec
 
 from webcom_async._domain.messages import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.refusals import Language, refusal
 from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async._wire.json_api.delivery import BALANCE_PAGE, STATUS_PAGE, decode_account, encode_answer
 from webcom_async._wire.json_api.send import (
@@ -25,7 +26,6 @@ from webcom_async._wire.json_api.send import (
     decode_request,
     encode_reply,
 )
-from webcom_async._wire.refusals import Language, refusal
 from webcom_async.emulator._faults import Faults
 from webcom_async.emulator._inquiries import Inquiries, InquiryContext, InquiryRefused
 from webcom_async.emulator._ledger import Ledger, Sms, parts_of

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from webcom_async._http.asgi import Scope
+from webcom_async._domain.asgi import Scope
 from webcom_async.emulator._asgi import GatewayApp
 from webcom_async.emulator._gateway import Gateway
 

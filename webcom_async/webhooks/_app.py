@@ -18,10 +18,10 @@ from typing import Protocol
 import anyio
 import msgspec
 
+from webcom_async._domain.asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import ConfigurationError, WebhookRefused
 from webcom_async._domain.options import DEFAULT_ZONE, Options
-from webcom_async._http.asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async._wire.json_api.delivery import decode_reports, encode_acknowledgement
 from webcom_async.webhooks._addresses import AllowList

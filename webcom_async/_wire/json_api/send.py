@@ -18,10 +18,10 @@ from msgspec.structs import asdict, astuple
 from webcom_async._domain.errors import InputError, PairingError, ReplyError
 from webcom_async._domain.messages import Channel, Message
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.refusals import Scope, classify, scope_of
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import Addressed, RefusedRequest, WirePhone, encoder
-from webcom_async._wire.refusals import Scope, classify, scope_of
 
 __all__ = [
     "BOM",

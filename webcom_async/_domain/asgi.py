@@ -1,4 +1,4 @@
-"""ASGI's words: what a server hands to an application, and the answer to its starting and stopping."""
+"""The types of an ASGI application, and its answer to lifespan events."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
@@ -11,7 +11,7 @@ SendCall: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 async def live(receive: ReceiveCall, send: SendCall) -> None:
-    """Say yes to the server's starting and to its stopping; nothing is to be done for them."""
+    """Complete the startup and shutdown events of a server; the application does nothing at either."""
     while True:
         event = await receive()
         await send({"type": f"{event['type']}.complete"})

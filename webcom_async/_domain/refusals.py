@@ -1,9 +1,9 @@
 """
-Why a recipient was not accepted: one word per reason, and the table that knows the gateway's sentences.
+The gateway's sentences of refusal, and the reason that each gives.
 
 The gateway has no error codes, only sentences, in English on its English pages and in Russian in production.
-This file owns the sentences in both languages; client and emulator read the same table. It may not know how an
-answer is framed (that is `json_api`) nor what to do about a reason (that is `_gateway.policy`).
+Client and emulator read this one table. How an answer frames a sentence is a format's matter, and what follows from
+a reason is that of `_gateway.policy`.
 
 Sources: apidocs.webcom.mobi, JSON specification, sending (English); the same, balance, Russian edition (Russian
 request errors); public documentation of sibling platforms (Russian recipient errors, two of which production code
