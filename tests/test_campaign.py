@@ -30,7 +30,6 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayTransport, Language
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +109,7 @@ async def test_one_post_carries_several_messages(connect: Connect, webcom_gatewa
         await client.send_all(people, sender="ACME")
 
     [request] = webcom_gateway.received
-    assert [("A", 2), ("B", 2), ("A", 1)] == [(m.text, len(m.phones)) for m in decode_request(request.body).message]
+    assert [("A", 2), ("B", 2), ("A", 1)] == [(said.text, len(said.phones)) for said in request.messages]
 
 
 async def test_personal_texts_reach_their_own_phones(connect: Connect, webcom_gateway: Gateway):

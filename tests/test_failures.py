@@ -35,7 +35,6 @@ from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
 from webcom_async._sending.batch_sender import SubBatch
 from webcom_async._storage.memory import MemoryCampaignJournal
-from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import GatewayAnswer
 from webcom_async.journal import Reservation
@@ -113,8 +112,8 @@ async def test_halves_carry_the_same_ids(connect: Connect):
     await send(connect, gateway)
     ids: dict[str, set[str]] = {}
     for request in gateway.received:
-        for phone in [phone for told in decode_request(request.body).message for phone in told.phones]:
-            ids.setdefault(str(phone.phone), set()).add(str(phone.client_id_sms))
+        for recipient in request.recipients:
+            ids.setdefault(str(recipient.phone), set()).add(str(recipient.client_id_sms))
 
     assert {1} == {len(known) for known in ids.values()}
 

@@ -19,7 +19,6 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._wire.json_api.send import decode_request
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
 from webcom_async.emulator._gateway import GatewayAnswer
 
@@ -51,8 +50,7 @@ def sends(client: WebcomClient, count: int, **said: str) -> list[Callable[[], Aw
 
 def carried(gateway: Gateway) -> list[int]:
     """Return the number of phones in each request."""
-    requests = [decode_request(request.body) for request in gateway.received]
-    return [sum(len(message.phones) for message in request.message) for request in requests]
+    return [len(request.recipients) for request in gateway.received]
 
 
 class Lingering:

@@ -32,7 +32,7 @@ from webcom_async import (
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import Phone
 from webcom_async._wire.base import WirePhone
-from webcom_async._wire.json_api.send import decode_request, encode_messages
+from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint
 
@@ -60,8 +60,7 @@ async def run(
 
 def offered(gateway: Gateway) -> list[str]:
     """Return the phones of all requests, in order."""
-    told = [message for request in gateway.received for message in decode_request(request.body).message]
-    return [str(phone.phone) for message in told for phone in message.phones]
+    return [str(recipient.phone) for request in gateway.received for recipient in request.recipients]
 
 
 async def test_a_second_run_sends_to_nobody_and_tells_the_same(

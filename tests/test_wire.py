@@ -28,7 +28,6 @@ from webcom_async import (
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest, WirePhone
 from webcom_async._wire.json_api.send import (
-    decode_request,
     decode_send,
     encode_messages,
     message_size,
@@ -36,6 +35,7 @@ from webcom_async._wire.json_api.send import (
     wire_minute,
     wire_second,
 )
+from webcom_async.emulator import Received
 
 # The example of the vendor's page, key by key, for an account with login and password.
 VENDOR_EXAMPLE = """
@@ -137,7 +137,7 @@ def test_a_text_arrives_as_it_was_written(text: str):
     body = b'{"message":' + encode_messages([(message(text), wire_phones(1))]) + b"}"
 
     assert text == json.loads(body.decode("utf-8"))["message"][0]["text"]
-    assert text == decode_request(body).message[0].text
+    assert text == Received("POST", "/json", {}, body).messages[0].text
 
 
 def test_the_content_type_is_the_vendors():
@@ -216,7 +216,7 @@ def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message,
     body = request_of(encode_messages(addressed)).body
     read = [
         (said.text, said.sender, [(p.phone, p.client_id_sms) for p in said.phones])
-        for said in decode_request(body).message
+        for said in Received("POST", "/json", {}, body).messages
     ]
 
     assert [

@@ -16,7 +16,6 @@ from webcom_async._wire.base import RefusedRequest
 from webcom_async._wire.json_api.delivery import (
     BalanceCall,
     StatusCall,
-    acknowledged,
     decode_balance,
     decode_reports,
     decode_statuses,
@@ -186,7 +185,6 @@ def test_the_vendors_push_is_understood_and_echoed():
     assert [DeliveryState.DELIVER, DeliveryState.SEND] == [report.state for report in reports]
     assert [datetime(2011, 1, 1, 9, 57, 46, tzinfo=UTC), None] == [report.changed_at for report in reports]
     assert b'[{"id_sms":"3234"},{"id_sms":3235}]' == encode_acknowledgement(reports)
-    assert ["3234", 3235] == acknowledged(encode_acknowledgement(reports))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +250,6 @@ def test_any_bytes_are_reports_or_refused(body: bytes):
     for decode, refusal in ((pushed, WebhookRefused), (lambda it: statuses(it, "7"), (ReplyError, RefusedRequest))):
         with suppress(refusal):  # type: ignore[arg-type]
             decode(body)
-    acknowledged(body)
 
 
 # ---------------------------------------------------------------------------- the balance

@@ -25,6 +25,7 @@ from webcom_async.emulator._pushing import App, AppPost, Post, UrlPost, push
 from webcom_async.emulator._scenarios import DeliveryScenarios, Scenario, Step
 from webcom_async.emulator._transport import GatewayTransport
 from webcom_async.emulator._webhooks import Call, Webhooks
+from webcom_async.emulator._wire import ReceivedMessage, ReceivedRecipient
 
 __all__ = [
     "Account",
@@ -45,6 +46,8 @@ __all__ = [
     "Ledger",
     "Post",
     "Received",
+    "ReceivedMessage",
+    "ReceivedRecipient",
     "Scenario",
     "Several",
     "Sms",

@@ -16,28 +16,34 @@ import msgspec
 from webcom_async._domain.messages import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Language, refusal
-from webcom_async._wire.base import CONTENT_TYPE
-from webcom_async._wire.json_api.delivery import BALANCE_PAGE, STATUS_PAGE, decode_account, encode_answer
-from webcom_async._wire.json_api.send import (
-    Entry,
-    RequestMessage,
-    RequestPhone,
-    SendReply,
-    decode_request,
-    encode_reply,
-)
 from webcom_async.emulator._faults import Faults
 from webcom_async.emulator._inquiries import Inquiries, InquiryContext, InquiryRefused
 from webcom_async.emulator._ledger import Ledger, Sms, parts_of
 from webcom_async.emulator._pushing import Post
 from webcom_async.emulator._scenarios import DeliveryScenarios
 from webcom_async.emulator._webhooks import Webhooks
+from webcom_async.emulator._wire import (
+    BALANCE_PATH,
+    CONTENT_TYPE,
+    SEND_PATHS,
+    STATUS_PATH,
+    AccountQuestion,
+    BadDocument,
+    Document,
+    ReceivedMessage,
+    ReceivedRecipient,
+    accepted_entry,
+    read_balance_question,
+    read_send_request,
+    refused_entry,
+    write_answer,
+    write_error,
+    write_json,
+    write_send_answer,
+)
 
 __all__ = ["Account", "Behaviour", "Gateway", "GatewayAnswer", "Received"]
 
-_SEND_PATHS = ("/json", "/json/")
-_STATUS_PATH = f"/json/{STATUS_PAGE}"
-_BALANCE_PATH = f"/json/{BALANCE_PAGE}"
 _LEDGER_PATH = "/emulator/ledger"
 _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
@@ -133,6 +139,26 @@ class Received(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def messages(self) -> list[ReceivedMessage]:
+        """
+        The messages of a request to send, with their recipients.
+
+        Raises:
+            ValueError: The body is not the documented JSON.
+        """
+        return read_send_request(self.body).message
+
+    @property
+    def recipients(self) -> list[ReceivedRecipient]:
+        """
+        The recipients of all messages.
+
+        Raises:
+            ValueError: The body is not the documented JSON.
+        """
+        return [recipient for message in self.messages for recipient in message.phones]
+
 
 class GatewayAnswer(msgspec.Struct, frozen=True):
     """An answer before it is put on a wire."""
@@ -200,12 +226,12 @@ class Gateway:
         """Do what *request* asks for, and answer."""
         if request.path == _LEDGER_PATH:
             return self._ledger_answer()
-        if request.path in (_STATUS_PATH, _BALANCE_PATH):
+        if request.path in (STATUS_PATH, BALANCE_PATH):
             return self._inquire(request)
-        if request.path not in _SEND_PATHS:
+        if request.path not in SEND_PATHS:
             return GatewayAnswer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>")
-        if self.behaviour.redirect and request.path == _SEND_PATHS[0]:
-            return GatewayAnswer(301, {"location": _SEND_PATHS[1]}, b"")
+        if self.behaviour.redirect and request.path == SEND_PATHS[0]:
+            return GatewayAnswer(301, {"location": SEND_PATHS[1]}, b"")
         if self._too_many():
             return GatewayAnswer(429, {"content-type": "text/html"}, b"<h1>Too Many Requests</h1>")
         return self._send(request.body)
@@ -225,37 +251,37 @@ class Gateway:
 
     def _inquire(self, request: Received) -> GatewayAnswer:
         """Answer a question about statuses or about the balance."""
-        inquire = self._statuses if request.path == _STATUS_PATH else self._balance
+        inquire = self._statuses if request.path == STATUS_PATH else self._balance
         try:
-            return GatewayAnswer(200, _JSON, encode_answer(inquire(request.body)))
+            return GatewayAnswer(200, _JSON, write_answer(inquire(request.body)))
         except InquiryRefused as refused:
             return self._error(refused.reason)
 
-    def _statuses(self, body: bytes) -> object:
+    def _statuses(self, body: bytes) -> list[Document] | Document:
         if not body:
             raise InquiryRefused(Reason.NO_POST_DATA)
         inquiries = self.behaviour.inquiries
         questions = inquiries.questions(body)
-        accounts = [self._open_account(asked.token, asked.login, asked.password) for asked in questions]
+        accounts = [self._open_account(asked) for asked in questions]
         account = accounts[0]
         return inquiries.answer(
             questions, InquiryContext(account.login, self.ledger, self.scenarios, self.now(), account.price)
         )
 
-    def _balance(self, body: bytes) -> object:
+    def _balance(self, body: bytes) -> Document:
         if not body:
             raise InquiryRefused(Reason.NO_POST_DATA)
         try:
-            asked = decode_account(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            asked = read_balance_question(body)
+        except BadDocument:
             raise InquiryRefused(Reason.BAD_DOCUMENT) from None
-        account = self._open_account(asked.token, asked.login, asked.password)
+        account = self._open_account(asked)
         return self.behaviour.inquiries.balance(
             _PLENTY if account.money is None else account.money, _parts_left(account)
         )
 
-    def _open_account(self, token: str | None, login: str | None, password: str | None) -> Account:
-        account = self._account(token, login, password)
+    def _open_account(self, asked: AccountQuestion) -> Account:
+        account = self._account(asked)
         if account is None:
             raise InquiryRefused(Reason.BAD_LOGIN)
         if account.locked:
@@ -266,10 +292,10 @@ class Gateway:
         if not body:
             return self._error(Reason.NO_POST_DATA)
         try:
-            request = decode_request(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            request = read_send_request(body)
+        except BadDocument:
             return self._error(Reason.BAD_DOCUMENT)
-        account = self._account(request.token, request.login, request.password)
+        account = self._account(request)
         if account is None:
             return self._error(Reason.BAD_LOGIN)
         if account.locked:
@@ -280,30 +306,30 @@ class Gateway:
         entries = [self._entry(account, message, phone) for message in request.message for phone in message.phones]
         if self.behaviour.reverse:
             entries.reverse()
-        refused = any(entry.error for entry in entries)
+        refused = any("error" in entry for entry in entries)
         status = self.behaviour.refusal_status if refused else 200
-        return GatewayAnswer(status, _JSON, encode_reply(SendReply(information=entries)))
+        return GatewayAnswer(status, _JSON, write_send_answer(entries))
 
-    def _entry(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Entry:
+    def _entry(self, account: Account, message: ReceivedMessage, phone: ReceivedRecipient) -> Document:
         echoed = phone.client_id_sms if self.behaviour.echo_client_ids else None
         used = self._used_key(account, phone)
         if used is not None and used in self._used:
             self.ledger.repeats += 1
             first = self._used[used]
             if not first:
-                return Entry(error=self._sentence(Reason.ALREADY_SENT), client_id_sms=echoed)
-            return Entry("send", self._id(first), client_id_sms=echoed)
+                return refused_entry(self._sentence(Reason.ALREADY_SENT), echoed)
+            return accepted_entry(self._id(first), echoed)
         reason = self._refusal(account, message, phone)
         if reason is not None:
             if used is not None and self.behaviour.refused_uses_up_id:
                 self._used[used] = ""
-            return Entry(error=self._sentence(reason), client_id_sms=echoed)
+            return refused_entry(self._sentence(reason), echoed)
         id_sms = self._deliver(account, message, phone)
         if used is not None:
             self._used[used] = id_sms
-        return Entry("send", self._id(id_sms), client_id_sms=echoed)
+        return accepted_entry(self._id(id_sms), echoed)
 
-    def _deliver(self, account: Account, message: RequestMessage, phone: RequestPhone) -> str:
+    def _deliver(self, account: Account, message: ReceivedMessage, phone: ReceivedRecipient) -> str:
         id_sms = str(next(self._numbers))
         parts = parts_of(message.text)
         if account.balance is not None:
@@ -327,7 +353,7 @@ class Gateway:
         self.webhooks.sent(sms)
         return id_sms
 
-    def _refusal(self, account: Account, message: RequestMessage, phone: RequestPhone) -> Reason | None:
+    def _refusal(self, account: Account, message: ReceivedMessage, phone: ReceivedRecipient) -> Reason | None:
         """Return why *phone* is refused, or None; the order is the manual's."""
         return (
             self._account_refusal(account, parts_of(message.text))
@@ -354,10 +380,10 @@ class Gateway:
             return Reason.DESTINATION_CLOSED
         return Reason.PHONE_TOO_LONG if len(phone) >= _MAX_PHONE else None
 
-    def _message_refusal(self, account: Account, message: RequestMessage) -> Reason | None:
+    def _message_refusal(self, account: Account, message: ReceivedMessage) -> Reason | None:
         return self._text_refusal(message) or self._sender_refusal(account, message.sender)
 
-    def _text_refusal(self, message: RequestMessage) -> Reason | None:
+    def _text_refusal(self, message: ReceivedMessage) -> Reason | None:
         if any(word in message.text for word in self.behaviour.rejected_words):
             return Reason.TEXT_REJECTED
         if message.type == "vcard" and not message.name:
@@ -375,13 +401,13 @@ class Gateway:
             return Reason.SENDER_NOT_MODERATED
         return Reason.UNKNOWN_SENDER if account.senders is not None and sender not in account.senders else None
 
-    def _account(self, token: str | None, login: str | None, password: str | None) -> Account | None:
+    def _account(self, asked: AccountQuestion) -> Account | None:
         for account in self.accounts:
-            if token == account.token or (login, password) == (account.login, account.password):
+            if asked.token == account.token or (asked.login, asked.password) == (account.login, account.password):
                 return account
         return None
 
-    def _used_key(self, account: Account, phone: RequestPhone) -> tuple[str, str] | None:
+    def _used_key(self, account: Account, phone: ReceivedRecipient) -> tuple[str, str] | None:
         given = phone.client_id_sms
         if given is None or given == "":
             return None
@@ -399,16 +425,16 @@ class Gateway:
         return (row.russian if russian else row.english) + ("." if self.behaviour.final_dot else "")
 
     def _error(self, reason: Reason) -> GatewayAnswer:
-        return GatewayAnswer(self.behaviour.error_status, _JSON, encode_reply(SendReply(error=self._sentence(reason))))
+        return GatewayAnswer(self.behaviour.error_status, _JSON, write_error(self._sentence(reason)))
 
     def _ledger_answer(self) -> GatewayAnswer:
-        summary = {
+        summary: Document = {
             "sent": len(self.ledger),
             "billed_twice": len(self.ledger.billed_twice()),
             "repeats": self.ledger.repeats,
             "requests": self.requests,
         }
-        return GatewayAnswer(200, {"content-type": "application/json"}, msgspec.json.encode(summary))
+        return GatewayAnswer(200, {"content-type": "application/json"}, write_json(summary))
 
 
 def _parts_left(account: Account) -> int | None:

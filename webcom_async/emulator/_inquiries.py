@@ -4,21 +4,25 @@ What the gateway answers when it is asked: statuses and balances.
 Pure: the account, the ledger and the time are given. What the vendor leaves open is an option of `Inquiries`.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from webcom_async._domain.reasons import Reason
-from webcom_async._wire.json_api.delivery import StatusQuestion, decode_questions
-from webcom_async._wire.json_api.send import wire_second
 from webcom_async.emulator._ledger import Ledger, Sms
 from webcom_async.emulator._scenarios import DeliveryScenarios
+from webcom_async.emulator._wire import (
+    BadDocument,
+    Document,
+    StatusQuestion,
+    balance_answer,
+    read_status_questions,
+    status_entry,
+)
 
-__all__ = ["GATEWAY_ZONE", "Inquiries", "InquiryContext", "InquiryRefused", "Several", "Unlimited"]
-
-GATEWAY_ZONE = timezone(timedelta(hours=3), "Europe/Moscow")
+__all__ = ["Inquiries", "InquiryContext", "InquiryRefused", "Several", "Unlimited"]
 
 Several = Literal["all", "first", "refused"]
 Unlimited = Literal["Unlim", "Безлимит"]
@@ -59,11 +63,11 @@ class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
         Return what is asked.
 
         Raises:
-            Refused: In no shape that is understood.
+            InquiryRefused: In no shape that is understood.
         """
         try:
-            asked = decode_questions(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            asked = read_status_questions(body)
+        except BadDocument:
             raise InquiryRefused(Reason.BAD_DOCUMENT) from None
         understood = self.array if isinstance(asked, list) else self.bare
         questions = asked if isinstance(asked, list) else [asked]
@@ -71,33 +75,27 @@ class Inquiries(msgspec.Struct, frozen=True, kw_only=True):
             raise InquiryRefused(Reason.BAD_DOCUMENT)
         return questions[:1] if self.several == "first" else questions
 
-    def answer(self, questions: list[StatusQuestion], known: "InquiryContext") -> object:
+    def answer(self, questions: list[StatusQuestion], known: "InquiryContext") -> list[Document] | Document:
         """Return the answer to *questions*."""
         entries = [entry for question in questions if (entry := self._entry(question, known)) is not None]
         return entries[0] if self.bare_answer and len(questions) == 1 and entries else entries
 
-    def balance(self, money: Decimal, left: int | None) -> object:
+    def balance(self, money: Decimal, left: int | None) -> Document:
         """Return the answer to a question about the balance: *left* parts may be sent, or any number."""
         count: str = self.unlimited if left is None else str(left)
-        return {
-            "money": str(money) if self.text_money else msgspec.Raw(str(money).encode()),
-            "currency": self.currency,
-            "information": [{"type_sms": "sms", "area": "Russia", self.num_sms: count}],
-        }
+        return balance_answer(str(money) if self.text_money else money, self.currency, {self.num_sms: count})
 
-    def _entry(self, question: StatusQuestion, known: "InquiryContext") -> dict[str, object] | None:
+    def _entry(self, question: StatusQuestion, known: "InquiryContext") -> Document | None:
         sms = known.own(str(question.id_sms))
-        named: dict[str, object] = {"id_sms": self._written(question.id_sms)} if self.named else {}
+        named: Document = {"id_sms": self._written(question.id_sms)} if self.named else {}
         if sms is None:
-            return None if self.unknown is None else named | {"time_change_state": "", "state": self.unknown}
-        state, moment = known.scenarios.state(sms, known.now)
-        written = "" if moment is None else wire_second(moment, GATEWAY_ZONE)
-        detail = {"num_parts": sms.parts, "price": msgspec.Raw(f"{known.price:.7f}".encode())}
-        return named | {"time_change_state": written, "state": state} | (detail if str(question.detail) == "1" else {})
+            return None if self.unknown is None else named | status_entry(self.unknown, None)
+        detail = (sms.parts, known.price) if str(question.detail) == "1" else None
+        return named | status_entry(*known.scenarios.state(sms, known.now), detail)
 
-    def _written(self, id_sms: str | int | None) -> object:
+    def _written(self, id_sms: str | int | None) -> str | int:
         text = str(id_sms)
-        return int(text) if self.numeric_ids and text.isdigit() else text
+        return int(text) if self.numeric_ids and text.isdecimal() else text
 
 
 class InquiryContext(NamedTuple):

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
-from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async.emulator._webhooks import Webhooks
+from webcom_async.emulator._wire import CONTENT_TYPE
 
 __all__ = ["App", "AppPost", "Post", "UrlPost", "push"]
 

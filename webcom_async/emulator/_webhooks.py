@@ -6,17 +6,15 @@ report on its way (repeated, overtaken, early, lost) is an option here.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
-from webcom_async._wire.json_api.delivery import acknowledged, encode_answer, wire_id
-from webcom_async._wire.json_api.send import wire_second
-from webcom_async.emulator._inquiries import GATEWAY_ZONE
 from webcom_async.emulator._ledger import Sms
 from webcom_async.emulator._scenarios import DeliveryScenarios, Step
+from webcom_async.emulator._wire import Document, push_entry, read_acknowledgement, write_json
 
 __all__ = ["Call", "Webhooks"]
 
@@ -111,7 +109,7 @@ class Webhooks:
 
     def answered(self, call: Call, body: bytes | None) -> None:
         """Take the answer to *call*: None if there was none. What it does not repeat is offered again, in the end."""
-        echoed = _plain(acknowledged(body)) if body is not None else set[str]()
+        echoed = set(read_acknowledgement(body)) if body is not None else set[str]()
         again = self._now() + timedelta(seconds=self.interval)
         for report in call.reports:
             if report.sms.id_sms not in echoed:
@@ -126,13 +124,8 @@ class Webhooks:
         heappush(self._pending, _Pending(due, next(self._numbers), sms, step, attempts))
 
     def _call(self, reports: list[_Pending]) -> Call:
-        return Call(encode_answer([self._entry(report) for report in reports]), tuple(reports))
+        return Call(write_json([self._entry(report) for report in reports]), tuple(reports))
 
-    def _entry(self, report: _Pending) -> dict[str, object]:
+    def _entry(self, report: _Pending) -> Document:
         moment = report.sms.sent_at + timedelta(seconds=report.step.after)
-        id_sms = wire_id(report.sms.id_sms) if self.numeric_ids else report.sms.id_sms
-        return {"id_sms": id_sms, "time": wire_second(moment, GATEWAY_ZONE), "state": report.step.state}
-
-
-def _plain(ids: Iterable[str | int]) -> set[str]:
-    return {str(id_sms) for id_sms in ids}
+        return push_entry(report.sms.id_sms, report.step.state, moment, numeric=self.numeric_ids)

@@ -10,8 +10,8 @@ The vendor registers one URL per account. It offers a report up to five times, u
 It signs nothing, so the last part of the URL is the secret: serve it over https only.
 """
 
+from webcom_async._domain.asgi import ReceiveCall, Scope, SendCall
 from webcom_async._domain.errors import WebhookRefused
-from webcom_async._http.asgi import ReceiveCall, Scope, SendCall
 from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.webhooks._app import Limits, ReportStore, WebhookApp, acknowledge, parse
 

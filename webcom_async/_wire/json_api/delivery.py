@@ -1,5 +1,5 @@
 """
-The gateway's JSON about delivery and balance, both ways and for both ends.
+The client's JSON about delivery and balance: questions are encoded, answers and webhooks are decoded.
 
 What `send` is for sending: everything that knows a wire name, and nothing that opens a socket, sleeps or reads a
 clock. Whatever the bytes are, a decoder returns, or raises what it says it raises.
@@ -28,21 +28,15 @@ from webcom_async._wire.json_api.send import BOM, known_id
 __all__ = [
     "BALANCE_PAGE",
     "STATUS_PAGE",
-    "AccountQuestion",
     "BalanceCall",
     "BalanceEntry",
     "BalanceReply",
     "StatusCall",
     "StatusEntry",
-    "StatusQuestion",
-    "acknowledged",
-    "decode_account",
     "decode_balance",
-    "decode_questions",
     "decode_reports",
     "decode_statuses",
     "encode_acknowledgement",
-    "encode_answer",
     "wire_id",
 ]
 
@@ -59,7 +53,7 @@ _STATES = {state.value: state for state in DeliveryState if state is not Deliver
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-# ---------------------------------------------------------------------------- the client's side
+# ---------------------------------------------------------------------------- calls
 
 
 class StatusCall(msgspec.Struct, frozen=True):
@@ -176,7 +170,7 @@ def decode_balance(body: bytes) -> Balance:
     return Balance(money, reply.currency, tuple(map(_direction, reply.information)))
 
 
-# ---------------------------------------------------------------------------- the webhook, at both its ends
+# ---------------------------------------------------------------------------- the webhook
 
 
 def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[DeliveryReport]:
@@ -208,15 +202,7 @@ def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
     )
 
 
-def acknowledged(body: bytes) -> list[str | int]:
-    """Return the ids that an answer to a webhook repeats, as the gateway reads them; none if it is anything else."""
-    try:
-        return [entry.id_sms for entry in _acknowledgement.decode(body) if entry.id_sms is not None]
-    except _BROKEN:
-        return []
-
-
-# ---------------------------------------------------------------------------- the gateway's side
+# ---------------------------------------------------------------------------- answers
 
 
 class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
@@ -229,21 +215,6 @@ class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
     num_parts: msgspec.Raw = _NOTHING
     price: msgspec.Raw = _NOTHING
     error: str | None = None
-
-
-class AccountQuestion(msgspec.Struct):
-    """A question as the gateway reads it: anything may be missing."""
-
-    login: str | None = None
-    password: str | None = None
-    token: str | None = None
-
-
-class StatusQuestion(AccountQuestion):
-    """A question about one SMS, likewise."""
-
-    id_sms: str | int | None = None
-    detail: int | str = 0
 
 
 class BalanceEntry(msgspec.Struct):
@@ -264,31 +235,6 @@ class BalanceReply(msgspec.Struct):
     error: str | None = None
 
 
-def decode_questions(body: bytes) -> list[StatusQuestion] | StatusQuestion:
-    """
-    Read a question about statuses as the gateway does.
-
-    Raises:
-        msgspec.DecodeError: Not the documented JSON.
-    """
-    return _status_questions.decode(body) if body.lstrip()[:1] == b"[" else _status_question.decode(body)
-
-
-def decode_account(body: bytes) -> AccountQuestion:
-    """
-    Read a question about the balance as the gateway does.
-
-    Raises:
-        msgspec.DecodeError: Not the documented JSON.
-    """
-    return _account_question.decode(body)
-
-
-def encode_answer(answer: object) -> bytes:
-    """Return *answer* as the gateway writes it."""
-    return _encoder.encode(answer)
-
-
 def wire_id(id_sms: str) -> str | int:
     """Return *id_sms* as a number, as the pages type it, if it is one."""
     plain = id_sms.isdigit() and len(id_sms) <= _LONGEST_NUMBER and id_sms[0] != "0"
@@ -298,19 +244,11 @@ def wire_id(id_sms: str) -> str | int:
 # ---------------------------------------------------------------------------- inside
 
 
-class _Acknowledged(msgspec.Struct, gc=False):
-    id_sms: str | int | None = None
-
-
 _encoder = msgspec.json.Encoder()
 _status_entries = msgspec.json.Decoder(list[StatusEntry])
 _status_entry = msgspec.json.Decoder(StatusEntry)
 _raw_entries = msgspec.json.Decoder(list[msgspec.Raw])
 _balance_reply = msgspec.json.Decoder(BalanceReply)
-_acknowledgement = msgspec.json.Decoder(list[_Acknowledged])
-_status_questions = msgspec.json.Decoder(list[StatusQuestion])
-_status_question = msgspec.json.Decoder(StatusQuestion)
-_account_question = msgspec.json.Decoder(AccountQuestion)
 # One that is not closed goes to the end: it is looked for once, and not from each of its quotes.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 

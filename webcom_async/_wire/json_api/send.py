@@ -1,8 +1,8 @@
 """
-The gateway's JSON, both ways and for both ends.
+The client's JSON for sending: requests are encoded, answers are decoded.
 
-Everything that knows a wire name lives here. Client and emulator share it, so that each is the other's test. Nothing
-here opens a socket, sleeps, reads a clock or judges an HTTP status.
+Everything that knows a wire name lives here. The emulator has a wire of its own; the documents in `tests/wire` measure
+both. Nothing here opens a socket, sleeps, reads a clock or judges an HTTP status.
 
 Source: apidocs.webcom.mobi, JSON specification, sending SMS and Viber.
 """
@@ -27,12 +27,9 @@ __all__ = [
     "BOM",
     "Entry",
     "SendReply",
-    "SendRequest",
     "WireMessage",
-    "decode_request",
     "decode_send",
     "encode_messages",
-    "encode_reply",
     "encode_texts",
     "known_id",
     "message_size",
@@ -65,9 +62,6 @@ class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
 
     def __post_init__(self) -> None:
         """Leave out the checks: the message that this is made of has passed them."""
-
-
-# ---------------------------------------------------------------------------- the client's side
 
 
 def encode_messages(addressed: Iterable[Addressed]) -> bytes:
@@ -169,22 +163,7 @@ def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
     return Outcome.REJECTED
 
 
-# ---------------------------------------------------------------------------- the gateway's side
-
-
-def decode_request(body: bytes) -> "SendRequest":
-    """
-    Read a request as the gateway does.
-
-    Raises:
-        msgspec.DecodeError: Not the documented JSON.
-    """
-    return _send_request.decode(body)
-
-
-def encode_reply(reply: "SendReply") -> bytes:
-    """Return *reply* as the gateway writes it."""
-    return encoder.encode(reply)
+# ---------------------------------------------------------------------------- answers
 
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
@@ -218,41 +197,11 @@ class SendReply(msgspec.Struct, omit_defaults=True):
     error: str | None = None
 
 
-class RequestPhone(msgspec.Struct, gc=False):
-    """A recipient as the gateway reads it: anything may be missing."""
-
-    phone: str | int = ""
-    client_id_sms: str | int | None = None
-    validity_period: str = ""
-
-
-class RequestMessage(msgspec.Struct):
-    """A message as the gateway reads it: anything may be missing."""
-
-    type_send_1: str = ""
-    sender: str = ""
-    text: str = ""
-    phones: list[RequestPhone] = []
-    type: str = ""
-    url: str = ""
-    name: str = ""
-
-
-class SendRequest(msgspec.Struct):
-    """A request as the gateway reads it."""
-
-    login: str | None = None
-    password: str | None = None
-    token: str | None = None
-    message: list[RequestMessage] = []
-
-
 # ---------------------------------------------------------------------------- inside
 
 
 _taken_reply = msgspec.json.Decoder(AllTaken)
 _send_reply = msgspec.json.Decoder(SendReply)
-_send_request = msgspec.json.Decoder(SendRequest)
 _NO_OTHERS = [None] * (len(Message.__struct_fields__) - len(("type_send_1", "sender", "text")))
 _PHONE_SIZE = len(encoder.encode(WirePhone(Phone(""), ClientIdSms("")))) + 1
 
