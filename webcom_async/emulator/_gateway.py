@@ -108,7 +108,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         max_recipients: Answer 413 to larger requests; None for no limit.
         requests_per_second: Answer 429 to more messages' requests in any second; None for no limit.
         rejected_words: Words that a moderator rejects.
-        closed: Prefixes of phones to which nobody may send.
+        closed: Prefixes of phones that are closed to every account.
         out_of_service: The provider itself has run out.
         inquiries: What it leaves open about statuses and balances.
     """
@@ -182,7 +182,7 @@ class Gateway:
     Attributes:
         ledger: What was really sent.
         scenarios: What becomes of it then.
-        webhooks: What is to be told of that, unasked.
+        webhooks: The delivery reports that are due.
         push: Where webhooks go that are due when a request was processed and is not answered yet; None for nowhere.
         faults: What the next requests meet.
         received: The latest requests, oldest first.

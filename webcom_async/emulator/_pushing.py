@@ -1,7 +1,7 @@
 """
-How webhooks reach whoever listens: an application in this process, or a URL.
+How webhooks reach a receiver: an application in this process, or a URL.
 
-The only place of the emulator that calls somebody.
+The only place of the emulator that makes requests.
 """
 
 import http.client
@@ -87,7 +87,7 @@ class UrlPost:
     Posts to a URL, over a connection of its own each time.
 
     Args:
-        url: `http://` only: an emulator has nobody to keep secrets from.
+        url: `http://` only: an emulator has no secrets.
     """
 
     def __init__(self, url: str) -> None:

@@ -51,7 +51,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 class Stop:
-    """A server's end, for whoever is to bring it about. Call it, from any thread."""
+    """Stops a server. Call it, from any thread."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -117,7 +117,7 @@ def _server(gateway: Gateway) -> uvicorn.Server:
 
 
 class _AbruptServer(uvicorn.Server):
-    """A server that does not wait for requests under way when it stops: from Python 3.12 on, asyncio would."""
+    """A server that does not wait for requests in flight when it stops: from Python 3.12 on, asyncio would."""
 
     def __init__(self, config: uvicorn.Config, connections: dict[tuple[str, int], asyncio.Transport]) -> None:
         super().__init__(config)

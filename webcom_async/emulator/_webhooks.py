@@ -60,7 +60,7 @@ class Webhooks:
         batch: Reports in a call, at most.
         interval: Seconds until a report is offered again that was not acknowledged. Not documented.
         numeric_ids: Whether ids are numbers.
-        abandoned: Reports that were offered five times in vain.
+        abandoned: Reports that were offered five times without an acknowledgement.
         offered: Reports that were offered, repeats included.
     """
 

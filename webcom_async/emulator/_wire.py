@@ -1,11 +1,11 @@
 """
 The gateway's JSON, as the gateway reads and writes it.
 
-Written from the vendor's pages with the standard library's `json`. The client has a wire of its own, and neither knows
-the other: a mistake in one is an error in the other. The documents in `tests/wire` are the measure of both.
+Written from the vendor's pages with the standard library's `json`, apart from the client's wire, so that a mistake on
+one side shows on the other. The documents in `tests/wire` measure both.
 
-A reader returns records, or raises `BadDocument`. What JSON's page documents is checked for its type; what only the XML
-page documents is taken as it comes.
+A reader returns records, or raises `BadDocument`. Fields of the JSON page are checked for their types; fields that only
+the XML page has are read unchecked.
 
 Source: apidocs.webcom.mobi, JSON specification: sending, status, webhook, balance.
 """
@@ -228,7 +228,7 @@ def status_entry(state: str, changed_at: datetime | None, detail: tuple[int, Dec
 
     Args:
         state: The state, or a sentence.
-        changed_at: When the SMS reached the state; None while there is no time.
+        changed_at: When the SMS reached the state; None if the gateway does not know.
         detail: The parts, and the price of each; None if they were not asked for.
     """
     said: Document = {"time_change_state": _second(changed_at), "state": state}

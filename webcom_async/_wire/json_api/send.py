@@ -116,7 +116,7 @@ def wire_minute(moment: datetime, zone: tzinfo) -> str:
 
 def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> list[SendResult]:
     """
-    Pair the gateway's answer with *recipients*, one to one, or settle nobody.
+    Pair the gateway's answer with *recipients*, one to one, or settle none.
 
     Entries name no recipient on the documented wire, so they are paired by position. Should every entry carry the
     `client_id_sms` it answers, they are paired by that.
@@ -185,7 +185,7 @@ class Taken(msgspec.Struct, gc=False):
 
 
 class AllTaken(msgspec.Struct):
-    """An answer in which everybody is taken."""
+    """An answer in which every recipient is accepted."""
 
     information: list[Taken]
 
