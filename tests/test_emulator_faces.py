@@ -570,4 +570,4 @@ def test_the_fixture_is_listed_with_its_meaning(pytester: pytest.Pytester):
     """`pytest --fixtures` shows it with what to do with it."""
     listed = pytester.runpytest_subprocess("--fixtures")
 
-    listed.stdout.fnmatch_lines(["webcom_gateway*", "*emulated gateway with an empty ledger*"])
+    listed.stdout.fnmatch_lines(["webcom_gateway*", "*emulated gateway with one account*"])
