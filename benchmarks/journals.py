@@ -19,11 +19,11 @@ from pathlib import Path
 from tests.postgres_server import serve
 from webcom_async import Message, Outcome, SendResult
 from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import Phone
 from webcom_async._storage.contracts import DurableCampaignJournal, Journal
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
-from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.journal import CampaignHeader, fingerprint
 from webcom_async.postgres import PostgresStore
 
@@ -41,7 +41,7 @@ def work(batches: int) -> Work:
     made: Work = []
     for first in range(FIRST_PHONE, FIRST_PHONE + batches * SIZE, SIZE):
         numbers = range(first, first + SIZE)
-        everyone = list(map(WirePhone, map(Phone, map(str, numbers)), ids.derive_all(numbers)))
+        everyone = list(map(OutboundRecipient, map(Phone, map(str, numbers)), ids.derive_all(numbers)))
         results = [SendResult(to.client_id_sms, to.phone, Outcome.ACCEPTED, to.phone[1:]) for to in everyone]
         made.append(([(SAID, everyone)], AllAccepted(results)))
     return made

@@ -10,11 +10,14 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from webcom_async import Clock, Credentials, Message, Options, Recipient, Request
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._wire.base import WirePhone
-from webcom_async._wire.json_api.requests import send_request
+from webcom_async._wire.json_api.send import JsonFormat
 
+FORMAT = JsonFormat(UTC)
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+LATER = datetime(2030, 1, 1, 15, 0, tzinfo=UTC)
+TOMORROW = datetime(2030, 1, 2, 7, 0, tzinfo=UTC)
 FIRST_PHONE = 79612242243  # the vendor's example phones
 
 
@@ -23,9 +26,11 @@ def phones(count: int) -> Iterator[str]:
     return (str(FIRST_PHONE + number) for number in range(count))
 
 
-def wire_phones(count: int) -> list[WirePhone]:
-    """Return *count* recipients as they stand on the wire, with the ids 101, 102 and so on."""
-    return [WirePhone(Phone(phone), ClientIdSms(str(101 + number))) for number, phone in enumerate(phones(count))]
+def wire_phones(count: int) -> list[OutboundRecipient]:
+    """Return *count* recipients on their way out, with the ids 101, 102 and so on."""
+    return [
+        OutboundRecipient(Phone(phone), ClientIdSms(str(101 + number))) for number, phone in enumerate(phones(count))
+    ]
 
 
 def recipients(count: int) -> list[Recipient]:
@@ -40,7 +45,7 @@ def message(text: str = "message text 1", sender: str = "sender 1") -> Message:
 
 def request_of(messages: bytes = b"[]", url: str = "http://127.0.0.1", **credentials: str) -> Request:
     """Return the request that sends *messages* to `/json` of *url*, with the token `dummy` if no other is given."""
-    return send_request(messages, Credentials(**(credentials or {"token": "dummy"})), Options(base_url=url))
+    return FORMAT.request(messages, Credentials(**(credentials or {"token": "dummy"})), Options(base_url=url))
 
 
 def accepted(*ids: object) -> bytes:

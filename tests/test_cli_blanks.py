@@ -16,8 +16,8 @@ from tests.builders import NOW, phones
 from webcom_async import Message
 from webcom_async._cli.app import app
 from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.types import Phone
-from webcom_async._wire.base import WirePhone
 from webcom_async.cli import main
 from webcom_async.emulator import Gateway, serve
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, fingerprint
@@ -144,7 +144,7 @@ def test_a_name_with_white_space_is_read_and_finished_if_a_journal_has_it(gatewa
     header = CampaignHeader(campaign=name, id_bits=63, fingerprint=fingerprint(said, None))
     with CampaignFile("spring.journal", header, now=lambda: NOW) as journal:
         phone = Phone(next(phones(1)))
-        journal.reserve([(said, [WirePhone(phone, IdScheme(name).derive(phone))])])
+        journal.reserve([(said, [OutboundRecipient(phone, IdScheme(name).derive(phone))])])
     its = ("--campaign", name)
 
     assert 0 == main(["retry", "spring.journal", *its, "--unknown"])

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import message, phones, request_of, wire_phones
+from tests.builders import FORMAT, message, phones, request_of, wire_phones
 from webcom_async import Message, Reason
 from webcom_async._domain.refusals import classify, refusal
-from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Received
 
 TOKEN = {"token": "emulator-token"}
@@ -53,7 +52,7 @@ def test_the_vendors_example_is_accepted():
     gateway = Gateway(Account(login="login", password="password"))
     one, two, three = wire_phones(3)
     addressed = [(message(), [one, two]), (message("message text 2", " sender 2"), [three])]
-    body = request_of(encode_messages(addressed), login="login", password="password").body
+    body = request_of(FORMAT.encode(addressed), login="login", password="password").body
     answer = gateway.process(Received("POST", "/json", {}, body))
 
     assert (200, "text/json; charset=utf-8") == (answer.status, answer.headers["content-type"])
@@ -491,7 +490,7 @@ def test_options_default_to_the_manual():
 def test_a_wap_push_of_ours_has_its_link():
     """What the client writes for a message of the XML page, the emulator reads."""
     push = Message(sender="ACME", text="Sale!", url="https://acme.example")
-    body = request_of(encode_messages([(push, wire_phones(1))]), token="emulator-token").body
+    body = request_of(FORMAT.encode([(push, wire_phones(1))]), token="emulator-token").body
 
     assert b'"state":"send"' in Gateway().process(Received("POST", "/json", {}, body)).body
 

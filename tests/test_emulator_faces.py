@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 import pytest
 
-from tests.builders import message, phones, request_of, wire_phones
+from tests.builders import FORMAT, message, phones, request_of, wire_phones
 from webcom_async import (
     ConnectionLost,
     Outcome,
@@ -26,7 +26,6 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Behaviour, Fault, Gateway, GatewayApp, GatewayTransport, serve
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +54,7 @@ BROKEN = [
 
 def request_to(gateway: Gateway, count: int = 1) -> Request:
     """Return a request to *count* recipients."""
-    return request_of(encode_messages([(message(), wire_phones(count))]), token=gateway.token)
+    return request_of(FORMAT.encode([(message(), wire_phones(count))]), token=gateway.token)
 
 
 def read(status: int, body: bytes) -> tuple[int, Any]:

@@ -20,11 +20,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.builders import FIRST_PHONE, NOW, message, wire_phones
+from tests.builders import FIRST_PHONE, NOW, TOMORROW, message, wire_phones
 from webcom_async import JournalError, Message, Outcome, Reason, SendResult
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
-from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint, purge
 
 STORED = Path(__file__).parent / "journals"
@@ -49,7 +49,7 @@ def batch(count: int, said: Message = SAID) -> list[Addressed]:
     return [(said, wire_phones(count))]
 
 
-def answer(to: WirePhone, outcome: Outcome = Outcome.ACCEPTED, **changes: object) -> SendResult:
+def answer(to: OutboundRecipient, outcome: Outcome = Outcome.ACCEPTED, **changes: object) -> SendResult:
     """Return a result for *to*; accepted ones have an `id_sms` of their own."""
     id_sms = f"9{to.client_id_sms}" if outcome is Outcome.ACCEPTED else None
     reason = {Outcome.ACCEPTED: Reason.NONE, Outcome.REJECTED: Reason.STOP_LIST}.get(outcome, Reason.TIMEOUT)
@@ -345,7 +345,7 @@ def run_child(*arguments: object) -> str:
 def numbered(number: int, size: int = 30) -> list[Addressed]:
     """Return batch *number* of an endless campaign; each has a text of its own as well as a common one."""
     tos = [
-        WirePhone(Phone(str(FIRST_PHONE + index)), ClientIdSms(str(index + 1)))
+        OutboundRecipient(Phone(str(FIRST_PHONE + index)), ClientIdSms(str(index + 1)))
         for index in range(number * size, (number + 1) * size)
     ]
     return [(SAID, tos[1:]), (message(f"batch {number}"), tos[:1])]
@@ -483,7 +483,7 @@ def test_a_journal_cut_to_nothing_starts_anew(crashed: tuple[Path, list[list[Sen
 
 def test_a_purge_leaves_no_trace(path: Path):
     """Phones, texts and the name of a purged campaign are in no byte of the file; the other campaign is whole."""
-    secret = WirePhone(Phone("79998887766"), ClientIdSms("8111222333444555666"))
+    secret = OutboundRecipient(Phone("79998887766"), ClientIdSms("8111222333444555666"))
     with opened(path, "autumn") as journal:
         journal.reserve(batch(3))
     with opened(path) as journal:
@@ -545,7 +545,7 @@ def test_reading_results_takes_little_memory(path: Path):
 def stored_history(path: Path) -> None:
     """Write what each stored file holds."""
     one, two, three, four, five = wire_phones(5)
-    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", number_sms=7)
+    two = msgspec.structs.replace(two, validity_period=TOMORROW, number_sms=7)
     with opened(path) as journal:
         journal.reserve([(SAID, [one, two, three]), (message("Its own text"), [four, five])])
         outcomes = zip((one, two, three, four), Outcome, strict=True)

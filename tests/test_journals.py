@@ -18,14 +18,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from tests.builders import NOW, message, phones, wire_phones
+from tests.builders import LATER, NOW, TOMORROW, message, phones, wire_phones
 from tests.test_journal import SAID, TEXT, answer, answers, batch, header
 from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.contracts import DurableCampaignJournal, JournalReader
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
-from webcom_async._wire.base import WirePhone
 from webcom_async.journal import CampaignHeader, Reservation
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +77,7 @@ async def states(journals: JournalReader, campaign: str = "spring") -> dict[str,
     return {result.client_id_sms: result.outcome for result in await told(journals, campaign)}
 
 
-async def unsettled(journal: DurableCampaignJournal) -> list[tuple[Message, WirePhone]]:
+async def unsettled(journal: DurableCampaignJournal) -> list[tuple[Message, OutboundRecipient]]:
     """Return those of whom nobody knows."""
     return [each async for each in journal.unsettled()]
 
@@ -94,7 +94,7 @@ async def exported(journals: JournalReader, *campaign: str) -> list[dict[str, ob
 async def test_new_recipients_leave_as_they_were_given(journals: JournalReader):
     """Groups, order, times and all are what came in, whatever the order of their ids."""
     five, four, three, two, one = wire_phones(5)
-    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", time_send="2030-01-01 18:00")
+    two = msgspec.structs.replace(two, validity_period=TOMORROW, time_send=LATER)
     three, four, five = (msgspec.structs.replace(to, number_sms=2**63 - 1) for to in (three, four, five))
     given = [(message("A"), [one, two]), (message("B"), [three]), (message("A"), [four, five])]
 
@@ -132,7 +132,7 @@ async def test_what_is_open_leaves_again(journals: JournalReader, outcome: Outco
         reserved = await journal.reserve(batch(2))
         if outcome is not None:
             await journal.settle(answers(batch(2), outcome), reserved)
-    later = [(SAID, [msgspec.structs.replace(to, validity_period="2030-02-01 00:00:00") for to in wire_phones(2)])]
+    later = [(SAID, [msgspec.structs.replace(to, validity_period=TOMORROW) for to in wire_phones(2)])]
 
     async with run(journals) as journal:
         reserved = await journal.reserve(later)
@@ -159,13 +159,13 @@ async def test_a_refusal_is_final_unless_somebody_says_it_is_not(journals: Journ
     [
         (message("Another text"), wire_phones(1)[0]),
         (message(TEXT, "another"), wire_phones(1)[0]),
-        (SAID, WirePhone(Phone("79990000000"), ClientIdSms("101"))),
+        (SAID, OutboundRecipient(Phone("79990000000"), ClientIdSms("101"))),
     ],
     ids=["text", "sender", "phone"],
 )
 @pytest.mark.parametrize("outcome", [None, *Outcome])
 async def test_an_id_belongs_to_one_phone_and_message(
-    journals: JournalReader, said: Message, to: WirePhone, outcome: Outcome | None
+    journals: JournalReader, said: Message, to: OutboundRecipient, outcome: Outcome | None
 ):
     """The gateway would swallow another message under a used id, so it does not leave."""
     async with run(journals) as journal:
@@ -491,7 +491,9 @@ class Twin(RuleBasedStateMachine):
         sorted_: dict[str, list[int]] = {"leaves": [], "settled": [], "refused": []}
         for number, phone, text in items:
             sorted_[self.fate(number, phone, text)].append(number)
-        given = [(message(text), [WirePhone(Phone(to), ClientIdSms(str(number)))]) for number, to, text in items]
+        given = [
+            (message(text), [OutboundRecipient(Phone(to), ClientIdSms(str(number)))]) for number, to, text in items
+        ]
 
         reserved = self.call(self.journal.reserve, given)
         self.reserved |= {int(to.client_id_sms): reserved for _, tos in reserved.addressed for to in tos}
@@ -516,7 +518,7 @@ class Twin(RuleBasedStateMachine):
         if number not in self.rows:
             return
         phone, text, state = self.rows[number]
-        to = WirePhone(Phone(phone), ClientIdSms(str(number)))
+        to = OutboundRecipient(Phone(phone), ClientIdSms(str(number)))
         reserved = self.reserved.get(number, Reservation([], [], []))
         [known] = self.call(self.journal.settle, [answer(to, outcome)], reserved)
         if state != "accepted" and (state, outcome) != ("unknown", Outcome.NOT_SENT):

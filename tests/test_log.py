@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
@@ -20,16 +21,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.builders import NOW, message, wire_phones
+from tests.builders import LATER, NOW, TOMORROW, message, wire_phones
 from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
 from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.database import JournalFile
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
 from webcom_async._storage.sqlite.number_table import Numbers, as_numbers
 from webcom_async._storage.sqlite.write_log import Log, digest
-from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.journal import CampaignFile, Reservation, campaigns, export, has_begun, purge
 
 STORED = Path(__file__).parent / "logs"
@@ -137,7 +138,7 @@ def test_nobody_leaves_twice_in_a_run(path: Path):
     """An id that is in the log already has been settled, or belongs to another; the rows say which."""
     with opened(path) as journal:
         journal.settle(answers(batch(2)), journal.reserve(batch(2)))
-        other = WirePhone(Phone("79990000000"), ClientIdSms("102"))
+        other = OutboundRecipient(Phone("79990000000"), ClientIdSms("102"))
         reserved = journal.reserve([(SAID, [wire_phones(1)[0], other, wire_phones(3)[2]])])
 
     assert answers(batch(1)) == reserved.settled
@@ -279,7 +280,7 @@ def test_a_digest_that_breaks_off_anywhere_loses_and_doubles_nothing(path: Path,
         run(journal, 80)
         run(rows, 80)
         with pytest.raises(Broken):
-            digest(Breaking(journal._file, left))
+            digest(Breaking(journal._file, left), UTC)
 
     assert list(export(path.with_name("rows"))) == list(export(path))
 
@@ -424,10 +425,12 @@ class Twins(RuleBasedStateMachine):
         people=PEOPLE,
         said=st.lists(SPOKEN, min_size=5, max_size=5),
         phone=st.sampled_from([None] * 6 + ["79990000000"]),
-        validity=st.sampled_from([None, "2030-02-01 00:00:00"]),
+        validity=st.sampled_from([None, TOMORROW]),
         twice=st.sampled_from([False] * 9 + [True]),
     )
-    def reserve(self, people: list[int], said: list[str], phone: str | None, validity: str | None, twice: bool) -> None:
+    def reserve(
+        self, people: list[int], said: list[str], phone: str | None, validity: datetime | None, twice: bool
+    ) -> None:
         """Ask whether a batch may leave."""
         numbers = [self.new + far for far in people + people[:1] * twice]
         self.new = max([self.new, *(number + 1 for number in numbers)])
@@ -443,9 +446,9 @@ class Twins(RuleBasedStateMachine):
         if isinstance(logged, Reservation) and logged.addressed:
             self.reserved.append((logged, rows))
 
-    def person(self, number: int, phone: str | None = None, validity: str | None = None) -> WirePhone:
+    def person(self, number: int, phone: str | None = None, validity: datetime | None = None) -> OutboundRecipient:
         """Return a recipient; the one who mostly has an id."""
-        return WirePhone(
+        return OutboundRecipient(
             Phone(phone or f"7961{number:07}"), ClientIdSms(str(number)), validity, None, number % 3 or None
         )
 
@@ -664,7 +667,7 @@ def test_what_is_not_the_one_way_to_write_a_number_is_none(text: str):
 def logged_history(path: Path, words: str = "") -> None:
     """Write what a stored file holds: an older half as rows, and entries of every kind."""
     one, two, three, four, five = wire_phones(5)
-    two = msgspec.structs.replace(two, validity_period="2030-01-02 10:00:00", time_send="2030-01-01 18:00")
+    two = msgspec.structs.replace(two, validity_period=TOMORROW, time_send=LATER)
     with opened(path) as journal:
         journal.settle([answer(one)], journal.reserve(batch(1)))
         journal.counts()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import NOW, accepted, wire_phones
+from tests.builders import FORMAT, NOW, accepted, wire_phones
 from webcom_async import (
     AccountLocked,
     AuthenticationError,
@@ -50,7 +50,7 @@ def judged(
 ) -> list[SendResult]:
     """Return what an answer to *count* recipients means; underscores in header names are hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge(Reply(status, named, body), wire_phones(count), 1, options or Options(), NOW)
+    return judge(Reply(status, named, body), wire_phones(count), 1, options or Options(), NOW, send_format=FORMAT)
 
 
 def failed(*args: object, **kwargs: object) -> WebcomError:
@@ -214,7 +214,7 @@ def test_every_answer_means_something(status: int, body: bytes, header: str):
     """Whatever comes back, it is results for everybody or an error of ours."""
     reply = Reply(status, {"retry-after": header, "location": header}, body)
     try:
-        results = judge(reply, wire_phones(1), 1, Options(), NOW)
+        results = judge(reply, wire_phones(1), 1, Options(), NOW, send_format=FORMAT)
     except WebcomError as exc:
         knowledge = exc.knowledge
         assert knowledge in (Knowledge.REFUSED, Knowledge.POSSIBLY_SENT)

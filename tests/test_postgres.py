@@ -14,16 +14,17 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import msgspec
 import pytest
 
 pytest.importorskip("psycopg_pool", reason="psycopg is an extra")
 import psycopg
 
-from tests.builders import NOW, logged, message, phones, still_clock, wire_phones
+from tests.builders import LATER, NOW, TOMORROW, logged, message, phones, still_clock, wire_phones
 from tests.conftest import Connect
 from tests.postgres_server import PASSWORD, Server
 from tests.test_journal import SAID, answer, answers, batch, header
-from tests.test_journals import run, settled, states, told
+from tests.test_journals import exported, run, settled, states, told
 from webcom_async import (
     CampaignStopped,
     Clock,
@@ -39,11 +40,12 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._storage.contracts import DurableCampaignJournal
+from webcom_async._domain.outbound import Addressed
+from webcom_async._storage.contracts import DurableCampaignJournal, digest
 from webcom_async._storage.postgres import connection as door
 from webcom_async._storage.postgres.connection import Session
+from webcom_async._storage.postgres.journal_sql import MIGRATIONS
 from webcom_async._storage.postgres.migrations import prepare
-from webcom_async._wire.base import Addressed
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardOutcome, Worker
@@ -626,6 +628,37 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
         await connection.execute(f"SET search_path = {schema}")
         await prepare(Overtaken(connection, other.stored_campaigns), server)
         assert [] == await other.stored_campaigns()
+
+
+async def test_tables_of_version_1_are_brought_to_moments(opener: Opener, postgres: str, schema: str):
+    """Their times, texts of a clock, become the moments that the store's zone makes of them."""
+    content = msgspec.json.encode(SAID).decode()
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        await connection.execute(f"CREATE SCHEMA {schema}")
+        await connection.execute(f"SET search_path = {schema}")
+        for statement in MIGRATIONS[0]:
+            await connection.execute(statement)
+        await connection.execute("INSERT INTO format VALUES ('webcom_async journal', 1)")
+        await connection.execute(
+            "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) "
+            "VALUES (%s, 63, %s, now(), now())",
+            (header().campaign, header().fingerprint),
+        )
+        await connection.execute(
+            "INSERT INTO messages SELECT campaign_id, %s, %s FROM campaigns", (digest(content.encode()), content)
+        )
+        await connection.execute(
+            "INSERT INTO recipients (recipient_id, campaign_id, client_id_sms, phone, message, validity_period, "
+            "time_send, state, reserved_at) SELECT 1 << 20, campaign_id, 101, '79612242243', %s, "
+            "'2030-01-02 17:00:00', '2030-01-02 01:00', 'unknown', now() FROM campaigns",
+            (digest(content.encode()),),
+        )
+
+    async with opener(time_zone="Asia/Vladivostok") as store:
+        [row] = await exported(store)
+        async with run(store) as journal:
+            assert [(TOMORROW, LATER)] == [(to.validity_period, to.time_send) async for _, to in journal.unsettled()]
+    assert (TOMORROW.isoformat(), LATER.isoformat()) == (row["validity_period"], row["time_send"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.builders import NOW, phones, request_of, still_clock
+from tests.builders import FORMAT, NOW, phones, request_of, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AccountLocked,
@@ -30,9 +30,8 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async._domain.client_ids import IdScheme
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.types import Phone
-from webcom_async._wire.base import WirePhone
-from webcom_async._wire.json_api.send import encode_messages
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint
 
@@ -439,11 +438,11 @@ def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
     """Leave a journal as `kill -9` leaves it: everyone reserved and sent to, and nobody settled."""
     said = Message(sender=SALE["sender"], text=SALE["text"])
     ids = IdScheme(SALE["campaign"])
-    people = [WirePhone(Phone(phone), ids.derive(Phone(phone))) for phone in phones(count)]
+    people = [OutboundRecipient(Phone(phone), ids.derive(Phone(phone))) for phone in phones(count)]
     header = CampaignHeader(campaign=SALE["campaign"], id_bits=63, fingerprint=fingerprint(said, SALE["sender"]))
     with CampaignFile(journal, header, now=lambda: NOW) as left:
         left.reserve([(said, people)])
-    body = request_of(encode_messages([(said, people)]), token=gateway.token).body
+    body = request_of(FORMAT.encode([(said, people)]), token=gateway.token).body
     gateway.process(Received("POST", "/json", {}, body))
 
 

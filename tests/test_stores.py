@@ -25,10 +25,10 @@ from webcom_async import (
     SendResult,
 )
 from webcom_async._batching.batcher import not_sent
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.campaign_rules import header_of
 from webcom_async._storage.contracts import DurableCampaignJournal
-from webcom_async._wire.base import Addressed, WirePhone
 from webcom_async.scaleout import (
     BatchDone,
     BatchRef,
@@ -169,7 +169,7 @@ def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED) -> 
     return [answer(to, outcome) for _, tos in addressed for to in tos]
 
 
-def answer(to: WirePhone, outcome: Outcome) -> SendResult:
+def answer(to: OutboundRecipient, outcome: Outcome) -> SendResult:
     id_sms = f"9{to.client_id_sms}" if outcome is Outcome.ACCEPTED else None
     reason = Reason.NONE if outcome is Outcome.ACCEPTED else Reason.TIMEOUT
     return SendResult(to.client_id_sms, to.phone, outcome, id_sms, reason, outcome.value, 1)

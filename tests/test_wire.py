@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import accepted, message, request_of, wire_phones
+from tests.builders import FORMAT, LATER, NOW, accepted, message, request_of, wire_phones
 from webcom_async import (
     Channel,
     Knowledge,
@@ -25,13 +25,12 @@ from webcom_async import (
     VcardAddress,
     VcardPhone,
 )
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest, WirePhone
+from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest
 from webcom_async._wire.json_api.send import (
+    JsonFormat,
     decode_send,
-    encode_messages,
-    message_size,
-    phone_size,
     wire_minute,
     wire_second,
 )
@@ -64,6 +63,7 @@ VENDOR_EXAMPLE = """
 }
 """
 MOSCOW = ZoneInfo("Europe/Moscow")
+THEN = datetime(2001, 12, 31, 15, 34, 54, tzinfo=UTC)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
 
@@ -93,8 +93,8 @@ def only(*entries: object) -> SendResult:
 
 def test_the_body_is_the_vendors_example():
     """Two messages to three recipients: the page's keys in the page's order, every value in quotes."""
-    phones = [msgspec.structs.replace(phone, validity_period="2001-12-31 15:34:54") for phone in wire_phones(3)]
-    messages = encode_messages([(message(), phones[:2]), (message("message text 2", " sender 2"), phones[2:])])
+    phones = [msgspec.structs.replace(phone, validity_period=THEN) for phone in wire_phones(3)]
+    messages = FORMAT.encode([(message(), phones[:2]), (message("message text 2", " sender 2"), phones[2:])])
     body = request_of(messages, login="login", password="password").body
 
     assert pairs(VENDOR_EXAMPLE) == pairs(body)
@@ -102,7 +102,7 @@ def test_the_body_is_the_vendors_example():
 
 def test_a_token_goes_alone():
     """With a token there is neither login nor password, not even an empty one."""
-    body = request_of(encode_messages([(message(), wire_phones(1))]), token="token").body
+    body = request_of(FORMAT.encode([(message(), wire_phones(1))]), token="token").body
 
     assert ["token", "message"] == [key for key, _ in pairs(body)]
     assert "token" == json.loads(body)["token"]
@@ -113,20 +113,20 @@ def test_what_is_left_out_is_absent():
     assert (
         '[{"type_send_1":"sms","sender":"sender 1","text":"message text 1",'
         '"phones":[{"phone":"79612242243","client_id_sms":"101"}]}]'
-    ) == encode_messages([(message(), wire_phones(1))]).decode()
+    ) == FORMAT.encode([(message(), wire_phones(1))]).decode()
 
 
 def test_every_field_goes_under_the_vendors_name():
     """The fields of the XML page stand between text and recipients, under their own names."""
     card = {"phone": VcardPhone(cell="79612242243"), "address": VcardAddress(city="Moscow")}
     full = Message(type_send_2=Channel.SMS, type=MessageType.VCARD, sender="ACME", text="Sale!", name="ACME", **card)
-    phone = WirePhone(Phone("79612242243"), ClientIdSms("101"), time_send="2030-01-01 12:00", number_sms=7)
+    phone = OutboundRecipient(Phone("79612242243"), ClientIdSms("101"), time_send=NOW, number_sms=7)
 
     assert (
         '[{"type_send_1":"sms","sender":"ACME","text":"Sale!","type_send_2":"sms","type":"vcard","name":"ACME",'
         '"phone":{"cell":"79612242243"},"address":{"city":"Moscow"},'
         '"phones":[{"phone":"79612242243","client_id_sms":"101","time_send":"2030-01-01 12:00","number_sms":7}]}]'
-    ) == encode_messages([(full, [phone])]).decode()
+    ) == FORMAT.encode([(full, [phone])]).decode()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_every_field_goes_under_the_vendors_name():
 )
 def test_a_text_arrives_as_it_was_written(text: str):
     """Every character survives the way to the gateway, which reads the body as UTF-8."""
-    body = b'{"message":' + encode_messages([(message(text), wire_phones(1))]) + b"}"
+    body = b'{"message":' + FORMAT.encode([(message(text), wire_phones(1))]) + b"}"
 
     assert text == json.loads(body.decode("utf-8"))["message"][0]["text"]
     assert text == Received("POST", "/json", {}, body).messages[0].text
@@ -184,11 +184,11 @@ def test_times_are_written_in_the_gateways_zone(moment: datetime, zone: Any, sec
 
 
 phone_strategy = st.builds(
-    WirePhone,
+    OutboundRecipient,
     st.from_regex(r"[1-9][0-9]{7,14}", fullmatch=True),
     st.integers(1, 2**63 - 1).map(str),
-    st.none() | st.just("2030-01-01 15:00:00"),
-    st.none() | st.just("2030-01-01 15:00"),
+    st.none() | st.just(LATER),
+    st.none() | st.just(datetime(2030, 1, 1, 15, 0, 59, tzinfo=UTC)),
     st.none() | st.integers(-(2**63), 2**63 - 1),
 )
 message_strategy = st.builds(
@@ -202,18 +202,39 @@ message_strategy = st.builds(
 
 
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, min_size=1, max_size=4)), min_size=1, max_size=4))
-def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[WirePhone]]]):
+def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[OutboundRecipient]]]):
     """The sizes of messages and recipients add up to the array: its brackets and the commas that last items lack."""
-    sizes = sum(message_size(said) + sum(map(phone_size, phones)) for said, phones in addressed)
+    sizes = sum(FORMAT.size_of(said) + sum(map(FORMAT.size_of_recipient, to)) for said, to in addressed)
 
     # Two brackets, less the array's last comma, less the last comma of each `phones`.
-    assert sizes + 2 - 1 - len(addressed) == len(encode_messages(addressed))
+    assert sizes + 2 - 1 - len(addressed) == len(FORMAT.encode(addressed))
+
+
+times = st.none() | st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+
+
+@given(message_strategy, st.lists(st.tuples(texts, st.integers(1, 3)), min_size=1, max_size=4), times, times)
+def test_the_quick_way_to_write_alike_recipients_is_the_plain_one(
+    template: Message, said: list[tuple[str, int]], validity_period: datetime | None, time_send: datetime | None
+):
+    """Recipients that share message and moments are written in the same bytes, whichever way is taken."""
+    times = {"validity_period": validity_period, "time_send": time_send}
+    groups = [
+        (
+            msgspec.structs.replace(template, text=text),
+            [msgspec.structs.replace(to, **times) for to in wire_phones(count)],
+        )
+        for text, count in said
+    ]
+    json_format = JsonFormat(MOSCOW)
+
+    assert json_format.encode(groups) == json_format.encode_alike(groups, template, validity_period, time_send)
 
 
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, max_size=4)), max_size=4))
-def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message, list[WirePhone]]]):
+def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message, list[OutboundRecipient]]]):
     """Encoding and the gateway's decoding agree on who gets what."""
-    body = request_of(encode_messages(addressed)).body
+    body = request_of(FORMAT.encode(addressed)).body
     read = [
         (said.text, said.sender, [(p.phone, p.client_id_sms) for p in said.phones])
         for said in Received("POST", "/json", {}, body).messages

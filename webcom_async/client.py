@@ -37,6 +37,7 @@ from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._tracking.polling import StatusInquiry, ask_balance
 from webcom_async._tracking.statuses import IdSource, Statuses
 from webcom_async._tracking.tracker import Terms, Track
+from webcom_async._wire.json_api.send import JsonFormat
 
 if TYPE_CHECKING:
     from webcom_async._storage.sqlite.report_file import ReportFile
@@ -82,8 +83,9 @@ class WebcomClient:
         elif (token, login, password) != (None, None, None):
             raise ConfigurationError("give credentials=, or token=, or login= and password=, not several of them")
         settings = Options(**options)
+        self._format = JsonFormat(settings.zone)
         self._session = GatewaySession(
-            _choose(settings, http_client, transport), credentials, settings, clock or Clock()
+            _choose(settings, http_client, transport), credentials, settings, clock or Clock(), self._format
         )
         self._loop: object = None
         self._single_sender = SingleSender(self._session)
@@ -178,6 +180,7 @@ class WebcomClient:
         recipient = Recipient(phone, client_id_sms, key or "")
         derive = random_ids(self.options.id_bits) if campaign is None else self._ids(campaign).derive
         said, to = address(recipient, defaults, derive)
+        self._format.size_of_recipient(to)  # refuses what it cannot write, before anything is begun
         past = defaults.past(self._session.clock.now())
         if past is not None:
             raise past
@@ -239,7 +242,9 @@ class WebcomClient:
         if past is not None and journal is None:
             raise past
         options = self._session.options
-        batcher = RecipientBatcher(defaults, self._ids(name), size=options.largest_batch, max_bytes=options.batch_bytes)
+        batcher = RecipientBatcher(
+            defaults, self._ids(name), self._format, size=options.largest_batch, max_bytes=options.batch_bytes
+        )
         source = Source(recipients)
 
         async def plan() -> CampaignParts:
@@ -247,7 +252,7 @@ class WebcomClient:
                 return CampaignParts(MemoryCampaignJournal(), source, batcher)
             said = fingerprint(defaults.message, defaults.sender)
             header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
-            campaign_journal = await _journal(journal).open(
+            campaign_journal = await _journal(journal, options).open(
                 header, self._session.clock.now, resend_rejected=resend_rejected, against_first_run=odd or past
             )
             return CampaignParts(campaign_journal, source, batcher)
@@ -273,10 +278,10 @@ class WebcomClient:
         campaign = campaign_name(campaign)
 
         async def plan() -> CampaignParts:
-            opened = _journal(journal)
+            opened = _journal(journal, self._session.options)
             campaign_journal = await opened.open(await opened.header(campaign), self._session.clock.now)
             unsettled = cast("RecipientSource", campaign_journal.unsettled())
-            return CampaignParts(campaign_journal, Source(unsettled), SingleRecipientBatcher())
+            return CampaignParts(campaign_journal, Source(unsettled), SingleRecipientBatcher(self._format))
 
         return Campaign(self._session, campaign, self._check_usable, plan)
 
@@ -365,7 +370,9 @@ class WebcomClient:
         """
         self._session.check_open()
         campaign = campaign_name(campaign)
-        terms = Terms(pace or Pace(first=Pace.first_beside(reports)), self._session.clock, self._check_usable)
+        terms = Terms(
+            pace or Pace(first=Pace.first_beside(reports)), self._session.clock, self.options.zone, self._check_usable
+        )
         return Track(journal, campaign, reports, StatusInquiry(self._session), terms, prices=prices)
 
     async def balance(self) -> Balance:
@@ -428,7 +435,7 @@ class WebcomClient:
             message,
             validity_period,
             time_send,
-            zone=self._session.options.zone,
+            send_format=self._format,
         )
 
 
@@ -452,12 +459,12 @@ def _check_resend_rejected(reasons: Collection[Reason], journal: Journal | StrPa
         raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
 
 
-def _journal(journal: Journal | StrPath) -> Journal:
+def _journal(journal: Journal | StrPath, options: Options) -> Journal:
     if not isinstance(journal, str | os.PathLike):
         return journal
     from webcom_async._storage.sqlite.file_journal import SqliteJournal  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
 
-    return SqliteJournal(journal)
+    return SqliteJournal(journal, zone=options.zone)
 
 
 def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Transport | str) -> Transport:

@@ -22,6 +22,7 @@ from webcom_async._domain.exchange import Reply, RequestTrace, Transport
 from webcom_async._domain.given import refuse_blank
 from webcom_async._domain.messages import Message
 from webcom_async._domain.options import OptionFields, Options
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.paths import StrPath, check_file, open_file
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.reasons import Reason
@@ -29,9 +30,8 @@ from webcom_async._domain.refusals import Language, classify
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async._http.exchange import exchange
-from webcom_async._wire.base import WirePhone
 from webcom_async._wire.json_api.requests import send_request
-from webcom_async._wire.json_api.send import BOM, SendReply, encode_messages
+from webcom_async._wire.json_api.send import BOM, JsonFormat, SendReply
 
 __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 
@@ -284,7 +284,7 @@ class _CheckUp:
         fits, fails = 0, size + 1
         while fails - fits > 1:
             phones = [self._nobody(number) for number in range(size)]
-            if (await self._post(encode_messages([(self._message, phones)]))).status == _TOO_LARGE:
+            if (await self._post(self._encoded(phones))).status == _TOO_LARGE:
                 fails = size
             else:
                 fits = size
@@ -321,7 +321,7 @@ class _CheckUp:
 
     async def find_order(self, first: _ProbeAnswer, largest: int) -> tuple[Order, _ProbeAnswer]:
         """Return the order of an answer to a recipient without a phone and a known id; and the answer."""
-        nobody = WirePhone(Phone(""), ClientIdSms(str(self.refused)))
+        nobody = OutboundRecipient(Phone(""), ClientIdSms(str(self.refused)))
         if largest == 1:
             return Order.REQUEST, await self._ask([nobody])
         answer = await self._ask([nobody, self._to(self.known)])
@@ -347,14 +347,17 @@ class _CheckUp:
         self.sms += 1
         return True
 
-    def _to(self, client_id: int) -> WirePhone:
-        return WirePhone(self._phone, ClientIdSms(str(client_id)))
+    def _to(self, client_id: int) -> OutboundRecipient:
+        return OutboundRecipient(self._phone, ClientIdSms(str(client_id)))
 
-    def _nobody(self, number: int) -> WirePhone:
-        return WirePhone(Phone(""), ClientIdSms(str(self.refused ^ (number + 1) << 24)))
+    def _nobody(self, number: int) -> OutboundRecipient:
+        return OutboundRecipient(Phone(""), ClientIdSms(str(self.refused ^ (number + 1) << 24)))
 
-    async def _ask(self, phones: list[WirePhone]) -> _ProbeAnswer:
-        return _read(await self._post(encode_messages([(self._message, phones)])))
+    def _encoded(self, phones: list[OutboundRecipient]) -> bytes:
+        return JsonFormat(self._options.zone).encode([(self._message, phones)])
+
+    async def _ask(self, phones: list[OutboundRecipient]) -> _ProbeAnswer:
+        return _read(await self._post(self._encoded(phones)))
 
     async def _post(self, messages: bytes) -> Reply:
         """Post once, without retries."""

@@ -21,6 +21,7 @@ any handle of the file drops the lock of the process that closes it. Do not move
 at the next call, which raises `JournalError`.
 """
 
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._storage.contracts import (
     CampaignHeader,
     CampaignJournal,
@@ -41,7 +42,6 @@ from webcom_async._storage.sqlite.archive import (
     stored_campaign,
 )
 from webcom_async._storage.sqlite.journal import CampaignFile
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = [
     "Addressed",
@@ -50,10 +50,10 @@ __all__ = [
     "CampaignJournal",
     "DurableCampaignJournal",
     "Journal",
+    "OutboundRecipient",
     "Reservation",
     "StoredCampaign",
     "StoredResults",
-    "WirePhone",
     "campaigns",
     "export",
     "fingerprint",

@@ -22,8 +22,7 @@ from webcom_async._batching.batcher import RecipientBatcher
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.memory import MemoryCampaignJournal
-from webcom_async._wire.json_api.requests import send_request
-from webcom_async._wire.json_api.send import decode_send
+from webcom_async._wire.json_api.send import JsonFormat, decode_send
 from webcom_async.journal import Reservation
 
 __all__ = ["send"]
@@ -33,8 +32,9 @@ _ROOMY = 2**30  # bytes of a batch: its recipients are what is bounded
 
 async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: Watch) -> int:
     """Send to *source* and read every result, one by one, as it comes."""
-    said = call_defaults(None if case.personal else TEXT, SENDER, None, None, None, zone=UTC)
-    batcher = RecipientBatcher(said, IdScheme("sale"), size=case.batch_size, max_bytes=_ROOMY)
+    send_format = JsonFormat(UTC)
+    said = call_defaults(None if case.personal else TEXT, SENDER, None, None, None, send_format=send_format)
+    batcher = RecipientBatcher(said, IdScheme("sale"), send_format, size=case.batch_size, max_bytes=_ROOMY)
     credentials, options = Credentials(token=TOKEN), Options(base_url=url)
     ids_in_flight: set[ClientIdSms] = set()
     journal = MemoryCampaignJournal()
@@ -43,7 +43,7 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
         """Post one batch and return what became of it."""
         batch = batcher.cut(deque(given), ids_in_flight, datetime.now(UTC))
         ids_in_flight.update(batch.client_ids)
-        answer = await post(send_request(batch.messages or b"", credentials, options).body)
+        answer = await post(send_format.request(batch.messages or b"", credentials, options).body)
         results = await journal.settle(decode_send(answer, batch.phones, 1), Reservation(batch.addressed, [], []))
         ids_in_flight.difference_update(batch.client_ids)
         return results

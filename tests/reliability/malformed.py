@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tests.builders import wire_phones
+from tests.builders import FORMAT, wire_phones
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import Options, Outcome, Reply, SendResult, WebcomError
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._gateway.policy import judge
-from webcom_async._wire.base import WirePhone
 
 __all__ = ["measure"]
 
@@ -127,10 +127,10 @@ def measure(scale: Scale, seed: int) -> list[Row]:
     ]
 
 
-def _verdict(reply: Reply, recipients: Sequence[WirePhone]) -> list[SendResult] | BaseException | None:
+def _verdict(reply: Reply, recipients: Sequence[OutboundRecipient]) -> list[SendResult] | BaseException | None:
     """Return the results, or an exception that should not be, or None for one that may be."""
     try:
-        return judge(reply, recipients, 1, Options(), _NOW)
+        return judge(reply, recipients, 1, Options(), _NOW, send_format=FORMAT)
     except WebcomError as exc:
         str(exc)
         return None
@@ -138,7 +138,7 @@ def _verdict(reply: Reply, recipients: Sequence[WirePhone]) -> list[SendResult] 
         return exc
 
 
-def _sound(results: list[SendResult], recipients: Sequence[WirePhone]) -> bool:
+def _sound(results: list[SendResult], recipients: Sequence[OutboundRecipient]) -> bool:
     """Whether there is one result each, in order, and nobody is accepted without an id of his own."""
     ids = [result.id_sms for result in results if result.outcome is Outcome.ACCEPTED]
     return (

@@ -1,21 +1,21 @@
 """
-Addressing: from a recipient as a caller gives it, and what the call says for everyone, to an entry on the wire.
+Addressing: from a recipient as a caller gives it, and what the call says for everyone, to a recipient on its way out.
 
-Pure: the moment is an argument. Whoever cannot be sent to is an `InputError` that says why.
+Pure: the moment is an argument. A recipient that cannot be sent to is an `InputError` that says why.
 """
 
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import datetime
 
 import msgspec
 
 from webcom_async._domain.client_ids import Derive, check_client_id
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.outbound import OutboundRecipient, utc_moment
 from webcom_async._domain.phones import normalise_phone, shown
 from webcom_async._domain.reasons import Reason
-from webcom_async._wire.base import WirePhone
-from webcom_async._wire.json_api.send import message_size, wire_minute, wire_second
+from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._wire.base import SendFormat
 
 __all__ = ["CallDefaults", "address", "call_defaults"]
 
@@ -31,14 +31,12 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
         sender: The sender for recipients that bring a text only.
         validity_period: See `Recipient`.
         time_send: See `Recipient`.
-        zone: The zone of times on the wire.
     """
 
     message: Message | None = None
     sender: str | None = None
     validity_period: datetime | None = None
     time_send: datetime | None = None
-    zone: tzinfo
 
     def message_for(self, recipient: Recipient) -> Message:
         """
@@ -62,12 +60,14 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
             return Message(sender=self.sender, text="a recipient's own")
         return self.message
 
-    def wire_times(self) -> tuple[str | None, str | None]:
-        """Return the call's `validity_period` and `time_send` as they stand on the wire."""
-        return (
-            None if self.validity_period is None else _time("validity_period", self.validity_period, self.zone),
-            None if self.time_send is None else _time("time_send", self.time_send, self.zone),
-        )
+    def moments(self) -> tuple[datetime | None, datetime | None]:
+        """
+        Return the call's `validity_period` and `time_send` in UTC.
+
+        Raises:
+            InputError: One of them is not a moment.
+        """
+        return _moment("validity_period", self.validity_period), _moment("time_send", self.time_send)
 
     def _with_text(self, text: str) -> Message:
         if self.message is not None:
@@ -95,10 +95,18 @@ def call_defaults(
     validity_period: datetime | None,
     time_send: datetime | None,
     *,
-    zone: tzinfo,
+    send_format: SendFormat,
 ) -> CallDefaults:
     """
     Return what a call says for everyone, checked; except that its times may be `past`.
+
+    Args:
+        text: See `WebcomClient.stream`.
+        sender: Likewise.
+        message: Likewise.
+        validity_period: Likewise.
+        time_send: Likewise.
+        send_format: What messages and moments must be fit for.
 
     Raises:
         InputError: It contradicts itself, or cannot be sent.
@@ -106,17 +114,16 @@ def call_defaults(
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
     if message is not None:
-        message_size(_checked(message))
+        send_format.size_of(_checked(message))
     elif text is not None:
         if sender is None:
             raise InputError("sender= is missing: who is the message from?", Reason.NO_SENDER)
         message = Message(sender=sender, text=text)
     elif sender is not None:
         Message(sender=sender, text="checks the sender")
-    for field, moment in (("validity_period", validity_period), ("time_send", time_send)):
-        if moment is not None:
-            _time(field, moment, zone)
-    return CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send, zone=zone)
+    defaults = CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send)
+    send_format.size_of_recipient(OutboundRecipient(Phone(""), ClientIdSms(""), *defaults.moments()))
+    return defaults
 
 
 def _checked(message: object) -> Message:
@@ -128,9 +135,9 @@ def _checked(message: object) -> Message:
     return message
 
 
-def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tuple[Message, WirePhone]:
+def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tuple[Message, OutboundRecipient]:
     """
-    Return the message for *recipient* and its entry on the wire. Its times may be past.
+    Return the message for *recipient*, and it as it goes out. Its times may be past.
 
     Args:
         recipient: As the caller gave it.
@@ -150,13 +157,11 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
         client_id = derive(phone, recipient.key)
     else:
         client_id = check_client_id(recipient.client_id_sms)
-    validity_period = recipient.validity_period or defaults.validity_period
-    time_send = recipient.time_send or defaults.time_send
-    return message, WirePhone(
+    return message, OutboundRecipient(
         phone,
         client_id,
-        None if validity_period is None else _time("validity_period", validity_period, defaults.zone),
-        None if time_send is None else _time("time_send", time_send, defaults.zone),
+        _moment("validity_period", recipient.validity_period or defaults.validity_period),
+        _moment("time_send", recipient.time_send or defaults.time_send),
         None if recipient.number_sms is None else _number_sms(recipient.number_sms),
     )
 
@@ -167,21 +172,5 @@ def _number_sms(given: object) -> int:
     return int(given)  # other kinds of int cannot be written as JSON
 
 
-def _time(field: str, moment: datetime, zone: tzinfo) -> str:
-    if not isinstance(moment, datetime):
-        raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
-    if moment.utcoffset() is None:
-        raise InputError(
-            f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
-        )
-    try:
-        # In UTC: two moments that a clock shows alike when it is set back are equal to a cache.
-        return _written(field, moment.astimezone(UTC), zone)
-    except (OverflowError, ValueError):
-        raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
-
-
-# A campaign has few different times and many recipients.
-@lru_cache(maxsize=256)
-def _written(field: str, moment: datetime, zone: tzinfo) -> str:
-    return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)
+def _moment(field: str, given: datetime | None) -> datetime | None:
+    return None if given is None else utc_moment(field, given)

@@ -19,12 +19,12 @@ from webcom_async._batching.vectorized import prepare_batch
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.outbound import Addressed, OutboundRecipient, phones_of
 from webcom_async._domain.phones import shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._wire.base import Addressed, WirePhone, phones_of
-from webcom_async._wire.json_api.send import message_size, phone_size
+from webcom_async._wire.base import SendFormat
 
 __all__ = ["DUPLICATE_WORDS", "Batch", "Batcher", "RecipientBatcher", "SingleRecipientBatcher", "not_sent"]
 
@@ -52,7 +52,7 @@ class Batch(msgspec.Struct):
     messages: bytes | None = None
 
     @property
-    def phones(self) -> list[WirePhone]:
+    def phones(self) -> list[OutboundRecipient]:
         """All recipients, in source order."""
         return phones_of(self.addressed)
 
@@ -63,7 +63,7 @@ class Batch(msgspec.Struct):
             self.messages = None
 
     def ends_with(self, message: Message) -> bool:
-        """Whether the next recipient of *message* can share the wire's last `message`."""
+        """Whether the next recipient of *message* can join the last group."""
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
     def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
@@ -74,7 +74,7 @@ class Batch(msgspec.Struct):
                 return message, found
         return None
 
-    def add(self, message: Message, phone: WirePhone) -> None:
+    def add(self, message: Message, phone: OutboundRecipient) -> None:
         """Append one recipient."""
         if self.ends_with(message):
             self.addressed[-1][1].append(phone)
@@ -83,7 +83,7 @@ class Batch(msgspec.Struct):
         self.client_ids.append(phone.client_id_sms)
 
 
-def not_sent(phone: WirePhone, reason: Reason, error: str, attempts: int = 0) -> SendResult:
+def not_sent(phone: OutboundRecipient, reason: Reason, error: str, attempts: int = 0) -> SendResult:
     """Return the result of a recipient to whom nothing was sent."""
     return SendResult(phone.client_id_sms, phone.phone, Outcome.NOT_SENT, None, reason, error, attempts)
 
@@ -101,18 +101,29 @@ class Batcher(Protocol):
 
 
 class SingleRecipientBatcher:
-    """Cut recipients that are ready for the wire, one a batch: so that each answer means the one and only."""
+    """
+    Cut recipients that are addressed already, one a batch: so that each answer means the one and only.
 
-    def __init__(self) -> None:
+    Args:
+        send_format: How they are written.
+    """
+
+    def __init__(self, send_format: SendFormat) -> None:
+        self._format = send_format
         self._number = 0
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
-        """Take a `(Message, WirePhone)` from the left of *waiting*."""
+        """Take a `(Message, OutboundRecipient)` from the left of *waiting*."""
         self._number += 1
-        message, phone = cast("tuple[Message, WirePhone]", waiting.popleft())
+        message, phone = cast("tuple[Message, OutboundRecipient]", waiting.popleft())
         if phone.client_id_sms in ids_in_flight:
             return Batch(self._number, [], [], [not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS)], {})
-        return Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
+        batch = Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
+        try:
+            self._format.size_of_recipient(phone)
+        except InputError as exc:  # a moment that only the calendar of another client's zone has
+            batch.late[phone.client_id_sms] = exc
+        return batch
 
     def shrink(self, max_bytes: int) -> None:
         """Do nothing: a batch of one is as small as it gets."""
@@ -125,15 +136,19 @@ class RecipientBatcher:
     Args:
         defaults: What the call says for everyone.
         ids: How ids are derived.
+        send_format: How recipients are written.
         size: Recipients in a batch, at most.
         max_bytes: Bytes of a batch's messages, at most; a single recipient may exceed it, alone.
     """
 
-    def __init__(self, defaults: CallDefaults, ids: IdScheme, *, size: int, max_bytes: int) -> None:
+    def __init__(
+        self, defaults: CallDefaults, ids: IdScheme, send_format: SendFormat, *, size: int, max_bytes: int
+    ) -> None:
         self._defaults = defaults
         self._ids = ids
-        self._size = size
-        self._max_bytes = max_bytes
+        self._format = send_format
+        self._size = min(size, send_format.max_recipients)
+        self._max_bytes = min(max_bytes, send_format.limit)
         self._number = 0
 
     def shrink(self, max_bytes: int) -> None:
@@ -160,7 +175,7 @@ class RecipientBatcher:
             return None
         given = list(islice(waiting, self._size))
         try:
-            whole = prepare_batch(given, self._defaults, self._ids)
+            whole = prepare_batch(given, self._defaults, self._ids, self._format)
         except Exception:  # noqa: BLE001 - an odd item's own methods may raise anything; one by one it gets its reason
             return None
         if whole is None or len(whole.messages) > self._max_bytes or not ids_in_flight.isdisjoint(whole.client_ids):
@@ -177,7 +192,8 @@ class RecipientBatcher:
             try:
                 recipient = _as_recipient(given)
                 message, phone = address(recipient, self._defaults, self._ids.derive)
-                bytes_needed = phone_size(phone) + (0 if batch.ends_with(message) else message_size(message))
+                bytes_needed = self._format.size_of_recipient(phone)
+                bytes_needed += 0 if batch.ends_with(message) else self._format.size_of(message)
                 past = self._defaults.past(now, recipient)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))

@@ -14,8 +14,9 @@ import enum
 from typing import NamedTuple
 
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.results import Outcome
 
-__all__ = ["Language", "Refusal", "Scope", "classify", "refusal", "scope_of"]
+__all__ = ["Language", "Refusal", "Scope", "classify", "refusal", "refused_outcome", "scope_of"]
 
 
 class Scope(enum.Enum):
@@ -195,6 +196,9 @@ _TABLE = (
 )
 _BY_REASON = {row.reason: row for row in _TABLE}
 
+# A sentence that comes with an id speaks of an SMS that exists: sibling platforms say so of these two.
+_TAKEN_ANYWAY = frozenset({Reason.HELD_FOR_FUNDS, Reason.ALREADY_SENT})
+
 # Real texts differ in final dots, a comma, hyphens and `ё`; none of them carries meaning here.
 _FOLD = str.maketrans({"ё": "е", ",": None, "-": " ", "‐": " ", "‑": " "})
 
@@ -213,6 +217,17 @@ def scope_of(reason: Reason) -> Scope | None:
     """Return how far a refusal for *reason* reaches; None if the gateway has no sentence for it."""
     row = _BY_REASON.get(reason)
     return None if row is None else row.scope
+
+
+def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
+    """Return what a sentence says of its recipient, with an `id_sms` beside it or without."""
+    if has_id:
+        return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
+    if reason in _TAKEN_ANYWAY:
+        return Outcome.UNKNOWN
+    if scope_of(reason) is Scope.CAMPAIGN:
+        return Outcome.NOT_SENT
+    return Outcome.REJECTED
 
 
 def classify(text: str) -> Reason:

@@ -14,6 +14,7 @@ from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError, WebcomError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.options import Options
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.results import AllAccepted, SendResult
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
@@ -21,8 +22,7 @@ from webcom_async._gateway.policy import judge, judge_call, shrinks
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._http.exchange import exchange
-from webcom_async._wire.base import Call, Retry, WirePhone
-from webcom_async._wire.json_api.requests import send_request
+from webcom_async._wire.base import Call, Retry, SendFormat
 
 __all__ = ["GatewaySession"]
 
@@ -41,8 +41,10 @@ class GatewaySession:
         credentials: Whose account it is.
         options: The client's settings.
         clock: Time and chance.
+        send_format: How messages are written and answers are read.
 
     Attributes:
+        send_format: The same.
         ids_in_flight: Ids in requests that have not been answered. An id is in one request at a time: the manual does
             not say whether the gateway notices two at once.
         limit: How many they may be.
@@ -50,10 +52,13 @@ class GatewaySession:
         closed: Whether nothing may leave any more.
     """
 
-    def __init__(self, transport: Transport, credentials: Credentials, options: Options, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, credentials: Credentials, options: Options, clock: Clock, send_format: SendFormat
+    ) -> None:
         self.transport = transport
         self.options = options
         self.clock = clock
+        self.send_format = send_format
         self.ids_in_flight: set[ClientIdSms] = set()
         self._batches: list[Batch] = []
         self._expected: dict[ClientIdSms, ExpectedResult] = {}
@@ -121,8 +126,8 @@ class GatewaySession:
         self._slots.total_tokens = self.limit.limit
 
     def request(self, encoded: bytes) -> Request:
-        """Return the request that sends *encoded*, `message`'s array: a new one for each attempt."""
-        return send_request(encoded, self._credentials, self.options)
+        """Return the request that sends *encoded*: a new one for each attempt."""
+        return self.send_format.request(encoded, self._credentials, self.options)
 
     async def send(self, request: Request, trace: RequestTrace, recipients: int) -> Reply:
         """
@@ -141,7 +146,7 @@ class GatewaySession:
         max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
         return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
-    def judge(self, reply: Reply, phones: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+    def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
         """
         Return what *reply* says of *phones*, without what it repeats of the credentials.
 
@@ -149,7 +154,9 @@ class GatewaySession:
             WebcomError: It settles nobody; see `_policy.judge`.
         """
         redact = self._credentials.redact
-        judged = _judged(lambda: judge(reply, phones, attempts, self.options, self.clock.now()))
+        judged = _judged(
+            lambda: judge(reply, phones, attempts, self.options, self.clock.now(), send_format=self.send_format)
+        )
         if isinstance(judged, WebcomError):
             raise self._redacted(judged)
         if isinstance(judged, AllAccepted):

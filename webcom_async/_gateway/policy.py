@@ -29,11 +29,11 @@ from webcom_async._domain.errors import (
 )
 from webcom_async._domain.exchange import Reply
 from webcom_async._domain.options import Options
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.refusals import Scope, classify, scope_of
+from webcom_async._domain.refusals import Scope, classify, refused_outcome, scope_of
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
-from webcom_async._wire.base import Call, RefusedRequest, WirePhone
-from webcom_async._wire.json_api.send import decode_send, refused_outcome
+from webcom_async._wire.base import Call, RefusedRequest, SendFormat
 
 __all__ = [
     "conclude",
@@ -59,7 +59,13 @@ _DOUBLINGS = 64  # beyond any wait that somebody would sit out
 
 
 def judge(
-    reply: Reply, phones: Sequence[WirePhone], attempts: int, options: Options, now: datetime
+    reply: Reply,
+    phones: Sequence[OutboundRecipient],
+    attempts: int,
+    options: Options,
+    now: datetime,
+    *,
+    send_format: SendFormat,
 ) -> list[SendResult]:
     """
     Return one result per recipient, or say why there is none.
@@ -70,12 +76,13 @@ def judge(
         attempts: Requests so far, this one included.
         options: How long a `Retry-After` is obeyed.
         now: The moment, for a `Retry-After` that names a date.
+        send_format: How the answer is read.
 
     Raises:
         WebcomError: The answer settles nobody. `knowledge`, `transient` and `halts` say what that means.
     """
     try:
-        return _told_apart(decode_send(reply.body, phones, attempts))
+        return _told_apart(send_format.decode(reply, phones, attempts))
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from webcom_async._domain.errors import SystematicRefusal, WebcomError
 from webcom_async._domain.messages import Channel, Message
+from webcom_async._domain.outbound import Addressed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, scope_of
 from webcom_async._domain.results import Outcome, SendResult, not_accepted
-from webcom_async._wire.base import Addressed
 
 __all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 

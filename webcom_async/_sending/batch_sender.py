@@ -25,6 +25,7 @@ from webcom_async._domain.errors import (
     WebcomError,
 )
 from webcom_async._domain.exchange import Reply, RequestTrace
+from webcom_async._domain.outbound import Addressed, OutboundRecipient, phones_of
 from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -34,8 +35,7 @@ from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.counters import CampaignCounters
-from webcom_async._wire.base import Addressed, WirePhone, phones_of
-from webcom_async._wire.json_api.send import encode_messages
+from webcom_async._wire.base import SendFormat
 
 __all__ = ["BatchSender", "GracePeriod"]
 
@@ -49,6 +49,7 @@ class SubBatch:
     Args:
         addressed: They, and what they are told.
         possibly_sent: Ids of those who may have been sent to before this flight.
+        send_format: How they are written.
         past: The part whose half this is; None if it is the whole.
         messages: *addressed* as it goes out, if it is encoded already.
 
@@ -65,17 +66,19 @@ class SubBatch:
         self,
         addressed: Sequence[Addressed],
         possibly_sent: AbstractSet[ClientIdSms],
+        send_format: SendFormat,
         past: "SubBatch | None" = None,
         messages: bytes | None = None,
     ) -> None:
-        self.phones: list[WirePhone] = phones_of(addressed)
-        self.messages: bytes = encode_messages(addressed) if messages is None else messages
+        self.phones: list[OutboundRecipient] = phones_of(addressed)
+        self.messages: bytes = send_format.encode(addressed) if messages is None else messages
         self.attempts: int = 0 if past is None else past.attempts
         self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
         self.question: WebcomError | None = None if past is None else past.question
         self.results: list[SendResult] | None = None
         self._addressed = addressed
         self._doubtful = possibly_sent
+        self._format = send_format
 
     def halves(self) -> tuple["SubBatch", "SubBatch"]:
         """Return the first and the second half, with the same past."""
@@ -88,7 +91,7 @@ class SubBatch:
                 first.append((message, phones[:room]))
             if phones[room:]:
                 second.append((message, phones[room:]))
-        return SubBatch(first, self._doubtful, self), SubBatch(second, self._doubtful, self)
+        return SubBatch(first, self._doubtful, self._format, self), SubBatch(second, self._doubtful, self._format, self)
 
     def settle(self, results: list[SendResult], before: Knowledge) -> None:
         """Close it with what the gateway answered; *before* is what earlier attempts left behind."""
@@ -126,12 +129,12 @@ class SubBatch:
             for phone, possibly_sent in self._by_doubt()
         ]
 
-    def _by_doubt(self) -> Iterator[tuple[WirePhone, bool]]:
+    def _by_doubt(self) -> Iterator[tuple[OutboundRecipient, bool]]:
         """Yield every recipient, and whether it may have been sent to."""
         left = self.knowledge is Knowledge.POSSIBLY_SENT
         return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
 
-    def _result(self, to: WirePhone, outcome: Outcome, reason: Reason, words: str) -> SendResult:
+    def _result(self, to: OutboundRecipient, outcome: Outcome, reason: Reason, words: str) -> SendResult:
         return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)
 
 
@@ -197,7 +200,7 @@ class BatchSender:
         self._quota = quota
         self._grace = grace
         self._after = after
-        self._parts = [SubBatch(batch.addressed, possibly_sent, messages=batch.messages)]
+        self._parts = [SubBatch(batch.addressed, possibly_sent, session.send_format, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
             self._parts[0].attempts = 1

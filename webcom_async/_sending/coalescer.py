@@ -18,6 +18,7 @@ from anyio import CancelScope
 from webcom_async._batching.batcher import Batch, not_sent
 from webcom_async._domain.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
@@ -27,8 +28,6 @@ from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.background import run_in_background
 from webcom_async._sending.batch_sender import BatchSender
 from webcom_async._sending.counters import CampaignCounters
-from webcom_async._wire.base import WirePhone
-from webcom_async._wire.json_api.send import message_size, phone_size
 
 __all__ = ["RequestCoalescer", "SingleSender"]
 
@@ -53,7 +52,7 @@ class SingleSender:
         self._possibly_sent: dict[ClientIdSms, None] = {}  # the latest at the end
 
     async def send(
-        self, said: Message, to: WirePhone, coalescer: "RequestCoalescer | None", *, random: bool
+        self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None", *, random: bool
     ) -> SendResult:
         """
         Send a message, or wait for an equal one that is on its way, and return what became of it.
@@ -90,7 +89,7 @@ class SingleSender:
                 single.join()
                 return await single.wait()
 
-    def _begin(self, said: Message, to: WirePhone, coalescer: "RequestCoalescer | None") -> "SingleSend":
+    def _begin(self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None") -> "SingleSend":
         client_id = to.client_id_sms
         single = self._ongoing[client_id] = SingleSend(
             self._session, said, to, possibly_sent=client_id in self._possibly_sent
@@ -119,12 +118,12 @@ class SingleSender:
                 del self._possibly_sent[next(iter(self._possibly_sent))]
 
 
-def _is_other(told: tuple[Message, Phone] | None, said: Message, to: WirePhone) -> bool:
+def _is_other(told: tuple[Message, Phone] | None, said: Message, to: OutboundRecipient) -> bool:
     """Whether what is *told* under an id is known, and is not this."""
     return told is not None and told != (said, to.phone)
 
 
-def _reused(to: WirePhone) -> SendResult:
+def _reused(to: OutboundRecipient) -> SendResult:
     words = f"client_id_sms {to.client_id_sms} is in a request for another phone or message that has no answer yet"
     return not_sent(to, Reason.ID_REUSED, words)
 
@@ -149,7 +148,9 @@ class SingleSend:
         ended: Set when it is on its way no more.
     """
 
-    def __init__(self, session: GatewaySession, said: Message, to: WirePhone, *, possibly_sent: bool = False) -> None:
+    def __init__(
+        self, session: GatewaySession, said: Message, to: OutboundRecipient, *, possibly_sent: bool = False
+    ) -> None:
         self.said = said
         self.to = to
         self.possibly_sent = possibly_sent
@@ -308,7 +309,7 @@ class RequestCoalescer:
     def __init__(self, session: GatewaySession) -> None:
         self._session = session
         self._tasks = anyio.create_task_group()
-        self._largest = session.options.largest_batch
+        self._largest = min(session.options.largest_batch, session.send_format.max_recipients)
         self._boarding: SharedRequest | None = None
 
     async def __aenter__(self) -> Self:
@@ -321,7 +322,8 @@ class RequestCoalescer:
 
     async def take(self, single: SingleSend) -> None:
         """Bring *single* along, and come back when its shared request has ended, or it is to go alone."""
-        size = phone_size(single.to) + message_size(single.said)
+        send_format = self._session.send_format
+        size = send_format.size_of_recipient(single.to) + send_format.size_of(single.said)
         company = self._boarding
         if company is None or not company.has_room(size):
             self._boarding = company = SharedRequest(self._session, self._largest)

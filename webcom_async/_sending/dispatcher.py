@@ -23,6 +23,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from webcom_async._batching.batcher import Batch, Batcher, not_sent
 from webcom_async._domain.errors import IdCollision, JournalError, UsageError
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -34,7 +35,6 @@ from webcom_async._sending.batch_sender import BatchSender, GracePeriod
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async._sending.puller import Puller, puller_of
 from webcom_async._storage.contracts import CampaignJournal, Reservation
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["Dispatcher"]
 
@@ -250,7 +250,7 @@ class Dispatcher:
         timely: list[Addressed] = []
         for message, phones in batch.addressed:
             why = stopped.against(message)
-            leaving: list[WirePhone] = []
+            leaving: list[OutboundRecipient] = []
             for phone in phones:
                 late = batch.late.get(phone.client_id_sms)
                 if why is not None:

@@ -14,6 +14,7 @@ from webcom_async._domain.results import Outcome
 from webcom_async._domain.types import ID_BITS
 from webcom_async._storage.campaign_store import BatchRef, CampaignSettings, CampaignState
 from webcom_async._storage.contracts import CampaignHeader, fingerprint
+from webcom_async._wire.json_api.send import JsonFormat
 
 __all__ = [
     "ENDED",
@@ -140,7 +141,12 @@ def _planned_with(campaign: str) -> str:
 
 def _said_to_all(settings: CampaignSettings) -> CallDefaults:
     return call_defaults(
-        None, settings.sender, settings.message, settings.validity_period, settings.time_send, zone=UTC
+        None,
+        settings.sender,
+        settings.message,
+        settings.validity_period,
+        settings.time_send,
+        send_format=JsonFormat(UTC),
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import msgspec
 
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = [
     "CampaignHeader",
@@ -93,7 +93,7 @@ class CampaignJournal(Protocol):
 class DurableCampaignJournal(CampaignJournal, Protocol):
     """A campaign's journal that survives the run."""
 
-    def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
+    def unsettled(self) -> AsyncGenerator[tuple[Message, OutboundRecipient], None]:
         """
         Yield the recipients that were possibly sent to, with all that sending again needs.
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from webcom_async._domain.outbound import Addressed
 from webcom_async._domain.outcome_rules import collision, doubted, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import Reservation
-from webcom_async._wire.base import Addressed
 
 __all__ = ["MemoryCampaignJournal"]
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from webcom_async._batching.batcher import DUPLICATE_WORDS, not_sent
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.rows import asked
-from webcom_async._wire.base import WirePhone
 
 __all__ = ["DUPLICATES", "KnownRecipient", "Triage", "better", "changed_settings", "shared"]
 
@@ -76,12 +76,12 @@ class Triage:
         self._others = others
         self._resend_rejected = resend_rejected
 
-    def sort(self, message: Message, number: object, phones: list[WirePhone]) -> None:
+    def sort(self, message: Message, number: object, phones: list[OutboundRecipient]) -> None:
         leaving = [phone for phone in phones if self._may_leave(phone, number)]
         if leaving:
             self.reserved.addressed.append((message, leaving))
 
-    def _may_leave(self, to: WirePhone, number: object) -> bool:
+    def _may_leave(self, to: OutboundRecipient, number: object) -> bool:
         own = self._own.get(to.client_id_sms)
         rows = [*self._others.get(to.client_id_sms, ()), *(() if own is None else (own,))]
         if not all(row.belongs_to(to.phone, number) for row in rows):

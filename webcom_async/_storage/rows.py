@@ -4,24 +4,25 @@ Convert between a journal's rows and values: arrays, messages, results.
 Only the cache of messages keeps state. When and why rows are written is decided elsewhere.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._wire.base import WirePhone
 
 __all__ = [
     "array",
     "asked",
     "columns",
     "counts",
+    "from_wall_clock",
     "message_of",
     "milliseconds",
     "moment",
@@ -30,6 +31,9 @@ __all__ = [
     "states",
     "storable",
     "storable_result",
+    "stored_moment",
+    "told_moment",
+    "unsettled_of",
 ]
 
 # Exact from the year 1 to 9999; a float of seconds may round to an invalid date.
@@ -47,6 +51,31 @@ def moment(stamp: int) -> datetime:
     return _EPOCH + stamp * _MILLISECOND
 
 
+def stored_moment(when: datetime | None) -> str | None:
+    """Return a recipient's moment, which is in UTC, as journals keep it: in ISO 8601, with its offset."""
+    return None if when is None else when.isoformat()
+
+
+def told_moment(stored: str | None) -> datetime | None:
+    """Return the moment that is *stored*, in UTC."""
+    return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
+
+
+def from_wall_clock(stored: str | None, zone: tzinfo) -> str | None:
+    """
+    Return a moment as journals keep it, from a text that any version has stored.
+
+    Versions before 5 stored what the gateway reads, `2030-01-02 10:00:00` or `2030-01-02 10:00`: the clock in *zone*.
+
+    Raises:
+        ValueError: The text is not a time.
+    """
+    if stored is None:
+        return None
+    when = datetime.fromisoformat(stored)
+    return stored_moment((when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(UTC))
+
+
 def array(values: Iterable[object]) -> str:
     """Return *values* as one JSON parameter."""
     return msgspec.json.encode(list(values)).decode()
@@ -58,9 +87,23 @@ def message_of(content: str) -> Message:
     return msgspec.json.decode(content, type=Message)
 
 
-def asked(to: WirePhone) -> tuple[object, ...]:
+def asked(to: OutboundRecipient) -> tuple[object, ...]:
     """Return the columns of *to* that `RESERVE_AGAIN` takes."""
-    return (to.client_id_sms, to.validity_period, to.time_send, to.number_sms)
+    return (to.client_id_sms, stored_moment(to.validity_period), stored_moment(to.time_send), to.number_sms)
+
+
+def unsettled_of(row: Sequence[Any], moment: Callable[[Any], datetime | None]) -> tuple[Message, OutboundRecipient]:
+    """
+    Return a message and its recipient.
+
+    Args:
+        row: content, phone, client_id_sms, validity_period, time_send, number_sms.
+        moment: Reads a stored moment.
+    """
+    content, phone, client_id, validity_period, time_send, number_sms = row
+    return message_of(content), OutboundRecipient(
+        Phone(phone), ClientIdSms(str(client_id)), moment(validity_period), moment(time_send), number_sms
+    )
 
 
 def result_of(row: Sequence[Any]) -> SendResult:

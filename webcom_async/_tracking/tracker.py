@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
@@ -38,10 +39,11 @@ _PAGE = 1_000  # reports
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """When to ask, the clock, and a check that the client is open."""
+    """When to ask, the clock, the zone of an older journal's times, and a check that the client is open."""
 
     pace: Pace
     clock: Clock
+    zone: tzinfo
     check_usable: Callable[[], None]
 
 
@@ -241,10 +243,10 @@ class Track:
         from webcom_async._storage.sqlite.report_file import ReportFile  # noqa: PLC0415
 
         self._terms.check_usable()
-        pace, now = self._terms.pace, self._terms.clock.now
+        pace, now, zone = self._terms.pace, self._terms.clock.now, self._terms.zone
         async with AsyncExitStack() as opened:
             held = await WorkerThread[Deliveries].open(
-                lambda: Deliveries(self._journal, self._campaign, pace, now, prices=self._prices)
+                lambda: Deliveries(self._journal, self._campaign, pace, now, prices=self._prices, zone=zone)
             )
             opened.push_async_callback(_close, held)
             reports = self._reports

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
+from webcom_async._domain.outbound import Addressed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, not_accepted
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.campaign_store import BatchDone
 from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, Journal, Reservation
-from webcom_async._wire.base import Addressed
 
 __all__ = ["RecordingJournal", "summarize"]
 

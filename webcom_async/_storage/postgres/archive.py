@@ -96,13 +96,15 @@ def _exported(
     content: str,
     *rest: Any,
 ) -> dict[str, Any]:
-    names = ("validity_period", "time_send", "number_sms", "state", "id_sms", "reason", "error", "attempts")
-    *known, reserved_at, settled_at = rest
+    names = ("number_sms", "state", "id_sms", "reason", "error", "attempts")
+    validity_period, time_send, *known, reserved_at, settled_at = rest
     return {
         "campaign": campaign,
         "client_id_sms": str(client_id),
         "phone": phone,
         "message": msgspec.json.decode(content),
+        "validity_period": _written(validity_period),
+        "time_send": _written(time_send),
         **dict(zip(names, known, strict=True)),
         "reserved_at": _written(reserved_at),
         "settled_at": _written(settled_at),
@@ -111,4 +113,6 @@ def _exported(
 
 
 def _written(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat()
+    if moment is None:
+        return None
+    return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()

@@ -9,7 +9,7 @@ deletes it.
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -17,18 +17,18 @@ import msgspec
 
 from webcom_async._domain.errors import JournalError, LeaseLost, StoreUnavailable
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import collision, doubted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import AllAccepted, SendResult, given_ids
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.campaign_rules import stopped
 from webcom_async._storage.campaign_store import CampaignState
 from webcom_async._storage.contracts import Reservation, digest
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres.connection import Server, Session, array
 from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, shared
-from webcom_async._storage.rows import asked, columns, message_of, result_of
-from webcom_async._wire.base import Addressed, WirePhone
+from webcom_async._storage.rows import asked, columns, result_of, unsettled_of
 
 __all__ = ["PostgresCampaignJournal", "Tenure", "pages_of", "recalled"]
 
@@ -85,7 +85,7 @@ class _People(NamedTuple):
         }
 
 
-Said = list[tuple[Message, str, list[WirePhone]]]
+Said = list[tuple[Message, str, list[OutboundRecipient]]]
 """Messages, their digests, and their recipients."""
 
 
@@ -147,10 +147,10 @@ class PostgresCampaignJournal:
     async def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         return await self._server.call(lambda session: self._recall(session, results), shielded=True)
 
-    async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
+    async def unsettled(self) -> AsyncGenerator[tuple[Message, OutboundRecipient]]:
         pages = pages_of(self._server, _sql.PAGE_OF_UNSETTLED, _PAGE, campaign=self._tenure.campaign)
-        async for _, content, phone, client_id, *times in pages:
-            yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
+        async for _, *row in pages:
+            yield unsettled_of(row, _utc)
 
     async def aclose(self) -> None:
         """Release the run's own lease; it expires by itself if the server is unavailable."""
@@ -411,9 +411,13 @@ async def _page(server: Server, statement: str, parameters: dict[str, object]) -
     return await server.call(lambda session: session.fetch(statement, **parameters))
 
 
-def _people(groups: Iterable[tuple[list[WirePhone], str]]) -> _People:
+def _people(groups: Iterable[tuple[list[OutboundRecipient], str]]) -> _People:
     rows = [(*asked(to), to.phone, said) for phones, said in groups for to in phones]
     return _People(*(list(column) for column in zip(*rows, strict=True)))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _sparse(column: list[Any]) -> list[Any] | None:

@@ -62,6 +62,7 @@ from webcom_async._storage.postgres.campaign_sql import STANDING
 
 APPLICATION = "webcom_async journal"  # in the schema of every journal
 BLOCK = 1_024  # reservations
+ZONE = "webcom_async.zone"  # of a schema's times, for its migration
 
 # ---------------------------------------------------------------------------- the schema
 
@@ -141,8 +142,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX leases_shard ON leases (campaign_id, shard)",
         *STANDING,
     ),
+    # Moments were texts of the gateway's clock.
+    (
+        f"""
+        ALTER TABLE recipients
+            ALTER COLUMN validity_period TYPE timestamptz
+                USING validity_period::timestamp AT TIME ZONE current_setting('{ZONE}'),
+            ALTER COLUMN time_send TYPE timestamptz
+                USING time_send::timestamp AT TIME ZONE current_setting('{ZONE}')
+        """,
+    ),
 )
 
+SET_ZONE = f"SELECT set_config('{ZONE}', %(zone)s, true)"
 LOCK_FORMAT = "SELECT pg_advisory_xact_lock(hashtextextended(%(schema)s, 5762436))"
 LIST_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %(schema)s"
 FIND_FORMAT = "SELECT application, version FROM format"
@@ -238,8 +250,8 @@ WITH allowed AS MATERIALIZED (
     SELECT first + place, %(campaign)s, id, phone, said, validity_period, time_send, number_sms, %(lease)s, 'reserved',
         %(now)s
     FROM allowed, unnest(
-        %(ids)s::bigint[], %(phones)s::text[], %(said)s::uuid[], %(validity_periods)s::text[], %(times_send)s::text[],
-        %(numbers_sms)s::bigint[]
+        %(ids)s::bigint[], %(phones)s::text[], %(said)s::uuid[], %(validity_periods)s::timestamptz[],
+        %(times_send)s::timestamptz[], %(numbers_sms)s::bigint[]
     ) WITH ORDINALITY AS new (id, phone, said, validity_period, time_send, number_sms, place)
     ORDER BY id
     ON CONFLICT (client_id_sms, campaign_id) DO NOTHING
@@ -277,7 +289,8 @@ SET validity_period = again.validity_period, time_send = again.time_send, number
     state = CASE WHEN state IN ('not_sent', 'rejected') THEN 'reserved' ELSE 'unknown' END
 FROM (
     SELECT *, %(campaign)s::bigint AS campaign_id FROM unnest(
-        %(ids)s::bigint[], %(validity_periods)s::text[], %(times_send)s::text[], %(numbers_sms)s::bigint[]
+        %(ids)s::bigint[], %(validity_periods)s::timestamptz[], %(times_send)s::timestamptz[],
+        %(numbers_sms)s::bigint[]
     ) AS given (id, validity_period, time_send, number_sms)
 ) AS again
 WHERE client_id_sms = again.id AND recipients.campaign_id = again.campaign_id
@@ -364,7 +377,8 @@ ORDER BY recipient_id LIMIT %(rows)s
 
 # Possibly sent recipients, with all that sending again needs.
 PAGE_OF_UNSETTLED = """
-SELECT recipient_id, content, phone, client_id_sms, validity_period, time_send, number_sms
+SELECT recipient_id, content, phone, client_id_sms, validity_period AT TIME ZONE 'UTC', time_send AT TIME ZONE 'UTC',
+    number_sms
 FROM recipients JOIN messages ON messages.campaign_id = recipients.campaign_id AND digest = message
 WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s AND state IN ('reserved', 'unknown')
 ORDER BY recipient_id LIMIT %(rows)s
@@ -372,8 +386,8 @@ ORDER BY recipient_id LIMIT %(rows)s
 
 # All fields of a campaign's recipients.
 PAGE_OF_EXPORT = """
-SELECT recipient_id, client_id_sms, phone, content, validity_period, time_send, number_sms, state, id_sms, reason,
-    error, attempts, reserved_at, settled_at
+SELECT recipient_id, client_id_sms, phone, content, validity_period AT TIME ZONE 'UTC', time_send AT TIME ZONE 'UTC',
+    number_sms, state, id_sms, reason, error, attempts, reserved_at, settled_at
 FROM recipients JOIN messages ON messages.campaign_id = recipients.campaign_id AND digest = message
 WHERE recipients.campaign_id = %(campaign)s AND recipient_id > %(last)s
 ORDER BY recipient_id LIMIT %(rows)s

@@ -4,20 +4,29 @@ The tables of a journal: check their owner and version, create and migrate them.
 In one transaction, under a lock that other processes wait for.
 """
 
+from webcom_async._domain.options import DEFAULT_ZONE
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres.connection import Server, Session
 
 __all__ = ["prepare"]
 
 
-async def prepare(session: Session, server: Server) -> None:
-    """Create the tables, or migrate them; raise `JournalError` if another program or a later release owns them."""
+async def prepare(session: Session, server: Server, *, time_zone: str = DEFAULT_ZONE) -> None:
+    """
+    Create the tables, or migrate them; raise `JournalError` if another program or a later release owns them.
+
+    Args:
+        session: The connection.
+        server: The server.
+        time_zone: The zone in which tables of version 1, which do not name it, keep recipients' times.
+    """
     version = await _checked_version(session, server)
     if version < len(_sql.MIGRATIONS):
-        async with session.transaction():
+        elsewhere = server.unusable("another process migrates its tables; try again after that")
+        async with session.unhurried_transaction(elsewhere):
             await session.fetch(_sql.LOCK_FORMAT, schema=server.schema)
             # Another process may have migrated while this one waited.
-            await _migrate(session, server, await _checked_version(session, server))
+            await _migrate(session, server, await _checked_version(session, server), time_zone)
 
 
 async def _checked_version(session: Session, server: Server) -> int:
@@ -37,12 +46,13 @@ async def _checked_version(session: Session, server: Server) -> int:
     return version
 
 
-async def _migrate(session: Session, server: Server, version: int) -> None:
+async def _migrate(session: Session, server: Server, version: int, time_zone: str) -> None:
     if version == len(_sql.MIGRATIONS):
         return
     # An administrator may have created the schema for a user without the right to.
     if version == 0 and not await session.fetch(_sql.FIND_SCHEMA, schema=server.schema):
         await session.change(_sql.MAKE_SCHEMA.format(f'"{server.schema}"'))
+    await session.fetch(_sql.SET_ZONE, zone=time_zone)
     for migration in _sql.MIGRATIONS[version:]:
         for statement in migration:
             await session.change(statement)

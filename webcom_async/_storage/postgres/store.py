@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from anyio import CancelScope
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import ConfigurationError, LeaseLost
 from webcom_async._domain.messages import Recipient
+from webcom_async._domain.options import DEFAULT_ZONE, Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
@@ -64,6 +66,7 @@ class PostgresStore:
         patience: Seconds that a call waits for an unavailable server.
         connections: The most connections at once.
         clock: The clock.
+        time_zone: The gateway's zone in which tables of version 1 keep recipients' times.
 
     Raises:
         ConfigurationError: The constructor cannot use an argument; or a method runs outside asyncio.
@@ -86,7 +89,9 @@ class PostgresStore:
         patience: float = 60.0,
         connections: int = 8,
         clock: Clock | None = None,
+        time_zone: str = DEFAULT_ZONE,
     ) -> None:
+        Options(time_zone=time_zone)  # refuses a zone that is not known
         if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
             raise ConfigurationError(f"schema is {schema!r}; it must be a lower-case name, such as webcom_async")
         _require_above_zero(lease=lease, connections=connections)
@@ -95,7 +100,12 @@ class PostgresStore:
         self._clock = clock or Clock()
         self._lease = lease
         self._server = Server(
-            dsn, schema=schema, prepare=prepare, patience=patience, connections=connections, clock=self._clock
+            dsn,
+            schema=schema,
+            prepare=partial(prepare, time_zone=time_zone),
+            patience=patience,
+            connections=connections,
+            clock=self._clock,
         )
 
     def __repr__(self) -> str:
@@ -257,6 +267,7 @@ class LeasedPostgresJournal:
         server: The server.
         lease: The lease.
         clock: The clock.
+        time_zone: The gateway's zone in which tables of version 1 keep recipients' times.
     """
 
     def __init__(self, server: Server, lease: Lease, clock: Clock) -> None:

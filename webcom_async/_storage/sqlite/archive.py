@@ -1,11 +1,13 @@
 """
 Read and purge a journal's file between runs.
 
-Each call opens the file and closes it again. Stored results are never changed.
+Each call opens the file and closes it again. Stored results are never changed. The first call that opens a file of a
+version before 5 migrates it, so that every call takes the *zone* of its times; see `JournalFile`.
 """
 
 import os
 from collections.abc import Generator, Iterable, Iterator
+from datetime import tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -38,29 +40,29 @@ _TIMES = ("reserved_at", "settled_at", "changed_at")
 _ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
 
 
-def campaigns(path: StrPath) -> list[StoredCampaign]:
+def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampaign]:
     """
     Return the campaigns in a file, in the order of their first runs.
 
     Raises:
         JournalError: The file cannot be used.
     """
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
 
 
-def stored_campaign(path: StrPath, campaign: str) -> StoredCampaign:
+def stored_campaign(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> StoredCampaign:
     """
     Return one campaign of a file.
 
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign.
     """
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         return _stored(file, number_of(file, campaign))
 
 
-def has_begun(path: StrPath, campaign: str) -> bool:
+def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bool:
     """
     Return whether a file holds recipients of a campaign.
 
@@ -69,10 +71,12 @@ def has_begun(path: StrPath, campaign: str) -> bool:
     """
     if not _is_there(path):
         return False
-    return any(stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path))
+    return any(
+        stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path, zone=zone)
+    )
 
 
-def highest_price(path: StrPath) -> Decimal | None:
+def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | None:
     """
     Return the highest price of a part in a file's delivery reports; None if there is no price or file.
 
@@ -81,11 +85,11 @@ def highest_price(path: StrPath) -> Decimal | None:
     """
     if not _is_there(path):
         return None
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         return max((Decimal(price).normalize() for (price,) in file.fetch(FIND_PRICES)), default=None)
 
 
-def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
+def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) -> list[Phone]:
     """
     Return the phones rejected as on the gateway's stop list, except in the campaign *but*; none if the file is missing.
 
@@ -94,7 +98,7 @@ def stopped_phones(path: StrPath, *, but: str = "") -> list[Phone]:
     """
     if not _is_there(path):
         return []
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
 
 
@@ -105,6 +109,7 @@ class StoredResults(Closing):
     Args:
         path: The file.
         campaign: The campaign's name.
+        zone: See above.
 
     Attributes:
         header: The campaign's header.
@@ -113,8 +118,8 @@ class StoredResults(Closing):
         JournalError: The file cannot be opened, is in use, or does not hold the campaign. Raised by every method.
     """
 
-    def __init__(self, path: StrPath, campaign: str) -> None:
-        self._file = JournalFile(path)
+    def __init__(self, path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> None:
+        self._file = JournalFile(path, zone=zone)
         with self._file.closing_on_error():
             self._number = number_of(self._file, campaign)
             self.header: CampaignHeader = _header(self._file, self._number)
@@ -134,7 +139,7 @@ class StoredResults(Closing):
         self._file.close()
 
 
-def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, Any]]:
+def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = None) -> Generator[dict[str, Any]]:
     """
     Yield all stored fields of every recipient of one campaign, or of all, ready for JSON; lazily.
 
@@ -143,13 +148,13 @@ def export(path: StrPath, campaign: str | None = None) -> Generator[dict[str, An
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign; raised at the first item.
     """
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         number = None if campaign is None else number_of(file, campaign)
         for row in file.pages(_sql.PAGE_OF_EXPORT, number):
             yield _exported(dict(row))
 
 
-def purge(path: StrPath, campaign: str) -> int:
+def purge(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> int:
     """
     Remove a campaign with its texts, and return the number of its recipients.
 
@@ -160,7 +165,7 @@ def purge(path: StrPath, campaign: str) -> int:
         JournalError: The file cannot be used, does not hold the campaign, or the disk has no room for the temporary
             copy.
     """
-    with JournalFile(path) as file:
+    with JournalFile(path, zone=zone) as file:
         number = number_of(file, campaign)
         with file.transaction():
             file.change(PURGE_DELIVERIES, number)

@@ -10,7 +10,7 @@ A reservation checks the lease and the campaign's state and writes the journal w
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from webcom_async._batching.batcher import not_sent
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, JournalError, LeaseLost, StoreUnavailable
 from webcom_async._domain.messages import Recipient
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.paths import is_url
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -43,7 +44,6 @@ from webcom_async._storage.sqlite import campaign_sql as _sql
 from webcom_async._storage.sqlite.archive import has_begun, stored_campaign
 from webcom_async._storage.sqlite.database import Closing, StoredFile
 from webcom_async._storage.sqlite.journal import CampaignFile
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["CAMPAIGNS", "CampaignFolder", "SharedCampaignFile"]
 
@@ -99,6 +99,7 @@ class SharedCampaignFile:
         header: The header that it is opened with.
         now: The time, for human readers of the file.
         resend_rejected: Reasons whose rejections are not final.
+        zone: See `JournalFile`.
 
     Attributes:
         journal: The journal.
@@ -110,9 +111,14 @@ class SharedCampaignFile:
     """
 
     def __init__(
-        self, path: Path, header: CampaignHeader, now: Callable[[], datetime], resend_rejected: Collection[Reason]
+        self,
+        path: Path,
+        header: CampaignHeader,
+        now: Callable[[], datetime],
+        resend_rejected: Collection[Reason],
+        zone: tzinfo | None,
     ) -> None:
-        self.journal: CampaignFile = CampaignFile(path, header, now=now, resend_rejected=resend_rejected)
+        self.journal: CampaignFile = CampaignFile(path, header, now=now, resend_rejected=resend_rejected, zone=zone)
         self.header = header
         self.resend_rejected: frozenset[Reason] = frozenset(resend_rejected)
         self.ids_in_flight: dict[ClientIdSms, int] = {}
@@ -130,7 +136,7 @@ class SharedCampaignFile:
         left: list[Addressed] = []
         duplicates: list[SendResult] = []
         for message, phones in addressed:
-            free: list[WirePhone] = []
+            free: list[OutboundRecipient] = []
             for to in phones:
                 if self.ids_in_flight.get(to.client_id_sms) in others:
                     duplicates.append(not_sent(to, Reason.DUPLICATE, "another worker is sending under the same id now"))
@@ -148,14 +154,16 @@ class CampaignFolder(Closing):
     Args:
         folder: The folder. It is created if missing; its parent is not.
         clock: The clock.
+        zone: See `JournalFile`.
 
     Raises:
         JournalError: The folder cannot be used; the message says why, and what to do. Raised by every method.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, zone: tzinfo | None = None) -> None:
         self._folder = folder
         self._clock = clock
+        self._zone = zone
         if is_url(folder):
             raise JournalError("a folder has a path, and this is a URL; a server is reached by a PostgresStore")
         try:
@@ -387,7 +395,11 @@ class CampaignFolder(Closing):
 
     def stored_header(self, name: str) -> CampaignHeader:
         shared = self._journals.get(name)
-        return shared.header if shared is not None else stored_campaign(self.journal_path(name), name).header
+        return (
+            shared.header
+            if shared is not None
+            else stored_campaign(self.journal_path(name), name, zone=self._zone).header
+        )
 
     def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
         """Reserve a batch under *lease*; see `CampaignStore.journals`."""
@@ -527,14 +539,14 @@ class CampaignFolder(Closing):
         shared = self._journals.get(header.campaign)
         if shared is None:
             path = self.journal_path(header.campaign)
-            shared = SharedCampaignFile(path, header, now or self._clock.now, resend_rejected)
+            shared = SharedCampaignFile(path, header, now or self._clock.now, resend_rejected, self._zone)
             self._journals[header.campaign] = shared
         return shared
 
     def _has_begun(self, name: str) -> bool:
         shared = self._journals.get(name)
         if shared is None:
-            return has_begun(self.journal_path(name), name)
+            return has_begun(self.journal_path(name), name, zone=self._zone)
         return any(shared.journal.counts().values())
 
     def _let_go(self, campaign: _CampaignRow) -> None:

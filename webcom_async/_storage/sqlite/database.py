@@ -9,13 +9,17 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.options import Options
 from webcom_async._domain.paths import StrPath, is_url
+from webcom_async._storage.rows import from_wall_clock
 from webcom_async._storage.sqlite import journal_sql as _sql
 from webcom_async._storage.sqlite.file_identity import FileIdentity, FileMoved
 from webcom_async._storage.sqlite.write_log import digest
@@ -301,7 +305,16 @@ class StoredFile(Closing):
 
 
 class JournalFile(StoredFile):
-    """An open journal, with the log of earlier runs turned into rows."""
+    """
+    An open journal, with the log of earlier runs turned into rows.
+
+    Before version 5 a file kept recipients' times as the gateway's clock shows them, without its zone.
+
+    Args:
+        path: The file.
+        create: Whether to create it if it is missing.
+        zone: The zone of such times; that of `Options`, Moscow's, if left out.
+    """
 
     kind = "journal"
     application_id = _sql.APPLICATION_ID
@@ -311,9 +324,18 @@ class JournalFile(StoredFile):
     patience = 0.0
     cache_kib = 32_000
 
+    def __init__(self, path: StrPath, *, create: bool = False, zone: tzinfo | None = None) -> None:
+        self._zone = zone or Options().zone
+        super().__init__(path, create=create)
+
+    def _migrate(self) -> None:
+        with self._explained():
+            self._db.create_function("from_wall_clock", 1, partial(from_wall_clock, zone=self._zone))
+        super()._migrate()
+
     def _complete(self) -> None:
         """Make rows of what earlier runs have logged."""
-        digest(self)
+        digest(self, self._zone)
 
 
 def _numbered(parameters: Sequence[object]) -> dict[str, object]:

@@ -6,7 +6,7 @@ Each call commits its changes before it returns; after a crash, tracking continu
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
@@ -86,6 +86,7 @@ class Deliveries:
         pace: When SMS are asked for.
         now: The time.
         prices: Whether to ask once more for an SMS with a final state and no price.
+        zone: See `JournalFile`.
 
     Attributes:
         counts: Counts of the SMS.
@@ -95,12 +96,19 @@ class Deliveries:
     """
 
     def __init__(
-        self, path: StrPath, campaign: str, pace: Pace, now: Callable[[], datetime], *, prices: bool = False
+        self,
+        path: StrPath,
+        campaign: str,
+        pace: Pace,
+        now: Callable[[], datetime],
+        *,
+        prices: bool = False,
+        zone: tzinfo | None = None,
     ) -> None:
         self._pace = pace
         self._now = now
         self._prices = prices
-        self._file = JournalFile(path)
+        self._file = JournalFile(path, zone=zone)
         with self._file.closing_on_error():
             self._campaign = number_of(self._file, campaign)
             self._enrol()

@@ -1,12 +1,14 @@
 """A journal in a SQLite file, for the event loop: one hop to a worker thread per batch, one call at a time."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
 
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -14,7 +16,6 @@ from webcom_async._storage.contracts import CampaignHeader, Reservation, StoredC
 from webcom_async._storage.sqlite.archive import StoredResults, campaigns, export, has_begun, purge, stored_campaign
 from webcom_async._storage.sqlite.journal import CampaignFile
 from webcom_async._storage.worker_thread import WorkerThread
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["SqliteCampaignJournal", "SqliteJournal"]
 
@@ -25,10 +26,12 @@ class SqliteJournal:
 
     Args:
         path: The file.
+        zone: The zone of times in a file of a version before 5; see `JournalFile`.
     """
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, *, zone: tzinfo | None = None) -> None:
         self._path = path
+        self._zone = zone
 
     async def open(
         self,
@@ -41,25 +44,27 @@ class SqliteJournal:
         """Creates the file if it is missing, and locks it until the journal is closed."""
 
         def open_journal() -> CampaignFile:
-            if against_first_run is not None and not has_begun(self._path, header.campaign):
+            if against_first_run is not None and not has_begun(self._path, header.campaign, zone=self._zone):
                 raise against_first_run
-            return CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected)
+            return CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected, zone=self._zone)
 
         return SqliteCampaignJournal(await WorkerThread[CampaignFile].open(open_journal))
 
     async def header(self, campaign: str) -> CampaignHeader:
-        return (await run_sync(stored_campaign, self._path, campaign)).header
+        return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).header
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
-        return await run_sync(campaigns, self._path)
+        return await run_sync(partial(campaigns, self._path, zone=self._zone))
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
-        return (await run_sync(stored_campaign, self._path, campaign)).counts
+        return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).counts
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
         """The file is locked meanwhile: close the generator if you leave it early."""
         wanted = frozenset(outcomes or Outcome)
-        async with await WorkerThread[StoredResults].open(lambda: StoredResults(self._path, campaign)) as held:
+        async with await WorkerThread[StoredResults].open(
+            lambda: StoredResults(self._path, campaign, zone=self._zone)
+        ) as held:
             rows = await held.call(iter)
             while page := await held.page(rows):
                 for result in page:
@@ -68,7 +73,7 @@ class SqliteJournal:
 
     async def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
         """The file is locked meanwhile: close the generator if you leave it early."""
-        rows = export(self._path, campaign)
+        rows = export(self._path, campaign, zone=self._zone)
         async with await WorkerThread[Generator[dict[str, Any], None, None]].open(lambda: rows) as held:
             while page := await held.page(rows):
                 for row in page:
@@ -76,7 +81,7 @@ class SqliteJournal:
 
     async def purge(self, campaign: str) -> int:
         """No data stays readable in free pages."""
-        return await run_sync(purge, self._path, campaign)
+        return await run_sync(partial(purge, self._path, campaign, zone=self._zone))
 
 
 class SqliteCampaignJournal:
@@ -96,7 +101,7 @@ class SqliteCampaignJournal:
         """Returns even if the caller is being cancelled."""
         return await self._held.call(lambda journal: journal.lookup(results), shielded=True)
 
-    async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone], None]:
+    async def unsettled(self) -> AsyncGenerator[tuple[Message, OutboundRecipient], None]:
         rows = await self._held.call(lambda journal: journal.unsettled())
         while page := await self._held.page(rows):
             for row in page:

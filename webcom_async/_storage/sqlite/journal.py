@@ -6,25 +6,34 @@ This module has the rules between rows and results; `_storage.rows` converts row
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import msgspec
 
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import collision, doubted
 from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, given_ids
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, changed_settings, shared
-from webcom_async._storage.rows import array, columns, counts, message_of, milliseconds, result_of, states
+from webcom_async._storage.rows import (
+    array,
+    columns,
+    counts,
+    milliseconds,
+    result_of,
+    states,
+    told_moment,
+    unsettled_of,
+)
 from webcom_async._storage.sqlite import journal_sql as _sql
 from webcom_async._storage.sqlite.database import Closing, JournalFile
 from webcom_async._storage.sqlite.message_table import number_messages
 from webcom_async._storage.sqlite.write_log import Log
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["CampaignFile", "count_results"]
 
@@ -40,6 +49,7 @@ class CampaignFile(Closing):
         header: The campaign, and the settings that must equal those of its last run.
         now: The time, for human readers of the file.
         resend_rejected: Reasons whose rejections are not final: such recipients may be sent to again.
+        zone: See `JournalFile`.
 
     Raises:
         JournalError: The file cannot be used, is in use, is not a journal, is damaged or comes from a later release, or
@@ -54,10 +64,11 @@ class CampaignFile(Closing):
         *,
         now: Callable[[], datetime],
         resend_rejected: Iterable[Reason] = (),
+        zone: tzinfo | None = None,
     ) -> None:
         self._now = now
         self._resend_rejected = frozenset(resend_rejected)
-        self._file = JournalFile(path, create=True)
+        self._file = JournalFile(path, create=True, zone=zone)
         with self._file.closing_on_error():
             self._campaign = _enter(self._file, header, self._stamp())
             self._file.flush()
@@ -123,14 +134,14 @@ class CampaignFile(Closing):
         for row in self._pages(_sql.PAGE_OF_RESULTS, array(states(outcomes))):
             yield result_of(row[1:])
 
-    def unsettled(self) -> Iterator[tuple[Message, WirePhone]]:
+    def unsettled(self) -> Iterator[tuple[Message, OutboundRecipient]]:
         """
         Yield the possibly sent recipients, with all that sending again needs.
 
         Lazily, so that they can be settled during the iteration.
         """
-        for _, content, phone, client_id, *times in self._pages(_sql.PAGE_OF_UNSETTLED):
-            yield message_of(content), WirePhone(Phone(phone), ClientIdSms(str(client_id)), *times)
+        for row in self._pages(_sql.PAGE_OF_UNSETTLED):
+            yield unsettled_of(row[1:], told_moment)
 
     def counts(self) -> dict[Outcome, int]:
         """Return this campaign's recipients per outcome, with every outcome as a key."""

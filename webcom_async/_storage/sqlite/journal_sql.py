@@ -98,6 +98,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     DELIVERIES,
     (),  # the log's entries are columns from here on, which older releases cannot read
+    # Moments, in ISO 8601 with an offset, were texts of the gateway's clock. `JournalFile` defines the function.
+    (
+        """
+        UPDATE recipients
+        SET validity_period = from_wall_clock(validity_period), time_send = from_wall_clock(time_send)
+        WHERE validity_period IS NOT NULL OR time_send IS NOT NULL
+        """,
+    ),
 )
 
 # The file's application, its version, and its number of tables and indexes.

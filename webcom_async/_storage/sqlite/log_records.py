@@ -6,15 +6,16 @@ entry's cost. Results other than a batch accepted as a whole are JSON rows, as a
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, tzinfo
 from itertools import chain, repeat
 from typing import TypeVar
 
 import msgspec
 
+from webcom_async._domain.outbound import Addressed, phones_of
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
-from webcom_async._storage.rows import asked, columns
-from webcom_async._wire.base import Addressed, WirePhone, phones_of
+from webcom_async._storage.rows import columns, from_wall_clock, stored_moment
 
 __all__ = ["Said", "accepted_payload", "reserved_payload", "reserved_rows", "results_payload", "settled_rows"]
 
@@ -25,7 +26,11 @@ Said = int | bytes
 
 
 class ReservationRecord(msgspec.Struct, array_like=True):
-    """Messages, the number of recipients of each, and the recipients as columns; a column of None only is None."""
+    """
+    Messages, the number of recipients of each, and the recipients as columns; a column of None only is None.
+
+    Moments are texts in ISO 8601 with an offset. Version 4 wrote them as the gateway's clock shows them.
+    """
 
     said: Sequence[Said]
     sizes: list[int]
@@ -45,13 +50,23 @@ class AcceptedRecord(msgspec.Struct, array_like=True):
     id_sms: list[int]
 
 
+class RecipientRecord(msgspec.Struct):
+    """A recipient as version 3 wrote it, with times of the gateway's clock."""
+
+    phone: str
+    client_id_sms: str
+    validity_period: str | None = None
+    time_send: str | None = None
+    number_sms: int | None = None
+
+
 _YES = Outcome.ACCEPTED.value
 _NONE = Reason.NONE.value
 _ROWS = b"["  # of JSON; an array of msgpack never begins so
 _pack = msgspec.msgpack.Encoder().encode
 _reserved = msgspec.msgpack.Decoder(ReservationRecord)
 _accepted = msgspec.msgpack.Decoder(AcceptedRecord)
-_reserved_in_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[WirePhone]]])
+_reserved_in_rows = msgspec.json.Decoder(list[tuple[msgspec.Raw, list[RecipientRecord]]])
 _settled_in_rows = msgspec.json.Decoder(list[tuple[str, str, str, str | None, str, str, int]])
 
 
@@ -62,8 +77,8 @@ def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], clien
         [len(phones) for _, phones in addressed],
         [to.phone for to in everyone],
         client_ids,
-        _unless_none([to.validity_period for to in everyone]),
-        _unless_none([to.time_send for to in everyone]),
+        _moments([to.validity_period for to in everyone]),
+        _moments([to.time_send for to in everyone]),
         _unless_none([to.number_sms for to in everyone]),
     )
     return _pack(batch)
@@ -78,19 +93,38 @@ def results_payload(results: Sequence[SendResult]) -> bytes:
     return msgspec.json.encode(list(map(columns, results)))
 
 
-def reserved_rows(payload: bytes, number: Callable[[list[bytes]], Iterable[int]]) -> list[tuple[object, ...]]:
-    """Return the rows of a reserved batch, for `RESERVE`; *number* numbers JSON messages."""
+def reserved_rows(
+    payload: bytes, number: Callable[[list[bytes]], Iterable[int]], zone: tzinfo
+) -> list[tuple[object, ...]]:
+    """
+    Return the rows of a reserved batch, for `RESERVE`.
+
+    Args:
+        payload: The entry's payload.
+        number: Numbers JSON messages.
+        zone: The zone of times that version 4 or an older one wrote.
+    """
     if payload.startswith(_ROWS):
         groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
         messages = _numbered([int(said) if said.isdigit() else said for said, _ in groups], number)
         pairs = zip(groups, messages, strict=True)
-        return [(*asked(to), to.phone, message) for (_, phones), message in pairs for to in phones]
+        return [(*_recorded(to, zone), to.phone, message) for (_, phones), message in pairs for to in phones]
     batch = _reserved.decode(payload)
     messages = _numbered(batch.said, number)
-    given = (batch.validity_period, batch.time_send, batch.number_sms)
+    moments = (_read_moments(column, zone) for column in (batch.validity_period, batch.time_send))
+    given = (*moments, batch.number_sms)
     others = ([None] * len(batch.phones) if column is None else column for column in given)
     message_of_each = chain.from_iterable(map(repeat, messages, batch.sizes))
     return list(zip(batch.client_ids, *others, batch.phones, message_of_each, strict=True))
+
+
+def _recorded(to: RecipientRecord, zone: tzinfo) -> tuple[object, ...]:
+    times = (to.validity_period, to.time_send)
+    return (to.client_id_sms, *(from_wall_clock(time, zone) for time in times), to.number_sms)
+
+
+def _read_moments(column: list[str | None] | None, zone: tzinfo) -> list[str | None] | None:
+    return None if column is None else [from_wall_clock(each, zone) for each in column]
 
 
 def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
@@ -106,6 +140,10 @@ def _numbered(said: Sequence[Said], number: Callable[[list[bytes]], Iterable[int
     contents = [each for each in said if isinstance(each, bytes)]
     new = dict(zip(contents, number(contents), strict=True)) if contents else {}
     return [new[each] if isinstance(each, bytes) else each for each in said]
+
+
+def _moments(column: list[datetime | None]) -> list[str | None] | None:
+    return None if column.count(None) == len(column) else list(map(stored_moment, column))
 
 
 def _unless_none(column: list[T | None]) -> list[T | None] | None:

@@ -19,6 +19,8 @@ from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, UsageError
 from webcom_async._domain.given import refuse_blank
 from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.options import DEFAULT_ZONE, Options
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
@@ -37,7 +39,6 @@ from webcom_async._storage.contracts import CampaignHeader, Journal, Reservation
 from webcom_async._storage.plan import Planning
 from webcom_async._storage.sqlite.campaign_folder import CAMPAIGNS, CampaignFolder, SharedCampaignFile
 from webcom_async._storage.worker_thread import WorkerThread
-from webcom_async._wire.base import Addressed, WirePhone
 
 __all__ = ["SqliteStore"]
 
@@ -53,8 +54,10 @@ class SqliteStore:
     Args:
         folder: The folder. `plan` creates it if missing, readable by you alone; its parent must exist.
         clock: The clock.
+        time_zone: The gateway's zone in which a journal of a version before 5 keeps recipients' times.
 
     Raises:
+        ConfigurationError: From the constructor: the zone is not known.
         InputError: From the constructor: the folder's path is empty or blank.
         JournalError: From every method: the folder cannot be read or written, or another process sends from it; the
             message says which, and what to do.
@@ -66,10 +69,11 @@ class SqliteStore:
 
     shared: bool = False
 
-    def __init__(self, folder: StrPath, *, clock: Clock | None = None) -> None:
+    def __init__(self, folder: StrPath, *, clock: Clock | None = None, time_zone: str = DEFAULT_ZONE) -> None:
         refuse_blank("the store's folder", folder)
         self._path = Path(folder)
         self._clock = clock or Clock()
+        self._zone = Options(time_zone=time_zone).zone
         self._held: WorkerThread[CampaignFolder] | None = None
         self._opening = anyio.Lock()
         self._closed = False
@@ -194,7 +198,9 @@ class SqliteStore:
             if self._held is None:
                 if not create and not self._is_there():
                     raise InputError(f"no campaign was planned in {self._path}: give another folder, or plan one")
-                self._held = await WorkerThread[CampaignFolder].open(lambda: CampaignFolder(self._path, self._clock))
+                self._held = await WorkerThread[CampaignFolder].open(
+                    lambda: CampaignFolder(self._path, self._clock, self._zone)
+                )
             return self._held
 
     def _is_there(self) -> bool:
@@ -246,7 +252,7 @@ class LeasedCampaignJournal:
         """Returns even if the caller is being cancelled."""
         return await self._held.call(lambda _: self._shared.journal.lookup(results), shielded=True)
 
-    async def unsettled(self) -> AsyncGenerator[tuple[Message, WirePhone]]:
+    async def unsettled(self) -> AsyncGenerator[tuple[Message, OutboundRecipient]]:
         rows = await self._held.call(lambda _: self._shared.journal.unsettled())
         while page := await self._held.page(rows):
             for row in page:

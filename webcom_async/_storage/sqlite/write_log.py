@@ -12,6 +12,7 @@ digests when it is opened, and a journal before it accesses rows.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
@@ -21,6 +22,7 @@ import msgspec
 
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.messages import Message
+from webcom_async._domain.outbound import Addressed, phones_of
 from webcom_async._domain.results import AllAccepted, SendResult, given_ids
 from webcom_async._storage.contracts import Reservation
 from webcom_async._storage.reservation_rules import DUPLICATES
@@ -37,7 +39,6 @@ from webcom_async._storage.sqlite.log_records import (
 )
 from webcom_async._storage.sqlite.message_table import Statements, number_messages
 from webcom_async._storage.sqlite.number_table import Numbers, as_numbers
-from webcom_async._wire.base import Addressed, phones_of
 
 __all__ = ["Log", "Logged", "digest"]
 
@@ -77,11 +78,15 @@ class _LogEntry(NamedTuple):
 # ---------------------------------------------------------------------------- from entries to rows
 
 
-def digest(file: Logged) -> None:
+def digest(file: Logged, zone: tzinfo) -> None:
     """
     Turn all entries of the log into rows, and empty it, in bounded memory.
 
     Each transaction writes the rows of some entries and deletes these, so the next run continues an interrupted one.
+
+    Args:
+        file: The file.
+        zone: The zone of times that versions before 5 have logged.
 
     Raises:
         JournalError: An entry is damaged, and usually none is digested; or the file cannot be written.
@@ -93,7 +98,7 @@ def digest(file: Logged) -> None:
         last = first.number
         with file.transaction():
             for entry in chain((first,), islice(entries, _ENTRIES - 1)):
-                _make_rows(file, entry)
+                _make_rows(file, entry, zone)
                 last = entry.number
             file.change(_sql.FORGET_ENTRIES, last)
 
@@ -110,12 +115,12 @@ def _entries(file: Logged) -> Iterator[_LogEntry]:
         yield entry
 
 
-def _make_rows(file: Logged, entry: _LogEntry) -> None:
+def _make_rows(file: Logged, entry: _LogEntry, zone: tzinfo) -> None:
     new = entry.kind == RESERVED
     rows: Sequence[object]
     try:
         if new:
-            rows = reserved_rows(entry.payload, lambda contents: number_messages(file, contents))
+            rows = reserved_rows(entry.payload, lambda contents: number_messages(file, contents), zone)
         else:
             rows = settled_rows(entry.payload)
     except (msgspec.DecodeError, ValueError) as exc:
@@ -205,7 +210,7 @@ class Log:
             self._file.cache()
         if self._empty:
             return
-        digest(self._file)
+        digest(self._file, UTC)  # its own entries hold moments
         self._empty = True
         self._uncertain = False
         self._open.clear()

@@ -7,34 +7,36 @@ both. Nothing here opens a socket, sleeps, reads a clock or judges an HTTP statu
 Source: apidocs.webcom.mobi, JSON specification, sending SMS and Viber.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from itertools import repeat
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import asdict, astuple
 
+from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import InputError, PairingError, ReplyError
+from webcom_async._domain.exchange import Reply, Request
 from webcom_async._domain.messages import Channel, Message
+from webcom_async._domain.options import Options
+from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.refusals import Scope, classify, scope_of
+from webcom_async._domain.refusals import classify, refused_outcome
 from webcom_async._domain.results import AllAccepted, Outcome, SendResult
-from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._wire.base import Addressed, RefusedRequest, WirePhone, encoder
+from webcom_async._wire.base import RefusedRequest, encoder
+from webcom_async._wire.json_api.requests import send_request
 
 __all__ = [
     "BOM",
     "Entry",
+    "JsonFormat",
     "SendReply",
     "WireMessage",
     "decode_send",
-    "encode_messages",
-    "encode_texts",
     "known_id",
-    "message_size",
-    "phone_size",
-    "refused_outcome",
     "wire_minute",
     "wire_second",
 ]
@@ -46,62 +48,103 @@ _NOT_IDS = frozenset({"none", "null", "false"})
 BOM = b"\xef\xbb\xbf"  # tolerated before an answer
 
 
+class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One entry of `message[].phones[]`: an `OutboundRecipient`, field by field, with times as the gateway's texts."""
+
+    phone: str
+    client_id_sms: str
+    validity_period: str | None = None
+    time_send: str | None = None
+    number_sms: int | None = None
+
+
+WirePhones = list[WirePhone] | list[OutboundRecipient]
+
+
 class WireText(msgspec.Struct, frozen=True, gc=False):
     """One entry of `message[]`: a plain text, and to whom."""
 
     type_send_1: Channel
     sender: str
     text: str
-    phones: list[WirePhone]
+    phones: WirePhones
 
 
 class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One entry of `message[]`: what is said, whatever it is, and to whom."""
 
-    phones: list[WirePhone]
+    phones: WirePhones
 
     def __post_init__(self) -> None:
         """Leave out the checks: the message that this is made of has passed them."""
 
 
-def encode_messages(addressed: Iterable[Addressed]) -> bytes:
-    """Return `message`'s array. Called once per batch, so that every attempt carries the same bytes and ids."""
-    return encoder.encode([_wire_message(message, phones) for message, phones in addressed])
+# ---------------------------------------------------------------------------- the client's side
 
 
-def encode_texts(said: Message, addressed: Sequence[Addressed]) -> bytes:
-    """Return the same for messages that differ from *said* in nothing but their text."""
-    channel, sender, _, *others = astuple(said)
-    if others != _NO_OTHERS:
-        return encode_messages(addressed)
-    texts = [message.text for message, _ in addressed]
-    phones = [phones for _, phones in addressed]
-    return encoder.encode(list(map(WireText, repeat(channel), repeat(sender), texts, phones)))
-
-
-def message_size(message: Message) -> int:
+class JsonFormat:
     """
-    Return the bytes that *message* takes in the array without its recipients, its comma included.
+    Messages as the gateway's JSON; a `SendFormat`.
 
-    Raises:
-        InputError: A field of it holds what JSON cannot.
+    Args:
+        zone: The gateway's zone, in which it reads times.
     """
-    try:
-        return len(encoder.encode(_wire_message(message, []))) + 1
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise InputError(f"this message cannot be written as JSON: {exc}", Reason.BAD_TEXT) from None
 
+    repeatable: bool = True
+    max_recipients: int = sys.maxsize  # the gateway states no limit
+    limit: int = sys.maxsize  # likewise
 
-def phone_size(phone: WirePhone) -> int:
-    """Return the bytes that *phone* takes in `phones`, its comma included."""
-    size = _PHONE_SIZE + len(phone.phone) + len(phone.client_id_sms)
-    if phone.validity_period is not None:
-        size += len(',"validity_period":""') + len(phone.validity_period)
-    if phone.time_send is not None:
-        size += len(',"time_send":""') + len(phone.time_send)
-    if phone.number_sms is not None:
-        size += len(',"number_sms":') + len(str(phone.number_sms))
-    return size
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+
+    def size_of(self, message: Message) -> int:
+        """See `SendFormat.size_of`; its comma is included."""
+        try:
+            return len(encoder.encode(_wire_message(message, []))) + 1
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise InputError(f"this message cannot be written as JSON: {exc}", Reason.BAD_TEXT) from None
+
+    def size_of_recipient(self, recipient: OutboundRecipient) -> int:
+        """See `SendFormat.size_of_recipient`; its comma is included."""
+        return len(encoder.encode(self._wire_phone(recipient))) + 1
+
+    def encode(self, groups: Sequence[Addressed]) -> bytes:
+        """See `SendFormat.encode`; it is `message`'s array."""
+        return encoder.encode([_wire_message(message, list(map(self._wire_phone, to))) for message, to in groups])
+
+    def encode_alike(
+        self,
+        groups: Sequence[Addressed],
+        template: Message,
+        validity_period: datetime | None,
+        time_send: datetime | None,
+    ) -> bytes:
+        """See `SendFormat.encode_alike`. Workloads A and B pay for it: their recipients are JSON as they stand."""
+        phones: list[WirePhones] = [to for _, to in groups]
+        if validity_period is not None or time_send is not None:
+            times = self._times(validity_period, time_send)
+            phones = [_with_times(to, *times) for _, to in groups]
+        if not _is_plain_text(template):
+            return encoder.encode([_wire_message(message, to) for (message, _), to in zip(groups, phones, strict=True)])
+        texts = [message.text for message, _ in groups]
+        return encoder.encode(list(map(WireText, repeat(template.type_send_1), repeat(template.sender), texts, phones)))
+
+    def request(self, encoded: bytes, credentials: Credentials, options: Options) -> Request:
+        return send_request(encoded, credentials, options)
+
+    def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
+        """See `SendFormat.decode` and `decode_send`."""
+        return decode_send(reply.body, recipients, attempts)
+
+    def _wire_phone(self, to: OutboundRecipient) -> WirePhone:
+        return WirePhone(to.phone, to.client_id_sms, *self._times(to.validity_period, to.time_send), to.number_sms)
+
+    def _times(self, validity_period: datetime | None, time_send: datetime | None) -> tuple[str | None, str | None]:
+        """Return moments as the gateway reads them."""
+        return (
+            None if validity_period is None else _written("validity_period", validity_period, self._zone),
+            None if time_send is None else _written("time_send", time_send, self._zone),
+        )
 
 
 def wire_second(moment: datetime, zone: tzinfo) -> str:
@@ -114,7 +157,7 @@ def wire_minute(moment: datetime, zone: tzinfo) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
-def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> list[SendResult]:
+def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
     """
     Pair the gateway's answer with *recipients*, one to one, or settle none.
 
@@ -149,18 +192,7 @@ def decode_send(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> 
         raise PairingError(f"{len(entries)} answers for {len(recipients)} recipients")
     if any(entry.client_id_sms is not None for entry in entries):
         entries = _in_order(entries, recipients)
-    return [_result(phone, entry, attempts) for phone, entry in zip(recipients, entries, strict=True)]
-
-
-def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
-    """Return what a sentence says of its recipient, with an `id_sms` beside it or without."""
-    if has_id:
-        return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
-    if reason in _TAKEN_ANYWAY:
-        return Outcome.UNKNOWN
-    if scope_of(reason) is Scope.CAMPAIGN:
-        return Outcome.NOT_SENT
-    return Outcome.REJECTED
+    return [_result(to, entry, attempts) for to, entry in zip(recipients, entries, strict=True)]
 
 
 # ---------------------------------------------------------------------------- answers
@@ -202,22 +234,40 @@ class SendReply(msgspec.Struct, omit_defaults=True):
 
 _taken_reply = msgspec.json.Decoder(AllTaken)
 _send_reply = msgspec.json.Decoder(SendReply)
-_NO_OTHERS = [None] * (len(Message.__struct_fields__) - len(("type_send_1", "sender", "text")))
-_PHONE_SIZE = len(encoder.encode(WirePhone(Phone(""), ClientIdSms("")))) + 1
-
-# A sentence that comes with an id speaks of an SMS that exists: sibling platforms say so of these two.
-_TAKEN_ANYWAY = frozenset({Reason.HELD_FOR_FUNDS, Reason.ALREADY_SENT})
+_PLAIN_FIELDS = len(("type_send_1", "sender", "text"))
+_NO_OTHERS = (None,) * (len(Message.__struct_fields__) - _PLAIN_FIELDS)
 
 
-def _wire_message(message: Message, phones: list[WirePhone]) -> WireText | WireMessage:
-    channel, sender, text, *others = astuple(message)
-    if others == _NO_OTHERS:
+# A campaign has few different times and many recipients.
+@lru_cache(maxsize=256)
+def _written(field: str, moment: datetime, zone: tzinfo) -> str:
+    """Return *moment*, which is in UTC: two that a clock shows alike when it is set back would be equal to a cache."""
+    try:
+        return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)
+    except (OverflowError, ValueError):
+        raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
+
+
+def _with_times(
+    recipients: list[OutboundRecipient], validity_period: str | None, time_send: str | None
+) -> list[WirePhone]:
+    phones = [to.phone for to in recipients]
+    ids = [to.client_id_sms for to in recipients]
+    return list(map(WirePhone, phones, ids, repeat(validity_period), repeat(time_send)))
+
+
+def _is_plain_text(message: Message) -> bool:
+    return astuple(message)[_PLAIN_FIELDS:] == _NO_OTHERS
+
+
+def _wire_message(message: Message, phones: WirePhones) -> WireText | WireMessage:
+    if _is_plain_text(message):
         # Nearly every message is so, and 500 of a batch may be: it takes a third of the time.
-        return WireText(channel, sender, text, phones)
+        return WireText(message.type_send_1, message.sender, message.text, phones)
     return WireMessage(**asdict(message), phones=phones)
 
 
-def _all_taken(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> AllAccepted | None:
+def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> AllAccepted | None:
     """
     Return what an answer means that says a plain yes to each of *recipients*, no two alike; None for any other.
 
@@ -237,7 +287,7 @@ def _all_taken(body: bytes, recipients: Sequence[WirePhone], attempts: int) -> A
     return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean), ids)
 
 
-def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Entry]:
+def _in_order(entries: list[Entry], recipients: Sequence[OutboundRecipient]) -> list[Entry]:
     by_id = {str(entry.client_id_sms): entry for entry in entries}
     try:
         return [by_id[phone.client_id_sms] for phone in recipients]
@@ -245,7 +295,7 @@ def _in_order(entries: list[Entry], recipients: Sequence[WirePhone]) -> list[Ent
         raise PairingError(f"no answer for client_id_sms {exc}") from None
 
 
-def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
+def _result(to: OutboundRecipient, entry: Entry, attempts: int) -> SendResult:
     error = (entry.error or "").strip()
     id_sms = known_id(entry.id_sms)
     has_id = id_sms is not None
@@ -257,7 +307,7 @@ def _result(phone: WirePhone, entry: Entry, attempts: int) -> SendResult:
         outcome = refused_outcome(reason, has_id=has_id)
     else:
         raise PairingError("an entry is neither accepted nor refused")
-    return SendResult(phone.client_id_sms, phone.phone, outcome, id_sms, reason, error, attempts)
+    return SendResult(to.client_id_sms, to.phone, outcome, id_sms, reason, error, attempts)
 
 
 def known_id(id_sms: str | int | None) -> str | None:

@@ -1,0 +1,67 @@
+"""Recipients on their way out: addressed, under an id, and in no format yet."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import chain
+
+import msgspec
+
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.messages import Message
+from webcom_async._domain.reasons import Reason
+from webcom_async._domain.types import ClientIdSms, Phone
+
+__all__ = ["Addressed", "OutboundRecipient", "phones_of", "utc_moment"]
+
+
+class OutboundRecipient(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """
+    To whom a message goes, under which id, and when.
+
+    Attributes:
+        phone: The phone, digits only.
+        client_id_sms: The idempotency key.
+        validity_period: No attempt is made after this moment; in UTC.
+        time_send: Send at this moment; in UTC.
+        number_sms: The number of this SMS within the request.
+    """
+
+    phone: Phone
+    client_id_sms: ClientIdSms
+    validity_period: datetime | None = None
+    time_send: datetime | None = None
+    number_sms: int | None = None
+
+
+Addressed = tuple[Message, list[OutboundRecipient]]
+"""A message and its recipients."""
+
+
+def phones_of(addressed: Sequence[Addressed]) -> list[OutboundRecipient]:
+    """Return all recipients of *addressed*, in their order. Not to be changed."""
+    if len(addressed) == 1:
+        return addressed[0][1]
+    return list(chain.from_iterable([phones for _, phones in addressed]))
+
+
+def utc_moment(field: str, moment: object) -> datetime:
+    """
+    Return *moment* in UTC.
+
+    Args:
+        field: What it is called, for the error.
+        moment: What was given.
+
+    Raises:
+        InputError: It is not an aware datetime, or UTC's calendar does not have it.
+    """
+    if not isinstance(moment, datetime):
+        raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)
+    if moment.utcoffset() is None:
+        raise InputError(
+            f"{field} must be an aware datetime: give it a tzinfo, as in datetime.now(UTC)", Reason.BAD_TIME
+        )
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise InputError(f"{field} {moment.isoformat()} is out of range", Reason.BAD_TIME) from None
