@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from webcom_async._domain.errors import ConnectionLost, UsageError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace
@@ -72,7 +73,7 @@ class AiohttpTransport:
         try:
             return await session.request(
                 request.method,
-                request.url,
+                URL(request.url, encoded=True),  # as it is: aiohttp would decode what may be
                 data=Content(request, trace) if request.body else None,
                 headers=headers_of(request),
                 allow_redirects=False,
