@@ -20,7 +20,7 @@ from webcom_async._domain.sources import Source
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
 from webcom_async._sending.counters import CampaignCounters
-from webcom_async._sending.dispatcher import Dispatcher
+from webcom_async._sending.dispatcher import Dispatcher, SettledBatch
 from webcom_async._storage.contracts import CampaignJournal
 
 __all__ = ["Batches", "Campaign", "CampaignParts", "Results"]
@@ -49,7 +49,7 @@ class Results:
     def __init__(
         self,
         sender: Dispatcher,
-        inbox: ObjectReceiveStream[list[SendResult]],
+        inbox: ObjectReceiveStream[SettledBatch],
         counters: CampaignCounters,
         session: GatewaySession,
     ) -> None:
@@ -107,12 +107,12 @@ class Results:
     async def _receive(self) -> list[SendResult]:
         while True:
             try:
-                results = await self._inbox.receive()
+                batch = await self._inbox.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
                 # A reader that was cancelled just as it was handed a batch has left it here.
                 return self._dispatcher.collect_unread() or self._end()
-            if self._dispatcher.take(results):
-                return results
+            if self._dispatcher.take(batch):
+                return batch.results
 
     def _end(self) -> NoReturn:
         failure = self._dispatcher.failure

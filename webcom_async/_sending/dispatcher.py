@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Generator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import anyio
 from anyio import CancelScope
@@ -36,9 +37,16 @@ from webcom_async._sending.counters import CampaignCounters
 from webcom_async._sending.puller import Puller, puller_of
 from webcom_async._storage.contracts import CampaignJournal, Reservation
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "SettledBatch"]
 
 logger: logging.Logger = logging.getLogger("webcom_async")
+
+
+class SettledBatch(NamedTuple):
+    """What became of a batch, under the batch's number: one number per batch of a campaign."""
+
+    number: int
+    results: list[SendResult]
 
 
 class Dispatcher:
@@ -82,10 +90,10 @@ class Dispatcher:
         self._tasks = anyio.create_task_group()
         self._puller: Puller
 
-    async def open(self) -> ObjectReceiveStream[list[SendResult]]:
+    async def open(self) -> ObjectReceiveStream[SettledBatch]:
         """Start the workers and return the stream of what they settle."""
         # No buffer: a worker goes on when its results are received, and this is the backpressure.
-        outbox, inbox = anyio.create_memory_object_stream[list[SendResult]](0)
+        outbox, inbox = anyio.create_memory_object_stream[SettledBatch](0)
         await self._tasks.__aenter__()
         grace = self._session.options.grace
         self._puller = puller_of(self._source, self._waiting, self._counters, self._tasks, grace)
@@ -108,12 +116,13 @@ class Dispatcher:
                 try:
                     known = await self._write_down(as_not_sent, None)
                 finally:
-                    self._count(batch.unusable + known, _from_journal(as_not_sent, known))
+                    settled = SettledBatch(batch.number, batch.unusable + known)
+                    self._count(settled, _from_journal(as_not_sent, known))
             await self._puller.aclose()
 
-    def take(self, results: list[SendResult]) -> bool:
-        """Note that a reader has received *results*; False if they were taken for left before he woke up."""
-        return self._settled.pop(id(results), None) is not None
+    def take(self, batch: SettledBatch) -> bool:
+        """Note that a reader has received *batch*; False if `collect_unread` returned it before the reader woke up."""
+        return self._settled.pop(batch.number, None) is not None
 
     def collect_unread(self) -> list[SendResult]:
         """Return what is settled and was never received, and note that it is now."""
@@ -126,12 +135,11 @@ class Dispatcher:
         """What is settled and was not received."""
         return [result for batch in self._settled.values() for result in batch]
 
-    async def _work(self, outbox: MemoryObjectSendStream[list[SendResult]]) -> None:
+    async def _work(self, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
         async with outbox:
             try:
                 while (batch := await self._next()) is not None:
-                    results = await self._deliver(batch)
-                    await _hand_over(results, outbox)
+                    await _hand_over(await self._deliver(batch), outbox)
             except anyio.BrokenResourceError:
                 return  # nobody listens any more; `close` is on its way
             except Exception as exc:  # noqa: BLE001 - the reader raises it, bare
@@ -164,7 +172,7 @@ class Dispatcher:
     def _cut(self) -> Batch:
         return self._batcher.cut(self._waiting, self._session.ids_in_flight, self._session.clock.now())
 
-    async def _deliver(self, batch: Batch) -> list[SendResult]:
+    async def _deliver(self, batch: Batch) -> SettledBatch:
         """Send *batch* and count what became of it, whatever happens on the way."""
         progress = BatchProgress(batch)
         try:
@@ -189,13 +197,14 @@ class Dispatcher:
                 results = await self._write_down(ours, progress.reserved)
             finally:
                 from_journal = progress.settled_before + _from_journal(ours, results)
-                everyone = self._count(progress.known + results if progress.known else results, from_journal)
+                everyone = progress.known + results if progress.known else results
+                settled = self._count(SettledBatch(batch.number, everyone), from_journal)
                 self._session.unregister(batch, everyone)
         if progress.batch_sender is not None:
             self._learn(
                 progress.batch_sender, batch, results[len(progress.held_back) :] if progress.held_back else results
             )
-        return everyone
+        return settled
 
     async def _reserve(self, progress: "BatchProgress") -> None:
         """Write down who is about to be sent to, and take out of the batch those who are not."""
@@ -264,10 +273,10 @@ class Dispatcher:
         batch.narrow(timely)
         return held_back
 
-    def _count(self, results: list[SendResult], from_journal: int) -> list[SendResult]:
-        self._counters.settle(results, self._session.clock.monotonic(), from_journal)
-        self._settled[id(results)] = results
-        return results
+    def _count(self, batch: SettledBatch, from_journal: int) -> SettledBatch:
+        self._counters.settle(batch.results, self._session.clock.monotonic(), from_journal)
+        self._settled[batch.number] = batch.results
+        return batch
 
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""
@@ -324,12 +333,12 @@ class BatchProgress:
         return possibly_sent_among(self.held_back + fresh if self.held_back else fresh, self.possibly_sent)
 
 
-async def _hand_over(results: list[SendResult], outbox: MemoryObjectSendStream[list[SendResult]]) -> None:
-    """Give *results* to a reader: to one who waits at once, where anyio would let the event loop turn before."""
+async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
+    """Give *batch* to a reader: to one who waits at once, where anyio would let the event loop turn before."""
     try:
-        outbox.send_nowait(results)
+        outbox.send_nowait(batch)
     except anyio.WouldBlock:
-        await outbox.send(results)
+        await outbox.send(batch)
 
 
 def _from_journal(ours: list[SendResult], known: list[SendResult]) -> int:
