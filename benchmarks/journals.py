@@ -20,7 +20,6 @@ from tests.postgres_server import serve
 from webcom_async import Message, Outcome, SendResult
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import Phone
 from webcom_async._storage.contracts import DurableCampaignJournal, Journal
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
@@ -32,7 +31,7 @@ SIZE = 500  # recipients in a batch
 SAID = Message(sender="ACME", text="Sale!")
 HEADER = CampaignHeader(campaign="spring", id_bits=63, fingerprint=fingerprint(SAID, None))
 
-Work = list[tuple[list[Addressed], AllAccepted]]
+Work = list[tuple[list[Addressed], list[SendResult]]]
 
 
 def work(batches: int) -> Work:
@@ -43,7 +42,7 @@ def work(batches: int) -> Work:
         numbers = range(first, first + SIZE)
         everyone = list(map(OutboundRecipient, map(Phone, map(str, numbers)), ids.derive_all(numbers)))
         results = [SendResult(to.client_id_sms, to.phone, Outcome.ACCEPTED, to.phone[1:]) for to in everyone]
-        made.append(([(SAID, everyone)], AllAccepted(results)))
+        made.append(([(SAID, everyone)], results))
     return made
 
 
@@ -60,10 +59,10 @@ def on_postgres(dsn: str) -> Callable[[], PostgresStore]:
     return lambda: PostgresStore(dsn, schema=f"bench_{next(numbers)}")
 
 
-async def drain(journal: DurableCampaignJournal, batches: Iterator[tuple[list[Addressed], AllAccepted]]) -> None:
+async def drain(journal: DurableCampaignJournal, batches: Iterator[tuple[list[Addressed], list[SendResult]]]) -> None:
     """Reserve and settle what is left."""
     for addressed, results in batches:
-        await journal.settle(results, await journal.reserve(addressed))
+        await journal.settle(results, await journal.reserve(addressed), all_accepted=True)
 
 
 async def measured(journals: Journal, batches: Work, at_once: int) -> float:

@@ -22,7 +22,6 @@ from tests.builders import LATER, NOW, TOMORROW, message, phones, wire_phones
 from tests.test_journal import SAID, TEXT, answer, answers, batch, header
 from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
 from webcom_async._domain.outbound import OutboundRecipient
-from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.contracts import DurableCampaignJournal, JournalReader
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
@@ -249,11 +248,11 @@ async def test_whatever_an_id_sms_looks_like_it_is_kept(journals: JournalReader,
 
 async def test_a_batch_that_is_accepted_as_a_whole_is_kept(journals: JournalReader):
     """The usual batch takes a shorter way, and arrives at the same."""
-    results = AllAccepted(answer(to, error="") for to in wire_phones(500))
+    results = [answer(to, error="") for to in wire_phones(500)]
     async with run(journals) as journal:
-        assert results == await journal.settle(results, await journal.reserve(batch(500)))
+        assert results == await journal.settle(results, await journal.reserve(batch(500)), all_accepted=True)
 
-    assert list(results) == await told(journals)
+    assert results == await told(journals)
 
 
 async def test_what_cannot_be_stored_is_replaced(journals: JournalReader):

@@ -25,7 +25,6 @@ from tests.builders import LATER, NOW, TOMORROW, message, wire_phones
 from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
 from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.results import AllAccepted
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.database import JournalFile
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
@@ -51,7 +50,7 @@ def run(journal: CampaignFile, batches: int) -> None:
     """Reserve and settle batches, as a campaign does."""
     for number in range(batches):
         reserved = journal.reserve(numbered(number))
-        journal.settle(AllAccepted(answers(numbered(number), error="")), reserved)
+        journal.settle(answers(numbered(number), error=""), reserved, all_accepted=True)
 
 
 class RowsOnly(Log):
@@ -60,7 +59,9 @@ class RowsOnly(Log):
     def reserve(self, addressed: list[Addressed], stamp: int) -> None:
         return None
 
-    def settle(self, results: list[SendResult], reserved: Reservation, stamp: int) -> bool:
+    def settle(
+        self, results: list[SendResult], reserved: Reservation, stamp: int, *, all_accepted: bool = False
+    ) -> bool:
         return False
 
 
@@ -471,6 +472,7 @@ class Twins(RuleBasedStateMachine):
             answer(to, outcome, **({} if id_sms == "own" or outcome is not Outcome.ACCEPTED else {"id_sms": id_sms}))
             for to, outcome, id_sms in zip(tos, outcomes, ids, strict=False)
         ][part]
+        all_accepted = False
         if odd == "duplicate":
             results[:1] = [answer(tos[0], Outcome.NOT_SENT, reason=Reason.DUPLICATE)]
         elif odd == "reused":
@@ -482,10 +484,11 @@ class Twins(RuleBasedStateMachine):
         elif odd == "unreadable":
             results.append(answer(self.person(self.new), Outcome.NOT_SENT, client_id_sms="7x"))
         elif {Outcome.ACCEPTED} == set(outcomes[: len(tos)]) and {"own"} == set(ids[: len(tos)]):
-            results = AllAccepted(msgspec.structs.replace(result, error=words) for result in results)
+            results = [msgspec.structs.replace(result, error=words) for result in results]
+            all_accepted = True
         one, other = self.journals
-        assert attempted(lambda each: each.settle(results, rows), other) == attempted(
-            lambda each: each.settle(results, logged), one
+        assert attempted(lambda each: each.settle(results, rows, all_accepted=all_accepted), other) == attempted(
+            lambda each: each.settle(results, logged, all_accepted=all_accepted), one
         )
 
     @rule(people=PEOPLE)
@@ -676,7 +679,7 @@ def logged_history(path: Path, words: str = "") -> None:
         journal.settle(
             [answer(to, outcome, error="Нет\n") for to, outcome in zip(tos, Outcome, strict=False)], reserved
         )
-        journal.settle(AllAccepted(answers(numbered(9), error=words)), journal.reserve(numbered(9)))
+        journal.settle(answers(numbered(9), error=words), journal.reserve(numbered(9)), all_accepted=True)
         journal.reserve([(SAID, [five])])
         assert (1, 5) == counted(journal)
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.builders import message
 from webcom_async import Channel, InputError, Message, Outcome, Progress, Reason, Recipient, Report, SendResult
-from webcom_async._domain.results import AllAccepted, not_accepted
+from webcom_async._domain.results import SettledResults
 from webcom_async._domain.types import ClientIdSms, Phone
 
 
@@ -141,8 +141,7 @@ def test_progress_is_a_report_in_the_making():
 
 
 def test_a_batch_in_which_all_are_accepted_has_no_others():
-    """The usual answer is known as such, and looks like any other list."""
-    everyone = AllAccepted([SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")])
+    """An answer that is known to accept all recipients has no others, and neither has one that is looked through."""
+    results = [SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")]
 
-    assert [] == not_accepted(everyone) == not_accepted(list(everyone))
-    assert list(everyone) == everyone
+    assert [] == SettledResults(results, all_accepted=True).others() == SettledResults(results).others()

@@ -50,7 +50,8 @@ def judged(
 ) -> list[SendResult]:
     """Return what an answer to *count* recipients means; underscores in header names are hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge(Reply(status, named, body), wire_phones(count), 1, options or Options(), NOW, send_format=FORMAT)
+    reply = Reply(status, named, body)
+    return judge(reply, wire_phones(count), 1, options or Options(), NOW, send_format=FORMAT).results
 
 
 def failed(*args: object, **kwargs: object) -> WebcomError:
@@ -214,7 +215,7 @@ def test_every_answer_means_something(status: int, body: bytes, header: str):
     """Whatever comes back, it is results for everybody or an error of ours."""
     reply = Reply(status, {"retry-after": header, "location": header}, body)
     try:
-        results = judge(reply, wire_phones(1), 1, Options(), NOW, send_format=FORMAT)
+        results = judge(reply, wire_phones(1), 1, Options(), NOW, send_format=FORMAT).results
     except WebcomError as exc:
         knowledge = exc.knowledge
         assert knowledge in (Knowledge.REFUSED, Knowledge.POSSIBLY_SENT)

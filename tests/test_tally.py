@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.builders import phones
 from webcom_async import Outcome, Reason, RequestTrace, SendResult
+from webcom_async._domain.results import SettledResults
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._sending.counters import CampaignCounters
 
@@ -30,7 +31,7 @@ def settled(batches: Iterable[list[SendResult]]) -> CampaignCounters:
     counters = CampaignCounters("spring", now=100.0)
     for number, batch in enumerate(batches, 1):
         counters.taken += len(batch)
-        counters.settle(batch, now=100.0 + number)
+        counters.settle(SettledResults(batch), now=100.0 + number)
     return counters
 
 
@@ -122,7 +123,7 @@ def test_a_report_does_not_change_any_more():
     """Counting goes on without touching the reports that were handed out."""
     counters = settled([accepted(1)])
     before = counters.report()
-    counters.settle(results((Outcome.REJECTED, Reason.STOP_LIST)), now=102.0)
+    counters.settle(SettledResults(results((Outcome.REJECTED, Reason.STOP_LIST))), now=102.0)
 
     assert (1, {}) == (before.recipients, before.reasons)
     assert (2, {Reason.STOP_LIST: 1}) == (counters.report().recipients, counters.report().reasons)

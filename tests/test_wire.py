@@ -84,7 +84,7 @@ def sent(id_sms: object = "1001", **others: object) -> dict[str, object]:
 
 def only(*entries: object) -> SendResult:
     """Return the result of an answer for one recipient."""
-    [result] = decode_send(answer(*entries), wire_phones(1), 1)
+    [result] = decode_send(answer(*entries), wire_phones(1), 1).results
     return result
 
 
@@ -250,7 +250,7 @@ def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message,
 
 def test_answers_are_paired_by_position():
     """The documented entries name no recipient: the first answers the first, and so on."""
-    results = decode_send(accepted(1001, 1002, 1003), wire_phones(3), 2)
+    results = decode_send(accepted(1001, 1002, 1003), wire_phones(3), 2).results
 
     assert [
         ("101", "79612242243", Outcome.ACCEPTED, "1001"),
@@ -352,7 +352,7 @@ def test_a_differing_count_settles_nobody(count: int):
 def test_entries_that_name_their_recipient_are_paired_by_name(form: type):
     """Should entries carry `client_id_sms`, their order does not matter, nor whether ids are text or numbers."""
     entries = [sent(900 + number, client_id_sms=form(number)) for number in (103, 101, 102)]
-    results = decode_send(answer(*entries), wire_phones(3), 1)
+    results = decode_send(answer(*entries), wire_phones(3), 1).results
 
     assert [("101", "1001"), ("102", "1002"), ("103", "1003")] == [
         (result.client_id_sms, result.id_sms) for result in results
@@ -386,7 +386,7 @@ def test_an_error_for_everything_refuses_the_request(error: str, others: dict[st
 @pytest.mark.parametrize("around", [b"%s", b" \r\n%s\n"])
 def test_a_byte_order_mark_does_not_matter(bom: bytes, around: bytes):
     """A BOM and blanks around the JSON are a habit of PHP files, not a fault."""
-    [result] = decode_send(bom + around % accepted(1001), wire_phones(1), 1)
+    [result] = decode_send(bom + around % accepted(1001), wire_phones(1), 1).results
 
     assert "1001" == result.id_sms
 
@@ -471,7 +471,7 @@ def test_every_answer_settles_everybody_once_or_nobody(body: bytes, count: int):
     """Whatever comes back, there is exactly one result per recipient, in order, or an error that settles nobody."""
     recipients = wire_phones(count)
     try:
-        results = decode_send(body, recipients, 1)
+        results = decode_send(body, recipients, 1).results
     except (RefusedRequest, ReplyError) as exc:
         words = str(exc)
         assert words
@@ -490,7 +490,7 @@ odd_entries = st.dictionaries(st.sampled_from(["state", "id_sms", "error", "clie
 def test_every_odd_entry_settles_everybody_once_or_nobody(entries: list[dict[str, object]], count: int):
     """Valid JSON with any values in the documented fields is no more dangerous than invalid JSON."""
     try:
-        results = decode_send(answer(*entries), wire_phones(count), 1)
+        results = decode_send(answer(*entries), wire_phones(count), 1).results
     except ReplyError:
         return
 

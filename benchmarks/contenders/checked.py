@@ -44,7 +44,9 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
         batch = batcher.cut(deque(given), ids_in_flight, datetime.now(UTC))
         ids_in_flight.update(batch.client_ids)
         answer = await post(send_format.request(batch.messages or b"", credentials, options).body)
-        results = await journal.settle(decode_send(answer, batch.phones, 1), Reservation(batch.addressed, [], []))
+        decoded = decode_send(answer, batch.phones, 1)
+        reserved = Reservation(batch.addressed, [], [])
+        results = await journal.settle(decoded.results, reserved, all_accepted=decoded.all_accepted)
         ids_in_flight.difference_update(batch.client_ids)
         return results
 

@@ -130,7 +130,7 @@ def measure(scale: Scale, seed: int) -> list[Row]:
 def _verdict(reply: Reply, recipients: Sequence[OutboundRecipient]) -> list[SendResult] | BaseException | None:
     """Return the results, or an exception that should not be, or None for one that may be."""
     try:
-        return judge(reply, recipients, 1, Options(), _NOW, send_format=FORMAT)
+        return judge(reply, recipients, 1, Options(), _NOW, send_format=FORMAT).results
     except WebcomError as exc:
         str(exc)
         return None

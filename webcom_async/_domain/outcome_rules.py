@@ -5,11 +5,9 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from webcom_async._domain.errors import (
-    IdCollision,
-)
+from webcom_async._domain.errors import IdCollision
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import AllAccepted, Outcome, SendResult
+from webcom_async._domain.results import Outcome, SendResult
 
 __all__ = ["collision", "doubted", "possibly_sent", "possibly_sent_among"]
 
@@ -28,7 +26,7 @@ def possibly_sent(result: SendResult) -> SendResult:
 
 def possibly_sent_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
     """Return *results*, with those of *ids* `possibly_sent`."""
-    if not ids or isinstance(results, AllAccepted):
+    if not ids:
         return results
     return [possibly_sent(result) if result.client_id_sms in ids else result for result in results]
 

@@ -1,14 +1,14 @@
 """What became of recipients: one result each, and the figures of a campaign."""
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone
 
-__all__ = ["AllAccepted", "NetworkStats", "Outcome", "Progress", "Report", "SendResult", "given_ids", "not_accepted"]
+__all__ = ["NetworkStats", "Outcome", "Progress", "Report", "SendResult", "SettledResults", "given_ids", "not_accepted"]
 
 
 class Outcome(enum.Enum):
@@ -43,26 +43,25 @@ class SendResult(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
 
 
-class AllAccepted(list[SendResult]):
+class SettledResults(msgspec.Struct, frozen=True):
     """
-    The results of a batch in which everybody is accepted, each with an id_sms of their own.
+    The results of recipients that are settled together.
 
-    Nearly every batch is so, and nobody who looks for others has to look at its results one by one: a tenth of a
-    campaign's work. Not to be changed.
-
-    Args:
-        results: They.
-        id_sms: Their ids, if they are known already.
+    Nearly every batch is accepted as a whole. The decoder sees that on the way and says so here: code that looks for
+    the other results then reads none of them, which saves a tenth of a campaign's work.
 
     Attributes:
-        id_sms: Their ids.
+        results: One per recipient.
+        all_accepted: Whether all are known to be accepted, each with an `id_sms` of its own. False if not, or if
+            nothing is known.
     """
 
-    __slots__ = ("id_sms",)
+    results: list[SendResult]
+    all_accepted: bool = False
 
-    def __init__(self, results: Iterable[SendResult], id_sms: Sequence[str] | None = None) -> None:
-        super().__init__(results)
-        self.id_sms: Sequence[str] = _given_ids(self) if id_sms is None else id_sms
+    def others(self) -> list[SendResult]:
+        """Return the results that are not accepted."""
+        return [] if self.all_accepted else not_accepted(self.results)
 
 
 _ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an Enum
@@ -70,18 +69,12 @@ _ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an E
 
 def not_accepted(results: Iterable[SendResult]) -> list[SendResult]:
     """Return those of *results* that are anything but accepted: few, as a rule, and all that needs a second look."""
-    if isinstance(results, AllAccepted):
-        return []
     accepted = _ACCEPTED
     return [result for result in results if result.outcome is not accepted]
 
 
-def given_ids(results: Iterable[SendResult]) -> Sequence[str]:
+def given_ids(results: Iterable[SendResult]) -> list[str]:
     """Return the `id_sms` of those of *results* that have one, in their order."""
-    return results.id_sms if isinstance(results, AllAccepted) else _given_ids(results)
-
-
-def _given_ids(results: Iterable[SendResult]) -> list[str]:
     return [result.id_sms for result in results if result.id_sms is not None]
 
 

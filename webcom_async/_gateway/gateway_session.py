@@ -15,7 +15,7 @@ from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import OutboundRecipient
-from webcom_async._domain.results import AllAccepted, SendResult
+from webcom_async._domain.results import SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
 from webcom_async._gateway.policy import judge, judge_call, shrinks
@@ -146,7 +146,7 @@ class GatewaySession:
         max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
         return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
-    def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
+    def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """
         Return what *reply* says of *phones*, without what it repeats of the credentials.
 
@@ -159,9 +159,10 @@ class GatewaySession:
         )
         if isinstance(judged, WebcomError):
             raise self._redacted(judged)
-        if isinstance(judged, AllAccepted):
+        if judged.all_accepted:
             return judged  # no sentence that could repeat anything
-        return [msgspec.structs.replace(result, error=redact(result.error)) for result in judged]
+        replace = msgspec.structs.replace
+        return SettledResults([replace(result, error=redact(result.error)) for result in judged.results])
 
     async def call(self, call: Call[T], quota: RetryQuota, count: Callable[[], None]) -> T:
         """

@@ -32,7 +32,7 @@ from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, classify, refused_outcome, scope_of
-from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
+from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids, not_accepted
 from webcom_async._wire.base import Call, RefusedRequest, SendFormat
 
 __all__ = [
@@ -66,7 +66,7 @@ def judge(
     now: datetime,
     *,
     send_format: SendFormat,
-) -> list[SendResult]:
+) -> SettledResults:
     """
     Return one result per recipient, or say why there is none.
 
@@ -95,7 +95,9 @@ def judge(
     if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
         # What an entry would have said: there is nobody else whom the sentence could mean.
         [phone] = phones
-        return [SendResult(phone.client_id_sms, phone.phone, refused_outcome(reason), None, reason, error, attempts)]
+        outcome = refused_outcome(reason)
+        result = SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, error, attempts)
+        return SettledResults([result])
     raise _by_sentence(error, reason, alone=alone)
 
 
@@ -179,14 +181,14 @@ def conclude(
     return outcome, error.reason, error.error if isinstance(error, GatewayError) and error.error else str(error)
 
 
-def _told_apart(results: list[SendResult]) -> list[SendResult]:
-    """Return *results*, if no two of them share an `id_sms`: they answer different ids."""
-    if isinstance(results, AllAccepted):
-        return results
-    given = given_ids(results)
+def _told_apart(settled: SettledResults) -> SettledResults:
+    """Return *settled*, if no two of its results share an `id_sms`: they answer different ids."""
+    if settled.all_accepted:
+        return settled
+    given = given_ids(settled.results)
     if len(set(given)) < len(given):
         raise IdCollision
-    return results
+    return settled
 
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:

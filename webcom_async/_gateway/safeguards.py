@@ -11,7 +11,7 @@ from webcom_async._domain.messages import Channel, Message
 from webcom_async._domain.outbound import Addressed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, scope_of
-from webcom_async._domain.results import Outcome, SendResult, not_accepted
+from webcom_async._domain.results import Outcome, SendResult, SettledResults
 
 __all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
@@ -87,11 +87,11 @@ class StoppedMessages:
     def __bool__(self) -> bool:
         return bool(self._senders or self._messages)
 
-    def look(self, addressed: Sequence[Addressed], results: Sequence[SendResult]) -> None:
-        """Learn from *results*, which answer the recipients of *addressed* one to one."""
-        if not not_accepted(results):
+    def look(self, addressed: Sequence[Addressed], settled: SettledResults) -> None:
+        """Learn from *settled*, which answers the recipients of *addressed* one to one."""
+        if not settled.others():
             return
-        answers = iter(results)
+        answers = iter(settled.results)
         for message, phones in addressed:
             for _ in phones:
                 result = next(answers)

@@ -28,7 +28,7 @@ from webcom_async._domain.exchange import Reply, RequestTrace
 from webcom_async._domain.outbound import Addressed, OutboundRecipient, phones_of
 from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway import policy as _policy
 from webcom_async._gateway.gateway_session import GatewaySession
@@ -75,7 +75,7 @@ class SubBatch:
         self.attempts: int = 0 if past is None else past.attempts
         self.knowledge: Knowledge = Knowledge.NOT_REACHED if past is None else past.knowledge
         self.question: WebcomError | None = None if past is None else past.question
-        self.results: list[SendResult] | None = None
+        self.results: SettledResults | None = None
         self._addressed = addressed
         self._doubtful = possibly_sent
         self._format = send_format
@@ -93,12 +93,14 @@ class SubBatch:
                 second.append((message, phones[room:]))
         return SubBatch(first, self._doubtful, self._format, self), SubBatch(second, self._doubtful, self._format, self)
 
-    def settle(self, results: list[SendResult], before: Knowledge) -> None:
-        """Close it with what the gateway answered; *before* is what earlier attempts left behind."""
-        if before is Knowledge.POSSIBLY_SENT:
-            self.results = [possibly_sent(result) for result in results]
+    def settle(self, answered: SettledResults, before: Knowledge) -> None:
+        """Close it with what the gateway *answered*; *before* is what earlier attempts left behind."""
+        if answered.all_accepted:
+            self.results = answered
+        elif before is Knowledge.POSSIBLY_SENT:
+            self.results = SettledResults([possibly_sent(result) for result in answered.results])
         else:
-            self.results = possibly_sent_among(results, self._doubtful)
+            self.results = SettledResults(possibly_sent_among(answered.results, self._doubtful))
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
         """Take note of an attempt that met *error*; *before* is what earlier ones left behind."""
@@ -110,24 +112,28 @@ class SubBatch:
     def conclude(self, error: WebcomError) -> None:
         """Close it: asking again is of no use."""
         alone = len(self.phones) == 1
-        self.results = [
-            self._result(
-                phone, *_policy.conclude(error, possibly_sent=possibly_sent, alone=alone, question=self.question)
-            )
-            for phone, possibly_sent in self._by_doubt()
-        ]
+        self.results = SettledResults(
+            [
+                self._result(
+                    phone, *_policy.conclude(error, possibly_sent=possibly_sent, alone=alone, question=self.question)
+                )
+                for phone, possibly_sent in self._by_doubt()
+            ]
+        )
 
-    def unfinished(self, reason: Reason) -> list[SendResult]:
+    def unfinished(self, reason: Reason) -> SettledResults:
         """Return what is known when its sending is cut short, because of *reason*."""
         if self.results is not None:
             return self.results
         cut_short = f"{reason.value} before "
-        return [
-            self._result(phone, Outcome.UNKNOWN, reason, cut_short + "the answer came")
-            if possibly_sent
-            else self._result(phone, Outcome.NOT_SENT, reason, cut_short + "it was sent")
-            for phone, possibly_sent in self._by_doubt()
-        ]
+        return SettledResults(
+            [
+                self._result(phone, Outcome.UNKNOWN, reason, cut_short + "the answer came")
+                if possibly_sent
+                else self._result(phone, Outcome.NOT_SENT, reason, cut_short + "it was sent")
+                for phone, possibly_sent in self._by_doubt()
+            ]
+        )
 
     def _by_doubt(self) -> Iterator[tuple[OutboundRecipient, bool]]:
         """Yield every recipient, and whether it may have been sent to."""
@@ -205,7 +211,7 @@ class BatchSender:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
             self._parts[0].attempts = 1
 
-    async def run(self) -> list[SendResult]:
+    async def run(self) -> SettledResults:
         """
         Ask until nothing more can be learnt, and return the results in the batch's order.
 
@@ -228,11 +234,11 @@ class BatchSender:
         [whole] = self._parts
         return await self._ask(whole, 1)
 
-    def unfinished(self, reason: Reason) -> list[SendResult]:
+    def unfinished(self, reason: Reason) -> SettledResults:
         """Return what is known now; what is still open was cut short because of *reason*."""
         if len(self._parts) == 1:
             return self._parts[0].unfinished(reason)
-        return [result for part in self._parts for result in part.unfinished(reason)]
+        return SettledResults([result for part in self._parts for result in part.unfinished(reason).results])
 
     async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
         """
@@ -253,7 +259,8 @@ class BatchSender:
                 self.halt = _quota_exhausted(exc)
             return exc
         self._quota.refund()
-        self.halt = self.halt or _policy.halting(part.results or ())
+        if part.results is not None:
+            self.halt = self.halt or _policy.halting(part.results.others())
         return None
 
     async def _narrow(self, part: SubBatch, error: WebcomError) -> None:

@@ -214,7 +214,7 @@ class SingleSend:
             await coalescer.take(self)
         if self.settled is None and not self.left:
             self._batch_sender = _batch_sender(self._session, [self], after=self.met)
-            [self.settled] = await self._batch_sender.run()
+            [self.settled] = (await self._batch_sender.run()).results
 
     def join(self) -> None:
         """Count one more who will `wait` for it."""
@@ -286,7 +286,7 @@ class SingleSend:
     def known(self) -> SendResult:
         """What is known of it now, as of one that is cut short."""
         if self._batch_sender is not None:
-            return self._batch_sender.unfinished(Reason.CANCELLED)[0]
+            return self._batch_sender.unfinished(Reason.CANCELLED).results[0]
         if self.settled is not None:
             return self.settled
         possibly_sent = self.shared if self.met is None else self.met.knowledge is Knowledge.POSSIBLY_SENT
@@ -399,7 +399,7 @@ class SharedRequest:
         error = await self._batch_sender.run_once()
         if isinstance(error, RequestTooLarge):
             self.largest = max(1, len(present) // 2)
-        for single, result in zip(present, self._batch_sender.unfinished(Reason.HALTED), strict=True):
+        for single, result in zip(present, self._batch_sender.unfinished(Reason.HALTED).results, strict=True):
             single.settled = result if error is None else None
             # A copy each: an exception that several tasks raise would tell of all of them.
             single.met = copy.copy(error)
@@ -420,7 +420,7 @@ class SharedRequest:
         """Let everybody go, with what is known if this was cut short."""
         for number, single in enumerate(self._single_sender):
             if self._batch_sender is not None and single.settled is None and single.met is None:
-                single.settled = self._batch_sender.unfinished(Reason.CANCELLED)[number]
+                single.settled = self._batch_sender.unfinished(Reason.CANCELLED).results[number]
         self.arrived.set()
 
 

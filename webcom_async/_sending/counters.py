@@ -6,14 +6,14 @@ the same. Time is an argument.
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from msgspec.structs import asdict
 
 from webcom_async._domain.exchange import RequestTrace
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import NetworkStats, Outcome, Progress, Report, SendResult, not_accepted
+from webcom_async._domain.results import NetworkStats, Outcome, Progress, Report, SettledResults
 
 __all__ = ["CampaignCounters"]
 
@@ -55,12 +55,12 @@ class CampaignCounters:
             self._traffic["connections"] += trace.connections
             self._traffic["false_timeouts"] += trace.given_up_blocked
 
-    def settle(self, results: Sequence[SendResult], now: float, from_journal: int = 0) -> None:
-        """Count *results*, of which so many are *from_journal*."""
+    def settle(self, settled: SettledResults, now: float, from_journal: int = 0) -> None:
+        """Count the results that are *settled*, of which so many are *from_journal*."""
         self._last = now
         self._from_journal += from_journal
-        others = not_accepted(results)
-        self._outcomes[Outcome.ACCEPTED] += len(results) - len(others)
+        others = settled.others()
+        self._outcomes[Outcome.ACCEPTED] += len(settled.results) - len(others)
         for result in others:
             self._outcomes[result.outcome] += 1
             self._reasons[result.reason] += 1

@@ -27,7 +27,7 @@ from webcom_async._domain.errors import IdCollision, JournalError, UsageError
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import possibly_sent_among
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.sources import Source
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.gateway_session import GatewaySession
@@ -116,8 +116,8 @@ class Dispatcher:
                 try:
                     known = await self._write_down(as_not_sent, None)
                 finally:
-                    settled = SettledBatch(batch.number, batch.unusable + known)
-                    self._count(settled, _from_journal(as_not_sent, known))
+                    everyone = SettledResults(batch.unusable + known.results)
+                    self._count(batch.number, everyone, _from_journal(as_not_sent, known))
             await self._puller.aclose()
 
     def take(self, batch: SettledBatch) -> bool:
@@ -197,14 +197,12 @@ class Dispatcher:
                 results = await self._write_down(ours, progress.reserved)
             finally:
                 from_journal = progress.settled_before + _from_journal(ours, results)
-                everyone = progress.known + results if progress.known else results
-                settled = self._count(SettledBatch(batch.number, everyone), from_journal)
-                self._session.unregister(batch, everyone)
+                everyone = progress.with_known(results)
+                self._count(batch.number, everyone, from_journal)
+                self._session.unregister(batch, everyone.results)
         if progress.batch_sender is not None:
-            self._learn(
-                progress.batch_sender, batch, results[len(progress.held_back) :] if progress.held_back else results
-            )
-        return settled
+            self._learn(progress.batch_sender, batch, progress.without_held_back(results))
+        return SettledBatch(batch.number, everyone.results)
 
     async def _reserve(self, progress: "BatchProgress") -> None:
         """Write down who is about to be sent to, and take out of the batch those who are not."""
@@ -221,34 +219,39 @@ class Dispatcher:
         batch.narrow(reserved.addressed)
         progress.held_back = self._hold_back(batch)
 
-    def _learn(self, batch_sender: BatchSender, batch: Batch, results: list[SendResult]) -> None:
-        """Draw the conclusions from what the gateway answered, for what is still to be sent."""
-        self._safeguards.stopped.look(batch.addressed, results)
+    def _learn(self, batch_sender: BatchSender, batch: Batch, answered: SettledResults) -> None:
+        """Draw the conclusions from what the gateway *answered*, for what is still to be sent."""
+        self._safeguards.stopped.look(batch.addressed, answered)
         if batch_sender.too_large is not None:
             self._batcher.shrink(batch_sender.too_large // 2)
-        halt = batch_sender.halt or self._safeguards.systematic.look(results)
+        halt = batch_sender.halt or self._safeguards.systematic.look(answered.results)
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, results: list[SendResult], reserved: Reservation | None) -> list[SendResult]:
+    async def _write_down(self, ours: SettledResults, reserved: Reservation | None) -> SettledResults:
         """
-        Put *results* of who was *reserved*, or was not, into the books before anybody sees them; return what is known.
+        Put *ours* into the journal before any reader sees them, and return what is known now.
 
-        Who was not sent to now may have been before: the books know better then.
+        Args:
+            ours: Results of this run.
+            reserved: Their reservation; None if they were not reserved. They may have been sent to before, and then
+                the journal knows better.
         """
-        if not results:
-            return results
+        if not ours.results:
+            return ours
         try:
             if reserved is None:
-                return await self._journal.lookup(results)
-            results = await self._journal.settle(results, reserved)
+                known = await self._journal.lookup(ours.results)
+            else:
+                known = await self._journal.settle(ours.results, reserved, all_accepted=ours.all_accepted)
         except IdCollision as exc:
             self._halt(exc)
-            results = list(exc.results)
+            known = list(exc.results)
         except JournalError as exc:
             # They stay reserved there, so that the next run asks again under the same ids.
             self._halt(exc)
-        return results
+            return ours
+        return ours if known is ours.results else SettledResults(known)
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
         """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
@@ -273,10 +276,9 @@ class Dispatcher:
         batch.narrow(timely)
         return held_back
 
-    def _count(self, batch: SettledBatch, from_journal: int) -> SettledBatch:
-        self._counters.settle(batch.results, self._session.clock.monotonic(), from_journal)
-        self._settled[batch.number] = batch.results
-        return batch
+    def _count(self, number: int, settled: SettledResults, from_journal: int) -> None:
+        self._counters.settle(settled, self._session.clock.monotonic(), from_journal)
+        self._settled[number] = settled.results
 
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests under way may finish, back-offs and queues are left at once."""
@@ -327,10 +329,20 @@ class BatchProgress:
         """Ids of those who may have been sent to before."""
         return frozenset() if self.reserved is None else self.reserved.possibly_sent
 
-    def results(self, reason: Reason) -> list[SendResult]:
+    def results(self, reason: Reason) -> SettledResults:
         """Return what is known of everyone else; what is still open was cut short because of *reason*."""
         fresh = _unsent(self.batch, reason) if self.batch_sender is None else self.batch_sender.unfinished(reason)
-        return possibly_sent_among(self.held_back + fresh if self.held_back else fresh, self.possibly_sent)
+        if fresh.all_accepted and not self.held_back:
+            return fresh
+        return SettledResults(possibly_sent_among(self.held_back + fresh.results, self.possibly_sent))
+
+    def with_known(self, results: SettledResults) -> SettledResults:
+        """Return all results of the batch, given its other *results*."""
+        return SettledResults(self.known + results.results) if self.known else results
+
+    def without_held_back(self, results: SettledResults) -> SettledResults:
+        """Return those of *results* that the gateway answered."""
+        return SettledResults(results.results[len(self.held_back) :]) if self.held_back else results
 
 
 async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
@@ -341,15 +353,15 @@ async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[Settled
         await outbox.send(batch)
 
 
-def _from_journal(ours: list[SendResult], known: list[SendResult]) -> int:
+def _from_journal(ours: SettledResults, known: SettledResults) -> int:
     """Return how many of *ours* are open, and settled in what is *known*: by an earlier run, or by another worker."""
     if known is ours:
         return 0
     settled = (Outcome.ACCEPTED, Outcome.REJECTED)
-    pairs = zip(ours, known, strict=True)
+    pairs = zip(ours.results, known.results, strict=True)
     return sum(mine.outcome not in settled and theirs.outcome in settled for mine, theirs in pairs)
 
 
-def _unsent(batch: Batch, reason: Reason) -> list[SendResult]:
+def _unsent(batch: Batch, reason: Reason) -> SettledResults:
     words = f"{reason.value} before it was sent"
-    return [not_sent(phone, reason, words) for phone in batch.phones]
+    return SettledResults([not_sent(phone, reason, words) for phone in batch.phones])

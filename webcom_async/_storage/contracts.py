@@ -67,12 +67,21 @@ class CampaignJournal(Protocol):
         """
         ...
 
-    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
+    async def settle(
+        self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False
+    ) -> list[SendResult]:
         """
         Store the results of *reserved* recipients, and return the stored ones in the same order; written before this
         returns.
 
-        An accepted recipient stays accepted, and an unknown one never becomes not sent.
+        An accepted recipient stays accepted, and an unknown one never becomes not sent. If nothing else is stored,
+        *results* itself is returned.
+
+        Args:
+            results: One per recipient.
+            reserved: What `reserve` returned for their batch.
+            all_accepted: Whether all are known to be accepted, each with an `id_sms` of its own. Left out, the same is
+                stored, and it takes longer.
 
         Raises:
             IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The

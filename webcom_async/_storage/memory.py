@@ -7,7 +7,7 @@ import msgspec
 from webcom_async._domain.outbound import Addressed
 from webcom_async._domain.outcome_rules import collision, doubted, possibly_sent_among
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import AllAccepted, Outcome, SendResult, given_ids, not_accepted
+from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import Reservation
 
@@ -39,15 +39,21 @@ class MemoryCampaignJournal:
         again = {to.client_id_sms for _, phones in addressed for to in phones if to.client_id_sms in unknown}
         return Reservation(addressed, [], [], again)
 
-    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
+    async def settle(
+        self,
+        results: list[SendResult],
+        reserved: Reservation,  # noqa: ARG002 - everyone may leave
+        *,
+        all_accepted: bool = False,
+    ) -> list[SendResult]:
         """
         Remember unknown recipients and answers.
 
         Raises:
             IdCollision: Two ids got one `id_sms`, and the first answer is still remembered.
         """
-        known = await self.lookup(results)
-        twice = self._look_back(known)
+        known = results if all_accepted else await self.lookup(results)
+        twice = self._look_back(known, all_accepted=all_accepted)
         shared = {
             before.id_sms or "": {now.client_id_sms, before.client_id_sms}
             for now, before in twice
@@ -59,7 +65,8 @@ class MemoryCampaignJournal:
             known = [doubted(each) if each.id_sms in shared else each for each in known]
         if self._unknown:
             self._unknown.difference_update(each.client_id_sms for each in known)
-        self._unknown.update(each.client_id_sms for each in not_accepted(known) if each.outcome is Outcome.UNKNOWN)
+        others = SettledResults(known, all_accepted=all_accepted and not twice).others()
+        self._unknown.update(each.client_id_sms for each in others if each.outcome is Outcome.UNKNOWN)
         if shared:
             raise collision(shared, known)
         return known
@@ -71,7 +78,7 @@ class MemoryCampaignJournal:
     async def aclose(self) -> None:
         """Do nothing."""
 
-    def _look_back(self, results: list[SendResult]) -> list[tuple[SendResult, SendResult]]:
+    def _look_back(self, results: list[SendResult], *, all_accepted: bool) -> list[tuple[SendResult, SendResult]]:
         """Pair results with earlier ones of the same `id_sms`."""
         ids = given_ids(results)
         answered = results if len(ids) == len(results) else [each for each in results if each.id_sms is not None]
@@ -80,7 +87,7 @@ class MemoryCampaignJournal:
         self._latest.add([*whose, *ids], [*whose.values(), *answered])
         if len(self._latest) > _REMEMBERED:
             self._older, self._latest = self._latest, _Answers()
-        if not whose and isinstance(results, AllAccepted):
+        if all_accepted and not whose:
             return []
         # A split batch has several answers, so an `id_sms` may come twice in *results* too.
         pairs = [(now, whose.setdefault(id_sms, now)) for id_sms, now in zip(ids, answered, strict=True)]

@@ -12,7 +12,7 @@ from webcom_async._domain.exchange import Reply, Request
 from webcom_async._domain.messages import Message
 from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.results import SendResult
+from webcom_async._domain.results import SettledResults
 
 __all__ = ["CONTENT_TYPE", "Call", "RefusedRequest", "Retry", "SendFormat", "encoder"]
 
@@ -130,7 +130,7 @@ class SendFormat(Protocol):
         """Return the request that sends what `encode` returned, once per attempt."""
         ...
 
-    def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
+    def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """
         Return one result per recipient, in their order.
 

@@ -20,7 +20,7 @@ from webcom_async._domain.messages import Message
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import collision, doubted
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import AllAccepted, SendResult, given_ids
+from webcom_async._domain.results import SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.campaign_rules import stopped
 from webcom_async._storage.campaign_store import CampaignState
@@ -134,11 +134,19 @@ class PostgresCampaignJournal:
         await self._renew()
         return reserved
 
-    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:  # noqa: ARG002
+    async def settle(
+        self,
+        results: list[SendResult],
+        reserved: Reservation,  # noqa: ARG002 - the rows know who is reserved
+        *,
+        all_accepted: bool = False,
+    ) -> list[SendResult]:
         """Runs even if the caller is being cancelled. Under a revoked lease, only accepted results are stored."""
         if not results:
             return results
-        twice, known = await self._server.call(lambda session: self._settle(session, results), shielded=True)
+        twice, known = await self._server.call(
+            lambda session: self._settle(session, results, all_accepted=all_accepted), shielded=True
+        )
         await self._renew()
         if twice:
             raise collision(twice, known)
@@ -294,11 +302,11 @@ class PostgresCampaignJournal:
     # ------------------------------------------------------------------------ settlement
 
     async def _settle(
-        self, session: Session, results: list[SendResult]
+        self, session: Session, results: list[SendResult], *, all_accepted: bool
     ) -> tuple[dict[str, set[str]], list[SendResult]]:
         answered = given_ids(results)
         if len(set(answered)) == len(answered):
-            parameters = self._given(results)
+            parameters = self._given(results, all_accepted=all_accepted)
             _, _, [(claims, settled)], _ = await session.together(
                 ("BEGIN", {}),
                 # A statement that waits for a row does not see its lease revoked, so the lease is locked first.
@@ -338,10 +346,11 @@ class PostgresCampaignJournal:
     async def _recall(self, session: Session, results: Sequence[SendResult]) -> list[SendResult]:
         return await recalled(session, self._tenure.campaign, results)
 
-    def _given(self, results: list[SendResult]) -> dict[str, object]:
+    def _given(self, results: list[SendResult], *, all_accepted: bool = False) -> dict[str, object]:
         """Return *results* as parameters, without those that never had a row."""
-        plain = isinstance(results, AllAccepted)
-        sound = [each for each in results if plain or (each.reason not in DUPLICATES and _is_id(each.client_id_sms))]
+        sound = [
+            each for each in results if all_accepted or (each.reason not in DUPLICATES and _is_id(each.client_id_sms))
+        ]
         ids, phones, states, answers, reasons, errors, attempts = (
             zip(*map(columns, sound), strict=True) if sound else [()] * 7
         )

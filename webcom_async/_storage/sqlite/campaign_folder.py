@@ -415,12 +415,18 @@ class CampaignFolder(Closing):
         return reserved
 
     def settle(
-        self, lease: Lease, shared: SharedCampaignFile, results: list[SendResult], reserved: Reservation
+        self,
+        lease: Lease,
+        shared: SharedCampaignFile,
+        results: list[SendResult],
+        reserved: Reservation,
+        *,
+        all_accepted: bool = False,
     ) -> list[SendResult]:
         """Settle a batch that was *reserved* under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             if self._find_hold(lease) is not None:
-                known = shared.journal.settle(results, reserved)
+                known = shared.journal.settle(results, reserved, all_accepted=all_accepted)
             else:
                 accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
                 shared.journal.settle(accepted)

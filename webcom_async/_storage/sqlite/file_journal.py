@@ -93,9 +93,13 @@ class SqliteCampaignJournal:
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
         return await self._held.call(lambda journal: journal.reserve(addressed))
 
-    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
+    async def settle(
+        self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False
+    ) -> list[SendResult]:
         """Stores results even if the caller is being cancelled."""
-        return await self._held.call(lambda journal: journal.settle(results, reserved), shielded=True)
+        return await self._held.call(
+            lambda journal: journal.settle(results, reserved, all_accepted=all_accepted), shielded=True
+        )
 
     async def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """Returns even if the caller is being cancelled."""

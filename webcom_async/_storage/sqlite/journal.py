@@ -93,12 +93,20 @@ class CampaignFile(Closing):
             self._write(_sql.RESERVE_AGAIN, triage.again)
         return triage.reserved
 
-    def settle(self, results: list[SendResult], reserved: Reservation | None = None) -> list[SendResult]:
+    def settle(
+        self, results: list[SendResult], reserved: Reservation | None = None, *, all_accepted: bool = False
+    ) -> list[SendResult]:
         """
         Store results of reserved recipients, and write them before this returns; faster with the batch's reservation.
 
         An accepted recipient stays accepted, and an unknown one never becomes not sent. Results of recipients that were
         never reserved, such as duplicates, are ignored.
+
+        Args:
+            results: One per recipient.
+            reserved: What `reserve` returned for their batch.
+            all_accepted: Whether all are known to be accepted, each with an `id_sms` of its own. Left out, the same is
+                stored, and it takes longer.
 
         Returns:
             The stored results in the same order: mostly the given ones.
@@ -107,7 +115,7 @@ class CampaignFile(Closing):
             IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
                 exception has the `results`.
         """
-        if reserved is not None and self._log.settle(results, reserved, self._stamp()):
+        if reserved is not None and self._log.settle(results, reserved, self._stamp(), all_accepted=all_accepted):
             return results
         with self._rows.transaction():
             answers = array(set(given_ids(results)))

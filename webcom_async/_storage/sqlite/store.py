@@ -242,10 +242,13 @@ class LeasedCampaignJournal:
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
         return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed))
 
-    async def settle(self, results: list[SendResult], reserved: Reservation) -> list[SendResult]:
+    async def settle(
+        self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False
+    ) -> list[SendResult]:
         """Stores results even if the caller is being cancelled."""
         return await self._held.call(
-            lambda folder: folder.settle(self._lease, self._shared, results, reserved), shielded=True
+            lambda folder: folder.settle(self._lease, self._shared, results, reserved, all_accepted=all_accepted),
+            shielded=True,
         )
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:

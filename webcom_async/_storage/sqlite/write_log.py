@@ -23,7 +23,7 @@ import msgspec
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.messages import Message
 from webcom_async._domain.outbound import Addressed, phones_of
-from webcom_async._domain.results import AllAccepted, SendResult, given_ids
+from webcom_async._domain.results import SendResult, given_ids
 from webcom_async._storage.contracts import Reservation
 from webcom_async._storage.reservation_rules import DUPLICATES
 from webcom_async._storage.rows import RESERVED, array
@@ -174,7 +174,9 @@ class Log:
         self._open[entry] = numbers
         return entry
 
-    def settle(self, results: Sequence[SendResult], reserved: Reservation, stamp: int) -> bool:
+    def settle(
+        self, results: Sequence[SendResult], reserved: Reservation, stamp: int, *, all_accepted: bool = False
+    ) -> bool:
         """
         Log the results of a batch; return False and log nothing if the rows must decide.
 
@@ -184,8 +186,8 @@ class Log:
         client_ids = self._open.get(entry)
         if self._uncertain or client_ids is None:
             return False
-        plain = isinstance(results, AllAccepted) and _are_everybody(results, reserved.addressed)
-        if not (plain or _are_of(results, reserved.addressed)):
+        plain = all_accepted and _are_everybody(results, reserved.addressed)
+        if not (plain or _are_of(results, reserved.addressed, all_accepted=all_accepted)):
             return False
         answers = given_ids(results)
         numbers = as_numbers(answers)
@@ -237,7 +239,7 @@ class Log:
         return number
 
 
-def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool:
+def _are_everybody(results: Sequence[SendResult], addressed: Sequence[Addressed]) -> bool:
     """Return whether *results* are those of *addressed* in order, with equal attempts and no errors."""
     everyone = phones_of(addressed)
     return (
@@ -248,9 +250,9 @@ def _are_everybody(results: AllAccepted, addressed: Sequence[Addressed]) -> bool
     )
 
 
-def _are_of(results: Sequence[SendResult], addressed: Sequence[Addressed]) -> bool:
+def _are_of(results: Sequence[SendResult], addressed: Sequence[Addressed], *, all_accepted: bool) -> bool:
     """Return whether *results* belong to recipients of *addressed*, one each."""
-    if not isinstance(results, AllAccepted) and any(result.reason in DUPLICATES for result in results):
+    if not all_accepted and any(result.reason in DUPLICATES for result in results):
         return False
     given = {result.client_id_sms: result.phone for result in results}
     everyone = {to.client_id_sms: to.phone for _, phones in addressed for to in phones}

@@ -25,7 +25,7 @@ from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import classify, refused_outcome
-from webcom_async._domain.results import AllAccepted, Outcome, SendResult
+from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._wire.base import RefusedRequest, encoder
 from webcom_async._wire.json_api.requests import send_request
 
@@ -132,7 +132,7 @@ class JsonFormat:
     def request(self, encoded: bytes, credentials: Credentials, options: Options) -> Request:
         return send_request(encoded, credentials, options)
 
-    def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
+    def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """See `SendFormat.decode` and `decode_send`."""
         return decode_send(reply.body, recipients, attempts)
 
@@ -157,7 +157,7 @@ def wire_minute(moment: datetime, zone: tzinfo) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
-def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> list[SendResult]:
+def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
     """
     Pair the gateway's answer with *recipients*, one to one, or settle none.
 
@@ -192,7 +192,7 @@ def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: 
         raise PairingError(f"{len(entries)} answers for {len(recipients)} recipients")
     if any(entry.client_id_sms is not None for entry in entries):
         entries = _in_order(entries, recipients)
-    return [_result(to, entry, attempts) for to, entry in zip(recipients, entries, strict=True)]
+    return SettledResults([_result(to, entry, attempts) for to, entry in zip(recipients, entries, strict=True)])
 
 
 # ---------------------------------------------------------------------------- answers
@@ -267,7 +267,7 @@ def _wire_message(message: Message, phones: WirePhones) -> WireText | WireMessag
     return WireMessage(**asdict(message), phones=phones)
 
 
-def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> AllAccepted | None:
+def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults | None:
     """
     Return what an answer means that says a plain yes to each of *recipients*, no two alike; None for any other.
 
@@ -284,7 +284,8 @@ def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: i
     client_ids = [phone.client_id_sms for phone in recipients]
     phones = [phone.phone for phone in recipients]
     clean = (repeat(Reason.NONE), repeat(""), repeat(attempts))
-    return AllAccepted(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean), ids)
+    results = list(map(SendResult, client_ids, phones, repeat(Outcome.ACCEPTED), ids, *clean))
+    return SettledResults(results, all_accepted=True)
 
 
 def _in_order(entries: list[Entry], recipients: Sequence[OutboundRecipient]) -> list[Entry]:
