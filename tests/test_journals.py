@@ -23,7 +23,7 @@ from tests.test_journal import SAID, TEXT, answer, answers, batch, header
 from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
 from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._storage.contracts import DurableCampaignJournal, JournalReader
+from webcom_async._storage.contracts import CampaignNotBegun, DurableCampaignJournal, JournalReader
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
 from webcom_async.journal import CampaignHeader, Reservation
 
@@ -448,16 +448,15 @@ async def test_a_campaign_name_that_cannot_be_written_is_a_journal_error(journal
 
 
 async def test_only_a_campaign_that_has_begun_may_be_late(journals: JournalReader):
-    """What speaks against a first run is raised before the first recipient was reserved, and not afterwards."""
-    late = RuntimeError("late")
+    """A campaign that must have begun is opened once its first recipient was reserved, and not before."""
     for begun in (False, False, True):
         if begun:
             async with run(journals) as journal:
                 await journal.reserve(batch(1))
-            await (await journals.open(header(), lambda: NOW, against_first_run=late)).aclose()
+            await (await journals.open(header(), lambda: NOW, require_begun=True)).aclose()
         else:
-            with pytest.raises(RuntimeError, match="late"):
-                await journals.open(header(), lambda: NOW, against_first_run=late)
+            with pytest.raises(CampaignNotBegun):
+                await journals.open(header(), lambda: NOW, require_begun=True)
             async with run(journals):
                 pass
 

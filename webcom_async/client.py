@@ -32,7 +32,7 @@ from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.event_loop import running_loop
 from webcom_async._sending.campaign import Campaign, CampaignParts
 from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
-from webcom_async._storage.contracts import CampaignHeader, Journal, fingerprint
+from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Journal, fingerprint
 from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._tracking.polling import StatusInquiry, ask_balance
 from webcom_async._tracking.statuses import IdSource, Statuses
@@ -241,6 +241,7 @@ class WebcomClient:
         past = defaults.past(self._session.clock.now())
         if past is not None and journal is None:
             raise past
+        first_run_error = odd or past
         options = self._session.options
         batcher = RecipientBatcher(
             defaults, self._ids(name), self._format, size=options.largest_batch, max_bytes=options.batch_bytes
@@ -252,9 +253,15 @@ class WebcomClient:
                 return CampaignParts(MemoryCampaignJournal(), source, batcher)
             said = fingerprint(defaults.message, defaults.sender)
             header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
-            campaign_journal = await _journal(journal, options).open(
-                header, self._session.clock.now, resend_rejected=resend_rejected, against_first_run=odd or past
-            )
+            try:
+                campaign_journal = await _journal(journal, options).open(
+                    header,
+                    self._session.clock.now,
+                    resend_rejected=resend_rejected,
+                    require_begun=first_run_error is not None,
+                )
+            except CampaignNotBegun as exc:
+                raise first_run_error or exc from None
             return CampaignParts(campaign_journal, source, batcher)
 
         return Campaign(self._session, name, self._check_usable, plan)

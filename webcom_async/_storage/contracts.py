@@ -20,6 +20,7 @@ from webcom_async._domain.types import ClientIdSms
 __all__ = [
     "CampaignHeader",
     "CampaignJournal",
+    "CampaignNotBegun",
     "DurableCampaignJournal",
     "Journal",
     "JournalReader",
@@ -146,6 +147,10 @@ class StoredCampaign(msgspec.Struct, frozen=True):
     reasons: dict[Reason, int]
 
 
+class CampaignNotBegun(Exception):
+    """The journal has no recipient of the campaign, and this call may not begin it."""
+
+
 class Journal(Protocol):
     """Where campaigns are stored by name: a file, or tables on a server."""
 
@@ -155,7 +160,7 @@ class Journal(Protocol):
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> DurableCampaignJournal:
         """
         Open a campaign's journal; its header is on disk when this returns.
@@ -164,9 +169,10 @@ class Journal(Protocol):
             header: The campaign, and the settings that must equal those of its last run.
             now: The time, for human readers of the stored rows.
             resend_rejected: Reasons whose rejections are not final: such recipients may be sent to again.
-            against_first_run: The error to raise unless the campaign has recipients already.
+            require_begun: Whether the campaign must have recipients already.
 
         Raises:
+            CampaignNotBegun: The campaign must have recipients and has none; nothing was written.
             JournalError: The journal cannot be used for this campaign; the message says why, and what to do.
         """
         ...

@@ -37,11 +37,9 @@ class RecordingJournal:
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> DurableCampaignJournal:
-        journal = await self._journals.open(
-            header, now, resend_rejected=resend_rejected, against_first_run=against_first_run
-        )
+        journal = await self._journals.open(header, now, resend_rejected=resend_rejected, require_begun=require_begun)
         return RecordingCampaignJournal(journal, self.known)
 
     async def header(self, campaign: str) -> CampaignHeader:

@@ -29,7 +29,13 @@ from webcom_async._storage.campaign_store import (
     Lease,
     Shard,
 )
-from webcom_async._storage.contracts import CampaignHeader, DurableCampaignJournal, Journal, StoredCampaign
+from webcom_async._storage.contracts import (
+    CampaignHeader,
+    CampaignNotBegun,
+    DurableCampaignJournal,
+    Journal,
+    StoredCampaign,
+)
 from webcom_async._storage.postgres import archive as _archive
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
 from webcom_async._storage.postgres import campaigns as _status
@@ -119,13 +125,13 @@ class PostgresStore:
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> DurableCampaignJournal:
         """Takes a lease, and releases it when the journal is closed."""
         holder = f"{socket.gethostname()}:{os.getpid()}"
 
         async def enter(session: Session) -> Tenure:
-            number = await _enter(session, self._server, header, now(), against_first_run)
+            number = await _enter(session, self._server, header, now(), require_begun=require_begun)
             await session.change(_sql.END_EXPIRED_RUNS, campaign=number)
             [(token,)] = await session.fetch(
                 _sql.ADD_LEASE, campaign=number, shard=None, holder=holder, seconds=self._lease
@@ -281,17 +287,17 @@ class LeasedPostgresJournal:
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> PostgresCampaignJournal:
-        tenure = await self._server.call(lambda session: self._enter(session, header, now(), against_first_run))
+        tenure = await self._server.call(
+            lambda session: self._enter(session, header, now(), require_begun=require_begun)
+        )
         return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
 
     async def header(self, campaign: str) -> CampaignHeader:
         return await self._server.call(lambda session: _archive.stored_header(session, self._server, campaign))
 
-    async def _enter(
-        self, session: Session, header: CampaignHeader, now: datetime, against_first_run: Exception | None
-    ) -> Tenure:
+    async def _enter(self, session: Session, header: CampaignHeader, now: datetime, *, require_begun: bool) -> Tenure:
         lease, server = self._lease, self._server
         named = {"name": header.campaign}
         found, begun, _ = await session.together(
@@ -301,17 +307,17 @@ class LeasedPostgresJournal:
             raise server.unusable(f"the lease is for campaign {lease.campaign!r}, not {header.campaign!r}")
         if not found:
             raise LeaseLost
-        if against_first_run is not None and not begun:
-            raise against_first_run
+        if require_begun and not begun:
+            raise CampaignNotBegun
         _check_unchanged(server, header, *found[0][1:])
         return Tenure(found[0][0], header.campaign, lease.token, lease.seconds, _OF_A_WORKER, own=False)
 
 
 async def _enter(
-    session: Session, server: Server, header: CampaignHeader, now: datetime, against_first_run: Exception | None
+    session: Session, server: Server, header: CampaignHeader, now: datetime, *, require_begun: bool
 ) -> int:
-    if against_first_run is not None and not await session.fetch(_sql.FIND_ANYBODY, name=header.campaign):
-        raise against_first_run
+    if require_begun and not await session.fetch(_sql.FIND_ANYBODY, name=header.campaign):
+        raise CampaignNotBegun
     named = {"name": header.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     if not await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign):
         await session.change(_sql.ADD_CAMPAIGN, now=now, **named)

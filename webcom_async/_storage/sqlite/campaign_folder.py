@@ -37,7 +37,7 @@ from webcom_async._storage.campaign_store import (
     Shard,
     WorkerStatus,
 )
-from webcom_async._storage.contracts import CampaignHeader, Reservation
+from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Reservation
 from webcom_async._storage.plan import PlannedBatch, recipients_of
 from webcom_async._storage.rows import array, milliseconds, moment, storable, storable_result
 from webcom_async._storage.sqlite import campaign_sql as _sql
@@ -371,12 +371,13 @@ class CampaignFolder(Closing):
         header: CampaignHeader,
         now: Callable[[], datetime],
         resend_rejected: Collection[Reason],
-        against_first_run: Exception | None,
+        *,
+        require_begun: bool,
     ) -> SharedCampaignFile:
         """Return a campaign's journal, shared with its other users; release it with `close_journal`."""
         shared = self._journals.get(header.campaign)
-        if against_first_run is not None and not self._has_begun(header.campaign):
-            raise against_first_run
+        if require_begun and not self._has_begun(header.campaign):
+            raise CampaignNotBegun
         if shared is None:
             shared = self._journal(header, now, resend_rejected)
         elif (shared.header, shared.resend_rejected) != (header, frozenset(resend_rejected)):

@@ -12,7 +12,7 @@ from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
-from webcom_async._storage.contracts import CampaignHeader, Reservation, StoredCampaign
+from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Reservation, StoredCampaign
 from webcom_async._storage.sqlite.archive import StoredResults, campaigns, export, has_begun, purge, stored_campaign
 from webcom_async._storage.sqlite.journal import CampaignFile
 from webcom_async._storage.worker_thread import WorkerThread
@@ -39,13 +39,13 @@ class SqliteJournal:
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> "SqliteCampaignJournal":
         """Creates the file if it is missing, and locks it until the journal is closed."""
 
         def open_journal() -> CampaignFile:
-            if against_first_run is not None and not has_begun(self._path, header.campaign, zone=self._zone):
-                raise against_first_run
+            if require_begun and not has_begun(self._path, header.campaign, zone=self._zone):
+                raise CampaignNotBegun
             return CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected, zone=self._zone)
 
         return SqliteCampaignJournal(await WorkerThread[CampaignFile].open(open_journal))

@@ -220,11 +220,13 @@ class LeasedSqliteJournal:
         now: Callable[[], datetime],
         *,
         resend_rejected: Collection[Reason] = (),
-        against_first_run: Exception | None = None,
+        require_begun: bool = False,
     ) -> "LeasedCampaignJournal":
         """Shares the open file among this process's workers."""
         held = await self._open_folder()
-        shared = await held.call(lambda folder: folder.open_journal(header, now, resend_rejected, against_first_run))
+        shared = await held.call(
+            lambda folder: folder.open_journal(header, now, resend_rejected, require_begun=require_begun)
+        )
         return LeasedCampaignJournal(held, shared, self._lease)
 
     async def header(self, campaign: str) -> CampaignHeader:
