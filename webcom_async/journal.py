@@ -25,6 +25,7 @@ from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._storage.contracts import (
     CampaignHeader,
     CampaignJournal,
+    CampaignNotBegun,
     DurableCampaignJournal,
     Journal,
     Reservation,
@@ -48,6 +49,7 @@ __all__ = [
     "CampaignFile",
     "CampaignHeader",
     "CampaignJournal",
+    "CampaignNotBegun",
     "DurableCampaignJournal",
     "Journal",
     "OutboundRecipient",
