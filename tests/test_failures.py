@@ -16,6 +16,7 @@ from webcom_async import (
     GatewayBusy,
     GatewayUnavailable,
     IdCollision,
+    InputError,
     Knowledge,
     Outcome,
     OutOfBalance,
@@ -31,6 +32,7 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
+from webcom_async._domain.errors import another
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
 from webcom_async._sending.batch_sender import SubBatch
@@ -497,3 +499,49 @@ async def test_a_halt_calls_back_those_who_wait(connect: Connect, webcom_gateway
     async with connect(webcom_gateway, batch_size=1, in_flight=2, clock=still_clock(sleep=sleep)) as client:
         with anyio.fail_after(10), pytest.raises(WebcomError, match="locked"):
             await client.send_all(phones(2), **SALE)
+
+
+class Peculiar(WebcomError):
+    """A caller's own error, made in a way of its own."""
+
+    def __init__(self, where: str, *, code: int) -> None:
+        super().__init__(f"{code} in {where}")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GatewayBusy("slow down", error="busy", retry_after=3.0, halts=True),
+        InputError("no phone", Reason.NO_PHONE),
+        Peculiar("a transport", code=7),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_another_exception_says_the_same(error: WebcomError):
+    """It has the kind, words, attributes and notes of the first, which is not changed by what the new one gets."""
+    error.add_note("first")
+    new = another(error, knowledge=Knowledge.NOT_REACHED)
+    before = vars(error) | {"knowledge": error.knowledge}
+    new.add_note("second")
+
+    assert (type(error), error.args, str(error)) == (type(new), new.args, str(new))
+    assert before | {"knowledge": Knowledge.NOT_REACHED, "__notes__": ["first", "second"]} == vars(new)
+    assert ["first"] == error.__notes__
+    assert ("other words",) == another(error, "other words").args
+
+
+async def test_each_reader_gets_an_exception_of_its_own(connect: Connect, webcom_gateway: Gateway):
+    """Each read of an ended campaign raises the failure with the report, and no reader another reader's object."""
+    webcom_gateway.accounts[0].balance = 0
+    caught: list[OutOfBalance] = []
+    async with connect(webcom_gateway) as client, client.stream(phones(3), **SALE) as results:
+        while len(caught) < 2:
+            try:
+                await anext(results)
+            except OutOfBalance as exc:
+                caught.append(exc)
+    first, second = caught
+
+    assert first is not second
+    assert first.report == second.report == results.report

@@ -35,7 +35,7 @@ worth asking again under the same ids?) and `halts` (is there any point in going
 """
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from webcom_async._domain.reasons import Reason
 
@@ -74,6 +74,7 @@ __all__ = [
     "UsageError",
     "WebcomError",
     "WebhookRefused",
+    "another",
 ]
 
 
@@ -114,9 +115,26 @@ class WebcomError(Exception):
     reason: Reason = Reason.OTHER
     report: "Report | None" = None
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, knowledge: Knowledge | None = None) -> None:
         # The docstring is the default message, so the sentence is written once.
         super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        self.knowledge: Knowledge = self.knowledge if knowledge is None else knowledge
+
+
+E = TypeVar("E", bound=WebcomError)
+
+
+def another(error: E, *words: str, **attributes: object) -> E:
+    """
+    Return a new exception of the same kind, with other *words* or *attributes* if any are given.
+
+    An exception is not changed once it is made: a second task may hold it, or raise it too. `__init__` is not called,
+    because that of a caller's own subclass may take anything.
+    """
+    new = type(error).__new__(type(error), *(words or error.args))
+    notes = {"__notes__": [*error.__notes__]} if hasattr(error, "__notes__") else {}
+    vars(new).update(vars(error) | notes | attributes)
+    return new.with_traceback(error.__traceback__)
 
 
 class InputError(WebcomError, ValueError):
@@ -198,8 +216,8 @@ class GatewayError(WebcomError):
 
     knowledge = Knowledge.REFUSED
 
-    def __init__(self, message: str = "", *, error: str = "") -> None:
-        super().__init__(message or (f"the gateway answered: {error}" if error else ""))
+    def __init__(self, message: str = "", *, error: str = "", knowledge: Knowledge | None = None) -> None:
+        super().__init__(message or (f"the gateway answered: {error}" if error else ""), knowledge=knowledge)
         self.error = error
 
 
@@ -234,9 +252,19 @@ class GatewayBusy(GatewayError):
     halts = False
     reason = Reason.BUSY
 
-    def __init__(self, message: str = "", *, error: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        retry_after: float | None = None,
+        halts: bool = False,
+        split: Split = Split.NEVER,
+    ) -> None:
         super().__init__(message, error=error)
         self.retry_after = retry_after
+        self.halts = halts
+        self.split = split
 
 
 class IdCollision(GatewayError):
@@ -260,8 +288,15 @@ class RequestRefused(GatewayError):
     halts = False
     split = Split.AT_ONCE
 
-    def __init__(self, message: str = "", *, error: str = "", reason: Reason = Reason.OTHER) -> None:
-        super().__init__(message, error=error)
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        reason: Reason = Reason.OTHER,
+        knowledge: Knowledge | None = None,
+    ) -> None:
+        super().__init__(message, error=error, knowledge=knowledge)
         self.reason = reason
 
 

@@ -193,14 +193,12 @@ def _told_apart(settled: SettledResults) -> SettledResults:
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
     """Return what a sentence means that stands for a whole request; *alone* if that has one recipient."""
+    # A sentence that fits one recipient names none of several: others may have been sent to.
+    names_all = alone or reason in _WHOLE_REQUEST
+    knowledge = Knowledge.REFUSED if names_all else Knowledge.POSSIBLY_SENT
     if reason in _HALTING:
-        refused: WebcomError = _HALTING[reason](error=error)
-    else:
-        refused = RequestRefused(error=error, reason=reason)
-    if not alone and reason not in _WHOLE_REQUEST:
-        # A sentence that fits one recipient names none of several: others may have been sent to.
-        refused.knowledge = Knowledge.POSSIBLY_SENT
-    return refused
+        return _HALTING[reason](error=error, knowledge=knowledge)
+    return RequestRefused(error=error, reason=reason, knowledge=knowledge)
 
 
 class _UnsettlingReply(NamedTuple):
@@ -231,18 +229,19 @@ def _too_large(_answer: _UnsettlingReply) -> WebcomError:
     return RequestTooLarge()
 
 
-def _busy(answer: _UnsettlingReply) -> WebcomError:
+def _busy(answer: _UnsettlingReply, split: Split = Split.NEVER) -> WebcomError:
     wait = _retry_after(answer.reply.headers.get("retry-after"), answer.now)
-    busy = GatewayBusy(f"the gateway answered {answer.reply.status}", error=answer.error, retry_after=wait)
-    busy.halts = wait is not None and wait > answer.options.retry_after_max
-    return busy
+    return GatewayBusy(
+        f"the gateway answered {answer.reply.status}",
+        error=answer.error,
+        retry_after=wait,
+        halts=wait is not None and wait > answer.options.retry_after_max,
+        split=split,
+    )
 
 
 def _failing(answer: _UnsettlingReply) -> WebcomError:
-    failing = _busy(answer)
-    if "retry-after" not in answer.reply.headers:
-        failing.split = Split.IF_A_HALF_SUCCEEDS
-    return failing
+    return _busy(answer, Split.NEVER if "retry-after" in answer.reply.headers else Split.IF_A_HALF_SUCCEEDS)
 
 
 # What a status means when the body says nothing. What follows from a meaning stands on the error itself: `knowledge`,

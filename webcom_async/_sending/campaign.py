@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 
 from webcom_async._batching.batcher import Batcher
-from webcom_async._domain.errors import UsageError, WebcomError
+from webcom_async._domain.errors import UsageError, WebcomError, another
 from webcom_async._domain.results import Progress, Report, SendResult
 from webcom_async._domain.sources import Source
 from webcom_async._gateway.gateway_session import GatewaySession
@@ -119,9 +119,8 @@ class Results:
         if failure is None:
             raise StopAsyncIteration
         if isinstance(failure, WebcomError):
-            failure.report = self.report
-        else:
-            failure.add_note(f"webcom_async, when this ended the campaign: {self.report}")
+            raise another(failure, report=self.report) from failure.__cause__
+        failure.add_note(f"webcom_async, when this ended the campaign: {self.report}")
         raise failure
 
 

@@ -16,7 +16,7 @@ import anyio
 from anyio import CancelScope
 
 from webcom_async._batching.batcher import Batch, not_sent
-from webcom_async._domain.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError
+from webcom_async._domain.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError, another
 from webcom_async._domain.messages import Message
 from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
@@ -259,7 +259,7 @@ class SingleSend:
     def _told(self) -> SendResult:
         """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""
         if self._bug is not None:
-            raise self._own(self._bug, self.known)
+            raise _with_id(self._bug, self.known) from self._bug.__cause__
         result = self.known if self.settled is None else self.settled
         if result.outcome is Outcome.ACCEPTED:
             return result
@@ -269,18 +269,7 @@ class SingleSend:
         if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.POSSIBLY_SENT:
             # What the last request met would deny an earlier one that may have been processed.
             return result
-        raise self._own(halt, result)
-
-    def _own(self, error: BaseException, result: SendResult) -> BaseException:
-        """Return *error* for one of its callers: an exception that several tasks raise would tell of all of them."""
-        try:
-            own = copy.copy(error)
-        except Exception:  # noqa: BLE001 - a transport's own exception need not let itself be copied
-            own = error
-        own.__notes__ = [*getattr(error, "__notes__", ())]
-        own.__cause__ = error.__cause__
-        _note(own, result)
-        return own.with_traceback(error.__traceback__)
+        raise _with_id(halt, result) from halt.__cause__
 
     @property
     def known(self) -> SendResult:
@@ -401,8 +390,8 @@ class SharedRequest:
             self.largest = max(1, len(present) // 2)
         for single, result in zip(present, self._batch_sender.unfinished(Reason.HALTED).results, strict=True):
             single.settled = result if error is None else None
-            # A copy each: an exception that several tasks raise would tell of all of them.
-            single.met = copy.copy(error)
+            # One each: an exception that several tasks raise would tell of all of them.
+            single.met = None if error is None else another(error)
 
     def break_up(self, exc: BaseException) -> None:
         """Let everybody go on alone, after a request that failed as none should: it may have been processed."""
@@ -433,6 +422,23 @@ def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: Web
     return BatchSender(
         session, batch, counters, RetryQuota(session.options.attempts), possibly_sent=possibly_sent, after=after
     )
+
+
+def _with_id(error: BaseException, result: SendResult) -> BaseException:
+    """Return *error* for one of its callers, with the id in a note; raised by several, it would name all their ids."""
+    own = another(error) if isinstance(error, WebcomError) else _another_foreign(error)
+    _note(own, result)
+    return own
+
+
+def _another_foreign(error: BaseException) -> BaseException:
+    """Return a copy of a transport's own exception, or the exception itself if it cannot be copied."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - anything may be wrong with it
+        return error
+    vars(own)["__notes__"] = [*getattr(error, "__notes__", ())]
+    return own.with_traceback(error.__traceback__)
 
 
 def _note(exc: BaseException, result: SendResult) -> None:
