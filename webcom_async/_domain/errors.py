@@ -118,7 +118,7 @@ class WebcomError(Exception):
     def __init__(self, message: str = "", *, knowledge: Knowledge | None = None) -> None:
         # The docstring is the default message, so the sentence is written once.
         super().__init__(message or " ".join((type(self).__doc__ or "").split()))
-        self.knowledge: Knowledge = self.knowledge if knowledge is None else knowledge
+        self.knowledge = self.knowledge if knowledge is None else knowledge
 
 
 E = TypeVar("E", bound=WebcomError)
