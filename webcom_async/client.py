@@ -114,8 +114,11 @@ class WebcomClient:
         base_url = None if "base_url" in options else variable(environ, "WEBCOM_BASE_URL")
         if base_url is not None:
             options["base_url"] = base_url
-        Options(**options)  # says what is wrong with the options before it looks for credentials
-        credentials = Credentials.from_env(environ)
+        try:
+            credentials = Credentials.from_env(environ)
+        except ConfigurationError:
+            Options(**options)  # a wrong option is named before missing credentials
+            raise
         return cls(credentials=credentials, http_client=http_client, transport=transport, clock=clock, **options)
 
     @property
