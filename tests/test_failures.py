@@ -528,7 +528,7 @@ def test_another_exception_says_the_same(error: WebcomError):
     assert (type(error), error.args, str(error)) == (type(new), new.args, str(new))
     assert before | {"knowledge": Knowledge.NOT_REACHED, "__notes__": ["first", "second"]} == vars(new)
     assert ["first"] == error.__notes__
-    assert ("other words",) == another(error, "other words").args
+    assert ("other words",) == another(error, "other words", error="other").args
 
 
 async def test_each_reader_gets_an_exception_of_its_own(connect: Connect, webcom_gateway: Gateway):

@@ -124,7 +124,7 @@ class WebcomError(Exception):
 E = TypeVar("E", bound=WebcomError)
 
 
-def another(error: E, *words: str, **attributes: object) -> E:
+def another(error: E, /, *words: str, **attributes: object) -> E:
     """
     Return a new exception of the same kind, with other *words* or *attributes* if any are given.
 

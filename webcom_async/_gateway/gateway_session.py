@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from webcom_async._batching.batcher import Batch
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
-from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError, WebcomError
+from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError, WebcomError, another
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import OutboundRecipient
@@ -222,10 +222,10 @@ class GatewaySession:
     def _redacted(self, error: WebcomError) -> WebcomError:
         """Return *error* without what it repeats of the credentials."""
         redact = self._credentials.redact
-        error.args = tuple(redact(str(words)) for words in error.args)
+        words = [redact(str(each)) for each in error.args]
         if isinstance(error, GatewayError):
-            error.error = redact(error.error)
-        return error
+            return another(error, *words, error=redact(error.error))
+        return another(error, *words)
 
 
 class ExpectedResult:
@@ -270,5 +270,4 @@ def _judged(judge: Callable[[], T]) -> T | WebcomError:
     try:
         return judge()
     except WebcomError as exc:
-        exc.__context__ = None
-        return exc.with_traceback(None)
+        return another(exc).with_traceback(None)

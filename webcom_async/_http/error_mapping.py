@@ -18,6 +18,7 @@ from webcom_async._domain.errors import (
     TlsError,
     TransportError,
     WebcomError,
+    another,
 )
 from webcom_async._domain.exchange import RequestTrace
 from webcom_async._http.proxies import PROXY_VARIABLES
@@ -63,8 +64,7 @@ def map_exception(exc: Exception) -> WebcomError | None:
     None if no HTTP library documents *exc* as a failure, and the system does not raise it either.
     """
     if isinstance(exc, WebcomError):
-        exc.__cause__ = exc.__context__ = None
-        return exc.with_traceback(None)
+        return another(exc).with_traceback(None)
     meaning = _meaning(exc)
     if meaning is None:
         return None
@@ -89,8 +89,7 @@ def as_known(error: WebcomError, trace: RequestTrace) -> WebcomError:
 def _as_not_sent(error: WebcomError) -> WebcomError:
     if type(error) is ConnectionLost:
         return GatewayUnavailable(str(error))
-    error.knowledge = min(error.knowledge, Knowledge.NOT_REACHED)
-    return error
+    return another(error, knowledge=Knowledge.NOT_REACHED)
 
 
 def _meaning(exc: Exception) -> type[TransportError] | None:
@@ -125,9 +124,8 @@ def _proxy_refusal(exc: Exception) -> ConfigurationError | None:
     status = re.match(r"[1-4]\d\d\b", said)
     if status is None:
         return None
-    refused = ConfigurationError(f"the proxy refuses the way to the gateway with {status[0]}: check {PROXY_VARIABLES}")
-    refused.knowledge = Knowledge.NOT_REACHED
-    return refused
+    words = f"the proxy refuses the way to the gateway with {status[0]}: check {PROXY_VARIABLES}"
+    return ConfigurationError(words, knowledge=Knowledge.NOT_REACHED)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
