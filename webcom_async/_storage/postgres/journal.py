@@ -295,7 +295,7 @@ class PostgresCampaignJournal:
         if self._tenure.own:
             return LeaseLost(
                 f"campaign {self._tenure.name!r}: this run has not renewed its lease for {self._tenure.seconds:g} s, "
-                "and others may have taken over its recipients. It sends nothing more; run the campaign again"
+                "and others may have taken over its recipients. It sends nothing more; run it again"
             )
         return LeaseLost()
 
