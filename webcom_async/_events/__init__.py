@@ -1,0 +1,3 @@
+"""Events as frozen structs, and their observers."""
+
+__all__: list[str] = []

@@ -1,0 +1,245 @@
+"""Events of campaigns of many workers, and of their stores."""
+
+from webcom_async._events.base import ERROR, WARNING, Event
+
+__all__ = [
+    "BatchNotNoted",
+    "CampaignsNotStarted",
+    "CampaignsUnseen",
+    "LeaseNotGivenBack",
+    "OverseerFailed",
+    "OverseerSilent",
+    "ShardEnded",
+    "ShardFailed",
+    "ShardGivenBack",
+    "ShardLost",
+    "ShardTaken",
+    "ShardTakenOver",
+    "StoreAwaited",
+    "StoreAway",
+    "StoreBack",
+]
+
+
+class StoreAway(Event, frozen=True):
+    """
+    A database server cannot be reached; the call waits and retries.
+
+    Attributes:
+        store: The server: host, port and database.
+        error: The failure in words.
+    """
+
+    level = WARNING
+    sentence = "{store} cannot be reached: {error}"
+    store: str
+    error: str
+
+
+class StoreBack(Event, frozen=True):
+    """
+    A database server is reached again.
+
+    Attributes:
+        store: The server: host, port and database.
+    """
+
+    sentence = "{store} is reached again"
+    store: str
+
+
+class StoreAwaited(Event, frozen=True, tag="store_unavailable"):
+    """
+    A store was away for longer than a call's patience; a worker makes the call again.
+
+    Attributes:
+        error: The failure in words.
+    """
+
+    level = WARNING
+    sentence = "the store is unavailable: {error}"
+    error: str
+
+
+class ShardTaken(Event, frozen=True):
+    """
+    A worker has acquired the lease of a shard.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        token: The lease's token.
+    """
+
+    sentence = "campaign {campaign}, shard {shard}: lease {token} is acquired"
+    campaign: str
+    shard: int
+    token: int
+
+
+class ShardTakenOver(Event, frozen=True):
+    """
+    The lease that a worker has acquired replaces one that had expired. Emitted after `ShardTaken`.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        token: The new lease's token.
+        holder: The worker whose lease was revoked; the same one, if it was started again.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign}, shard {shard}: lease {token} replaces that of {holder}"
+    campaign: str
+    shard: int
+    token: int
+    holder: str
+
+
+class ShardLost(Event, frozen=True, tag="lease_lost"):
+    """
+    A worker has lost the lease of a shard, and sends nothing more of it.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        error: The cause in words.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign}, shard {shard}: {error}"
+    campaign: str
+    shard: int
+    error: str
+
+
+class ShardGivenBack(Event, frozen=True):
+    """
+    A worker cannot send a shard now, and leaves it to the others.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        error: The cause in words.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign}, shard {shard}: given back, because it cannot be sent from here now: {error}"
+    campaign: str
+    shard: int
+    error: str
+
+
+class ShardEnded(Event, frozen=True):
+    """
+    A worker has ended its work on a shard.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        ending: The value of its `ShardOutcome`.
+    """
+
+    sentence = "campaign {campaign}, shard {shard}: ended, {ending}"
+    campaign: str
+    shard: int
+    ending: str
+
+
+class ShardFailed(Event, frozen=True):
+    """
+    A worker cannot send a shard at all, such as one that is set up otherwise than the campaign.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+        error: The cause in words.
+    """
+
+    level = ERROR
+    sentence = "campaign {campaign}, shard {shard}: not sent from here: {error}"
+    campaign: str
+    shard: int
+    error: str
+
+
+class LeaseNotGivenBack(Event, frozen=True):
+    """
+    A store was away when a worker gave a lease back; the lease expires.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+    """
+
+    sentence = "campaign {campaign}, shard {shard}: the lease is not given back, and will expire"
+    campaign: str
+    shard: int
+
+
+class BatchNotNoted(Event, frozen=True):
+    """
+    A store was away when a batch was cut short; the journal has its results, and its counts come with the next attempt.
+
+    Attributes:
+        campaign: The campaign's name.
+        shard: The shard's number.
+    """
+
+    sentence = "campaign {campaign}, shard {shard}: the counts of a batch are not noted"
+    campaign: str
+    shard: int
+
+
+class OverseerSilent(Event, frozen=True):
+    """
+    The workflow that hands out a campaign's shards is silent; another process takes it up.
+
+    Attributes:
+        campaign: The campaign's name.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign}: its scheduler is silent, and is replaced"
+    campaign: str
+
+
+class OverseerFailed(Event, frozen=True):
+    """
+    The shards of a campaign could not be handed out; this is retried.
+
+    Attributes:
+        campaign: The campaign's name.
+        error: The type of the failure, and its words.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign}: its shards could not be handed out: {error}"
+    campaign: str
+    error: str
+
+
+class CampaignsUnseen(Event, frozen=True):
+    """
+    A worker could not look which campaigns run; this is retried.
+
+    Attributes:
+        error: The failure in words.
+    """
+
+    level = WARNING
+    sentence = "the running campaigns could not be listed: {error}"
+    error: str
+
+
+class CampaignsNotStarted(Event, frozen=True):
+    """
+    Campaigns could not be started; this is retried.
+
+    Attributes:
+        error: The failures in words.
+    """
+
+    level = WARNING
+    sentence = "campaigns could not be started: {error}"
+    error: str
