@@ -98,20 +98,20 @@ class Travel:
 class _Noticed(logging.Handler):
     """Sets an event when something is logged."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(logging.INFO)
         self.event = anyio.Event()
-        self._message = message
+        self._name = name
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() == self._message:
+        if getattr(record, "event", None) == self._name:
             self.event.set()
 
 
 @contextmanager
-def logged(message: str) -> Iterator[anyio.Event]:
-    """Return the event of something being logged."""
-    logger, handler = logging.getLogger("webcom_async"), _Noticed(message)
+def logged(name: str) -> Iterator[anyio.Event]:
+    """Return what is set when an event of this name is logged."""
+    logger, handler = logging.getLogger("webcom_async"), _Noticed(name)
     logger.addHandler(handler)
     try:
         yield handler.event

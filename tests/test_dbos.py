@@ -273,7 +273,9 @@ async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
         await until(store, lambda standing: standing.state is CampaignState.FINISHED)
 
     assert one_sms_each(gateway)
-    warned = [vars(record)["error"] for record in caplog.records if record.message == "campaigns_not_started"]
+    warned = [
+        vars(record)["error"] for record in caplog.records if vars(record).get("event") == "campaigns_not_started"
+    ]
     assert warned
     assert all("'summer#2'" in words and "'summer/1/1'" in words for words in warned)
 

@@ -41,6 +41,7 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async._domain.outbound import Addressed
+from webcom_async._events.observers import Observers
 from webcom_async._storage.contracts import DurableCampaignJournal, digest
 from webcom_async._storage.postgres import connection as door
 from webcom_async._storage.postgres.connection import Session
@@ -623,7 +624,9 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     opener: Opener, postgres: str, schema: str
 ):
     """Whoever comes between a host's look and its lock has done its work for it."""
-    server = door.Server(postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock())
+    server = door.Server(
+        postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock(), observers=Observers()
+    )
     async with opener() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         await connection.execute(f"SET search_path = {schema}")
         await prepare(Overtaken(connection, other.stored_campaigns), server)

@@ -447,7 +447,9 @@ async def test_a_cancelled_call_ends_at_once_and_names_its_id(
         again = await client.send("79612242243", client_id_sms=101, **CODE)
 
     assert ["client_id_sms 101 is unknown; send again under this id only"] == notes
-    assert [("101", "unknown")] == [(r.client_id_sms, r.outcome) for r in caplog.records if r.message == "send_ended"]
+    assert [("101", "unknown")] == [
+        (r.client_id_sms, r.outcome) for r in caplog.records if vars(r).get("event") == "send_ended"
+    ]
     assert (Outcome.ACCEPTED, 1) == (again.outcome, len(webcom_gateway.ledger.to("79612242243")))
 
 

@@ -666,7 +666,7 @@ async def test_a_failure_that_no_http_library_documents_is_a_lost_connection(
         async with client.stream(phones(6), campaign="spring", **CODE) as results:
             found = {result.phone: result.id_sms async for result in results}
 
-    told = [record for record in caplog.records if record.message == "transport_failed"]
+    told = [record for record in caplog.records if vars(record)["event"] == "transport_failed"]
     assert (6, 0, ["KeyError"]) == (report.accepted, report.unknown, [record.error for record in told])
     assert {sms.phone: sms.id_sms for sms in webcom_gateway.ledger.sent} == found
     assert "Code 1234" not in caplog.text

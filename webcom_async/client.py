@@ -5,7 +5,7 @@ This is where a call is checked and put together. How a campaign runs is `_sendi
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
@@ -27,6 +27,7 @@ from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Report, SendResult
 from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._events.observers import Observer, Observers
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.event_loop import running_loop
@@ -60,10 +61,11 @@ class WebcomClient:
         transport: The HTTP library: `"httpx2"`, or `"aiohttp"` (extra `aiohttp`, asyncio only), which takes less CPU;
             or another way to post, such as an emulator's.
         clock: Time and chance, for tests.
+        observers: Functions that are called with each event; see `webcom_async.events`.
         options: See `Options`.
 
     Raises:
-        ConfigurationError: Credentials or options cannot be used; nothing was sent.
+        ConfigurationError: Credentials, options or observers cannot be used; nothing was sent.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class WebcomClient:
         http_client: AsyncHttpClient | None = None,
         transport: Transport | Literal["httpx2", "aiohttp"] = "httpx2",
         clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
         **options: Unpack[OptionFields],
     ) -> None:
         if credentials is None:
@@ -85,7 +88,12 @@ class WebcomClient:
         settings = Options(**options)
         self._format = JsonFormat(settings.zone)
         self._session = GatewaySession(
-            _choose(settings, http_client, transport), credentials, settings, clock or Clock(), self._format
+            _choose(settings, http_client, transport),
+            credentials,
+            settings,
+            clock or Clock(),
+            send_format=self._format,
+            observers=Observers(observers),
         )
         self._loop: object = None
         self._single_sender = SingleSender(self._session)
@@ -99,6 +107,7 @@ class WebcomClient:
         http_client: AsyncHttpClient | None = None,
         transport: Transport | Literal["httpx2", "aiohttp"] = "httpx2",
         clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
         **options: Unpack[OptionFields],
     ) -> Self:
         """
@@ -119,12 +128,24 @@ class WebcomClient:
         except ConfigurationError:
             Options(**options)  # a wrong option is named before missing credentials
             raise
-        return cls(credentials=credentials, http_client=http_client, transport=transport, clock=clock, **options)
+        return cls(
+            credentials=credentials,
+            http_client=http_client,
+            transport=transport,
+            clock=clock,
+            observers=observers,
+            **options,
+        )
 
     @property
     def options(self) -> Options:
         """The client's settings."""
         return self._session.options
+
+    @property
+    def observers(self) -> Observers:
+        """What the client emits events with; what works for it, such as a `scaleout.Worker`, uses it too."""
+        return self._session.observers
 
     def account(self, campaign: str) -> str:
         """
@@ -381,7 +402,11 @@ class WebcomClient:
         self._session.check_open()
         campaign = campaign_name(campaign)
         terms = Terms(
-            pace or Pace(first=Pace.first_beside(reports)), self._session.clock, self.options.zone, self._check_usable
+            pace or Pace(first=Pace.first_beside(reports)),
+            self._session.clock,
+            self.options.zone,
+            self._check_usable,
+            self.observers,
         )
         return Track(journal, campaign, reports, StatusInquiry(self._session), terms, prices=prices)
 

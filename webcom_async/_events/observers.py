@@ -6,7 +6,7 @@ An observer has no say: its return value is ignored, and its exceptions end noth
 
 import logging
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import TypeAlias
@@ -55,27 +55,30 @@ class Observers:
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self._observers = tuple(observers)
+        self._given = tuple(observers)
         self._failed: set[int] = set()
-        for observer in self._observers:
+        for observer in self._given:
             if not callable(observer) or iscoroutinefunction(observer):
                 raise ConfigurationError(f"an observer is {observer!r}; it must be a plain function of one event")
 
     def listening(self, level: int = DEBUG) -> bool:
         """Whether an event of *level* has an observer: ask before you build events for single recipients."""
-        return bool(self._observers) or logger.isEnabledFor(level)
+        return bool(self._given) or logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
         """Log *event* and call every observer with it."""
-        log(event)
-        for place, observer in enumerate(self._observers):
+        for place, observer in enumerate((log, *self._given)):
             try:
                 observer(event)
-            except Exception as exc:  # noqa: BLE001 - it is a caller's, and must not harm sending
-                if place not in self._failed:
-                    self._failed.add(place)
-                    name = getattr(observer, "__qualname__", type(observer).__qualname__)
-                    log(ObserverFailed(observer=name, error=type(exc).__name__))
+            except Exception as exc:  # noqa: BLE001 - observers and log filters are the caller's, and must not harm sending
+                self._log_first_failure(place, observer, exc)
+
+    def _log_first_failure(self, place: int, observer: Observer, exc: Exception) -> None:
+        if place not in self._failed:
+            self._failed.add(place)
+            name = getattr(observer, "__qualname__", type(observer).__qualname__)
+            with suppress(Exception):
+                log(ObserverFailed(observer=name, error=type(exc).__name__))
 
     @contextmanager
     def hearing(self) -> Generator[None, None, None]:

@@ -251,7 +251,7 @@ class RetryQuotaLow(Event, frozen=True):
     A campaign has spent three quarters of its retry quota. Without answers that refill it, the campaign will halt.
 
     Attributes:
-        campaign: The campaign's name; empty for single sends.
+        campaign: The campaign's name.
         left: Retries that are left.
     """
 

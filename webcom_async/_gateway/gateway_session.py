@@ -17,8 +17,11 @@ from webcom_async._domain.options import Options
 from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.results import SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
+from webcom_async._events.observers import Observers
+from webcom_async._events.sending import LimitChanged
 from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
 from webcom_async._gateway.policy import judge, judge_call, shrinks
+from webcom_async._gateway.request_events import RequestEvents
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._http.exchange import exchange
@@ -42,9 +45,11 @@ class GatewaySession:
         options: The client's settings.
         clock: Time and chance.
         send_format: How messages are written and answers are read.
+        observers: The client's observers.
 
     Attributes:
         send_format: The same.
+        observers: The same.
         ids_in_flight: Ids in requests that have not been answered. An id is in one request at a time: the manual does
             not say whether the gateway notices two at once.
         limit: How many they may be.
@@ -53,8 +58,16 @@ class GatewaySession:
     """
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, options: Options, clock: Clock, send_format: SendFormat
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        options: Options,
+        clock: Clock,
+        *,
+        send_format: SendFormat,
+        observers: Observers,
     ) -> None:
+        self.observers: Observers = observers
         self.transport = transport
         self.options = options
         self.clock = clock
@@ -119,11 +132,14 @@ class GatewaySession:
 
     def adapt_limit(self, sent_in: Round, error: WebcomError | None) -> None:
         """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""
+        before = self.limit.limit
         if error is None:
             self.limit.succeeded(sent_in)
         elif shrinks(error):
             self.limit.pushed_back(sent_in)
-        self._slots.total_tokens = self.limit.limit
+        limit = self._slots.total_tokens = self.limit.limit
+        if limit != before:
+            self.observers.emit(LimitChanged(before=before, limit=limit))
 
     def request(self, encoded: bytes) -> Request:
         """Return the request that sends *encoded*: a new one for each attempt."""
@@ -144,7 +160,8 @@ class GatewaySession:
         """
         self.check_open()
         max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
-        return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
+        with self.observers.hearing():
+            return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
     def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """
@@ -189,7 +206,8 @@ class GatewaySession:
                 raise
 
         attempts = self.options.attempts if call.retry is Retry.SAFE else 1
-        answer = await retrying(attempt, attempts, quota.spend, self.options, self.clock)
+        retried = RequestEvents(self.observers).retried
+        answer = await retrying(attempt, attempts, quota.spend, self.options, self.clock, retried=retried)
         quota.refund()
         return answer
 

@@ -28,6 +28,7 @@ async def retrying(
     clock: Clock,
     *,
     met: WebcomError | None = None,
+    retried: Callable[[int, WebcomError, float], None] | None = None,
 ) -> T:
     """
     Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
@@ -42,6 +43,7 @@ async def retrying(
         options: How long to wait.
         clock: How to wait.
         met: What the first attempt has met, if it was made already.
+        retried: Called before each wait, with the attempt's number, its error and the seconds.
 
     Raises:
         WebcomError: The last attempt's own error.
@@ -58,8 +60,12 @@ async def retrying(
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, ConnectionLost) and error.reused_connection and not has_been_stale:
             has_been_stale = True
-            return 0.0
-        return _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
+            seconds = 0.0
+        else:
+            seconds = _policy.wait_before_retry(state.attempt_number, error, options, clock.random())
+        if retried is not None and isinstance(error, WebcomError):
+            retried(state.attempt_number, error, seconds)
+        return seconds
 
     if met is None:
         # Without tenacity, which would cost a request that succeeds a tenth of its time.

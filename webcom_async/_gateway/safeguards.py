@@ -15,6 +15,7 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 
 __all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
+_LOW = 0.25  # of the tokens: ours
 _REFUND = 0.5  # ours: a third of all requests may be repetitions for ever
 _SYSTEMATIC = 200  # recipients
 _REMEMBERED = 10_000  # messages; a campaign of personal texts may have a million
@@ -42,6 +43,12 @@ class RetryQuota:
         self.spent: bool = False
         self._full = float(tokens)
         self._left = float(tokens)
+        self._told_low = False
+
+    @property
+    def left(self) -> int:
+        """Whole tokens that are left."""
+        return int(self._left)
 
     def spend(self, requests: int = 1) -> bool:
         """Take a token for each of *requests*; False, and none is taken, if there are not so many left."""
@@ -50,6 +57,13 @@ class RetryQuota:
             return False
         self._left -= requests
         return True
+
+    def became_low(self) -> bool:
+        """Whether no more than a quarter is left; True once, until answers have refilled it above that."""
+        low = self._left <= self._full * _LOW
+        became_low = low and not self._told_low
+        self._told_low = low
+        return became_low
 
     def refund(self) -> None:
         """Give back what a usable answer is worth."""

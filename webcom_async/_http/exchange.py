@@ -7,7 +7,6 @@ all of them: one deadline, foreign exceptions turned into ours, nothing followed
 is repeated here, nor in a transport.
 """
 
-import logging
 import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
@@ -18,6 +17,8 @@ import anyio
 
 from webcom_async._domain.errors import ConnectionLost, GatewayUnavailable, ReplyError, ReplyTimeout, WebcomError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
+from webcom_async._events.observers import emit
+from webcom_async._events.sending import ClosingFailed, TransportFailed
 from webcom_async._http.content_encoding import decoded
 from webcom_async._http.deadline import run_with_deadline
 from webcom_async._http.error_mapping import as_known, map_exception
@@ -25,8 +26,6 @@ from webcom_async._http.error_mapping import as_known, map_exception
 __all__ = ["CONNECT_SECONDS", "HEADERS", "Content", "exchange", "headers_of", "opened", "quietly", "read_reply"]
 
 T = TypeVar("T")
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 HEADERS = {
     # Answers are small. One that is compressed all the same is understood.
@@ -81,25 +80,20 @@ async def _attempt(
         trace.reply = await transport.send(request, trace, timeout=seconds, max_bytes=max_bytes)
     except Exception as exc:
         if trace.reply is not None:
-            _log_failure("closing_failed", exc)
+            emit(ClosingFailed(error=type(exc).__name__))
             return trace.reply
         foreseen = map_exception(exc)
         if foreseen is not None:
             return foreseen
         if not trace.possibly_sent:
             raise
-        _log_failure("transport_failed", exc)
+        emit(TransportFailed(error=type(exc).__name__))
         return ConnectionLost(f"the HTTP client failed with {type(exc).__name__}; the request may have been processed")
     except BaseException as exc:
         # A cancellation goes on to places that may print local variables. The frames that were sending are done.
         traceback.clear_frames(exc.__traceback__)
         raise
     return trace.reply
-
-
-def _log_failure(event: str, exc: Exception) -> None:
-    """Log the type of what an HTTP library raised; its words may repeat the request."""
-    logger.warning(event, extra={"error": type(exc).__name__})
 
 
 async def quietly(closing: Awaitable[object]) -> bool:
@@ -114,7 +108,7 @@ async def quietly(closing: Awaitable[object]) -> bool:
             await closing
             done = True
         except Exception as exc:  # noqa: BLE001 - whatever an HTTP library raises, the answer stands
-            _log_failure("closing_failed", exc)
+            emit(ClosingFailed(error=type(exc).__name__))
     return done
 
 

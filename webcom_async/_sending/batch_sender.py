@@ -5,7 +5,6 @@ A batch that fails as a whole may be asked for in halves, under the same ids, do
 What is decided here is only the order of things: whether to retry, to split or to end is `_gateway.policy`'s to say.
 """
 
-import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -32,14 +31,13 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway import policy as _policy
 from webcom_async._gateway.gateway_session import GatewaySession
+from webcom_async._gateway.request_events import RequestEvents
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async._wire.base import SendFormat
 
 __all__ = ["BatchSender", "GracePeriod"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 
 class SubBatch:
@@ -201,7 +199,7 @@ class BatchSender:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
         self._session = session
-        self._number = batch.number
+        self._events = RequestEvents(session.observers, counters.campaign, batch.number)
         self._counters = counters
         self._quota = quota
         self._grace = grace
@@ -250,7 +248,13 @@ class BatchSender:
         met = before if before is not None and _policy.worth_retrying(before, 1) else None
         try:
             await retrying(
-                lambda: self._attempt(part), attempts, self._quota.spend, session.options, session.clock, met=met
+                lambda: self._attempt(part),
+                attempts,
+                self._spend,
+                session.options,
+                session.clock,
+                met=met,
+                retried=lambda _, error, seconds: self._events.retried(part.attempts, error, seconds),
             )
         except WebcomError as exc:
             if exc.halts:
@@ -270,7 +274,7 @@ class BatchSender:
         if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
             part.conclude(error)
             return
-        if not self._quota.spend(2):
+        if not self._spend(2):
             self.halt = _quota_exhausted(error)
             part.conclude(error)
             return
@@ -292,6 +296,11 @@ class BatchSender:
             elif failure is not None:
                 await self._narrow(half, failure)
 
+    def _spend(self, requests: int = 1) -> bool:
+        granted = self._quota.spend(requests)
+        self._events.spent(self._quota)
+        return granted
+
     async def _attempt(self, part: SubBatch) -> None:
         session = self._session
         async with session.slot():
@@ -303,17 +312,17 @@ class BatchSender:
             before = part.knowledge
             part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte, until something better is known
             part.attempts += 1
+            self._events.sent(part.phones, part.attempts)
+            began = session.clock.monotonic()
             try:
                 reply = await self._send(part, before)
+                self._events.answered(part.phones, part.attempts, reply.status, session.clock.monotonic() - began)
                 part.settle(session.judge(reply, part.phones, part.attempts), before)
                 session.adapt_limit(sent_in, None)
             except WebcomError as exc:
                 part.meet(exc, before)
                 session.adapt_limit(sent_in, exc)
-                logger.info(
-                    "attempt_failed",
-                    extra={"batch": self._number, "attempt": part.attempts, "error": type(exc).__name__},
-                )
+                self._events.failed(part.attempts, exc)
                 raise
 
     async def _send(self, part: SubBatch, before: Knowledge) -> Reply:

@@ -19,6 +19,7 @@ from webcom_async._domain.results import Progress, Report, SendResult
 from webcom_async._domain.sources import Source
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
+from webcom_async._sending.campaign_events import CampaignEvents
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async._sending.dispatcher import Dispatcher, SettledBatch
 from webcom_async._storage.contracts import CampaignJournal
@@ -147,6 +148,7 @@ class Campaign:
     Attributes:
         safeguards: What it learns while it runs, so as not to go on in vain. Who sends a campaign piece by piece gives
             all pieces the same ones, before they are entered.
+        events: What its events are emitted with.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Campaign:
         plan: Callable[[], Awaitable[CampaignParts]],
     ) -> None:
         self.safeguards: Safeguards = Safeguards(session.options.retry_quota)
+        self.events: CampaignEvents = CampaignEvents(session.observers, name)
         self._session = session
         self._name = name
         self._check_usable = check_usable
@@ -169,12 +172,19 @@ class Campaign:
         if self._dispatcher is not None:
             raise UsageError("a campaign is entered once: call client.stream() again")
         self._journal, source, cutter = await self._plan()
-        counters = CampaignCounters(self._name, self._session.clock.monotonic())
+        self.events.started()
+        self._counters = CampaignCounters(self._name, self._session.clock.monotonic())
         self._dispatcher = Dispatcher(
-            self._session, source, cutter, counters, self._journal, safeguards=self.safeguards
+            self._session,
+            source,
+            cutter,
+            self._counters,
+            self._journal,
+            safeguards=self.safeguards,
+            events=self.events,
         )
         self._inbox = await self._dispatcher.open()
-        return Results(self._dispatcher, self._inbox, counters, self._session)
+        return Results(self._dispatcher, self._inbox, self._counters, self._session)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -183,6 +193,7 @@ class Campaign:
             try:
                 await self._dispatcher.close()
             finally:
+                self.events.ended(self._counters.report())
                 await self._inbox.aclose()
                 if self._journal is not None:
                     with anyio.CancelScope(shield=True):

@@ -8,7 +8,6 @@ alone, under the same id, so that a bad neighbour costs no more than one resend.
 """
 
 import copy
-import logging
 from contextlib import suppress
 from typing import Self
 
@@ -22,6 +21,7 @@ from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._events.sending import SendEnded, SendQueued, SendSettled
 from webcom_async._gateway import policy as _policy
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import RetryQuota
@@ -30,8 +30,6 @@ from webcom_async._sending.batch_sender import BatchSender
 from webcom_async._sending.counters import CampaignCounters
 
 __all__ = ["RequestCoalescer", "SingleSender"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 _END_SECONDS = 1.0  # that a cancelled caller waits for its request to end, which takes some turns of the event loop
 _REMEMBERED = 10_000  # messages in doubt: ours, some hours of a backend whose gateway is slow
@@ -192,7 +190,7 @@ class SingleSend:
             await self._travel(coalescer)
         except BaseException as exc:
             self._waiting = 0
-            _note(exc, self.known)
+            self._note(exc, self.known)
             raise
         return self._told()
 
@@ -210,11 +208,21 @@ class SingleSend:
                 self._bug = exc
 
     async def _travel(self, coalescer: "RequestCoalescer | None") -> None:
+        emit = self._session.observers.emit
+        emit(SendQueued(client_id_sms=self.to.client_id_sms))
         if coalescer is not None:
             await coalescer.take(self)
         if self.settled is None and not self.left:
             self._batch_sender = _batch_sender(self._session, [self], after=self.met)
             [self.settled] = (await self._batch_sender.run()).results
+        if self.settled is not None:
+            emit(_settled(self.settled))
+
+    def _note(self, exc: BaseException, result: SendResult) -> None:
+        """Say on *exc*, and to observers, under which id to send again."""
+        client_id, outcome = result.client_id_sms, result.outcome
+        exc.add_note(f"client_id_sms {client_id} is {outcome.value}; send again under this id only")
+        self._session.observers.emit(SendEnded(client_id_sms=client_id, outcome=outcome))
 
     def join(self) -> None:
         """Count one more who will `wait` for it."""
@@ -233,7 +241,7 @@ class SingleSend:
         except BaseException as exc:
             self._waiting -= 1
             await self._abandon()
-            _note(exc, self._left_behind())
+            self._note(exc, self._left_behind())
             raise
         self._waiting -= 1
         return self._told()
@@ -259,7 +267,7 @@ class SingleSend:
     def _told(self) -> SendResult:
         """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""
         if self._bug is not None:
-            raise _with_id(self._bug, self.known) from self._bug.__cause__
+            raise self._with_id(self._bug, self.known) from self._bug.__cause__
         result = self.known if self.settled is None else self.settled
         if result.outcome is Outcome.ACCEPTED:
             return result
@@ -269,7 +277,13 @@ class SingleSend:
         if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.POSSIBLY_SENT:
             # What the last request met would deny an earlier one that may have been processed.
             return result
-        raise _with_id(halt, result) from halt.__cause__
+        raise self._with_id(halt, result) from halt.__cause__
+
+    def _with_id(self, error: BaseException, result: SendResult) -> BaseException:
+        """Return *error* for one of its callers, with the id in a note; raised by several, it would name all ids."""
+        own = another(error) if isinstance(error, WebcomError) else _another_foreign(error)
+        self._note(own, result)
+        return own
 
     @property
     def known(self) -> SendResult:
@@ -424,13 +438,6 @@ def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: Web
     )
 
 
-def _with_id(error: BaseException, result: SendResult) -> BaseException:
-    """Return *error* for one of its callers, with the id in a note; raised by several, it would name all their ids."""
-    own = another(error) if isinstance(error, WebcomError) else _another_foreign(error)
-    _note(own, result)
-    return own
-
-
 def _another_foreign(error: BaseException) -> BaseException:
     """Return a copy of a transport's own exception, or the exception itself if it cannot be copied."""
     try:
@@ -441,7 +448,7 @@ def _another_foreign(error: BaseException) -> BaseException:
     return own.with_traceback(error.__traceback__)
 
 
-def _note(exc: BaseException, result: SendResult) -> None:
-    """Say on *exc*, and in the log, under which id to ask again."""
-    exc.add_note(f"client_id_sms {result.client_id_sms} is {result.outcome.value}; send again under this id only")
-    logger.warning("send_ended", extra={"client_id_sms": result.client_id_sms, "outcome": result.outcome.value})
+def _settled(result: SendResult) -> SendSettled:
+    return SendSettled(
+        client_id_sms=result.client_id_sms, outcome=result.outcome, reason=result.reason, attempts=result.attempts
+    )

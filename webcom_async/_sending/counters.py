@@ -32,7 +32,7 @@ class CampaignCounters:
         self.halted: bool = False
         self.taken: int = 0
         self.in_flight: int = 0
-        self._campaign = campaign
+        self.campaign: str = campaign
         self._traffic = dict.fromkeys(NetworkStats.__struct_fields__, 0)
         self._started = now
         self._last = now
@@ -76,7 +76,7 @@ class CampaignCounters:
 
     def _report(self, until: float) -> Report:
         return Report(
-            campaign=self._campaign,
+            campaign=self.campaign,
             outcomes=dict(self._outcomes),
             reasons=dict(self._reasons.most_common()),
             **self._traffic,

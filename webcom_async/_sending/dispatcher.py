@@ -9,7 +9,6 @@ what has not left does not leave any more. Nothing is dropped: whatever happens,
 the source is counted with the outcome that is known.
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Generator
@@ -33,13 +32,12 @@ from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
 from webcom_async._sending.batch_sender import BatchSender, GracePeriod
+from webcom_async._sending.campaign_events import CampaignEvents
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async._sending.puller import Puller, puller_of
 from webcom_async._storage.contracts import CampaignJournal, Reservation
 
 __all__ = ["Dispatcher", "SettledBatch"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 
 class SettledBatch(NamedTuple):
@@ -60,6 +58,7 @@ class Dispatcher:
         counters: Where everything is counted.
         journal: Where what leaves is written down first.
         safeguards: What it has learnt so far.
+        events: What its events are emitted with.
 
     Attributes:
         failure: What ended the campaign early; None if nothing did.
@@ -74,6 +73,7 @@ class Dispatcher:
         journal: CampaignJournal,
         *,
         safeguards: Safeguards,
+        events: CampaignEvents,
     ) -> None:
         self.failure: Exception | None = None
         self._session = session
@@ -87,6 +87,7 @@ class Dispatcher:
         self._waits: set[CancelScope] = set()
         self._grace = GracePeriod()
         self._safeguards = safeguards
+        self._events = events
         self._tasks = anyio.create_task_group()
         self._puller: Puller
 
@@ -117,7 +118,9 @@ class Dispatcher:
                     known = await self._write_down(as_not_sent, None)
                 finally:
                     everyone = SettledResults(batch.unusable + known.results)
-                    self._count(batch.number, everyone, _from_journal(as_not_sent, known))
+                    from_journal = _from_journal(as_not_sent, known)
+                    self._count(batch.number, everyone, from_journal)
+                    self._events.settled(batch.number, everyone.results, from_journal, 0.0)
             await self._puller.aclose()
 
     def take(self, batch: SettledBatch) -> bool:
@@ -175,6 +178,7 @@ class Dispatcher:
     async def _deliver(self, batch: Batch) -> SettledBatch:
         """Send *batch* and count what became of it, whatever happens on the way."""
         progress = BatchProgress(batch)
+        began = self._session.clock.monotonic()
         try:
             with self._interruptible():
                 await self._reserve(progress)
@@ -200,6 +204,8 @@ class Dispatcher:
                 everyone = progress.with_known(results)
                 self._count(batch.number, everyone, from_journal)
                 self._session.unregister(batch, everyone.results)
+                seconds = self._session.clock.monotonic() - began
+                self._events.settled(batch.number, everyone.results, from_journal, seconds)
         if progress.batch_sender is not None:
             self._learn(progress.batch_sender, batch, progress.without_held_back(results))
         return SettledBatch(batch.number, everyone.results)
@@ -215,6 +221,7 @@ class Dispatcher:
             self._halt(exc)
             return
         progress.reserved = reserved
+        self._events.reserved(reserved)
         progress.known += reserved.settled + reserved.refused
         batch.narrow(reserved.addressed)
         progress.held_back = self._hold_back(batch)
@@ -285,7 +292,7 @@ class Dispatcher:
         if self.failure is None:
             self.failure = failure
             self._counters.halted = True
-            logger.warning("campaign_halted", extra={"error": type(failure).__name__})
+            self._events.halted(failure)
             for scope in self._waits:
                 scope.cancel()
 

@@ -116,6 +116,7 @@ class Lease(msgspec.Struct, frozen=True):
         token: A number that grows with every lease of the store; a newer lease of the shard makes older ones invalid.
         holder: The worker's name.
         seconds: Seconds that the lease holds after it is acquired or renewed.
+        replaced: The worker whose lease was revoked for this one; empty if nobody held the shard.
     """
 
     campaign: str
@@ -123,6 +124,7 @@ class Lease(msgspec.Struct, frozen=True):
     token: int
     holder: str
     seconds: float
+    replaced: str = ""
 
 
 class BatchDone(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ it learns to the journal before it yields it, and no task outlives the step. It 
 moment, and continued.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -22,6 +21,8 @@ from webcom_async._domain.delivery import Delivery, DeliveryReport, Pace, TrackR
 from webcom_async._domain.delivery_rules import wait_before_asking
 from webcom_async._domain.errors import GatewayUnavailable, UsageError
 from webcom_async._domain.paths import StrPath
+from webcom_async._events.observers import Observers
+from webcom_async._events.sending import DeliveryChanged, TrackingPaused
 from webcom_async._storage.worker_thread import WorkerThread
 from webcom_async._tracking.polling import StatusInquiry
 
@@ -33,8 +34,6 @@ __all__ = ["Track", "Tracking"]
 
 T = TypeVar("T")
 
-logger: logging.Logger = logging.getLogger("webcom_async")
-
 _PAGE = 1_000  # reports
 
 
@@ -45,6 +44,7 @@ class Terms(msgspec.Struct, frozen=True):
     clock: Clock
     zone: tzinfo
     check_usable: Callable[[], None]
+    observers: Observers
 
 
 class Tracking:
@@ -74,6 +74,7 @@ class Tracking:
         self._pace = terms.pace
         self._clock = terms.clock
         self._check_usable = terms.check_usable
+        self._observers = terms.observers
         self._started = terms.clock.monotonic()
         self._changes: deque[Delivery] = deque()
         self._known: TrackReport | None = None
@@ -165,8 +166,9 @@ class Tracking:
         # The gateway may be down for hours, and SMS take up to days.
         self._ask_from = self._clock.monotonic() + wait_before_asking(self._failures, self._pace)
         self._failures += 1
-        logger.warning("tracking_paused", extra={"error": type(failure).__name__, "failures": self._failures})
-        await self._in_journal(lambda deliveries: self._told(deliveries.close_overdue(waiting)))
+        error = type(failure).__name__
+        self._observers.emit(TrackingPaused(campaign=self._name, error=error, failures=self._failures))
+        self._emit(await self._in_journal(lambda deliveries: self._told(deliveries.close_overdue(waiting))))
 
     async def _wait(self) -> None:
         pause = await self._in_journal(lambda deliveries: deliveries.next_due())
@@ -178,12 +180,24 @@ class Tracking:
     async def _advance(self, reports: list[DeliveryReport], *, seen: int | None = None, asked: bool = False) -> None:
         """Commit new reports, even if the caller is being cancelled."""
 
-        def advance(deliveries: "Deliveries") -> None:
-            self._told(deliveries.advance(reports, asked=asked))
+        def advance(deliveries: "Deliveries") -> list[Delivery] | None:
+            changes = self._told(deliveries.advance(reports, asked=asked))
             self._seen = self._seen if seen is None else seen
+            return changes
 
         if reports:
-            await self._in_journal(advance, shielded=True)
+            self._emit(await self._in_journal(advance, shielded=True))
+
+    def _emit(self, changes: list[Delivery] | None) -> None:
+        for change in changes or () if self._observers.listening(DeliveryChanged.level) else ():
+            changed = DeliveryChanged(
+                campaign=self._name,
+                client_id_sms=change.client_id_sms,
+                id_sms=change.report.id_sms,
+                state=change.report.state,
+                overdue=change.overdue,
+            )
+            self._observers.emit(changed)
 
     def _told(self, changes: list[Delivery] | None) -> list[Delivery] | None:
         """Keep *changes* for the reader, in the thread that committed them: the waiting task may be cancelled."""

@@ -5,7 +5,6 @@ Fencing has two halves. A worker that cannot renew its lease stops when the leas
 that does not notice, because it was suspended, is refused by the store once another has the shard.
 """
 
-import logging
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +12,11 @@ import anyio
 from anyio import CancelScope
 
 from webcom_async._domain.errors import LeaseLost, WebcomError
+from webcom_async._events.observers import Observers
+from webcom_async._events.workers import ShardLost
 from webcom_async._storage.campaign_store import CampaignStore, Lease
 
 __all__ = ["LeaseKeeper"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 _BEATS = 3  # in a lease: two may fail
 
@@ -31,13 +30,15 @@ class LeaseKeeper:
     Args:
         store: The store.
         lease: A lease from `CampaignStore.acquire`.
+        observers: The client's `observers`; without them, the loss of the lease is only logged.
 
     Raises:
         LeaseLost: The lease is lost, on entering or during the block.
         StoreUnavailable: The store cannot be reached on entering.
     """
 
-    def __init__(self, store: CampaignStore, lease: Lease) -> None:
+    def __init__(self, store: CampaignStore, lease: Lease, observers: Observers | None = None) -> None:
+        self._observers = observers or Observers()
         self._store = store
         self._lease = lease
         self._fence = CancelScope()
@@ -62,8 +63,8 @@ class LeaseKeeper:
         await self._tasks.__aexit__(None, None, None)
         if self._fence.cancelled_caught:
             lost = LeaseLost(self._why or f"the lease could not be renewed for {self._lease.seconds:g} s")
-            which = {"campaign": self._lease.campaign, "shard": self._lease.shard}
-            logger.warning("lease_lost", extra={**which, "error": str(lost)})
+            lease = self._lease
+            self._observers.emit(ShardLost(campaign=lease.campaign, shard=lease.shard, error=str(lost)))
             raise lost
 
     async def _heartbeat(self) -> None:

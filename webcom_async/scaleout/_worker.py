@@ -7,7 +7,6 @@ worker may send.
 """
 
 import enum
-import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -34,6 +33,17 @@ from webcom_async._domain.errors import (
 from webcom_async._domain.messages import Recipient
 from webcom_async._domain.options import Options
 from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._events.observers import Observers
+from webcom_async._events.sending import CampaignHalted
+from webcom_async._events.workers import (
+    BatchNotNoted,
+    LeaseNotGivenBack,
+    ShardEnded,
+    ShardGivenBack,
+    ShardTaken,
+    ShardTakenOver,
+    StoreAwaited,
+)
 from webcom_async._gateway.safeguards import Safeguards
 from webcom_async._sending.campaign import Results
 from webcom_async._storage import campaign_rules as _rules
@@ -50,8 +60,6 @@ from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
 from webcom_async.scaleout._lease_keeper import LeaseKeeper
 
 __all__ = ["ShardEnd", "ShardOutcome", "Steps", "Worker", "run_batch", "run_shard"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 T = TypeVar("T")
 
@@ -91,10 +99,11 @@ class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Waiting:
-    """Waits with *sleep*, which takes seconds."""
+    """Waits with *sleep*, which takes seconds, and emits what it waits for."""
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, sleep: Callable[[float], Awaitable[None]], observers: Observers) -> None:
         self.sleep = sleep
+        self._observers = observers
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return the result of *call*, repeated while the store is unavailable."""
@@ -102,7 +111,7 @@ class _Waiting:
             try:
                 return await call()
             except StoreUnavailable as exc:
-                logger.warning("store_unavailable", extra={"error": str(exc)})
+                self._observers.emit(StoreAwaited(error=str(exc)))
                 await self.sleep(_PAUSE)
 
 
@@ -181,7 +190,8 @@ class Worker:
         self._store = store
         self._name = name
         self._lease_seconds = lease_seconds
-        self._waiting = _Waiting((clock or Clock()).sleep)
+        self._observers = client.observers
+        self._waiting = _Waiting((clock or Clock()).sleep, self._observers)
         self._known: dict[str, _CampaignMemory] = {}
         self._at_work: set[tuple[str, int]] = set()
 
@@ -247,7 +257,7 @@ class Worker:
         )
         if lease is None:
             return await self._waiting.patiently(lambda: self._why_not(campaign, shard))
-        logger.info("shard_taken", extra={"campaign": campaign, "shard": shard, "token": lease.token})
+        self._emit_taken(lease)
         try:
             end = await self._hold(lease, steps)
         finally:
@@ -255,11 +265,17 @@ class Worker:
         if end.finished:
             self._forget(campaign)
         if end.ending is ShardOutcome.UNREACHED:
-            logger.warning("shard_given_back", extra={"campaign": campaign, "shard": shard, "error": end.why})
+            self._observers.emit(ShardGivenBack(campaign=campaign, shard=shard, error=end.why))
             # Let other workers take the free shard first, before it is offered to this one again.
             await self._waiting.sleep(self._lease_seconds)
-        logger.info("shard_ended", extra={"campaign": campaign, "shard": shard, "ending": end.ending.value})
+        self._observers.emit(ShardEnded(campaign=campaign, shard=shard, ending=end.ending.value))
         return end
+
+    def _emit_taken(self, lease: Lease) -> None:
+        campaign, shard, token = lease.campaign, lease.shard, lease.token
+        self._observers.emit(ShardTaken(campaign=campaign, shard=shard, token=token))
+        if lease.replaced:
+            self._observers.emit(ShardTakenOver(campaign=campaign, shard=shard, token=token, holder=lease.replaced))
 
     async def _know(self, campaign: str) -> _CampaignMemory:
         return self._known.get(campaign) or await self._learn(campaign)
@@ -302,7 +318,7 @@ class Worker:
     async def _hold(self, lease: Lease, steps: Steps) -> ShardEnd:
         end = ShardEnd(campaign=lease.campaign, shard=lease.shard, ending=ShardOutcome.DONE)
         try:
-            async with LeaseKeeper(self._store, lease):
+            async with LeaseKeeper(self._store, lease, self._observers):
                 running = _Running(self, lease, self._store, self._client.options, self._waiting)
                 finished = await running.run(steps)
             return msgspec.structs.replace(end, finished=finished)
@@ -315,21 +331,24 @@ class Worker:
         except WebcomError as exc:
             if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError | JournalError):
                 return msgspec.structs.replace(end, ending=ShardOutcome.UNREACHED, why=str(exc))
-            await self._halt(lease.campaign, str(exc))
+            await self._halt(lease.campaign, exc)
             if isinstance(exc, AuthenticationError):
                 await self._waiting.patiently(lambda: self._disown(lease.campaign))
             return msgspec.structs.replace(end, ending=ShardOutcome.STOPPED, why=str(exc))
 
-    async def _halt(self, campaign: str, why: str) -> None:
+    async def _halt(self, campaign: str, failure: WebcomError) -> None:
         """Halt a campaign, unless it is paused."""
         status = await self._waiting.patiently(lambda: self._store.status(campaign))
         if status.state is not CampaignState.RUNNING:
             return
         try:
-            await self._waiting.patiently(lambda: self._store.change_state(campaign, CampaignState.HALTED, why))
+            await self._waiting.patiently(
+                lambda: self._store.change_state(campaign, CampaignState.HALTED, str(failure))
+            )
         except InputError:
             return  # the campaign has ended meanwhile
-        logger.warning("campaign_halted", extra={"campaign": campaign, "error": why})
+        error = type(failure).__name__
+        self._observers.emit(CampaignHalted(campaign=campaign, error=error, reason=failure.reason, why=str(failure)))
 
     async def _disown(self, campaign: str) -> None:
         """Drop the claim on the account if no recipient was served: its credentials may be mistyped."""
@@ -343,7 +362,7 @@ class Worker:
             try:
                 await self._store.release(lease)
             except WebcomError:
-                logger.info("lease_not_given_back", extra={"campaign": lease.campaign, "shard": lease.shard})
+                self._observers.emit(LeaseNotGivenBack(campaign=lease.campaign, shard=lease.shard))
 
     async def _take_turn(self, known: _CampaignMemory, recipients: int) -> None:
         if known.settings.rate is None:
@@ -359,7 +378,7 @@ class Worker:
             try:
                 await self._store.batch_done(lease, ref, done)
             except WebcomError:
-                logger.info("batch_not_noted", extra={"campaign": ref.campaign, "shard": ref.shard})
+                self._observers.emit(BatchNotNoted(campaign=ref.campaign, shard=ref.shard))
 
     async def _send(
         self,
@@ -378,6 +397,7 @@ class Worker:
             journal=recording,
         )
         campaign.safeguards = known.safeguards
+        campaign.events.whole = False
         stream: Results | None = None
         try:
             async with campaign as stream:

@@ -7,7 +7,6 @@ secret, and the order is: read within limits, parse, commit, then acknowledge wh
 Source: apidocs.webcom.mobi, JSON specification, webhook.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
@@ -20,15 +19,15 @@ import msgspec
 
 from webcom_async._domain.asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async._domain.delivery import DeliveryReport
-from webcom_async._domain.errors import ConfigurationError, WebhookRefused
+from webcom_async._domain.errors import ConfigurationError, WebcomError, WebhookRefused
 from webcom_async._domain.options import DEFAULT_ZONE, Options
+from webcom_async._events.observers import Observer, Observers
+from webcom_async._events.receiving import PostRefused, ReportsCommitted, ReportsNotCommitted
 from webcom_async._wire.base import CONTENT_TYPE
 from webcom_async._wire.json_api.delivery import decode_reports, encode_acknowledgement
 from webcom_async.webhooks._addresses import AllowList
 
 __all__ = ["Limits", "ReportStore", "WebhookApp", "acknowledge", "parse"]
-
-logger: logging.Logger = logging.getLogger("webcom_async")
 
 _SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # characters that a URL's path carries unescaped
 _LONGEST_LENGTH = 18  # digits
@@ -115,9 +114,10 @@ class WebhookApp:
         allowed: Addresses and networks that may call; all, if empty. The vendor documents none.
         proxies: Addresses and networks of your own proxies, whose `X-Forwarded-For` is trusted.
         time_zone: The gateway's zone. Not documented; Moscow is likely.
+        observers: Functions that are called with each event; see `webcom_async.events`.
 
     Raises:
-        ConfigurationError: The secret, an address or the zone cannot be used.
+        ConfigurationError: The secret, an address, the zone or an observer cannot be used.
     """
 
     def __init__(
@@ -129,6 +129,7 @@ class WebhookApp:
         allowed: Iterable[str] = (),
         proxies: Iterable[str] = (),
         time_zone: str = DEFAULT_ZONE,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
             raise ConfigurationError("secret must be 16 to 200 letters, digits and -._~ for the end of a path")
@@ -137,6 +138,7 @@ class WebhookApp:
         self._limits = limits or Limits()
         self._callers = AllowList(allowed, proxies)
         self._zone: tzinfo = Options(time_zone=time_zone).zone
+        self._observers = Observers(observers)
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: ReceiveCall, send: SendCall) -> None:
@@ -156,7 +158,7 @@ class WebhookApp:
             return
         except _RefusedPost as refused:
             # Without the path, which holds the secret, and without the body.
-            logger.info("webhook_refused", extra={"status": refused.status, "why": refused.why})
+            self._observers.emit(PostRefused(status=refused.status, why=refused.why))
             await _respond(send, refused.status, [*refused.headers, (b"connection", b"close")], b"")
         else:
             await _respond(send, 200, _JSON, body)
@@ -189,7 +191,7 @@ class WebhookApp:
             committed = await self._committed(reports)
         finally:
             self._under_way -= 1
-        logger.debug("reports_committed", extra={"reports": len(committed)})
+        self._observers.emit(ReportsCommitted(reports=len(committed)))
         return encode_acknowledgement(committed)
 
     async def _reports(self, receive: ReceiveCall) -> list[DeliveryReport]:
@@ -208,8 +210,9 @@ class WebhookApp:
             return reports
         try:
             return await self._store.commit(reports)
-        except Exception:
-            logger.exception("reports_not_committed", extra={"reports": len(reports)})
+        except Exception as exc:  # noqa: BLE001 - whatever a store raises, the gateway offers the reports again
+            error = str(exc) if isinstance(exc, WebcomError) else type(exc).__name__
+            self._observers.emit(ReportsNotCommitted(reports=len(reports), error=error))
             raise _RefusedPost(503, "store", [(b"retry-after", b"30")]) from None
 
 

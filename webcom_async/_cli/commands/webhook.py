@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -10,11 +9,11 @@ import uvicorn
 
 from webcom_async._cli.options import Port, Positive, Repeated, Seconds
 from webcom_async._cli.ui.console import say, show_error
-from webcom_async._domain.delivery import DeliveryReport
-from webcom_async._domain.errors import ConfigurationError, InputError, WebcomError
+from webcom_async._domain.errors import ConfigurationError, InputError
 from webcom_async._domain.options import DEFAULT_ZONE
 from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.emulator._server import listen, url_of
+from webcom_async.events import Event, ReportsCommitted, ReportsNotCommitted
 from webcom_async.webhooks import Limits, WebhookApp
 
 __all__ = ["webhook_command"]
@@ -63,7 +62,15 @@ def webhook_command(
         )
     limits = Limits(max_bytes=max_bytes, max_reports=max_reports, seconds=body_seconds)
     store = ReportFile(reports)
-    app = WebhookApp(_Telling(store), secret=secret, limits=limits, allowed=allow, proxies=proxy, time_zone=time_zone)
+    app = WebhookApp(
+        store,
+        secret=secret,
+        limits=limits,
+        allowed=allow,
+        proxies=proxy,
+        time_zone=time_zone,
+        observers=[_StoreMessages()],
+    )
     try:
         listener = listen(host, port)
     except OSError as exc:
@@ -72,24 +79,22 @@ def webhook_command(
         anyio.run(_serve, store, app, listener)
 
 
-class _Telling:
-    """A store that says on stderr why it could not keep reports, once as long as that stays the same."""
+class _StoreMessages:
+    """An observer that shows on stderr why reports could not be stored, once as long as that stays the same."""
 
-    def __init__(self, store: ReportFile) -> None:
-        self._store = store
-        self._told = ""
+    def __init__(self) -> None:
+        self._latest = ""
 
-    async def commit(self, reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
-        """Keep *reports*, and return those that are new."""
-        try:
-            new = await self._store.commit(reports)
-        except WebcomError as exc:
-            if str(exc) != self._told:
-                self._told = str(exc)
-                show_error(f"{exc}; until then the answer is 503, and the gateway offers its reports again")
-            raise
-        self._told = ""
-        return new
+    def __call__(self, event: Event) -> None:
+        """Show *event*, if it is the store's."""
+        match event:
+            case ReportsCommitted():
+                self._latest = ""
+            case ReportsNotCommitted(error=error) if error != self._latest:
+                self._latest = error
+                show_error(f"{error}; until then the answer is 503, and the gateway offers its reports again")
+            case _:
+                pass
 
 
 async def _serve(store: ReportFile, app: WebhookApp, listener: socket.socket) -> None:

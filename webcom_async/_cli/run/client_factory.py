@@ -1,7 +1,7 @@
 """From options to the client that sends."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -13,6 +13,7 @@ from webcom_async._domain.given import variable
 from webcom_async._domain.options import OptionFields, Options
 from webcom_async.client import WebcomClient
 from webcom_async.doctor import Capabilities
+from webcom_async.events import Observer
 
 __all__ = ["ask_balance", "client_maker", "has_credentials", "settings_of"]
 
@@ -39,7 +40,7 @@ def settings_of(account: AccountOptions) -> OptionFields:
 
 
 def client_maker(
-    account: AccountOptions, settings: OptionFields, *, dry_run: bool = False
+    account: AccountOptions, settings: OptionFields, *, dry_run: bool = False, observers: Sequence[Observer] = ()
 ) -> Callable[[], WebcomClient]:
     """
     Return what makes the client; credentials are read now, unless nothing will be sent.
@@ -48,9 +49,9 @@ def client_maker(
         ConfigurationError: They cannot be used.
     """
     if account.credentials is None or dry_run:
-        return lambda: WebcomClient.from_env(**settings)
+        return lambda: WebcomClient.from_env(observers=observers, **settings)
     known = Credentials.from_file(account.credentials)
-    return lambda: WebcomClient(credentials=known, **settings)
+    return lambda: WebcomClient(credentials=known, observers=observers, **settings)
 
 
 def has_credentials(account: AccountOptions) -> bool:

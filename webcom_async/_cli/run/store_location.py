@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
@@ -15,6 +15,7 @@ from webcom_async._domain.given import refuse_blank, variable
 from webcom_async._domain.paths import open_file
 from webcom_async._storage.contracts import JournalReader
 from webcom_async.client import WebcomClient
+from webcom_async.events import Observer
 from webcom_async.scaleout import CampaignStore
 
 if TYPE_CHECKING:
@@ -86,19 +87,22 @@ class StoreLocation(NamedTuple):
         return (Path(self.words) / _ENGINE).absolute()
 
     @asynccontextmanager
-    async def store(self, *, new: bool = False, patience: float = _PATIENCE) -> AsyncGenerator[CampaignStore, None]:
+    async def store(
+        self, *, new: bool = False, patience: float = _PATIENCE, observers: Sequence[Observer] = ()
+    ) -> AsyncGenerator[CampaignStore, None]:
         """
         Open the store.
 
         Args:
             new: Whether it is made if it is not there.
             patience: Seconds for which a server that is away is waited for.
+            observers: What sees that a server is away, and back.
 
         Raises:
             InputError: There is none, or an extra is missing.
             StoreUnavailable: It cannot be reached.
         """
-        store = self._server(patience) if self.is_server else self._folder(new=new)
+        store = self._server(patience, observers) if self.is_server else self._folder(new=new)
         try:
             yield store
         finally:
@@ -176,12 +180,12 @@ class StoreLocation(NamedTuple):
             shards_at_once=shards_at_once,
         )
 
-    def _server(self, patience: float) -> "PostgresStore":
+    def _server(self, patience: float, observers: Sequence[Observer] = ()) -> "PostgresStore":
         try:
             from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
         except ImportError:
             raise _missing("dbos,postgres") from None
-        return PostgresStore(self.words, patience=patience)
+        return PostgresStore(self.words, patience=patience, observers=observers)
 
     def _folder(self, *, new: bool) -> CampaignStore:
         from webcom_async.scaleout import SqliteStore  # noqa: PLC0415 - the other kind does not need it

@@ -184,7 +184,7 @@ SELECT campaign_id, state = 'running' AND NOT done
 FROM shards JOIN campaigns USING (campaign_id) WHERE name = %(name)s AND shard = %(shard)s
 FOR UPDATE OF shards FOR KEY SHARE OF campaigns
 """
-FIND_LEASES = "SELECT token FROM leases WHERE campaign_id = %(campaign)s AND shard = %(shard)s"
+FIND_LEASES = "SELECT token, holder FROM leases WHERE campaign_id = %(campaign)s AND shard = %(shard)s"
 
 # Waits for a transaction that is reserving under the lease.
 REVOKE = """

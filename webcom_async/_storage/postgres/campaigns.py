@@ -187,12 +187,13 @@ async def acquire(session: Session, campaign: str, shard: int, holder: str, seco
         place = {"campaign": number, "shard": shard}
         if not free:
             return None
-        for (before,) in await session.fetch(_sql_standing.FIND_LEASES, **place):
+        held = await session.fetch(_sql_standing.FIND_LEASES, **place)
+        for before, _ in held:
             if not await session.change(_sql_standing.REVOKE, lease=before, holder=holder):
                 return None
         [(token,)] = await session.fetch(_sql.ADD_LEASE, holder=holder, seconds=seconds, **place)
         await session.change(_sql_standing.SHARD_HELD, holder=holder, **place)
-    return Lease(campaign, shard, token, holder, seconds)
+    return Lease(campaign, shard, token, holder, seconds, held[-1][1] if held else "")
 
 
 async def open_batches(session: Session, campaign: str, shard: int) -> list[BatchRef]:

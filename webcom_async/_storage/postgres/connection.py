@@ -26,10 +26,11 @@ except ImportError as exc:
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import ConfigurationError, JournalError, StoreUnavailable, UsageError
 from webcom_async._domain.given import refuse_blank
+from webcom_async._events.observers import Observers
+from webcom_async._events.workers import StoreAway, StoreBack
 
 __all__ = ["Server", "Session", "array"]
 
-logger: logging.Logger = logging.getLogger("webcom_async")
 # psycopg's warnings about an unavailable server go to the application's handlers, and not to stderr by default.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
@@ -155,6 +156,7 @@ class Server:
         patience: Seconds that a call waits for an unavailable server.
         connections: The most connections at once.
         clock: The clock.
+        observers: The store's observers.
 
     Raises:
         ConfigurationError: The DSN cannot be read.
@@ -169,8 +171,10 @@ class Server:
         patience: float,
         connections: int,
         clock: Clock,
+        observers: Observers,
     ) -> None:
         self.schema = schema
+        self._observers = observers
         self._given = _read(dsn)
         self._dsn = make_conninfo(dsn, **self._defaults())
         self._prepare = prepare
@@ -261,7 +265,7 @@ class Server:
                 left = max(_WAIT_AT_FIRST, until - self._clock.monotonic())
                 async with pool.connection(timeout=min(left, _WAIT_FOR_A_CONNECTION)) as connection:
                     if pause > _WAIT_AT_FIRST:
-                        logger.info("store_back", extra={"store": str(self)})
+                        self._observers.emit(StoreBack(store=str(self)))
                     return await work(Session(connection))
             except (psycopg.Error, OSError, UnicodeError) as exc:
                 pause = await self._wait(exc, attempt, pause, until)
@@ -282,7 +286,7 @@ class Server:
             return pause
         if self._clock.monotonic() + pause > until:
             raise self._away(exc) from exc
-        logger.warning("store_away", extra={"store": str(self), "error": self._words(exc)})
+        self._observers.emit(StoreAway(store=str(self), error=self._words(exc)))
         await self._clock.sleep(pause)
         if self._pool is not None:
             await self._pool.check()  # drop all broken connections, instead of trying each

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from webcom_async._domain.options import DEFAULT_ZONE, Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
+from webcom_async._events.observers import Observer, Observers
 from webcom_async._storage import campaign_rules as _rules
 from webcom_async._storage.campaign_store import (
     BatchDone,
@@ -73,6 +74,7 @@ class PostgresStore:
         connections: The most connections at once.
         clock: The clock.
         time_zone: The gateway's zone in which tables of version 1 keep recipients' times.
+        observers: Functions that are called with `StoreAway` and `StoreBack`; see `webcom_async.events`.
 
     Raises:
         ConfigurationError: The constructor cannot use an argument; or a method runs outside asyncio.
@@ -96,6 +98,7 @@ class PostgresStore:
         connections: int = 8,
         clock: Clock | None = None,
         time_zone: str = DEFAULT_ZONE,
+        observers: Iterable[Observer] = (),
     ) -> None:
         Options(time_zone=time_zone)  # refuses a zone that is not known
         if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
@@ -112,6 +115,7 @@ class PostgresStore:
             patience=patience,
             connections=connections,
             clock=self._clock,
+            observers=Observers(observers),
         )
 
     def __repr__(self) -> str:

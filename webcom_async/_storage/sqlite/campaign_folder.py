@@ -298,10 +298,11 @@ class CampaignFolder(Closing):
         with self._file.transaction():
             if not self._is_free(self._campaign(name), shard, holder):
                 return None
+            _, last, until = self._shard(campaign.number, name, shard)
             self._file.change(_sql.NEXT_TOKEN)
             [(token,)] = self._file.fetch(_sql.FIND_TOKEN)
             self._file.change(_sql.TAKE, campaign.number, shard, token, holder, self._until(seconds))
-        return Lease(name, shard, token, holder, seconds)
+        return Lease(name, shard, token, holder, seconds, "" if until is None or last is None else last)
 
     def renew(self, lease: Lease) -> bool:
         campaign = self._find(lease.campaign)

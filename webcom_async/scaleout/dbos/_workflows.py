@@ -5,7 +5,6 @@ DBOS finds workflows by name, so they are functions of this module, which look u
 """
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Coroutine, Generator
@@ -16,6 +15,14 @@ import anyio
 from dbos import DBOS, WorkflowStatus
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError, WebcomError
+from webcom_async._events.workers import (
+    CampaignsNotStarted,
+    CampaignsUnseen,
+    OverseerFailed,
+    OverseerSilent,
+    ShardFailed,
+    StoreAwaited,
+)
 from webcom_async._storage.campaign_store import CampaignState, CampaignStore
 from webcom_async.client import WebcomClient
 from webcom_async.scaleout._scheduler import DispatchState, Due, ShardScheduler
@@ -25,8 +32,6 @@ from webcom_async.scaleout.dbos._steps import ShardSteps
 from webcom_async.scaleout.dbos._workflow_store import ALIVE, WorkflowStore
 
 __all__ = ["EngineWorker", "appointed"]
-
-_log = logging.getLogger("webcom_async")
 
 
 class _Heard:
@@ -69,6 +74,7 @@ class EngineWorker:
     def __init__(
         self, store: CampaignStore, client: WebcomClient, ledger: WorkflowStore, name: str, seconds: float
     ) -> None:
+        self._emit = client.observers.emit
         self._store = store
         self._worker = Worker(client, store, name, lease_seconds=seconds)
         self._ledger = ledger
@@ -96,7 +102,7 @@ class EngineWorker:
             try:
                 await self._look(heard)
             except WebcomError as exc:  # most likely the store is unavailable
-                _log.warning("campaigns_unseen", extra={"error": str(exc)})
+                self._emit(CampaignsUnseen(error=str(exc)))
             await anyio.sleep(self._seconds / 4)
 
     async def _look(self, heard: "_Heard") -> None:
@@ -107,7 +113,7 @@ class EngineWorker:
             except WebcomError as exc:  # concerns this campaign only: go on with the others
                 refused.append(str(exc))
         if refused:
-            _log.warning("campaigns_not_started", extra={"error": "; ".join(refused)})
+            self._emit(CampaignsNotStarted(error="; ".join(refused)))
 
     async def _look_at(self, campaign: str, heard: "_Heard") -> None:
         check_name(campaign)  # another campaign's workflow could have this name
@@ -115,7 +121,7 @@ class EngineWorker:
         if scheduler is None:
             await self._ledger.begin(campaign)
         elif scheduler.status == "PENDING" and heard.silent(scheduler.workflow_id, scheduler.attributes):
-            _log.warning("overseer_silent", extra={"campaign": campaign})
+            self._emit(OverseerSilent(campaign=campaign))
             await self._ledger.put_back(scheduler)
 
     async def stop(self) -> None:
@@ -180,9 +186,9 @@ class EngineWorker:
             except InputError:
                 return []  # the campaign was purged
             except StoreUnavailable as exc:
-                _log.warning("store_unavailable", extra={"error": str(exc)})
+                self._emit(StoreAwaited(error=str(exc)))
             except Exception as exc:  # noqa: BLE001 - raised, it would end this scheduler, and each later one
-                _log.warning("overseer_failed", extra={"campaign": campaign, "error": f"{type(exc).__name__}: {exc}"})
+                self._emit(OverseerFailed(campaign=campaign, error=f"{type(exc).__name__}: {exc}"))
             await anyio.sleep(self._pause)
 
     async def _try_dispatch(self, campaign: str, state: CampaignState, scheduler: ShardScheduler) -> list[Due]:
@@ -202,7 +208,7 @@ class EngineWorker:
             end = await self._worker.run_shard(campaign, shard, steps=steps)
         except WebcomError as exc:
             # The error is this worker's, such as a client with other settings: another worker can send the shard.
-            _log.error("shard_failed", extra={"campaign": campaign, "shard": shard, "error": str(exc)})
+            self._emit(ShardFailed(campaign=campaign, shard=shard, error=str(exc)))
             await anyio.sleep(self._seconds / 4)
             return "failed"
         if steps.ended is not None:

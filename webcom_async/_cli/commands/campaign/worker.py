@@ -1,9 +1,7 @@
 """`webcom-async campaign worker`: sends its share of every campaign in a store, until it is stopped."""
 
-import logging
 from asyncio import CancelledError
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from signal import Signals
 
 import anyio
@@ -15,6 +13,7 @@ from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import Deadline, cut_short, listening
 from webcom_async._cli.ui.console import say_aside
 from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._cli.ui.worker_messages import WorkerMessages
 from webcom_async.client import WebcomClient
 
 __all__ = ["worker_command"]
@@ -55,11 +54,11 @@ def worker_command(
         lang: The language of what is said; the locale's, or WEBCOM_LANG, if left out.
     """
     choose_language(lang)
-    make = client_maker(account, settings_of(account))
-    worker = _WorkerCommand(StoreLocation.of(store), make, name, lease, shards_at_once)
+    messages = WorkerMessages()
+    make = client_maker(account, settings_of(account), observers=[messages])
+    worker = _WorkerCommand(StoreLocation.of(store), make, name, lease, shards_at_once, messages=messages)
     try:
-        with _warnings_told():
-            anyio.run(worker.run)
+        anyio.run(worker.run)
     except (CancelledError, KeyboardInterrupt):
         if worker.stopped is None:
             raise
@@ -84,6 +83,8 @@ class _WorkerCommand:
         name: str | None,
         lease: float,
         shards_at_once: int,
+        *,
+        messages: WorkerMessages,
     ) -> None:
         self.stopped: Signals | None = None
         self.deadline = Deadline()
@@ -92,6 +93,7 @@ class _WorkerCommand:
         self._name = name
         self._lease = lease
         self._shards_at_once = shards_at_once
+        self._messages = messages
         self._scope: anyio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -101,7 +103,8 @@ class _WorkerCommand:
         Raises:
             StoreUnavailable: The store cannot be reached to begin with.
         """
-        async with listening(self._stop), self._place.store(patience=_PATIENCE) as store, self._client() as client:
+        place = self._place.store(patience=_PATIENCE, observers=[self._messages])
+        async with listening(self._stop), place as store, self._client() as client:
             engine = self._place.engine(
                 store, client, name=self._name, lease_seconds=self._lease, shards_at_once=self._shards_at_once
             )
@@ -121,54 +124,3 @@ class _WorkerCommand:
         else:
             self.deadline.set(_CUT_SHORT, of_signal(self.stopped))
             cut_short()
-
-
-_EVENTS = {
-    "store_away": "{store} cannot be reached just now; waiting for it ({error})",
-    "store_back": "{store} is reached again",
-    "store_unavailable": "still waiting: {error}",
-    "shard_given_back": "{campaign}, shard {shard}: given back, because it cannot be sent from here now: {error}",
-    "overseer_failed": "{campaign}: its shards could not be handed out, which is tried again: {error}",
-    "campaign_halted": "{campaign}: halted: {error}",
-    "lease_lost": "{campaign}, shard {shard}: given up: {error}",
-    "shard_failed": "{campaign}: not sent from here: {error}",
-    "overseer_silent": "{campaign}: nothing is heard of the worker that oversees it; another one does from now on",
-    "campaigns_unseen": "it could not be looked at which campaigns run: {error}",
-    "campaigns_not_started": "not started: {error}",
-}
-
-
-class _Aside(logging.Handler):
-    """Says on stderr what an operator has to know of a worker, which goes on; nothing twice in a row."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        # Now, and not when it is said: the engine's tasks do not know the language.
-        self._words = {event: tr(words) for event, words in _EVENTS.items()}
-        self._latest: dict[object, str] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
-        words = self._words.get(record.getMessage(), "")
-        known = {field: getattr(record, field, None) for field in ("campaign", "shard", "error", "store")}
-        if known["campaign"] is None and "{campaign}" in words:
-            return  # one request's; what it means for its campaign comes as an event of its own
-        said = words.format(**known)
-        # Calls that wait for one store meet it in different words.
-        about, token = (known["campaign"], said) if known["store"] is None else (known["store"], words)
-        if said and token != self._latest.get(about):
-            self._latest[about] = token
-            say_aside(said)
-
-
-@contextmanager
-def _warnings_told() -> Generator[None, None, None]:
-    handler, logger = _Aside(), logging.getLogger("webcom_async")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)

@@ -1,0 +1,100 @@
+"""What an operator is shown of a worker: a sentence for each event that may need a hand, on stderr."""
+
+from contextvars import copy_context
+
+from webcom_async._cli.ui.console import say_aside
+from webcom_async._cli.ui.translations import tr
+from webcom_async.events import (
+    CampaignHalted,
+    CampaignsNotStarted,
+    CampaignsUnseen,
+    Event,
+    OverseerFailed,
+    OverseerSilent,
+    ShardFailed,
+    ShardGivenBack,
+    ShardLost,
+    StoreAwaited,
+    StoreAway,
+    StoreBack,
+)
+
+__all__ = ["WorkerMessages"]
+
+
+class WorkerMessages:
+    """An observer that shows the events of a worker; the same sentence about one campaign or store is shown once."""
+
+    def __init__(self) -> None:
+        # The engine's tasks do not have the language in their context.
+        self._context = copy_context()
+        self._latest: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Show *event*, if it is one for an operator."""
+        sentence = self._context.copy().run(_sentence, event)
+        if sentence is None:
+            return
+        about = _about(event)
+        # Calls that wait for one store meet it in different words.
+        token = event.name if isinstance(event, StoreAway | StoreBack) else sentence
+        if token != self._latest.get(about):
+            self._latest[about] = token
+            say_aside(sentence)
+
+
+def _about(event: Event) -> str:
+    """Return the campaign or store of *event*; empty for all campaigns."""
+    return str(getattr(event, "campaign", getattr(event, "store", "")))
+
+
+def _sentence(event: Event) -> str | None:
+    match event:
+        case StoreAway(store=store, error=error):
+            return tr("{store} cannot be reached just now; waiting for it ({error})", store=store, error=error)
+        case StoreBack(store=store):
+            return tr("{store} is reached again", store=store)
+        case StoreAwaited(error=error):
+            return tr("still waiting: {error}", error=error)
+        case CampaignsUnseen(error=error):
+            return tr("it could not be looked at which campaigns run: {error}", error=error)
+        case CampaignsNotStarted(error=error):
+            return tr("not started: {error}", error=error)
+        case _:
+            return _of_shard(event) or _of_campaign(event)
+
+
+def _of_shard(event: Event) -> str | None:
+    match event:
+        case ShardGivenBack(campaign=campaign, shard=shard, error=error):
+            return tr(
+                "{campaign}, shard {shard}: given back, because it cannot be sent from here now: {error}",
+                campaign=campaign,
+                shard=shard,
+                error=error,
+            )
+        case ShardLost(campaign=campaign, shard=shard, error=error):
+            return tr("{campaign}, shard {shard}: given up: {error}", campaign=campaign, shard=shard, error=error)
+        case ShardFailed(campaign=campaign, error=error):
+            return tr("{campaign}: not sent from here: {error}", campaign=campaign, error=error)
+        case _:
+            return None
+
+
+def _of_campaign(event: Event) -> str | None:
+    match event:
+        case CampaignHalted(campaign=campaign, why=why):
+            return tr("{campaign}: halted: {error}", campaign=campaign, error=why)
+        case OverseerFailed(campaign=campaign, error=error):
+            return tr(
+                "{campaign}: its shards could not be handed out, which is tried again: {error}",
+                campaign=campaign,
+                error=error,
+            )
+        case OverseerSilent(campaign=campaign):
+            return tr(
+                "{campaign}: nothing is heard of the worker that oversees it; another one does from now on",
+                campaign=campaign,
+            )
+        case _:
+            return None
