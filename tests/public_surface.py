@@ -22,6 +22,7 @@ OF_NO_INTEREST = {"__post_init__", "__repr__", "__rich_repr__"}  # no caller nam
 FOR_THE_PACKAGE = {
     "webcom_async.Batches.__init__",
     "webcom_async.Campaign.__init__",
+    "webcom_async.Campaign.events",
     "webcom_async.Campaign.safeguards",
     "webcom_async.Results.__init__",
     "webcom_async.Statuses.__init__",
