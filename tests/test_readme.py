@@ -1,11 +1,14 @@
 """The README's words, run as they stand."""
 
 import asyncio
+import logging
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +18,8 @@ import pytest
 
 from tests.builders import phones
 from tests.conftest import Connect
-from webcom_async import Outcome, WebcomClient
-from webcom_async.emulator import Fault, Gateway, Scenario, Step, UrlPost, push, serve
+from webcom_async import Outcome, WebcomClient, events
+from webcom_async.emulator import Fault, Gateway, GatewayTransport, Scenario, Step, UrlPost, push, serve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -194,3 +197,32 @@ def test_every_option_in_the_readme_exists():
         for name, default in zip(names.split(", "), defaults.split(", "), strict=True):
             actual = getattr(options, name.strip("`"))
             assert default.strip("`").replace(",", "") == f"{actual:g}" if isinstance(actual, float) else f"{actual}"
+
+
+@pytest.mark.anyio
+async def test_the_observer_example_counts(webcom_gateway: Gateway):
+    """The observer in the README sees a campaign's batches."""
+    [code] = [block for block in PYTHON if "observers=[count]" in block]
+    connected = partial(WebcomClient, transport=GatewayTransport(webcom_gateway))
+    names: dict[str, Any] = {"WebcomClient": connected, "metrics": Counter(), "token": webcom_gateway.token}
+    exec(code, names)
+    async with names["client"] as client:
+        await client.send_all(phones(3), text="Sale!", sender="ACME")
+
+    assert {"accepted": 3} == names["metrics"]
+
+
+def test_every_event_is_in_the_readme():
+    """The table has every event, with its name, level and fields."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
+    listed = {struct: (name, level, re.findall(r"`(\w+)`", fields)) for name, struct, level, fields in rows}
+    kinds = [getattr(events, name) for name in events.__all__ if name not in {"Event", "Observer", "Observers"}]
+
+    assert listed == {
+        kind.__name__: (
+            kind.__struct_config__.tag,
+            logging.getLevelName(kind.level),
+            list(kind.__struct_fields__),
+        )
+        for kind in kinds
+    }

@@ -173,8 +173,8 @@ class WebcomClient:
         Send one message and return what became of it.
 
         A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once; a
-        note on the exception, and the log (`webcom_async`, event `send_ended`, field `client_id_sms`), name the id
-        under which to ask again. A second call with the same id, phone, text and sender waits for the request that is
+        note on the exception, and the event `SendEnded` (`webcom_async.events`), name the id under which to send
+        again. A second call with the same id, phone, text and sender waits for the request that is
         in flight and returns its result; the request goes on as long as a call waits for it. With another phone, text
         or sender under that id, the result is `NOT_SENT` with `Reason.ID_REUSED`.
 
