@@ -48,6 +48,7 @@ from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.journal_sql import MIGRATIONS
 from webcom_async._storage.postgres.migrations import prepare
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
+from webcom_async.events import Event, StoreAway, StoreBack
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardOutcome, Worker
 
@@ -546,9 +547,9 @@ async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, post
     """An administrator's time-outs, beside a lock of another program's, are waited out as an outage is."""
     async with opener() as store:
         await store.plan(CampaignSettings(campaign="spring", message=message()), phones(2))
-    mark = "&" if "?" in postgres else "?"
+    mark, seen = "&" if "?" in postgres else "?", list[Event]()
     async with (
-        opener(dsn=f"{postgres}{mark}options=-c%20{bound}%3D100ms") as hurried,
+        opener(dsn=f"{postgres}{mark}options=-c%20{bound}%3D100ms", observers=[seen.append]) as hurried,
         await psycopg.AsyncConnection.connect(postgres) as connection,
         anyio.create_task_group() as tasks,
     ):
@@ -558,6 +559,8 @@ async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, post
             tasks.start_soon(hurried.status, "spring")
             await away.wait()
         await connection.rollback()
+
+    assert [StoreAway, StoreBack] == [type(seen[0]), type(seen[-1])]
 
 
 @pytest.mark.parametrize("odd", ["DateStyle=German", "DateStyle=SQL", "TimeZone=-03:30", "IntervalStyle=sql_standard"])

@@ -43,6 +43,7 @@ from webcom_async._http.client_adapter import HttpTransport
 from webcom_async._http.exchange import exchange
 from webcom_async._http.httpx2_transport import Httpx2Transport
 from webcom_async.emulator import Fault, Gateway, GatewayApp, GatewayTransport, serve
+from webcom_async.events import Event, TransportFailed
 
 pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
 pytestmark = [
@@ -659,15 +660,17 @@ class Buggy(GatewayTransport):
 async def test_a_failure_that_no_http_library_documents_is_a_lost_connection(
     webcom_gateway: Gateway, caplog: pytest.LogCaptureFixture
 ):
-    """From the first byte to the whole answer it may have been sent: it is asked again, and the log has the type."""
-    transport = Buggy(webcom_gateway, sent=True)
-    async with WebcomClient(token=webcom_gateway.token, transport=transport, clock=still_clock()) as client:
+    """From the first byte to the whole answer it may have been sent: it is asked again, and an event has the type."""
+    transport, seen = Buggy(webcom_gateway, sent=True), list[Event]()
+    async with WebcomClient(
+        token=webcom_gateway.token, transport=transport, clock=still_clock(), observers=[seen.append]
+    ) as client:
         report = await client.send_all(phones(6), campaign="spring", **CODE)
         async with client.stream(phones(6), campaign="spring", **CODE) as results:
             found = {result.phone: result.id_sms async for result in results}
 
-    told = [record for record in caplog.records if vars(record)["event"] == "transport_failed"]
-    assert (6, 0, ["KeyError"]) == (report.accepted, report.unknown, [record.error for record in told])
+    failed = [event for event in seen if event.name == "transport_failed"]
+    assert (6, 0, [TransportFailed(error="KeyError")]) == (report.accepted, report.unknown, failed)
     assert {sms.phone: sms.id_sms for sms in webcom_gateway.ledger.sent} == found
     assert "Code 1234" not in caplog.text
 

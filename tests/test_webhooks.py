@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.builders import NOW, still_clock
 from webcom_async import ConfigurationError, DeliveryReport, DeliveryState, JournalError, UsageError
 from webcom_async._storage.sqlite.reports import report_columns, report_of
+from webcom_async.events import Event, PostRefused, ReportsCommitted, ReportsNotCommitted
 from webcom_async.webhooks import Limits, ReportFile, WebhookApp, WebhookRefused, acknowledge, parse
 from webcom_async.webhooks._addresses import AllowList
 
@@ -249,6 +250,22 @@ async def test_nothing_of_a_call_is_logged(caplog: pytest.LogCaptureFixture):
 
     assert "webhook_refused" in told
     assert not {word for word in ("private", SECRET, "3234") if word in told}
+
+
+async def test_posts_are_seen_by_observers():
+    """Reports that are stored, reports that cannot be, and a post that is refused are an event each."""
+    seen: list[Event] = []
+    app = WebhookApp(Memory(), secret=SECRET, observers=[seen.append])
+    await call(app)
+    await call(WebhookApp(Memory(broken=True), secret=SECRET, observers=[seen.append]))
+    await call(app, path="/webcom/another")
+
+    assert [
+        ReportsCommitted(reports=2),
+        ReportsNotCommitted(reports=2, error="OSError"),
+        PostRefused(status=503, why="store"),
+        PostRefused(status=404, why="path"),
+    ] == seen
 
 
 async def test_mutated_bodies_break_nothing():

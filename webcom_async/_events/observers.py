@@ -55,19 +55,19 @@ class Observers:
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self._given = tuple(observers)
+        self._observers: tuple[Observer, ...] = (log, *observers)
         self._failed: set[int] = set()
-        for observer in self._given:
+        for observer in self._observers:
             if not callable(observer) or iscoroutinefunction(observer):
                 raise ConfigurationError(f"an observer is {observer!r}; it must be a plain function of one event")
 
     def listening(self, level: int = DEBUG) -> bool:
         """Whether an event of *level* has an observer: ask before you build events for single recipients."""
-        return bool(self._given) or logger.isEnabledFor(level)
+        return len(self._observers) > 1 or logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
         """Log *event* and call every observer with it."""
-        for place, observer in enumerate((log, *self._given)):
+        for place, observer in enumerate(self._observers):
             try:
                 observer(event)
             except Exception as exc:  # noqa: BLE001 - observers and log filters are the caller's, and must not harm sending
@@ -97,6 +97,6 @@ def emit(event: Event) -> None:
     """
     Emit *event* to the observers of the block that is `hearing`; without one, it is only logged.
 
-    For HTTP transports: they know no client, and may be a caller's own.
+    For HTTP transports, which have no client, and may be a caller's own.
     """
     _current.get().emit(event)
