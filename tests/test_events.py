@@ -473,7 +473,14 @@ async def coroutine(_event: Event) -> None:
     """Return an awaitable, which no observer may."""
 
 
-@pytest.mark.parametrize("observer", [coroutine, "a word", None])
+class Awaitable:
+    """An object whose call must be awaited."""
+
+    async def __call__(self, event: Event) -> None:
+        raise AssertionError(event)
+
+
+@pytest.mark.parametrize("observer", [coroutine, Awaitable(), "a word", None])
 async def test_what_cannot_observe_is_refused(connect: Connect, webcom_gateway: Gateway, observer: Any):
     """A coroutine function, or what cannot be called, is an error when the client is made."""
     with pytest.raises(ConfigurationError, match="an observer is"):

@@ -58,7 +58,7 @@ class Observers:
         self._observers: tuple[Observer, ...] = (log, *observers)
         self._failed: set[int] = set()
         for observer in self._observers:
-            if not callable(observer) or iscoroutinefunction(observer):
+            if not callable(observer) or iscoroutinefunction(observer) or iscoroutinefunction(type(observer).__call__):
                 raise ConfigurationError(f"an observer is {observer!r}; it must be a plain function of one event")
 
     def listening(self, level: int = DEBUG) -> bool:

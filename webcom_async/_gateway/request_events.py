@@ -25,7 +25,7 @@ class RequestEvents:
     Emits the events of the requests of one batch.
 
     Args:
-        observers: Whose observers.
+        observers: The client's observers.
         campaign: The campaign's name; empty for single sends and questions.
         batch: The batch's number; 0 for questions.
     """
