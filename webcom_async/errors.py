@@ -31,6 +31,7 @@ from webcom_async._domain.errors import (
     WebcomError,
     WebhookRefused,
 )
+from webcom_async._domain.sentences import Sentence
 
 __all__ = [
     "AccountLocked",
@@ -54,6 +55,7 @@ __all__ = [
     "ReplyTimeout",
     "RequestRefused",
     "RequestTooLarge",
+    "Sentence",
     "Split",
     "StoreUnavailable",
     "SystematicRefusal",

@@ -38,6 +38,7 @@ import enum
 from typing import TYPE_CHECKING, TypeVar
 
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,7 @@ class WebcomError(Exception):
         split: Whether the same batch may succeed in halves.
         reason: The word for it in results and reports.
         report: What a campaign had achieved when this ended it; None outside a campaign.
+        sentence: The message, with its template and parameters if it can be said in another language.
     """
 
     knowledge: Knowledge = Knowledge.NOT_REACHED
@@ -115,9 +117,10 @@ class WebcomError(Exception):
     reason: Reason = Reason.OTHER
     report: "Report | None" = None
 
-    def __init__(self, message: str = "", *, knowledge: Knowledge | None = None) -> None:
+    def __init__(self, message: str | Sentence = "", *, knowledge: Knowledge | None = None) -> None:
         # The docstring is the default message, so the sentence is written once.
-        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        super().__init__(str(message) or " ".join((type(self).__doc__ or "").split()))
+        self.sentence: str | Sentence = message or str(self)
         self.knowledge = self.knowledge if knowledge is None else knowledge
 
 
@@ -132,15 +135,16 @@ def another(error: E, /, *words: str, **attributes: object) -> E:
     because that of a caller's own subclass may take anything.
     """
     new = type(error).__new__(type(error), *(words or error.args))
+    said = {"sentence": words[0]} if words else {}
     notes = {"__notes__": [*error.__notes__]} if hasattr(error, "__notes__") else {}
-    vars(new).update(vars(error) | notes | attributes)
+    vars(new).update(vars(error) | said | notes | attributes)
     return new.with_traceback(error.__traceback__)
 
 
 class InputError(WebcomError, ValueError):
     """Something in the call cannot be sent; nothing was."""
 
-    def __init__(self, message: str, reason: Reason = Reason.OTHER) -> None:
+    def __init__(self, message: str | Sentence, reason: Reason = Reason.OTHER) -> None:
         super().__init__(message)
         self.reason = reason
 

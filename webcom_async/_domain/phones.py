@@ -15,6 +15,7 @@ import msgspec
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import Phone
 
 __all__ = [
@@ -46,13 +47,17 @@ _numbers = msgspec.json.Decoder(
 ).decode
 
 EXACT_FLOAT = 2**53  # IEEE 754: below it, a double holds every whole number
-ROUNDED = "a spreadsheet has rounded it; format the column as text there, and fill it in anew"
+ROUNDED = Sentence("a spreadsheet has rounded it; format the column as text there, and fill it in anew")
+_PERHAPS_DECIMAL = Sentence("it may be a decimal number; write it with digits only")
+_FRACTION = Sentence("it is a fraction")
+_PERHAPS_FRACTION = Sentence("it may be a fraction; write it with digits only")
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
 _with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch
 _plain = re.compile(r"\+?[0-9]+").fullmatch
 # Groups of three and zeros behind them: a phone is hardly written so, and a number may be.
 _with_thousands = re.compile(r"\+?[0-9]{1,3}(?:[.,][0-9]{3})+[.,]0{1,2}").fullmatch
 
+_EXAMPLE = "79612242243"  # the vendor's
 _LINE_BREAKS = ("\n", "\r")
 _SURROUNDING = " \t\r\n"  # of a line in a file
 _JSON_BLANKS = " \t\r\n"  # RFC 8259, 2
@@ -88,12 +93,13 @@ def normalise_phone(raw: object) -> Phone:
     digits, international = read_phone(raw)
     if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
         if international:
-            raise _bad(raw, "no country code starts with 89; a Russian mobile is written +7 9…")
+            raise _bad(raw, Sentence("no country code starts with 89; a Russian mobile is written +7 9…"))
         digits = "7" + digits[1:]
     if digits.startswith("0"):
-        raise _bad(raw, "it starts with 0; write the country code first, as in 79612242243")
+        raise _bad(raw, Sentence("it starts with 0; write the country code first, as in {example}", example=_EXAMPLE))
     if not _SHORTEST <= len(digits) <= _LONGEST:
-        raise _bad(raw, f"it has {len(digits)} digits, and a number has {_SHORTEST} to {_LONGEST}")
+        words = "it has {count} digits, and a number has {least} to {most}"
+        raise _bad(raw, Sentence(words, count=len(digits), least=_SHORTEST, most=_LONGEST))
     return Phone(digits)
 
 
@@ -110,20 +116,20 @@ def read_phone(raw: object) -> WrittenPhone:
         InputError: It holds more, or its digits may not be those that were meant.
     """
     if not isinstance(raw, str | int) or isinstance(raw, bool):
-        raise _bad(raw, f"give a str or an int, not a {type(raw).__name__}")
+        raise _bad(raw, Sentence("give a str or an int, not a {type}", type=type(raw).__name__))
     if isinstance(raw, int) and raw < 0:
-        raise _bad(raw, "it is negative")
+        raise _bad(raw, Sentence("it is negative"))
     try:
         written = whole_number(raw if isinstance(raw, str) else shown(raw))
-    except ValueError as exc:
-        raise _bad(raw, str(exc)) from None
+    except InputError as exc:
+        raise _bad(raw, exc.sentence) from None
     if any(each in written for each in _LINE_BREAKS):
-        raise _bad(raw, "it holds a line break; write one phone in a cell")
+        raise _bad(raw, Sentence("it holds a line break; write one phone in a cell"))
     digits = written.translate(_SEPARATORS)
     international = digits.startswith("+")
     digits = digits.removeprefix("+")
     if not _is_digits(digits):
-        raise _bad(raw, "it is empty" if not digits else "it holds characters that are no digits")
+        raise _bad(raw, Sentence("it holds characters that are no digits") if digits else Sentence("it is empty"))
     return WrittenPhone(digits, international)
 
 
@@ -134,17 +140,17 @@ def whole_number(written: str) -> str:
     Data frames and spreadsheets write whole numbers so. Anything but a number comes back as it is.
 
     Raises:
-        ValueError: The digits that are left may not be those that were meant; the message says why.
+        InputError: The digits that are left may not be those that were meant; the message says why.
     """
     text = written.strip()
     if _scientific(text):
-        raise ValueError(ROUNDED)
+        raise InputError(ROUNDED)
     if "." not in text and "," not in text:
         return text
     marked = _with_one_mark(text)
     if marked is None:
         if _with_thousands(text):
-            raise ValueError("it may be a decimal number; write it with digits only")
+            raise InputError(_PERHAPS_DECIMAL)
         return text
     before, after = marked.groups()
     digits, decimals = before.translate(_SEPARATORS).removeprefix("+"), after.translate(_SEPARATORS)
@@ -152,12 +158,10 @@ def whole_number(written: str) -> str:
         return text
     if decimals.strip("0"):
         if _SHORTEST <= len(digits) <= _LONGEST and len(decimals) < _SHORTEST:
-            raise ValueError(
-                "it is a fraction" if _plain(before) else "it may be a fraction; write it with digits only"
-            )
+            raise InputError(_FRACTION if _plain(before) else _PERHAPS_FRACTION)
         return text
     if not _plain(before) or decimals != after:
-        raise ValueError("it may be a decimal number; write it with digits only")
+        raise InputError(_PERHAPS_DECIMAL)
     return before
 
 
@@ -203,5 +207,5 @@ def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _bad(raw: object, why: str) -> InputError:
-    return InputError(f"{shown(raw)} is not a phone number: {why}", Reason.BAD_PHONE)
+def _bad(raw: object, why: str | Sentence) -> InputError:
+    return InputError(Sentence("{phone} is not a phone number: {why}", phone=shown(raw), why=why), Reason.BAD_PHONE)

@@ -13,6 +13,7 @@ from webcom_async._domain.messages import Recipient
 from webcom_async._domain.phones import is_home_form, normalise_phone, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience._audit import Audit, Verdict
@@ -194,7 +195,7 @@ class Audience:
         if own:
             return own
         if self._template is None:
-            raise InputError("its text is empty, and there is none for everyone", Reason.NO_TEXT)
+            raise InputError(Sentence("its text is empty, and there is none for everyone"), Reason.NO_TEXT)
         return self._template.render(row.cells)
 
     def identity(self, row: Row, phone: Phone) -> int:
@@ -233,7 +234,7 @@ class Audience:
         if self.is_stopped(phone):
             return _not_sent(phone, Reason.STOP_LIST, "it is on the stop list")
         if verdict == Verdict.UNLIKE:
-            return _not_sent(phone, Reason.UNLIKE_PHONE, why_unlike(phone, self.shape_of(row, phone)))
+            return _not_sent(phone, Reason.UNLIKE_PHONE, str(why_unlike(phone, self.shape_of(row, phone))))
         return _not_sent(phone, Reason.DUPLICATE, "it is in the file already")
 
     def _changed(self) -> InputError:
@@ -255,17 +256,17 @@ class _Inspection:
             phone = audience.phone_of(row)
             identity = audience.identity(row, phone)
         except InputError as exc:
-            note("bad", row.line, printable(str(exc)))
+            note("bad", row.line, exc.sentence)
             return Verdict.BAD
         if audience.is_stopped(phone):
-            note("stopped", row.line, f"{phone} is on the stop list")
+            note("stopped", row.line, Sentence("{phone} is on the stop list", phone=phone))
             return Verdict.STOPPED
         try:
             text = audience.text_of(row)
         except InputError as exc:
             if identity in self.shapes:
                 return self.shapes.repeat(row.line, phone, identity)
-            note("unsayable", row.line, printable(str(exc)))
+            note("unsayable", row.line, exc.sentence)
             return Verdict.UNSAYABLE  # not marked as seen: a later row may have a text
         shape = audience.shape_of(row, phone)
         if shape == HOME_FORM and not audience.include_unlike and identity not in self.shapes:
@@ -279,12 +280,13 @@ class _Inspection:
         try:
             rows.scale.weigh(row.line, phone, text)
         except InputError as exc:
-            self.audit.note("unsayable", row.line, printable(str(exc)))
+            self.audit.note("unsayable", row.line, exc.sentence)
             return False
         rows.see(row.line, phone)
         raw = self._audience.raw_phone(row)
         if raw != phone and _is_guess(raw, phone):
-            rows.audit.note("guessed", row.line, f"{printable(shown(raw))} was taken for {phone}")
+            words = Sentence("{written} was taken for {phone}", written=printable(shown(raw)), phone=phone)
+            rows.audit.note("guessed", row.line, words)
         return True
 
 

@@ -3,12 +3,14 @@
 import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
 from webcom_async._domain.messages import Message
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import Phone
+from webcom_async._domain.untrusted_text import printable
 from webcom_async.segments import count_parts, encoding_of
 
 __all__ = ["KEPT_FINDINGS", "Audit", "Finding", "Sample", "Scale", "Verdict"]
@@ -28,17 +30,28 @@ class Verdict(enum.IntEnum):
     UNLIKE = 5  #: its phone is unlike the others
 
 
-class Finding(NamedTuple):
+class _LineAndWords(NamedTuple):
+    line: int
+    words: str
+
+
+class Finding(_LineAndWords):
     """
-    A row with a remark.
+    A row with a remark; a pair of the line and the words.
 
     Attributes:
         line: The line where the row begins.
         words: The remark; printable, and without the row's text.
+        sentence: The remark, with its template and parameters if it can be said in another language.
     """
 
-    line: int
-    words: str
+    sentence: str | Sentence = ""
+
+    def __new__(cls, line: int, words: str | Sentence) -> Self:
+        """Return the finding."""
+        finding = super().__new__(cls, line, printable(str(words)))
+        finding.sentence = words
+        return finding
 
 
 class Sample(NamedTuple):
@@ -89,7 +102,7 @@ class Audit(msgspec.Struct):
     costliest: Sample | None = None
     samples: list[Sample] = []
 
-    def note(self, kind: str, line: int, words: str) -> None:
+    def note(self, kind: str, line: int, words: str | Sentence) -> None:
         """Count a finding, and keep it if its list has room."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         kept: list[Finding] = getattr(self, kind)

@@ -8,6 +8,7 @@ from webcom_async._domain.client_ids import check_client_id
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.phones import EXACT_FLOAT, ROUNDED, shown, whole_number
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import ClientIdSms
 from webcom_async.audience._columns import read_exactly
 from webcom_async.files import Row, Table
@@ -48,8 +49,8 @@ class GivenIds:
     def _read(self, given: str) -> ClientIdSms:
         try:
             whole = whole_number(given)
-        except ValueError as exc:
-            raise _bad(given, str(exc)) from None
+        except InputError as exc:
+            raise _bad(given, exc.sentence) from None
         client_id = check_client_id(whole)
         was_decimal = whole != given
         if (was_decimal and int(client_id) >= EXACT_FLOAT) or self._is_rounded(client_id):
@@ -83,5 +84,6 @@ def _ends_as_excel_writes(client_id: str) -> bool:
     return len(client_id) > _EXCEL_DIGITS and not client_id[_EXCEL_DIGITS:].strip("0")
 
 
-def _bad(given: str, why: str) -> InputError:
-    return InputError(f"client_id_sms {shown(given)} cannot be used: {why}", Reason.BAD_CLIENT_ID)
+def _bad(given: str, why: str | Sentence) -> InputError:
+    sentence = Sentence("client_id_sms {id} cannot be used: {why}", id=shown(given), why=why)
+    return InputError(sentence, Reason.BAD_CLIENT_ID)

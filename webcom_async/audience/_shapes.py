@@ -7,6 +7,7 @@ end of the table.
 
 from collections import defaultdict
 
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import Phone
 from webcom_async.audience._audit import KEPT_FINDINGS, Audit, Finding, Scale, Verdict
 from webcom_async.audience._number_set import NumberMap
@@ -32,11 +33,12 @@ def shape_of(phone: Phone) -> int:
     return 10 * length + int(phone[0]) - _LEAST
 
 
-def why_unlike(phone: Phone, shape: int) -> str:
+def why_unlike(phone: Phone, shape: int) -> Sentence:
     """Return what looks wrong with *phone*."""
     if shape == HOME_FORM:
-        return f"{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?"
-    return f"{phone} is unlike the others: is a digit or the country code missing?"
+        words = "{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?"
+        return Sentence(words, phone=phone)
+    return Sentence("{phone} is unlike the others: is a digit or the country code missing?", phone=phone)
 
 
 class AlikeRows:
@@ -125,5 +127,5 @@ class Shapes:
         return usual if usual is not None and counts[usual] >= _ALIKE * sum(counts.values()) else None
 
 
-def _stands_already(phone: Phone, first: int) -> str:
-    return f"{phone} is in line {first >> 8} already"
+def _stands_already(phone: Phone, first: int) -> Sentence:
+    return Sentence("{phone} is in line {line} already", phone=phone, line=first >> 8)

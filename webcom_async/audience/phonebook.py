@@ -10,6 +10,7 @@ from phonenumbers import timezone
 from webcom_async._domain.errors import ConfigurationError, InputError
 from webcom_async._domain.phones import read_phone, shown
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import Phone
 
 __all__ = ["PhoneBook", "zones_of"]
@@ -49,21 +50,27 @@ class PhoneBook:
         except phonenumbers.NumberParseException as exc:
             raise InputError(f"{shown(raw)} is not a phone number: {str(exc).lower()}", Reason.BAD_PHONE) from None
         if not phonenumbers.is_valid_number(number):
+            why = _no_such_number(number.country_code, "" if international else digits)
             raise InputError(
-                f"{shown(raw)} is not a phone number: country code {number.country_code} has no such number"
-                + ("" if international else _with_plus(digits)),
-                Reason.BAD_PHONE,
+                Sentence("{phone} is not a phone number: {why}", phone=shown(raw), why=why), Reason.BAD_PHONE
             )
         return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
 
 
-def _with_plus(digits: str) -> str:
-    """Return advice to add a plus, if that makes a foreign number."""
+def _no_such_number(code: int | None, national: str) -> Sentence:
+    """Return what is wrong with a number, with advice to add a plus if that makes *national* a foreign one."""
+    if national and _is_international(national):
+        words = "country code {code} has no such number; if it is one of another country, write +{digits}"
+        return Sentence(words, code=code, digits=national)
+    return Sentence("country code {code} has no such number", code=code)
+
+
+def _is_international(digits: str) -> bool:
+    """Whether *digits* are a number of some country with a plus before them."""
     try:
-        abroad = phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
+        return phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits}"))
     except phonenumbers.NumberParseException:
-        abroad = False
-    return f"; if it is one of another country, write +{digits}" if abroad else ""
+        return False
 
 
 def zones_of(phone: Phone) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.untrusted_text import listed, printable
 
 __all__ = ["BoundTemplate", "Template"]
@@ -79,7 +80,8 @@ class BoundTemplate:
         for place, column in self._places:
             cell = cells[column].strip() if column < len(cells) else ""
             if not cell:
-                raise InputError(f"column {pieces[place]!r} is empty, and the text needs it", Reason.NO_TEXT)
+                words = Sentence("column {column} is empty, and the text needs it", column=repr(pieces[place]))
+                raise InputError(words, Reason.NO_TEXT)
             pieces[place] = cell
         return "".join(pieces)
 

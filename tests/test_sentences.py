@@ -1,0 +1,43 @@
+"""Sentences that keep their template and parameters, so that a person can read them in another language."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from webcom_async import InputError
+from webcom_async._domain.phones import normalise_phone
+from webcom_async._domain.sentences import Sentence
+from webcom_async.audience import Audience
+
+
+def test_an_error_has_its_english_sentence_and_what_it_is_made_of():
+    """The message stays one English sentence; template and parameters survive a pickle."""
+    with pytest.raises(InputError) as raised:
+        normalise_phone("123")
+
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert "'123' is not a phone number: it has 3 digits, and a number has 8 to 15" == str(error)
+        assert ("{phone} is not a phone number: {why}", "'123'") == (
+            error.sentence.template,
+            error.sentence.parameters["phone"],
+        )
+
+
+def test_an_error_without_parameters_has_its_message_as_its_sentence():
+    """Which may be the default, that of its class."""
+    for error in (InputError("nothing to send"), InputError("")):
+        assert str(error) == error.sentence
+    assert "Something in the call cannot be sent; nothing was." == str(InputError(""))
+
+
+def test_a_finding_is_a_line_and_words_with_their_sentence_beside_them(tmp_path: Path):
+    """It unpacks as a pair, and only the sentence knows the parameters."""
+    path = tmp_path / "people.csv"
+    path.write_text("phone\n79612242243\n79612242243\n", encoding="utf-8")
+    [finding] = Audience(path, "Sale!").check().duplicates
+
+    line, words = finding
+    assert (3, "79612242243 is in line 2 already") == (line, words)
+    assert isinstance(finding.sentence, Sentence)
+    assert {"phone": "79612242243", "line": 2} == finding.sentence.parameters
