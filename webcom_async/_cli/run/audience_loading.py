@@ -6,18 +6,17 @@ from pathlib import Path
 
 from webcom_async._cli.options import FileOptions
 from webcom_async._cli.ui.console import checking, say_aside
-from webcom_async._cli.ui.row_messages import sentence
+from webcom_async._cli.ui.preview_table import KINDS, findings_line
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
-from webcom_async.audience import Audience, Audit, ColumnNames, Finding, StopList, Unused
+from webcom_async.audience import Audience, Audit, ColumnNames, StopList, Unused
 from webcom_async.files import open_table
 from webcom_async.journal import StoredResults, has_begun, stopped_phones
 
 __all__ = [
-    "KINDS",
     "audience_of",
     "check_audience",
     "check_begun_otherwise",
@@ -28,7 +27,6 @@ __all__ = [
     "tell_way_out",
 ]
 
-_TOLD = 3  # findings of a kind
 _LOOKED_UP = 2_000  # rows: those of a file come in its order
 
 _UNUSED = {
@@ -42,14 +40,6 @@ _UNUSED = {
     ),
 }
 _USED = "the ids in column {column} are used: a recipient who has an SMS under one of them gets none"
-KINDS = {
-    "bad": "cannot be used",
-    "duplicates": "duplicates",
-    "stopped": "on the stop list",
-    "unsayable": "without a text",
-    "unlike": "phones unlike the others",
-    "guessed": "phones changed by rule",
-}
 _WAYS_OUT = (
     "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: --region RU; "
     "to send to them as they stand: --include-unlike"
@@ -152,7 +142,7 @@ def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
     """
     if audit.unsayable and not options.skip_incomplete:
         raise InputError(
-            f"{told(audit, 'unsayable')}. Mend the file, or leave such rows out with --skip-incomplete; "
+            f"{findings_line(audit, 'unsayable')}. Mend the file, or leave such rows out with --skip-incomplete; "
             "nothing was sent"
         )
 
@@ -161,7 +151,7 @@ def tell_findings(audience: Audience, audit: Audit) -> None:
     """Say on stderr which rows are left out, and which phones were changed."""
     for kind, words in KINDS.items():
         if audit.count(kind):
-            say_aside(f"{tr(words)}: {audit.count(kind):,}: {told(audit, kind)}")
+            say_aside(f"{tr(words)}: {audit.count(kind):,}: {findings_line(audit, kind)}")
     tell_way_out(audience, audit)
 
 
@@ -169,14 +159,6 @@ def tell_way_out(audience: Audience, audit: Audit) -> None:
     """Say on stderr how rows that were left out, because their phones are unlike the others, can be sent to."""
     if audit.count("unlike") and not audience.include_unlike:
         say_aside(tr(_WAYS_OUT, count=f"{audit.count('unlike'):,}"))
-
-
-def told(audit: Audit, kind: str) -> str:
-    """Return the first findings of a kind in one line."""
-    found: list[Finding] = getattr(audit, kind)
-    more = audit.count(kind) - _TOLD
-    words = [f"{tr('line {line}', line=finding.line)}: {sentence(finding.words)}" for finding in found[:_TOLD]]
-    return "; ".join([*words, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
 
 
 def _reader(region: str | None) -> Callable[[str], Phone]:

@@ -7,9 +7,9 @@ import msgspec
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AccountOptions, ConsentOptions, FileOptions, PriceOptions
 from webcom_async._cli.run.audience_loading import check_audience, refuse_unsayable, tell_findings, tell_way_out
-from webcom_async._cli.run.costs import Cost, balance_of, cost_of
-from webcom_async._cli.run.preview_report import preview_json, show_preview
+from webcom_async._cli.run.costs import balance_of, cost_of
 from webcom_async._cli.ui.console import ask, say_aside, show_json
+from webcom_async._cli.ui.preview_table import Cost, preview_json, show_preview
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.errors import InputError

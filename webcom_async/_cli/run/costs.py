@@ -1,50 +1,19 @@
 """What a campaign costs, as far as a price is known, and what there is to pay it with."""
 
-from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 from webcom_async._cli.options import AccountOptions, PriceOptions
 from webcom_async._cli.run.client_factory import ask_balance, has_credentials
 from webcom_async._cli.ui.console import say_aside
+from webcom_async._cli.ui.preview_table import Cost
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async.journal import highest_price
 
-__all__ = ["Cost", "balance_of", "cost_of"]
+__all__ = ["balance_of", "cost_of"]
 
 _ATTEMPTS = 2  # somebody waits for the preview, which does without
-
-
-class Cost(NamedTuple):
-    """
-    Parts, and what they cost.
-
-    Attributes:
-        parts: SMS.
-        price: Of one part; None if it is not known.
-        learned: Whether delivery reports have told it, of earlier campaigns.
-    """
-
-    parts: int
-    price: Decimal | None
-    learned: bool = False
-
-    @property
-    def money(self) -> Decimal | None:
-        """What it comes to, in the currency of the price; None if the price is not known."""
-        return None if self.price is None else self.parts * self.price
-
-    def __str__(self) -> str:
-        money = self.money
-        if money is None:
-            return tr("unknown: give --price")
-        if self.learned:
-            return tr(
-                "{money} at {price} a part, the most that reports have told", money=f"{money:,.2f}", price=self.price
-            )
-        return f"{money:,.2f}"
 
 
 def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:

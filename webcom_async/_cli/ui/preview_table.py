@@ -1,26 +1,32 @@
-"""The preview as people see it; with `_cli.ui` the only door to rich."""
+"""What a person sees of a file before it is sent: what is wrong with its rows, what it costs, what it looks like."""
 
 from collections.abc import Iterable
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from webcom_async._cli.run.audience_loading import (
-    KINDS,
-    told,
-)
-from webcom_async._cli.run.costs import Cost
 from webcom_async._cli.ui.console import show_tables
+from webcom_async._cli.ui.row_messages import sentence
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.untrusted_text import printable
-from webcom_async.audience import Audience, Audit, Sample
+from webcom_async.audience import Audience, Audit, Finding, Sample
 from webcom_async.segments import Forcing, Segments, segments, suggestions
 
-__all__ = ["show_preview"]
+__all__ = ["KINDS", "Cost", "findings_line", "preview_json", "show_preview"]
 
+KINDS = {
+    "bad": "cannot be used",
+    "duplicates": "duplicates",
+    "stopped": "on the stop list",
+    "unsayable": "without a text",
+    "unlike": "phones unlike the others",
+    "guessed": "phones changed by rule",
+}
+_SHOWN_FINDINGS = 3  # of a kind
 _SHOWN_FORCING = 5
 _STYLES: dict[str, str] = {
     "bad": "red",
@@ -30,6 +36,44 @@ _STYLES: dict[str, str] = {
     "stopped": "yellow",
     "guessed": "cyan",
 }
+
+
+class Cost(NamedTuple):
+    """
+    Parts, and what they cost.
+
+    Attributes:
+        parts: SMS.
+        price: Of one part; None if it is not known.
+        learned: Whether delivery reports have told it, of earlier campaigns.
+    """
+
+    parts: int
+    price: Decimal | None
+    learned: bool = False
+
+    @property
+    def money(self) -> Decimal | None:
+        """What it comes to, in the currency of the price; None if the price is not known."""
+        return None if self.price is None else self.parts * self.price
+
+    def __str__(self) -> str:
+        money = self.money
+        if money is None:
+            return tr("unknown: give --price")
+        if self.learned:
+            return tr(
+                "{money} at {price} a part, the most that reports have told", money=f"{money:,.2f}", price=self.price
+            )
+        return f"{money:,.2f}"
+
+
+def findings_line(audit: Audit, kind: str) -> str:
+    """Return the first findings of a kind in one line."""
+    found: list[Finding] = getattr(audit, kind)
+    shown = [f"{tr('line {line}', line=each.line)}: {sentence(each.words)}" for each in found[:_SHOWN_FINDINGS]]
+    more = audit.count(kind) - _SHOWN_FINDINGS
+    return "; ".join([*shown, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
 
 
 def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:
@@ -46,7 +90,7 @@ def _overview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | N
     table.add_row(tr("to be sent"), Text(f"{audit.sendable:,}", style="bold green"))
     for kind, words in KINDS.items():
         if audit.count(kind):
-            table.add_row(tr(words), Text(f"{audit.count(kind):,}  {told(audit, kind)}", style=_STYLES[kind]))
+            table.add_row(tr(words), Text(f"{audit.count(kind):,}  {findings_line(audit, kind)}", style=_STYLES[kind]))
     table.add_section()
     table.add_row(tr("parts"), Text(f"{audit.parts:,}  {_by_parts(audit)}"))
     table.add_row(tr("cost"), Text(str(cost), style="bold" if cost.money is not None else "dim"))
