@@ -151,12 +151,13 @@ def lowest(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
     """Style, spelling and the project file."""
-    session.install(*GROUPS["lint"])
+    session.install("-e", ".", *GROUPS["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell", PACKAGE, "tests", "benchmarks", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
     session.run("validate-pyproject", "pyproject.toml")
     session.run("lint-imports")
+    session.run("python", "-m", "tests.catalogue")
 
 
 @nox.session(python=OLDEST)

@@ -24,11 +24,11 @@ pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
 from tests.builders import message, phones
-from webcom_async import Clock, Reason, WebcomClient
+from webcom_async import Clock, WebcomClient
 from webcom_async._cli.run.campaign_run import SendPlan, run_campaign
 from webcom_async._cli.run.result_join import Joined
 from webcom_async._cli.run.resume_hint import remember_command, way_on
-from webcom_async._cli.ui.translations import _RUSSIAN, language_of
+from webcom_async._cli.ui.translations import language_of
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience import Audience
@@ -199,12 +199,6 @@ def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.C
     assert "en" == language_of({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"})
     assert "ru" == language_of({"LC_ALL": "C", "WEBCOM_LANG": "ru"})
     assert "en" == language_of({})
-
-
-def test_the_russian_words_have_the_english_ones_values():
-    """Each translation fills in what its original does, but for those that need no number."""
-    for english, russian in _RUSSIAN.items():
-        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", russian)), english
 
 
 @pytest.mark.parametrize(
@@ -590,11 +584,6 @@ def test_a_russian_preview_is_russian_to_its_last_finding(tmp_path: Path, capsys
     assert not re.findall(r"\b(?:line|is|the|was|empty)\b", "".join(rows))
     for words in ("негодный телефон", "повтор", "нет текста"):
         assert words in sent.out
-
-
-def test_every_reason_has_a_russian_word():
-    """Tables name them all."""
-    assert {reason.value for reason in Reason} - {"none"} <= _RUSSIAN.keys()
 
 
 def test_a_stop_list_is_read_for_the_region_of_the_file(gateway: Gateway, tmp_path: Path):

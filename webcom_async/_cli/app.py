@@ -11,11 +11,12 @@ from cyclopts import App, CycloptsError
 
 from webcom_async import __version__
 from webcom_async._cli.commands.completion import Shell, completion_command
-from webcom_async._cli.exit_codes import ExitCode, of_signal
+from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.options import ARGUMENTS, PARAMETERS
 from webcom_async._cli.run.resume_hint import remember_command
 from webcom_async._cli.signals import signal_of, terminable
 from webcom_async._cli.ui.console import show_error
+from webcom_async._cli.ui.translations import explain
 from webcom_async._domain.errors import ConfigurationError, InputError, JournalError, StoreUnavailable, WebcomError
 
 __all__ = ["run"]
@@ -100,17 +101,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         show_error(f"{exc} (see --help)")
         return ExitCode.BAD_INPUT
     except StoreUnavailable as exc:
-        show_error(str(exc))
+        show_error(explain(exc))
         return ExitCode.ENDED_EARLY
     except (InputError, ConfigurationError, JournalError) as exc:
         # Outside a campaign: nothing was sent.
-        show_error(str(exc))
+        show_error(explain(exc))
         return ExitCode.BAD_INPUT
     except WebcomError as exc:
-        show_error(str(exc))
+        show_error(explain(exc))
         return ExitCode.ENDED_EARLY
     except KeyboardInterrupt as exc:
         stopped = of_signal(signal_of(exc))
-        show_error(stopped.name.lower())
+        show_error(signal_word(stopped))
         return stopped
     return code if isinstance(code, int) else ExitCode.ALL_ACCEPTED

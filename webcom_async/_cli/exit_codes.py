@@ -3,9 +3,10 @@
 import enum
 from signal import Signals
 
+from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.results import Report
 
-__all__ = ["ExitCode", "of_report", "of_signal"]
+__all__ = ["ExitCode", "of_report", "of_signal", "signal_word"]
 
 _SIGNALLED = 128  # POSIX shells, for a command that a signal ended
 
@@ -25,6 +26,11 @@ def of_report(report: Report) -> ExitCode:
     """Return the code of a campaign that ran to its end."""
     everyone = report.complete and report.accepted == report.recipients
     return ExitCode.ALL_ACCEPTED if everyone else ExitCode.NOT_ALL_ACCEPTED
+
+
+def signal_word(code: ExitCode) -> str:
+    """Return what a person is told of the signal that ended a command."""
+    return tr("terminated") if code is ExitCode.TERMINATED else tr("interrupted")
 
 
 def of_signal(number: Signals) -> ExitCode:

@@ -98,8 +98,13 @@ def normalise_phone(raw: object) -> Phone:
     if digits.startswith("0"):
         raise _bad(raw, Sentence("it starts with 0; write the country code first, as in {example}", example=_EXAMPLE))
     if not _SHORTEST <= len(digits) <= _LONGEST:
-        words = "it has {count} digits, and a number has {least} to {most}"
-        raise _bad(raw, Sentence(words, count=len(digits), least=_SHORTEST, most=_LONGEST))
+        why = Sentence(
+            "it has {count} digits, and a number has {least} to {most}",
+            count=len(digits),
+            least=_SHORTEST,
+            most=_LONGEST,
+        )
+        raise _bad(raw, why)
     return Phone(digits)
 
 

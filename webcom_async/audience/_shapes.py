@@ -36,8 +36,9 @@ def shape_of(phone: Phone) -> int:
 def why_unlike(phone: Phone, shape: int) -> Sentence:
     """Return what looks wrong with *phone*."""
     if shape == HOME_FORM:
-        words = "{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?"
-        return Sentence(words, phone=phone)
+        return Sentence(
+            "{phone} has ten digits, begins with 9 and has no plus: is it a Russian mobile without its 7?", phone=phone
+        )
     return Sentence("{phone} is unlike the others: is a digit or the country code missing?", phone=phone)
 
 

@@ -60,8 +60,11 @@ class PhoneBook:
 def _no_such_number(code: int | None, national: str) -> Sentence:
     """Return what is wrong with a number, with advice to add a plus if that makes *national* a foreign one."""
     if national and _is_international(national):
-        words = "country code {code} has no such number; if it is one of another country, write +{digits}"
-        return Sentence(words, code=code, digits=national)
+        return Sentence(
+            "country code {code} has no such number; if it is one of another country, write +{digits}",
+            code=code,
+            digits=national,
+        )
     return Sentence("country code {code} has no such number", code=code)
 
 

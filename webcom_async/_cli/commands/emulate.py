@@ -181,7 +181,7 @@ def _tell_ledger(gateway: Gateway, *, quiet: bool) -> None:
         sent, again = f"{len(gateway.ledger):,}", f"{gateway.ledger.repeats:,}"
         say_aside(
             tr(
-                "{sent} SMS were sent; asked for again, and answered with the first one: {again}",
+                "{sent} SMS were sent; sent again, and answered with the first id_sms: {again}",
                 sent=sent,
                 again=again,
             )

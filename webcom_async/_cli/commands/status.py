@@ -11,14 +11,21 @@ from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, 
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.ui.console import show_json
 from webcom_async._cli.ui.tracking_table import report_fields, show_rows
-from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._cli.ui.translations import choose_language, gettext_noop, tr
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.paths import open_file
 
 __all__ = ["status_command"]
 
-_COLUMNS = ("id_sms", "state", "changed (UTC)", "parts", "price", "said")
+_COLUMNS = (
+    "id_sms",
+    gettext_noop("state"),
+    gettext_noop("changed (UTC)"),
+    gettext_noop("parts"),
+    gettext_noop("price"),
+    gettext_noop("said"),
+)
 
 
 def status_command(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from webcom_async._cli.exit_codes import ExitCode, of_signal
+from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.signals import cut_short, listening, signal_of
@@ -89,7 +89,7 @@ def track_command(
         show_track(report)
     if course.stopped is not None:
         stopped = of_signal(course.stopped)
-        show_error(f"{stopped.name.lower()}; the same command goes on")
+        show_error(f"{signal_word(stopped)}; {tr('the same command goes on')}")
         return stopped
     return ExitCode.NOT_ALL_ACCEPTED if report.overdue else ExitCode.ALL_ACCEPTED
 

@@ -29,22 +29,6 @@ __all__ = [
 
 _LOOKED_UP = 2_000  # rows: those of a file come in its order
 
-_UNUSED = {
-    Unused.IDS: (
-        "{file} holds the results of a campaign: the ids in its column {column} are not used; "
-        "to send under them again: --use-ids"
-    ),
-    Unused.TEXTS: (
-        "{file} holds the results of a campaign: the texts in its column {column} are not used; "
-        "to send them: --text-column {column}"
-    ),
-}
-_USED = "the ids in column {column} are used: a recipient who has an SMS under one of them gets none"
-_WAYS_OUT = (
-    "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: --region RU; "
-    "to send to them as they stand: --include-unlike"
-)
-
 
 def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
     """
@@ -72,10 +56,34 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
         include_unlike=options.include_unlike,
     )
     for unused, column in audience.unused.items():
-        say_aside(tr(_UNUSED[unused], file=printable(str(file)), column=printable(column)))
+        _tell_unused(unused, printable(str(file)), printable(column))
     if audience.ids_column is not None:
-        say_aside(tr(_USED, column=printable(audience.ids_column)))
+        say_aside(
+            tr(
+                "the ids in column {column} are used: a recipient that has an SMS under its id gets no other one",
+                column=printable(audience.ids_column),
+            )
+        )
     return audience
+
+
+def _tell_unused(unused: Unused, file: str, column: str) -> None:
+    """Say on stderr what of a file of results is not used."""
+    if unused is Unused.IDS:
+        words = tr(
+            "{file} holds the results of a campaign: the ids in its column {column} are not used; "
+            "to send under them again: --use-ids",
+            file=file,
+            column=column,
+        )
+    else:
+        words = tr(
+            "{file} holds the results of a campaign: the texts in its column {column} are not used; "
+            "to send them: --text-column {column}",
+            file=file,
+            column=column,
+        )
+    say_aside(words)
 
 
 def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> None:
@@ -158,7 +166,13 @@ def tell_findings(audience: Audience, audit: Audit) -> None:
 def tell_way_out(audience: Audience, audit: Audit) -> None:
     """Say on stderr how rows that were left out, because their phones are unlike the others, can be sent to."""
     if audit.count("unlike") and not audience.include_unlike:
-        say_aside(tr(_WAYS_OUT, count=f"{audit.count('unlike'):,}"))
+        say_aside(
+            tr(
+                "phones unlike the others are left out: {count}; if they are Russian mobiles without the 7: "
+                "--region RU; to send to them as they stand: --include-unlike",
+                count=f"{audit.count('unlike'):,}",
+            )
+        )
 
 
 def _reader(region: str | None) -> Callable[[str], Phone]:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import anyio
 import msgspec
 
-from webcom_async._cli.exit_codes import ExitCode, of_report, of_signal
+from webcom_async._cli.exit_codes import ExitCode, of_report, of_signal, signal_word
 from webcom_async._cli.run.result_join import Joined
 from webcom_async._cli.run.resume_hint import tell_name
 from webcom_async._cli.signals import cut_short, listening, signal_of
@@ -25,7 +25,7 @@ from webcom_async._cli.ui.console import (
     show_json,
     show_report,
 )
-from webcom_async._cli.ui.translations import tr
+from webcom_async._cli.ui.translations import explain, tr
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.messages import Message, Recipient
@@ -137,11 +137,11 @@ class Ended(NamedTuple):
 def early_end(ended: Ended, way_on: str) -> ExitCode | None:
     """Say on stderr what ended a campaign early, and return its exit code; None if nothing did."""
     if ended.error is not None:
-        show_error(str(ended.error))
+        show_error(explain(ended.error))
         return ExitCode.ENDED_EARLY
     if ended.stopped is not None:
         stopped = of_signal(ended.stopped)
-        show_error(f"{tr(stopped.name.lower())}; {way_on}")
+        show_error(f"{signal_word(stopped)}; {way_on}")
         return stopped
     return None
 

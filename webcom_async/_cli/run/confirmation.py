@@ -10,7 +10,7 @@ from webcom_async._cli.run.audience_loading import check_audience, refuse_unsaya
 from webcom_async._cli.run.costs import balance_of, cost_of
 from webcom_async._cli.ui.console import ask, say_aside, show_json
 from webcom_async._cli.ui.preview_table import Cost, preview_json, show_preview
-from webcom_async._cli.ui.translations import tr
+from webcom_async._cli.ui.translations import tr, tr_plural
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Channel, Message
@@ -79,10 +79,15 @@ def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
     if consent.yes or audit.sendable <= consent.confirm_above:
         return
     money = "" if cost.money is None else f", {cost}"
-    parts = tr("{count} parts", count=f"{audit.parts:,}")
-    answer = ask(
-        tr("Send to {count} recipients ({parts}{cost})?", count=f"{audit.sendable:,}", parts=parts, cost=money)
+    parts = tr_plural("{count} part", "{count} parts", audit.parts)
+    question = tr_plural(
+        "Send to {count} recipient ({parts}{cost})?",
+        "Send to {count} recipients ({parts}{cost})?",
+        audit.sendable,
+        parts=parts,
+        cost=money,
     )
+    answer = ask(question)
     if answer is None:
         raise InputError(
             f"{audit.sendable:,} recipients, and nobody to ask: give --yes, or --confirm-above; nothing was sent"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from webcom_async._cli.exit_codes import ExitCode, of_signal
+from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async._cli.run.resume_hint import command_line
 from webcom_async._cli.run.store_location import StoreLocation
@@ -151,7 +151,7 @@ def conclude_campaign(
         go_on = f"{resume} && {go_on}"
     if stopped is not None and status.state is not CampaignState.FINISHED:
         code = of_signal(stopped)
-        show_error(f"{tr(code.name.lower())}; {tr('to send to the rest: {command}', command=go_on)}")
+        show_error(f"{signal_word(code)}; {tr('to send to the rest: {command}', command=go_on)}")
         return code
     if status.state is CampaignState.HALTED:
         say_aside(tr("to send to the rest: {command}", command=go_on))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from webcom_async._cli.ui.console import add_outcomes, facts_table, show_tables
-from webcom_async._cli.ui.translations import tr
+from webcom_async._cli.ui.translations import gettext_noop, tr, tr_plural
 from webcom_async._domain.results import Outcome
 from webcom_async._domain.untrusted_text import listed, printable
 from webcom_async.scaleout import CampaignState, CampaignStatus, WorkerStatus
@@ -28,7 +28,7 @@ _STYLES = {
     CampaignState.CANCELLED: "red",
     CampaignState.FINISHED: "",
 }
-_SAID = {CampaignState.CANCELLED: "cancelled for good"}  # a recipient is cancelled, too, in other words
+_SAID = {CampaignState.CANCELLED: gettext_noop("cancelled for good")}  # Russian has another word for a recipient
 _BAR = 40  # characters
 
 
@@ -68,8 +68,8 @@ def show_campaigns(standings: Sequence[CampaignStatus]) -> None:
     table = Table(title=tr("Campaigns"), box=SIMPLE_HEAD, title_justify="left")
     table.add_column(tr("campaign"), overflow="fold")
     table.add_column(tr("state"), no_wrap=True)
-    for name in ("done", "recipients", "accepted"):
-        table.add_column(tr(name), justify="right")
+    for name in (tr("done"), tr("recipients"), tr("accepted")):
+        table.add_column(name, justify="right")
     table.add_column(tr("planned (UTC)"), no_wrap=True)
     for each in standings:
         table.add_row(
@@ -102,10 +102,16 @@ def _facts(status: CampaignStatus, done: int, rate: float | None) -> dict[str, s
     share = f"{done / status.recipients:.1%}" if status.recipients else "–"
     facts = {
         tr("state"): ": ".join(filter(None, [_state(status), status.why or _idle(status)])),
-        tr("done"): tr("{done} of {count} recipients, {share}", done=f"{done:,}", count=_count(status), share=share),
+        tr("done"): tr_plural(
+            "{done} of {count} recipient, {share}",
+            "{done} of {count} recipients, {share}",
+            status.recipients,
+            done=f"{done:,}",
+            share=share,
+        ),
     }
     if status.open and status.state is not CampaignState.CANCELLED:
-        facts[tr("to be asked again")] = f"{status.open:,}"
+        facts[tr("to be sent again")] = f"{status.open:,}"
     facts[tr("shards")] = tr("{done} of {count}", done=f"{status.shards_done:,}", count=f"{status.shards:,}")
     if rate is not None:
         facts[tr("speed")] = tr("{rate} recipients/s", rate=f"{rate:,.0f}")
@@ -143,15 +149,11 @@ def _idle(status: CampaignStatus) -> str:
     """Say that a campaign runs of which nobody holds a shard."""
     now = datetime.now(UTC)
     at_work = any(worker.until is not None and worker.until > now for worker in status.workers)
-    return "" if at_work or status.state is not CampaignState.RUNNING else tr("nobody works on it now")
+    return "" if at_work or status.state is not CampaignState.RUNNING else tr("no worker is on it now")
 
 
 def _done(status: CampaignStatus) -> int:
     return sum(status.outcomes.values())
-
-
-def _count(status: CampaignStatus) -> str:
-    return f"{status.recipients:,}"
 
 
 def _moment(moment: datetime) -> str:

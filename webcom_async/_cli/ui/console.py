@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.table import Table
 from rich.text import Text
 
-from webcom_async._cli.ui.translations import tr
+from webcom_async._cli.ui.translations import tr, tr_plural
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, Report
 from webcom_async._domain.results import Progress as CampaignProgress
@@ -77,10 +77,10 @@ def _counts(progress: CampaignProgress) -> str:
         for outcome, count in progress.outcomes.items()
         if count or outcome in (Outcome.ACCEPTED, Outcome.REJECTED)
     ]
-    limits = [tr("{under_way}/{limit} requests under way", under_way=progress.in_flight, limit=progress.limit)]
+    limits = [tr("{in_flight}/{limit} requests in flight", in_flight=progress.in_flight, limit=progress.limit)]
     if progress.rate is not None:
         limits.append(tr("at most {rate}/s", rate=f"{progress.rate:,.0f}"))
-    retried = tr("{count} retried", count=f"{progress.retries:,}")
+    retried = tr_plural("{count} retry", "{count} retries", progress.retries)
     return " ".join([*told, f"[dim]{', '.join([retried, *limits])}[/]"])
 
 
@@ -108,8 +108,8 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
         tr("campaign"): printable(report.campaign),
     }
     if report.from_journal:
-        facts[tr("from the journal")] = tr(
-            "{count} recipients, for whom nothing was sent", count=f"{report.from_journal:,}"
+        facts[tr("from the journal")] = tr_plural(
+            "{count} recipient, not sent to again", "{count} recipients, not sent to again", report.from_journal
         )
     if not report.complete:
         facts[tr("incomplete")] = tr("the campaign ended before its last recipient")
@@ -223,7 +223,7 @@ def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
     console = _stderr()
     with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as bar:
         task = bar.add_task(tr("reading the file"), total=None, rows="")
-        yield lambda rows: bar.update(task, rows=tr("{count} rows", count=f"{rows:,}"))
+        yield lambda rows: bar.update(task, rows=tr_plural("{count} row", "{count} rows", rows))
 
 
 @contextmanager

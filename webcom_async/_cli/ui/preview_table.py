@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from webcom_async._cli.ui.console import show_tables
-from webcom_async._cli.ui.row_messages import sentence
-from webcom_async._cli.ui.translations import tr
+from webcom_async._cli.ui.translations import gettext_noop, sentence, tr, tr_plural
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience import Audience, Audit, Finding, Sample
@@ -19,12 +18,12 @@ from webcom_async.segments import Forcing, Segments, segments, suggestions
 __all__ = ["KINDS", "Cost", "findings_line", "preview_json", "show_preview"]
 
 KINDS = {
-    "bad": "cannot be used",
-    "duplicates": "duplicates",
-    "stopped": "on the stop list",
-    "unsayable": "without a text",
-    "unlike": "phones unlike the others",
-    "guessed": "phones changed by rule",
+    "bad": gettext_noop("cannot be used"),
+    "duplicates": gettext_noop("duplicates"),
+    "stopped": gettext_noop("on the stop list"),
+    "unsayable": gettext_noop("without a text"),
+    "unlike": gettext_noop("phones unlike the others"),
+    "guessed": gettext_noop("phones changed by rule"),
 }
 _SHOWN_FINDINGS = 3  # of a kind
 _SHOWN_FORCING = 5
@@ -43,9 +42,9 @@ class Cost(NamedTuple):
     Parts, and what they cost.
 
     Attributes:
-        parts: SMS.
-        price: Of one part; None if it is not known.
-        learned: Whether delivery reports have told it, of earlier campaigns.
+        parts: How many SMS.
+        price: The price of one part; None if it is not known.
+        learned: Whether the price comes from delivery reports of earlier campaigns.
     """
 
     parts: int
@@ -54,7 +53,7 @@ class Cost(NamedTuple):
 
     @property
     def money(self) -> Decimal | None:
-        """What it comes to, in the currency of the price; None if the price is not known."""
+        """The sum, in the currency of the price; None if the price is not known."""
         return None if self.price is None else self.parts * self.price
 
     def __str__(self) -> str:
@@ -62,18 +61,20 @@ class Cost(NamedTuple):
         if money is None:
             return tr("unknown: give --price")
         if self.learned:
-            return tr(
-                "{money} at {price} a part, the most that reports have told", money=f"{money:,.2f}", price=self.price
-            )
+            return tr("{money} at {price} a part, the highest reported price", money=f"{money:,.2f}", price=self.price)
         return f"{money:,.2f}"
 
 
 def findings_line(audit: Audit, kind: str) -> str:
     """Return the first findings of a kind in one line."""
     found: list[Finding] = getattr(audit, kind)
-    shown = [f"{tr('line {line}', line=each.line)}: {sentence(each.words)}" for each in found[:_SHOWN_FINDINGS]]
+    shown = [_finding(each) for each in found[:_SHOWN_FINDINGS]]
     more = audit.count(kind) - _SHOWN_FINDINGS
     return "; ".join([*shown, *([tr("{count} more", count=f"{more:,}")] if more > 0 else [])])
+
+
+def _finding(finding: Finding) -> str:
+    return f"{tr('line {line}', line=finding.line)}: {printable(sentence(finding.sentence))}"
 
 
 def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:
@@ -100,9 +101,9 @@ def _overview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | N
         table.add_row(
             tr("balance"), Text(left if enough else f"{left}  {tr('not enough')}", style="" if enough else "red")
         )
-    for words, sample in (("longest text", audit.longest), ("costliest text", audit.costliest)):
+    for words, sample in ((tr("longest text"), audit.longest), (tr("costliest text"), audit.costliest)):
         if sample is not None:
-            table.add_row(tr(words), Text(_measured(sample)))
+            table.add_row(words, Text(_measured(sample)))
     if audit.costliest is not None:
         for words, advice in _advice(audit.costliest.text):
             table.add_row(words, Text(advice, style="magenta"))
@@ -115,12 +116,13 @@ def _by_parts(audit: Audit) -> str:
 
 
 def _parts(count: int) -> str:
-    return tr("1 part") if count == 1 else tr("{count} parts", count=f"{count:,}")
+    return tr_plural("{count} part", "{count} parts", count)
 
 
 def _measured(sample: Sample) -> str:
     counted = segments(sample.text)
-    size = tr("{characters} characters, {parts}", characters=f"{len(sample.text):,}", parts=_parts(counted.parts))
+    characters = tr_plural("{count} character", "{count} characters", len(sample.text))
+    size = f"{characters}, {_parts(counted.parts)}"
     return f"{tr('line {line}', line=sample.line)}: {size} {counted.encoding.label}, +{counted.units_left}"
 
 
@@ -131,7 +133,9 @@ def _advice(text: str) -> Iterable[tuple[str, str]]:
     if counted.parts_without_forcing < counted.parts and len(counted.forcing) <= _SHOWN_FORCING:
         yield tr("forces UCS-2"), _forcing(counted)
     for offered in suggestions(text):
-        saved = tr("{before} instead of {after} parts", before=offered.parts, after=counted.parts)
+        saved = tr_plural(
+            "{fewer} instead of {count} part", "{fewer} instead of {count} parts", counted.parts, fewer=offered.parts
+        )
         yield (
             tr("cheaper"),
             f"{tr('with {remedy}', remedy=tr(offered.remedy.value))}: {saved}\n{printable(offered.text)}",

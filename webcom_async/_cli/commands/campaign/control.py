@@ -8,7 +8,7 @@ from webcom_async._cli.run.resume_hint import command_line
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import ask, say_aside, show_json
-from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._cli.ui.translations import choose_language, tr, tr_plural
 from webcom_async._domain.errors import InputError
 from webcom_async.scaleout import CampaignState, CampaignStatus
 
@@ -100,10 +100,11 @@ def _confirm(status: CampaignStatus) -> None:
         InputError: The answer is no, or nobody is there to ask.
     """
     left = status.recipients - sum(status.outcomes.values())
-    question = tr(
-        "Cancel {campaign} for good? {count} recipients were not come to.",
+    question = tr_plural(
+        "Cancel {campaign} for good? {count} recipient has not been sent to.",
+        "Cancel {campaign} for good? {count} recipients have not been sent to.",
+        left,
         campaign=status.settings.campaign,
-        count=f"{left:,}",
     )
     answer = ask(question)
     if answer is None:
