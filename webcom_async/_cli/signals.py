@@ -1,10 +1,8 @@
 """
 Ctrl-C and SIGTERM: how a command learns that it is to stop.
 
-Both are exceptions while nothing is under way, and end a command at once. During a campaign they are events instead,
-so that requests under way can be waited for. A signal that this process was started to ignore stays ignored.
-
-A command with threads that nothing can cancel gives its stopping a `Deadline`.
+Both are exceptions at first, and end a command at once. During a `SignalAwareRun` they are events instead, so that
+requests in flight can be waited for. A signal that this process was started to ignore stays ignored.
 """
 
 import asyncio
@@ -13,15 +11,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from types import CoroutineType, FrameType
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 
-__all__ = ["Deadline", "Terminated", "cut_short", "listening", "signal_of", "terminable"]
+from webcom_async._cli.exit_codes import of_signal
+
+__all__ = ["SignalAwareRun", "Terminated", "listening", "signal_of", "terminable"]
+
+_CUT_SHORT = 0.5  # seconds, which is ample where nothing hangs
+
+T = TypeVar("T")
 
 
 class Terminated(KeyboardInterrupt):
@@ -62,7 +66,81 @@ async def listening(told: Callable[[signal.Signals], None]) -> AsyncGenerator[No
         raise failure
 
 
-def cut_short() -> None:
+class SignalAwareRun(Generic[T]):
+    """
+    Work that the first Ctrl-C or SIGTERM lets end in good order, and that a second one ends at once.
+
+    Args:
+        stopping_seconds: This process ends so long after the first signal, whatever its threads do; None for no limit.
+
+    Attributes:
+        stopped: The first signal; None if none came.
+    """
+
+    def __init__(self, stopping_seconds: float | None = None) -> None:
+        self.stopped: signal.Signals | None = None
+        self._state: Callable[[], T] | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._stopping_seconds = stopping_seconds
+        self._deadline = _Deadline()
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """
+        Run *work* in an event loop, and return its result, or what it has achieved if a signal ends it at once.
+
+        Raises:
+            KeyboardInterrupt: A signal ends it before it has begun.
+        """
+        try:
+            return anyio.run(work)
+        except (KeyboardInterrupt, asyncio.CancelledError) as exc:
+            self.stopped = self.stopped or signal_of(exc)
+            if self._state is None:
+                raise _exception_of(self.stopped) from None
+            return self._state()
+        finally:
+            self._deadline.wait()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the work has something to report."""
+        return self._state is not None
+
+    def begin(self, state: Callable[[], T]) -> None:
+        """Let *state* say from now on what the work has achieved."""
+        self._state = state
+
+    def listening(self) -> AbstractAsyncContextManager[None]:
+        """Take signals as events while the block runs; see `listening`."""
+        return listening(self._hear)
+
+    def stoppable(self) -> anyio.CancelScope:
+        """Return a scope that the first signal cancels, be it one that came before."""
+        self._scope = anyio.CancelScope()
+        if self.stopped is not None:
+            self._scope.cancel()
+        return self._scope
+
+    def _hear(self, number: signal.Signals) -> None:
+        if self.stopped is None:
+            self.stopped = number
+            self._limit(self._stopping_seconds)
+            if self._scope is not None:
+                self._scope.cancel()
+        else:
+            self._limit(_CUT_SHORT)
+            _cut_short()
+
+    def _limit(self, seconds: float | None) -> None:
+        if self._stopping_seconds is not None and seconds is not None and self.stopped is not None:
+            self._deadline.set(seconds, of_signal(self.stopped))
+
+
+def _exception_of(number: signal.Signals) -> KeyboardInterrupt:
+    return Terminated() if number is signal.SIGTERM else KeyboardInterrupt()
+
+
+def _cut_short() -> None:
     """Cancel every other task of this event loop, through its shields: those wait for the network, not for a user."""
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         coroutine = task.get_coro()
@@ -71,7 +149,7 @@ def cut_short() -> None:
             task.cancel()
 
 
-class Deadline:
+class _Deadline:
     """
     The end of this process, should its stopping take too long.
 

@@ -1,19 +1,15 @@
 """`webcom-async track`: a campaign's SMS on their way to the end, with a live table."""
 
 import csv
-from asyncio import CancelledError
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import Signals
 from typing import TYPE_CHECKING
-
-import anyio
 
 from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async._cli.run.client_factory import client_maker, settings_of
-from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.console import show_error, show_json
 from webcom_async._cli.ui.tracking_table import live_table, report_fields, show_track, track_fields
 from webcom_async._cli.ui.translations import choose_language, tr
@@ -21,7 +17,7 @@ from webcom_async._domain.delivery import Delivery, Pace, TrackReport
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.paths import identity_of, is_url
 from webcom_async._domain.untrusted_text import csv_cell
-from webcom_async._tracking.tracker import Track, Tracking
+from webcom_async._tracking.tracker import Track
 from webcom_async.client import WebcomClient
 
 if TYPE_CHECKING:
@@ -75,79 +71,51 @@ def track_command(
     begin = Pace.first_beside(reports) if first is None else first
     pace = Pace(first=begin, longest=longest, deadline=deadline)
     make = client_maker(account, settings_of(account))
+    run = SignalAwareRun[TrackReport]()
     with _changes_file(changes) as keep:
-        course = _TrackRun(
+        report = _follow(
+            run,
             make,
             lambda client: client.track(journal, campaign=campaign, reports=reports, pace=pace, prices=prices),
             keep,
             visible=not as_json,
         )
-        report = course.run()
     if as_json:
         show_json(track_fields(report))
     else:
         show_track(report)
-    if course.stopped is not None:
-        stopped = of_signal(course.stopped)
+    if run.stopped is not None:
+        stopped = of_signal(run.stopped)
         show_error(f"{signal_word(stopped)}; {tr('the same command goes on')}")
         return stopped
     return ExitCode.NOT_ALL_ACCEPTED if report.overdue else ExitCode.ALL_ACCEPTED
 
 
-class _TrackRun:
+def _follow(
+    run: SignalAwareRun[TrackReport],
+    make: Callable[[], WebcomClient],
+    track: Callable[[WebcomClient], Track],
+    keep: Callable[[Delivery], None],
+    *,
+    visible: bool,
+) -> TrackReport:
     """
-    A tracking under way, and what a signal does to it.
+    Track to the end or to a signal, and return the counts.
 
-    Attributes:
-        stopped: The first signal that came.
+    Raises:
+        WebcomError: Something ended it.
+        KeyboardInterrupt: A signal ended it before it began.
     """
 
-    def __init__(
-        self,
-        make: Callable[[], WebcomClient],
-        track: Callable[[WebcomClient], Track],
-        keep: Callable[[Delivery], None],
-        *,
-        visible: bool,
-    ) -> None:
-        self.stopped: Signals | None = None
-        self._make = make
-        self._track = track
-        self._keep = keep
-        self._visible = visible
-        self._tracking: Tracking | None = None
-
-    def run(self) -> TrackReport:
-        """
-        Track, to the end or to a signal.
-
-        Raises:
-            WebcomError: Something ended it.
-            KeyboardInterrupt: Before it began.
-        """
-        try:
-            return anyio.run(self._follow)
-        except (KeyboardInterrupt, CancelledError) as exc:
-            if self._tracking is None:
-                raise
-            self.stopped = self.stopped or signal_of(exc)
-            return self._tracking.report
-
-    async def _follow(self) -> TrackReport:
-        self._reading = anyio.CancelScope()
-        async with listening(self._stop), self._make() as client, self._track(client) as tracking:
-            self._tracking = tracking
-            with live_table(lambda: tracking.report, visible=self._visible), self._reading:
+    async def follow() -> TrackReport:
+        async with run.listening(), make() as client, track(client) as tracking:
+            run.begin(lambda: tracking.report)
+            with live_table(lambda: tracking.report, visible=visible), run.stoppable():
                 async for change in tracking:
-                    self._keep(change)
+                    keep(change)
         return tracking.report
 
-    def _stop(self, number: Signals) -> None:
-        if self.stopped is None:
-            self.stopped = number
-            self._reading.cancel()
-        else:
-            cut_short()
+    return run.run(follow)
 
 
 @contextmanager

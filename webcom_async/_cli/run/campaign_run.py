@@ -1,6 +1,5 @@
 """One campaign with a live line and a report: what `send` and `demo` share."""
 
-from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -9,13 +8,12 @@ from pathlib import Path
 from signal import Signals
 from typing import NamedTuple, Protocol
 
-import anyio
 import msgspec
 
 from webcom_async._cli.exit_codes import ExitCode, of_report, of_signal, signal_word
 from webcom_async._cli.run.result_join import Joined
 from webcom_async._cli.run.resume_hint import tell_name
-from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.console import (
     ProgressLine,
     progress_line,
@@ -162,22 +160,20 @@ def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sin
         InputError, ConfigurationError: Before anything is sent.
         KeyboardInterrupt: Likewise.
     """
-    course = _SendRun(plan, results, visible=visible)
+    run = SignalAwareRun[None]()
+    rounds = _Rounds(plan, results, run, visible=visible)
+    error: WebcomError | None = None
     try:
-        anyio.run(course.run)
-    except WebcomError as exc:
-        if course.stream is None:
+        run.run(rounds.send)
+    except (WebcomError, OSError) as exc:
+        if not run.begun:
             raise
-        return Ended(course.report, error=exc)
-    except OSError as exc:
-        if course.stream is None:
-            raise
-        return Ended(course.report, error=WebcomError(f"the results could not be written: {exc.strerror}"))
-    except (KeyboardInterrupt, CancelledError) as exc:
-        if course.stream is None:
-            raise
-        return Ended(course.report, stopped=course.stopped or signal_of(exc))
-    return Ended(course.report, stopped=course.stopped)
+        error = _of_results(exc) if isinstance(exc, OSError) else exc
+    return Ended(rounds.report, error, None if error else run.stopped)
+
+
+def _of_results(exc: OSError) -> WebcomError:
+    return WebcomError(f"the results could not be written: {exc.strerror}")
 
 
 def run_into(
@@ -214,66 +210,60 @@ def run_into(
     return ended
 
 
-class _SendRun:
-    """
-    A campaign under way, in one round or more, and what a signal does to it.
+class _Rounds:
+    """A campaign in one round or more, and what its rounds add up to."""
 
-    Attributes:
-        stream: The results of the latest round; None before the first began.
-        stopped: The first signal that came.
-    """
-
-    def __init__(self, plan: SendPlan | Reconciliation, results: Sink | None, *, visible: bool) -> None:
-        self.stream: Results | None = None
-        self.stopped: Signals | None = None
+    def __init__(
+        self, plan: SendPlan | Reconciliation, results: Sink | None, run: SignalAwareRun[None], *, visible: bool
+    ) -> None:
         self._plan = plan
         self._results = results
+        self._run = run
         self._visible = visible
+        self._stream: Results | None = None  # of the latest round
         self._ended: list[Report] = []
-        self._scope: anyio.CancelScope | None = None
 
     @property
     def report(self) -> Report:
         """What all rounds have achieved."""
-        latest = [] if self.stream is None else [self.stream.report]
+        latest = [] if self._stream is None else [self._stream.report]
         report = added([*self._ended, *latest], self._plan.campaign)
         waiting = self._plan.rounds is not None and self._plan.rounds.opening is not None
         return msgspec.structs.replace(report, complete=False) if waiting else report
 
-    async def run(self) -> None:
+    async def send(self) -> None:
         """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
         rounds = self._plan.rounds
-        async with listening(self._stop), self._plan.client() as client:
+        async with self._run.listening(), self._plan.client() as client:
             if self._visible and isinstance(self._plan, SendPlan) and self._plan.made_up:
                 tell_name(self._plan.campaign)
             if rounds is None:
-                await self._send(self._plan.stream(client))
+                await self._send_round(self._plan.stream(client))
                 return
-            while not self.stopped and rounds.opening is not None:
+            while not self._run.stopped and rounds.opening is not None:
                 if await self._wait_until(rounds.opening):
-                    await self._send(self._plan.stream(client))
+                    await self._send_round(self._plan.stream(client))
 
     async def _wait_until(self, moment: datetime) -> bool:
         """Wait for a round to begin; return whether it has, and not a signal come."""
         clock, told = self._plan.clock, False
-        with anyio.CancelScope() as self._scope:
+        with self._run.stoppable():
             while (seconds := (moment - clock.now()).total_seconds()) > 0:
                 if self._visible and not told:
                     say_aside(tr("waiting until {moment}", moment=f"{moment:%Y-%m-%d %H:%M %Z}"))
                     told = True
                 # Little by little: a machine that was asleep wakes up late.
                 await clock.sleep(min(seconds, _NAP))
-        return not self.stopped
+        return not self._run.stopped
 
-    async def _send(self, campaign: Campaign) -> None:
-        if self.stream is not None:
-            self._ended.append(self.stream.report)
+    async def _send_round(self, campaign: Campaign) -> None:
+        if self._stream is not None:
+            self._ended.append(self._stream.report)
         done = sum(report.recipients for report in self._ended)
-        reading = self._scope = anyio.CancelScope()
-        if self.stopped:
-            reading.cancel()
+        reading = self._run.stoppable()  # leaving the stream is what lets it drain
         async with AsyncExitStack() as opened:
-            stream = self.stream = await opened.enter_async_context(campaign)
+            stream = self._stream = await opened.enter_async_context(campaign)
+            self._run.begin(lambda: None)
             # The line comes last and ends first, but for what is kept when all is over.
             with progress_line(self._plan.total - done, visible=self._visible) as line:
                 try:
@@ -290,14 +280,6 @@ class _SendRun:
         if self._results is not None:
             self._results.write(batch)
         line.show(stream.progress)
-
-    def _stop(self, number: Signals) -> None:
-        if self.stopped is None:
-            self.stopped = number
-            if self._scope is not None:
-                self._scope.cancel()  # leaving the stream is what lets it drain
-        else:
-            cut_short()
 
 
 def added(reports: Sequence[Report], campaign: str) -> Report:

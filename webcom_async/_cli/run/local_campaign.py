@@ -1,17 +1,14 @@
 """A campaign of many workers, all of whose work this process does: with a live table, to its end or to a signal."""
 
-from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from signal import Signals
-from typing import TYPE_CHECKING
-
-import anyio
+from typing import TYPE_CHECKING, NamedTuple
 
 from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async._cli.run.resume_hint import command_line
 from webcom_async._cli.run.store_location import StoreLocation
-from webcom_async._cli.signals import cut_short, listening, signal_of
+from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.campaign_table import live_standing, show_status, status_json
 from webcom_async._cli.ui.console import say_aside, show_error, show_json
 from webcom_async._cli.ui.translations import tr
@@ -24,79 +21,61 @@ from webcom_async.scaleout import CampaignState, CampaignStatus, CampaignStore
 if TYPE_CHECKING:
     from webcom_async.scaleout.dbos import DbosEngine
 
-__all__ = ["LocalRun", "conclude_campaign", "of_standing"]
+__all__ = ["LocalCampaign", "conclude_campaign", "of_standing"]
 
 
 _ENGINE_MOVED = "{file} was moved, removed or replaced while it was open; put it back where it was, and try again"
 
 
-class LocalRun:
+class LocalCampaign(NamedTuple):
     """
-    A campaign under way, and what a signal does to it.
+    A campaign that this process sends by itself.
 
-    Args:
+    Attributes:
         place: Where it is kept.
         plan: Plans it.
         client: Makes the client.
-        campaign: Its name.
+        name: Its name.
         visible: Whether a live table is shown.
-
-    Attributes:
-        stopped: The first signal that came.
     """
 
-    def __init__(
-        self,
-        place: StoreLocation,
-        plan: Callable[[CampaignStore], Awaitable[CampaignStatus]],
-        client: Callable[[], WebcomClient],
-        campaign: str,
-        *,
-        visible: bool,
-    ) -> None:
-        self.stopped: Signals | None = None
-        self._place = place
-        self._plan = plan
-        self._client = client
-        self._campaign = campaign
-        self._visible = visible
-        self._status: CampaignStatus | None = None
-        self._scope: anyio.CancelScope | None = None
+    place: StoreLocation
+    plan: Callable[[CampaignStore], Awaitable[CampaignStatus]]
+    client: Callable[[], WebcomClient]
+    name: str
+    visible: bool
 
-    def run(self) -> CampaignStatus:
+    def send(self, run: SignalAwareRun[CampaignStatus]) -> CampaignStatus:
         """
-        Send, to the end or to a signal, and return how the campaign stands.
+        Send, to the end or to a signal, and return the campaign's status.
 
-        The first Ctrl-C or SIGTERM lets requests under way get the client's grace, a second one ends it at once.
+        The first Ctrl-C or SIGTERM lets requests in flight get the client's grace, a second one ends it at once.
 
         Raises:
             WebcomError: It cannot be planned, or the store cannot be used.
             StoreUnavailable: The store cannot be used any more.
-            KeyboardInterrupt: Before it was planned.
+            KeyboardInterrupt: A signal came before it was planned.
         """
-        try:
-            return anyio.run(self._run)
-        except (KeyboardInterrupt, CancelledError) as exc:
-            if self._status is None:
-                raise
-            self.stopped = self.stopped or signal_of(exc)
-            return self._status
-        except JournalError as exc:
-            if self._status is None:
-                raise
-            raise StoreUnavailable(str(exc)) from None  # planned, and maybe sent to some: no bad input
 
-    async def _run(self) -> CampaignStatus:
-        async with self._place.store(new=True) as store:
-            async with self._client() as client:
-                engine = self._place.engine(store, client)
-                engine.check_name(self._campaign)
-                with self._place.worked_on():
-                    await self._check_alone(store)
-                    self._status = await self._plan(store)
-                    if self._status.state is CampaignState.RUNNING:
-                        await self._send(store, engine)
-            return await store.status(self._campaign)
+        async def work() -> CampaignStatus:
+            async with self.place.store(new=True) as store:
+                async with self.client() as client:
+                    engine = self.place.engine(store, client)
+                    engine.check_name(self.name)
+                    with self.place.worked_on():
+                        await self._check_alone(store)
+                        planned = await self.plan(store)
+                        run.begin(lambda: planned)
+                        if planned.state is CampaignState.RUNNING:
+                            await self._send(run, store, engine)
+                return await store.status(self.name)
+
+        try:
+            return run.run(work)
+        except JournalError as exc:
+            if not run.begun:
+                raise
+            raise StoreUnavailable(exc.sentence) from None  # planned, and maybe sent to some: no bad input
 
     async def _check_alone(self, store: CampaignStore) -> None:
         """
@@ -105,35 +84,25 @@ class LocalRun:
         Raises:
             InputError: There are some.
         """
-        others = [name for name in await store.campaigns(CampaignState.RUNNING) if name != self._campaign]
+        others = [name for name in await store.campaigns(CampaignState.RUNNING) if name != self.name]
         if others:
             names = ", ".join(map(repr, others))
             raise InputError(
-                f"{self._place.shown} holds campaigns that are not finished, and would go on as well: {names}; finish "
+                f"{self.place.shown} holds campaigns that are not finished, and would go on as well: {names}; finish "
                 "them with `campaign worker`, pause or cancel them, or give --store another folder; nothing was sent"
             )
 
-    async def _send(self, store: CampaignStore, engine: "DbosEngine") -> None:
-        async with listening(self._stop), engine:
-            with live_standing(visible=self._visible) as live, anyio.CancelScope() as self._scope:
-                if self.stopped is not None:
-                    self._scope.cancel()
+    async def _send(self, run: SignalAwareRun[CampaignStatus], store: CampaignStore, engine: "DbosEngine") -> None:
+        async with run.listening(), engine:
+            with live_standing(visible=self.visible) as live, run.stoppable():
                 async with engine.working():
-                    journal = self._place.engine_file
+                    journal = self.place.engine_file
                     opened = identity_of(journal)
-                    await engine.start(self._campaign)
-                    async for status, speed in looks(store, self._campaign):
+                    await engine.start(self.name)
+                    async for status, speed in looks(store, self.name):
                         live.show(status, speed)
                         if identity_of(journal) != opened:  # the engine would try again for ever
                             raise JournalError(_ENGINE_MOVED.format(file=journal))
-
-    def _stop(self, number: Signals) -> None:
-        if self.stopped is None:
-            self.stopped = number
-            if self._scope is not None:
-                self._scope.cancel()
-        else:
-            cut_short()
 
 
 def conclude_campaign(

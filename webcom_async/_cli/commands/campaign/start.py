@@ -28,10 +28,11 @@ from webcom_async._cli.options import (
 from webcom_async._cli.run.audience_loading import audience_of
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.confirmation import consented, message_of
-from webcom_async._cli.run.local_campaign import LocalRun, conclude_campaign
+from webcom_async._cli.run.local_campaign import LocalCampaign, conclude_campaign
 from webcom_async._cli.run.resume_hint import command_line, same_command
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.run.times import is_span, moment_of, zone_of
+from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
@@ -157,9 +158,10 @@ def start_command(
         return audit
     if place.is_server:
         return _tell(place, anyio.run(_enqueue, place, order), as_json=as_json)
-    course = LocalRun(place, order.plan, make, order.settings.campaign, visible=not as_json)
+    run = SignalAwareRun[CampaignStatus]()
+    status = LocalCampaign(place, order.plan, make, order.settings.campaign, visible=not as_json).send(run)
     go_on = same_command(order.settings.campaign, made_up=campaign is None)
-    return conclude_campaign(course.run(), course.stopped, as_json=as_json, go_on=go_on, place=place)
+    return conclude_campaign(status, run.stopped, as_json=as_json, go_on=go_on, place=place)
 
 
 async def _enqueue(place: StoreLocation, order: _PlanRequest) -> CampaignStatus:

@@ -1,8 +1,8 @@
 """`webcom-async campaign worker`: sends its share of every campaign in a store, until it is stopped."""
 
-from asyncio import CancelledError
 from collections.abc import Callable
-from signal import Signals
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -10,17 +10,20 @@ from webcom_async._cli.exit_codes import ExitCode, of_signal
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, Lang, MoreThanZero, Positive
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.store_location import StoreLocation
-from webcom_async._cli.signals import Deadline, cut_short, listening
+from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.console import say_aside
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._cli.ui.worker_messages import WorkerMessages
 from webcom_async.client import WebcomClient
+from webcom_async.scaleout import CampaignStore
+
+if TYPE_CHECKING:
+    from webcom_async.scaleout.dbos import DbosEngine
 
 __all__ = ["worker_command"]
 
 _PATIENCE = 60.0  # seconds: a server is restarted
-_STOPPING = 10.0  # seconds for all of it, of which requests under way get five
-_CUT_SHORT = 0.5  # seconds, which is ample where nothing hangs
+_STOPPING = 10.0  # seconds for all of it, of which requests in flight get five
 
 
 def worker_command(
@@ -55,72 +58,30 @@ def worker_command(
     """
     choose_language(lang)
     messages = WorkerMessages()
-    make = client_maker(account, settings_of(account), observers=[messages])
-    worker = _WorkerCommand(StoreLocation.of(store), make, name, lease, shards_at_once, messages=messages)
-    try:
-        anyio.run(worker.run)
-    except (CancelledError, KeyboardInterrupt):
-        if worker.stopped is None:
-            raise
-    finally:
-        worker.deadline.wait()
-    return ExitCode.ALL_ACCEPTED if worker.stopped is None else of_signal(worker.stopped)
+    make, place = client_maker(account, settings_of(account), observers=[messages]), StoreLocation.of(store)
+    engine_of = partial(place.engine, name=name, lease_seconds=lease, shards_at_once=shards_at_once)
+    run = SignalAwareRun[None](_STOPPING)
+    run.run(lambda: _work(run, place, make, engine_of, messages))
+    return ExitCode.ALL_ACCEPTED if run.stopped is None else of_signal(run.stopped)
 
 
-class _WorkerCommand:
+async def _work(
+    run: SignalAwareRun[None],
+    place: StoreLocation,
+    make: Callable[[], WebcomClient],
+    engine_of: Callable[[CampaignStore, WebcomClient], "DbosEngine"],
+    messages: WorkerMessages,
+) -> None:
     """
-    A worker, and what a signal does to it.
+    Work until a signal comes.
 
-    Attributes:
-        stopped: The first signal that came.
-        deadline: When it ends, though it has not stopped.
+    Raises:
+        StoreUnavailable: The store cannot be reached to begin with.
     """
-
-    def __init__(
-        self,
-        place: StoreLocation,
-        client: Callable[[], WebcomClient],
-        name: str | None,
-        lease: float,
-        shards_at_once: int,
-        *,
-        messages: WorkerMessages,
-    ) -> None:
-        self.stopped: Signals | None = None
-        self.deadline = Deadline()
-        self._place = place
-        self._client = client
-        self._name = name
-        self._lease = lease
-        self._shards_at_once = shards_at_once
-        self._messages = messages
-        self._scope: anyio.CancelScope | None = None
-
-    async def run(self) -> None:
-        """
-        Work until a signal comes.
-
-        Raises:
-            StoreUnavailable: The store cannot be reached to begin with.
-        """
-        place = self._place.store(patience=_PATIENCE, observers=[self._messages])
-        async with listening(self._stop), place as store, self._client() as client:
-            engine = self._place.engine(
-                store, client, name=self._name, lease_seconds=self._lease, shards_at_once=self._shards_at_once
-            )
-            with self._place.worked_on(), anyio.CancelScope() as self._scope:
-                if self.stopped is not None:
-                    self._scope.cancel()
-                async with engine, engine.working():
-                    say_aside(tr("worker {name} is ready: {place}", name=engine.name, place=self._place.shown))
-                    await anyio.sleep_forever()
-
-    def _stop(self, number: Signals) -> None:
-        if self.stopped is None:
-            self.stopped = number
-            self.deadline.set(_STOPPING, of_signal(number))
-            if self._scope is not None:
-                self._scope.cancel()
-        else:
-            self.deadline.set(_CUT_SHORT, of_signal(self.stopped))
-            cut_short()
+    async with run.listening(), place.store(patience=_PATIENCE, observers=[messages]) as store, make() as client:
+        engine = engine_of(store, client)
+        with place.worked_on(), run.stoppable():
+            async with engine, engine.working():
+                run.begin(lambda: None)
+                say_aside(tr("worker {name} is ready: {place}", name=engine.name, place=place.shown))
+                await anyio.sleep_forever()
