@@ -14,8 +14,8 @@ _SIGNALLED = 128  # POSIX shells, for a command that a signal ended
 class ExitCode(enum.IntEnum):
     """What a command's end says to a script."""
 
-    ALL_ACCEPTED = 0  #: everyone was accepted; for other commands: done
-    NOT_ALL_ACCEPTED = 1  #: the campaign ran, and somebody was rejected, unknown or not sent
+    ALL_ACCEPTED = 0  #: all recipients were accepted; for other commands: done
+    NOT_ALL_ACCEPTED = 1  #: the campaign ran, and a recipient was rejected, unknown or not sent
     BAD_INPUT = 2  #: options, file or credentials; nothing was sent
     ENDED_EARLY = 3  #: the gateway or the network ended the campaign
     INTERRUPTED = 130  #: Ctrl-C: 128 and the signal's number, as shells have it
@@ -29,7 +29,7 @@ def of_report(report: Report) -> ExitCode:
 
 
 def signal_word(code: ExitCode) -> str:
-    """Return what a person is told of the signal that ended a command."""
+    """Return the word for the signal that ended a command."""
     return tr("terminated") if code is ExitCode.TERMINATED else tr("interrupted")
 
 

@@ -146,7 +146,7 @@ class AccountOptions:
     Attributes:
         credentials: A TOML file with `token`, or `login` and `password`, instead of the environment.
         base_url: The gateway, such as an emulator's; WEBCOM_BASE_URL does the same.
-        in_flight: Requests under way at once.
+        in_flight: Requests in flight at once, at most.
         batch_size: Recipients in a request, at most.
         rate: Recipients per second, at most.
         timeout: Seconds for one request.

@@ -187,13 +187,13 @@ class _Deadline:
 def _leave(code: int) -> NoReturn:
     """End this process, whatever its threads do."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+        with suppress(OSError, ValueError):  # its reader has gone, or it is closed
             stream.flush()
     os._exit(code)
 
 
 async def _listen(told: Callable[[signal.Signals], None], *, task_status: TaskStatus[None]) -> None:
-    task_status.started()  # whoever waits for it goes on at the first `await` below
+    task_status.started()  # the starter goes on at the first `await` below
     with _heard() as numbers, suppress(NotImplementedError), anyio.open_signal_receiver(*numbers) as signals:
         async for number in signals:
             told(number)

@@ -30,7 +30,7 @@ class Demo(NamedTuple):
 
     Attributes:
         recipients: How many.
-        in_flight: Requests under way at once.
+        in_flight: Requests in flight at once, at most.
         batch_size: Recipients in a request, at most.
         as_json: For machines instead of people.
     """
@@ -56,7 +56,7 @@ def demo_command(
 
     Args:
         recipients: How many recipients.
-        in_flight: Requests under way at once.
+        in_flight: Requests in flight at once, at most.
         batch_size: Recipients in a request, at most.
         as_json: Print one line of JSON instead of tables.
     """

@@ -64,7 +64,7 @@ def doctor_command(
         show_json(facts)
     else:
         show_facts(tr("Check-up"), {name.replace("_", " "): f"{value}" for name, value in facts.items()})
-    found.save(out)  # last: what was paid for is told even if it cannot be kept
+    found.save(out)  # last: what was paid for is shown even if it cannot be saved
     return ExitCode.ALL_ACCEPTED if found.as_documented else ExitCode.NOT_ALL_ACCEPTED
 
 

@@ -31,12 +31,12 @@ def export_command(
     as_json: AsJson = False,
 ) -> int:
     """
-    Write what a journal knows of a campaign into a new file: CSV, .jsonl or .parquet.
+    Write the results of a campaign from a journal into a new file: CSV, .jsonl or .parquet.
 
     With --file, the campaign's own file of recipients, there is a line for each of its rows, in its order, beside its
-    columns: also for rows that were left out, and for rows that no run has come to. Give the options that `send` got.
+    columns: also for rows that were left out, and for rows that no run has reached. Give the options that `send` got.
 
-    Exit codes: 0 everyone was accepted; 1 somebody was not; 2 a file or the journal cannot be used.
+    Exit codes: 0 all were accepted; 1 a recipient was not; 2 a file or the journal cannot be used.
 
     Args:
         results: The new file.

@@ -40,11 +40,11 @@ def preview_command(
     The file is CSV as spreadsheets write it, JSON Lines, Parquet or Arrow; see `send`. The balance is shown if there
     are credentials; they are not needed.
 
-    Exit codes: 0 everyone would be sent to; 1 somebody would be left out; 2 it could not be sent.
+    Exit codes: 0 all rows would be sent to; 1 a row would be left out; 2 it could not be sent.
 
     Args:
         file: The recipients.
-        text: The text for everyone whose row has none; columns stand in braces, as in "Hello, {name}!".
+        text: The text for everyone whose row has none; name columns in braces, as in "Hello, {name}!".
         options: How the file is read.
         prices: What a part costs.
         journal: Where delivery reports of earlier campaigns may have told what a part costs.

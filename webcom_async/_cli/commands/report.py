@@ -1,4 +1,4 @@
-"""`webcom-async report`: what a journal knows of its campaigns."""
+"""`webcom-async report`: the campaigns in a journal, counted."""
 
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ def report_command(
     as_json: AsJson = False,
 ) -> int:
     """
-    Show what a journal knows of its campaigns. Nothing is asked of the gateway.
+    Show the counts of the campaigns in a journal. The gateway is not asked.
 
-    A journal knows those whom a run has come to; `export --file` has the others of a file too.
+    A journal has the recipients that a run has reached; `export --file` has the others of a file too.
 
-    Exit codes: 0 everyone of these was accepted; 1 somebody was not; 2 the journal cannot be read.
+    Exit codes: 0 all of these were accepted; 1 a recipient was not; 2 the journal cannot be read.
 
     Args:
         journal: The file.

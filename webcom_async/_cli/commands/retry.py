@@ -1,4 +1,4 @@
-"""`webcom-async retry`: ask again for those of whom nothing is known."""
+"""`webcom-async retry`: send again to the recipients that are unknown."""
 
 from pathlib import Path
 
@@ -29,9 +29,9 @@ def retry_command(
     as_json: AsJson = False,
 ) -> int:
     """
-    Ask again for everyone of whom a journal does not know whether they were sent to.
+    Send again, under the same ids, to the recipients that are unknown in a journal.
 
-    Each is asked for alone, under the same id: who has an SMS gets no second one, who has none gets it now. Those who
+    Each has a request of its own: a recipient that has an SMS gets no second one, one without gets it now. Those who
     were rejected are `send --resend-rejected`'s; those who were not sent to are sent to by running `send` again.
 
     Exit codes: as for `send`.

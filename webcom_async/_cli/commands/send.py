@@ -73,25 +73,25 @@ def send_command(
     phones. It is read to its end before anything is sent. Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or
     name a file of credentials.
 
-    Exit codes: 0 everyone was accepted; 1 somebody was not; 2 bad input, nothing was sent; 3 the gateway or the
+    Exit codes: 0 all were accepted; 1 a recipient was not; 2 bad input, nothing was sent; 3 the gateway or the
     network ended the campaign; 130 Ctrl-C; 143 SIGTERM.
 
-    Ctrl-C and SIGTERM let requests under way finish, for five seconds at most; a second one ends at once.
+    Ctrl-C and SIGTERM let requests in flight finish, for five seconds at most; a second one ends at once.
 
     Args:
         file: The recipients.
         sender: Who it is from: at most 11 characters, or 15 digits.
-        text: The text for everyone whose row has none; columns stand in braces, as in "Hello, {name}!".
-        campaign: A name. Running the same campaign again sends nobody a second SMS. Without one, a random name is
+        text: The text for everyone whose row has none; name columns in braces, as in "Hello, {name}!".
+        campaign: A name. Running the same campaign again sends no second SMS. Without one, a random name is
             made and printed.
         channel: Where it goes.
         journal: A file that remembers the campaign: running the same command again sends to the rest only. It
             remembers those on the gateway's stop list for other campaigns too.
-        resend_rejected: Ask again for those whom the journal has as rejected for this reason, such as `other`, because
-            it no longer holds. Can be repeated.
+        resend_rejected: Send again to recipients that the journal has as rejected for this reason, such as `other`,
+            because it no longer holds. Can be repeated.
         ignore_remembered_stops: Send to those too who were on the gateway's stop list in other campaigns.
         results: Write what became of each row into this new file: CSV, .jsonl or .parquet. With a journal,
-            everybody's result comes again, and an earlier run's file is put aside as `NAME.1`.
+            all results come again, and an earlier run's file is put aside as `NAME.1`.
         options: How the file is read.
         prices: What a part costs.
         consent: What has to be said first.
@@ -163,7 +163,7 @@ def _send(audience: Audience, plan: SendPlan, ids: IdScheme, results: Path | Non
 
 
 def _sent_before(audience: Audience, plan: SendPlan, ids: IdScheme) -> dict[int, SendResult]:
-    """Return, by their lines, what the journal knows of rows that an earlier run included, and this one does not."""
+    """Return, by line, the stored results of rows that an earlier run included and this one does not."""
     if plan.journal is None or Verdict.UNLIKE not in audience.verdicts or not has_begun(plan.journal, plan.campaign):
         return {}
     found: dict[int, SendResult] = {}

@@ -49,7 +49,7 @@ def track_command(
 
     The journal remembers how far it is: after a Ctrl-C or a crash the same command goes on.
 
-    Exit codes: 0 everyone has come to an end; 1 somebody is overdue; 2 bad input; 3 the gateway ended it; 130 Ctrl-C;
+    Exit codes: 0 all have reached a final state; 1 an SMS is overdue; 2 bad input; 3 the gateway ended it; 130 Ctrl-C;
     143 SIGTERM.
 
     Args:

@@ -47,7 +47,7 @@ def webhook_command(
         reports: The file. It is made if it is not there.
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        allow: An address or network that may call, such as `192.0.2.0/24`. Can be repeated; everybody, if left out.
+        allow: An address or network that may call, such as `192.0.2.0/24`. Can be repeated; all, if left out.
         proxy: An address or network of your own proxies, whose `X-Forwarded-For` is believed. Can be repeated.
         max_bytes: Bytes of a body.
         max_reports: Reports in a body.

@@ -132,7 +132,7 @@ def check_audience(audience: Audience, *, visible: bool) -> Audit:
     Read all of it, with a live line.
 
     Raises:
-        InputError: It cannot be read to its end, or nobody is in it.
+        InputError: It cannot be read to its end, or it has no recipients.
     """
     with checking(visible=visible) as progress:
         audit = audience.check(progress)

@@ -46,10 +46,10 @@ class SendPlan(NamedTuple):
 
     Attributes:
         client: Makes the client.
-        recipients: To whom.
+        recipients: The recipients.
         total: How many they are.
         message: What; None if everyone brings a text.
-        sender: From whom, for recipients who bring a text.
+        sender: The sender for recipients with a text of their own.
         campaign: The campaign's name.
         made_up: Whether the command made that name up.
         journal: The file that remembers it; None for none.
@@ -88,7 +88,7 @@ class SendPlan(NamedTuple):
 
 class Reconciliation(NamedTuple):
     """
-    Asking again for everyone of whom a journal does not know whether they were sent to.
+    Sending again to the recipients that are unknown in a journal.
 
     Attributes:
         client: Makes the client.
@@ -148,8 +148,8 @@ def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sin
     """
     Send, and come back with the counts, whatever happens.
 
-    Ctrl-C and SIGTERM let the campaign drain: no new batch starts, and requests under way get the client's grace. A
-    second one ends it at once; what was under way is then unknown.
+    Ctrl-C and SIGTERM let the campaign drain: no new batch starts, and requests in flight get the client's grace. A
+    second one ends it at once; what was in flight is then unknown.
 
     Args:
         plan: What to send.
@@ -158,7 +158,7 @@ def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sin
 
     Raises:
         InputError, ConfigurationError: Before anything is sent.
-        KeyboardInterrupt: Likewise.
+        KeyboardInterrupt: Before anything is sent.
     """
     run = SignalAwareRun[None]()
     rounds = _Rounds(plan, results, run, visible=visible)
@@ -264,7 +264,7 @@ class _Rounds:
         async with AsyncExitStack() as opened:
             stream = self._stream = await opened.enter_async_context(campaign)
             self._run.begin(lambda: None)
-            # The line comes last and ends first, but for what is kept when all is over.
+            # The line comes last and ends first; only what is kept at the end comes after it.
             with progress_line(self._plan.total - done, visible=self._visible) as line:
                 try:
                     with reading:

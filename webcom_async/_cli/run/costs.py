@@ -13,7 +13,7 @@ from webcom_async.journal import highest_price
 
 __all__ = ["balance_of", "cost_of"]
 
-_ATTEMPTS = 2  # somebody waits for the preview, which does without
+_ATTEMPTS = 2  # a person waits for the preview, which does without
 
 
 def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:

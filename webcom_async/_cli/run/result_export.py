@@ -39,7 +39,7 @@ class Filing:
 
     Args:
         path: The file; it is made with the first results.
-        audience: Whose rows stand beside them; None for no rows.
+        audience: Its rows are written beside the results; None for no rows.
 
     Raises:
         InputError: The file is there, or cannot be written; or, when it is closed, it was moved or removed meanwhile.
@@ -66,8 +66,8 @@ class Filing:
             show_json(counts_json(campaign, outcomes, reasons))
         else:
             show_counts(outcomes, reasons, tr("Report"), {tr("campaign"): campaign})
-        everybody = outcomes[Outcome.ACCEPTED] == sum(outcomes.values())
-        return ExitCode.ALL_ACCEPTED if everybody else ExitCode.NOT_ALL_ACCEPTED
+        all_accepted = outcomes[Outcome.ACCEPTED] == sum(outcomes.values())
+        return ExitCode.ALL_ACCEPTED if all_accepted else ExitCode.NOT_ALL_ACCEPTED
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ def people_of(file: Path | None, text: str | None, options: FileOptions, *, visi
     Return everyone in a file, if there is one; who is on a stop list may have got an SMS before they were.
 
     Raises:
-        InputError: It cannot be read, or nobody is in it.
+        InputError: It cannot be read, or it has no recipients.
     """
     if file is None:
         return None

@@ -1,7 +1,7 @@
 """
 Results beside the rows that they belong to.
 
-Rows are remembered from when their recipient is handed out until its result comes: as many as are under way.
+A row is remembered from the moment its recipient is handed out until its result comes: as many as are in flight.
 """
 
 import os
@@ -53,7 +53,7 @@ class Joined:
         people: Yields everyone, and who of them is left out; called for every round.
         ids: How the campaign's ids are derived.
         file: Where results go; None for nowhere.
-        known: By their lines, what the journal knows of rows that are left out now and were sent to before.
+        known: By line, the stored results of rows that are left out now and were sent to before.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Joined:
         self._told = False  # that the file was moved
 
     def __iter__(self) -> Iterator[Recipient]:
-        """Yield whoever is sent to in this round."""
+        """Yield the recipients of this round."""
         for person in self._people():
             if person.recipient is None:
                 self._leave_out(person)

@@ -28,7 +28,7 @@ STORE = "WEBCOM_STORE"
 _FOLDER = "webcom-campaigns"
 _PLAN, _ENGINE, _LOCK = "campaigns.db", "engine.db", "worker.lock"
 _OF_URLS = frozenset("?#%")
-_PATIENCE = 5.0  # seconds: somebody waits at a terminal
+_PATIENCE = 5.0  # seconds: a person waits at a terminal
 _is_url = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE).match
 # Of libpq's other way to write a DSN; a folder's name may hold any other `=`.
 _is_libpq = re.compile(r"(.*\s)?(host|hostaddr|port|dbname|user|password|service)\s*=", re.IGNORECASE | re.DOTALL).match
@@ -111,7 +111,7 @@ class StoreLocation(NamedTuple):
     @asynccontextmanager
     async def archive(self) -> AsyncGenerator[JournalReader, None]:
         """
-        Open the journals in a database, whoever keeps them there.
+        Open the journals that a database keeps.
 
         Raises:
             InputError: It is no database, or an extra is missing.
@@ -156,7 +156,7 @@ class StoreLocation(NamedTuple):
         shards_at_once: int = 2,
     ) -> "DbosEngine":
         """
-        Return the engine whose books stand beside the store.
+        Return the engine, whose own database is beside the store.
 
         A folder's worker always has the same name, so that it takes its work up again at once after a crash.
 
@@ -215,7 +215,7 @@ def without_password(words: str) -> str:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file until it is closed, or this process has ended; return whether nobody else has."""
+    """Lock a file until it is closed, or this process has ended; return whether no other process has."""
     try:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415 - there only

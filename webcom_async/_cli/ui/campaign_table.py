@@ -146,7 +146,7 @@ def _state(status: CampaignStatus) -> str:
 
 
 def _idle(status: CampaignStatus) -> str:
-    """Say that a campaign runs of which nobody holds a shard."""
+    """Return a remark if a campaign runs and no worker holds a shard of it."""
     now = datetime.now(UTC)
     at_work = any(worker.until is not None and worker.until > now for worker in status.workers)
     return "" if at_work or status.state is not CampaignState.RUNNING else tr("no worker is on it now")
@@ -161,7 +161,7 @@ def _moment(moment: datetime) -> str:
 
 
 def status_json(status: CampaignStatus) -> dict[str, Any]:
-    """Return a campaign as it stands for machines, which take a speed from two of these."""
+    """Return a campaign's status for machines, which compute a speed from two of them."""
     return {
         "seen": datetime.now(UTC),
         "campaign": status.settings.campaign,

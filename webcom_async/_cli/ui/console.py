@@ -71,7 +71,7 @@ class ProgressLine:
 
 
 def _counts(progress: CampaignProgress) -> str:
-    """Return outcomes and retries in colour; those that are zero are left out, but for the two that matter most."""
+    """Return outcomes and retries in colour; only accepted and rejected are shown when they are zero."""
     told = [
         f"[{_STYLES[outcome]}]{count:,} {tr(outcome.value)}[/]"
         for outcome, count in progress.outcomes.items()
@@ -208,7 +208,7 @@ def say_aside(line: str) -> None:
 
 
 def ask(question: str) -> bool | None:
-    """Ask on stderr, and return whether the answer was yes; None if nobody can be asked."""
+    """Ask on stderr, and return whether the answer was yes; None without a terminal."""
     if not sys.stdin.isatty():
         return None
     sys.stderr.write(f"{printable(question)} {tr('[y/N]')} ")

@@ -1,4 +1,4 @@
-"""`webcom-async campaign pause`, `resume` and `cancel`: from any host, whoever sends."""
+"""`webcom-async campaign pause`, `resume` and `cancel`: from any host."""
 
 import anyio
 
@@ -19,7 +19,7 @@ def pause_command(
     campaign: str, /, *, store: str | None = None, lang: Lang | None = None, as_json: AsJson = False
 ) -> int:
     """
-    Pause a campaign. When this ends, nothing leaves any more but what is under way.
+    Pause a campaign. When this ends, only requests in flight may still arrive.
 
     Exit codes: 0 done; 2 bad input; 3 the store cannot be reached.
 
@@ -43,7 +43,7 @@ def resume_command(
     as_json: AsJson = False,
 ) -> int:
     """
-    Let a campaign go on that was paused, or halted by a failure; or ask again for those whom a finished one has open.
+    Resume a campaign that was paused or halted by a failure; or send again to the open recipients of a finished one.
 
     Exit codes: 0 done; 2 bad input; 3 the store cannot be reached.
 
@@ -97,7 +97,7 @@ def _confirm(status: CampaignStatus) -> None:
     Ask before a campaign is cancelled.
 
     Raises:
-        InputError: The answer is no, or nobody is there to ask.
+        InputError: The answer is no, or there is no terminal.
     """
     left = status.recipients - sum(status.outcomes.values())
     question = tr_plural(

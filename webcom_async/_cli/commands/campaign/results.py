@@ -1,4 +1,4 @@
-"""`webcom-async campaign results`: what became of everybody in a campaign of many workers, into a file."""
+"""`webcom-async campaign results`: the results of all recipients in a campaign of many workers, into a file."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -39,10 +39,10 @@ def results_command(
     Write what is known of a campaign's recipients into a new file: CSV, .jsonl or .parquet. It may still go on.
 
     With --file, the campaign's own file of recipients, there is a line for each of its rows, in its order, beside its
-    columns: also for rows that were left out, and for rows that no worker has come to. Give the options that `start`
+    columns: also for rows that were left out, and for rows that no worker has reached. Give the options that `start`
     got.
 
-    Exit codes: 0 everyone in the file was accepted; 1 somebody was not; 2 bad input; 3 the store cannot be reached.
+    Exit codes: 0 all in the file were accepted; 1 a recipient was not; 2 bad input; 3 the store cannot be reached.
 
     Args:
         campaign: Its name.
@@ -67,8 +67,8 @@ async def _write(
     async with place.store() as store:
         pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, stopped)
         async with aclosing(pages):
-            nobody: Page = []
-            first = await anext(pages, nobody)  # no file is made for a campaign that is not there
+            nothing: Page = []
+            first = await anext(pages, nothing)  # no file is made for a campaign that is not there
             with Filing(path, audience) as filing:
                 filing.write(first)
                 async for page in pages:

@@ -52,7 +52,7 @@ class _PlanRequest(NamedTuple):
 
     Attributes:
         settings: With what.
-        audience: For whom.
+        audience: The recipients.
         spanned: Whether the end of its validity was given as a span from now.
     """
 
@@ -110,13 +110,13 @@ def start_command(
     read as `send` reads it. Running the same command again changes nothing about who is sent to, and lets a campaign
     go on that a failure had halted.
 
-    Exit codes: 0 planned, or everyone was accepted; 1 somebody was not; 2 bad input, nothing was sent; 3 the gateway or
+    Exit codes: 0 planned, or all were accepted; 1 a recipient was not; 2 bad input, nothing was sent; 3 the gateway or
     the store ended it; 130 Ctrl-C; 143 SIGTERM.
 
     Args:
         file: The recipients.
         sender: Who it is from: at most 11 characters, or 15 digits.
-        text: The text for everyone whose row has none; columns stand in braces, as in "Hello, {name}!".
+        text: The text for everyone whose row has none; name columns in braces, as in "Hello, {name}!".
         campaign: A name. Without one, a random name is made and printed.
         channel: Where it goes.
         store: `postgresql://user@host/database`, or a folder; WEBCOM_STORE does the same, and keeps a password off the

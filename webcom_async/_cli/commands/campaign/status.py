@@ -19,7 +19,7 @@ from webcom_async.scaleout import CampaignStatus
 __all__ = ["campaign_status_command"]
 
 
-_PATIENCE = 600.0  # seconds: somebody watches, and can end it
+_PATIENCE = 600.0  # seconds: a person watches, and can end it
 
 
 def campaign_status_command(
@@ -36,7 +36,7 @@ def campaign_status_command(
 
     On a terminal it is shown live until the campaign ends, or Ctrl-C: that ends the show, not the campaign.
 
-    Exit codes: 0 it goes on, or everyone was accepted; 1 it is finished, and somebody was not; 2 bad input; 3 it was
+    Exit codes: 0 it goes on, or all were accepted; 1 it is finished, and a recipient was not; 2 bad input; 3 it was
     halted or cancelled, or the store cannot be reached. Of several campaigns: the greatest.
 
     Args:
@@ -86,7 +86,7 @@ async def _watch(place: StoreLocation, campaign: str) -> tuple[CampaignStatus, f
     """Look at a campaign until it ends, or a signal comes."""
     seen: tuple[CampaignStatus, float | None] | None = None
     scope = anyio.CancelScope()
-    await _look(place, campaign)  # whether it is there is told soon; an outage later is sat out
+    await _look(place, campaign)  # a missing campaign is an error at once; a later outage is waited out
     async with place.store(patience=_PATIENCE) as store, listening(lambda _: scope.cancel()):
         with live_standing(visible=True) as live, scope:
             async for standing, speed in looks(store, campaign):

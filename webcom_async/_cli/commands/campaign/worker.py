@@ -39,7 +39,7 @@ def worker_command(
     Send the campaigns of a store, together with the other workers, until Ctrl-C or SIGTERM.
 
     Any number may run, on any hosts. One that is killed is replaced by the others after its lease; one that is stopped
-    gives its shards back at once, after five seconds at most for requests under way; a second signal ends it at once.
+    gives its shards back at once, after five seconds at most for requests in flight; a second signal ends it at once.
     A database that is away is waited for. Who stops a worker meanwhile waits ten seconds at most, and its leases end by
     themselves.
     Set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD, or name a file of credentials.
@@ -52,7 +52,7 @@ def worker_command(
         name: This worker's own, the same after each start, such as a host's: it takes its work up again at once after a
             crash. Without one, a new one is made.
         lease: Seconds after which a worker that is not heard of is taken for dead.
-        shards_at_once: Shards of one campaign at once; the second is there when the first comes to its end.
+        shards_at_once: Shards of one campaign at once; the second is there when the first ends.
         account: Which gateway, and how it is asked.
         lang: The language of what is said; the locale's, or WEBCOM_LANG, if left out.
     """
