@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from tests.builders import message, phones, recipients, still_clock, wire_phones
+from tests.builders import FORMAT, message, phones, recipients, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
@@ -147,7 +147,7 @@ def test_halves_are_the_whole(count: int):
     everyone = wire_phones(count)
     middle = count // 3 + 1
     addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
-    whole = SubBatch(addressed, frozenset())
+    whole = SubBatch(addressed, frozenset(), FORMAT)
     whole.attempts, whole.knowledge = 4, Knowledge.POSSIBLY_SENT
     first, second = whole.halves()
 
