@@ -442,8 +442,8 @@ def test_each_is_sent_to_in_the_hours_of_their_own_zone(tmp_path: Path):
     rounds = Rounds(people.people, hours, lambda: day.now)
 
     class Watched(GatewayTransport):
-        async def post(self, *given: object, **named: object) -> object:
-            answer = await super().post(*given, **named)  # type: ignore[arg-type]
+        async def send(self, *given: object, **named: object) -> object:
+            answer = await super().send(*given, **named)  # type: ignore[arg-type]
             sent_at.update({sms.phone: day.now for sms in gateway.ledger.sent if sms.phone not in sent_at})
             return answer
 
