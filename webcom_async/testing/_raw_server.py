@@ -137,8 +137,9 @@ class RawServer:
                 self.connections += 1
                 self._streams.append(stream)
                 connection = RawConnection(self, stream, self.connections)
-                self._threads.append(threading.Thread(target=self._converse, args=(stream, connection)))
-                self._threads[-1].start()
+                thread = threading.Thread(target=self._converse, args=(stream, connection))
+                thread.start()
+                self._threads.append(thread)
 
     async def reach(self) -> None:
         """Wait until a talk has reached its moment, and every task here has done what it can."""
@@ -151,18 +152,20 @@ class RawServer:
         self.go_on.set()
 
         def join() -> int:
-            for thread in self._threads:
+            threads = list(self._threads)
+            for thread in threads:
                 thread.join(seconds)
-            return sum(thread.is_alive() for thread in self._threads)
+            return sum(thread.is_alive() for thread in threads)
 
         return await anyio.to_thread.run_sync(join)
 
-    def stop(self) -> None:
-        """End every connection."""
+    def stop(self, acceptor: threading.Thread) -> None:
+        """End *acceptor*, and then every connection that it has taken."""
         self.go_on.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        acceptor.join()
         for stream in self._streams:
             with suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
@@ -184,8 +187,7 @@ def raw_server(talk: Talk) -> Generator[RawServer, None, None]:
     try:
         yield server
     finally:
-        server.stop()
-        acceptor.join()
+        server.stop(acceptor)
 
 
 @contextmanager
