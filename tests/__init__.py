@@ -1,1 +1,1 @@
-"""Promises, and what shows them."""
+"""The promises of the package, and the tests that show them."""

@@ -14,7 +14,7 @@ __all__ = ["served"]
 
 @contextmanager
 def served(app: Any, **settings: Any) -> Generator[str, None, None]:
-    """Answer with *app* from a thread of its own, and give the base URL."""
+    """Serve *app* from a thread of its own, and yield the base URL."""
     listener = listen()
     options = {"lifespan": "auto", "log_config": None, "access_log": False, "loop": "asyncio", "ws": "none"}
     server = uvicorn.Server(uvicorn.Config(app, **(options | settings)))

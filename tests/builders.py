@@ -70,11 +70,11 @@ def still_clock(**changes: object) -> Clock:
 
 class Travel:
     """
-    A clock whose sleepers are the only ones who move it.
+    A clock that moves only while a task sleeps by it.
 
     Attributes:
-        seconds: How far it is.
-        meanwhile: Is awaited after every sleep: what happens in the world.
+        seconds: The seconds that have passed.
+        meanwhile: A function whose result every sleep awaits, such as an event in the outside world.
     """
 
     def __init__(self) -> None:
@@ -82,15 +82,15 @@ class Travel:
         self.meanwhile: Callable[[], Awaitable[object]] = checkpoint
 
     def now(self) -> datetime:
-        """Return the moment."""
+        """Return the current time."""
         return NOW + timedelta(seconds=self.seconds)
 
     def clock(self, **changes: object) -> Clock:
-        """Return it as a client takes it."""
+        """Return the clock that a client takes."""
         return still_clock(now=self.now, monotonic=lambda: self.seconds, sleep=self.sleep, **changes)
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass, and others run."""
+        """Advance the clock, and let other tasks run."""
         self.seconds += seconds
         await self.meanwhile()
 
@@ -110,7 +110,7 @@ class _Noticed(logging.Handler):
 
 @contextmanager
 def logged(name: str) -> Iterator[anyio.Event]:
-    """Return what is set when an event of this name is logged."""
+    """Return an event that is set when an event of this name is logged."""
     logger, handler = logging.getLogger("webcom_async"), _Noticed(name)
     logger.addHandler(handler)
     try:

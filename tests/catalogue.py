@@ -131,7 +131,7 @@ def _fault(entry: Entry) -> str:
 
 
 def main() -> int:
-    """Compile the catalogue if that is asked for, print what is wrong with it, and return an exit code."""
+    """Compile the catalogue with `--write`, print its faults, and return an exit code."""
     po = PO.read_text(encoding="utf-8")
     if "--write" in sys.argv[1:]:
         MO.write_bytes(compiled(read_po(po)))

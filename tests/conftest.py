@@ -1,4 +1,4 @@
-"""What every test may use. Async tests run on asyncio and on trio."""
+"""Fixtures that every test may use; async tests run on asyncio and on trio."""
 
 import signal
 import socket
@@ -23,9 +23,9 @@ Connect = Callable[..., AbstractAsyncContextManager[WebcomClient]]
 
 def pytest_configure() -> None:
     """
-    Give Hypothesis' examples all the time they take, on a machine that may stand still for a moment.
+    Give Hypothesis' examples all the time they take: a busy machine may stall for a moment.
 
-    And let Ctrl-C be heard: a script's job in the background is started with it ignored, and hands that on.
+    And restore Ctrl-C: a script's background job starts with it ignored, and its children inherit that.
     """
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out PostgreSQL on trio; and, where another way to post is the point, what has no client in it."""
+    """Leave out PostgreSQL on trio; where another HTTP library is the point, leave out tests without a client."""
     impossible = [item for item in items if _on_trio(item) and "postgres" in item.callspec.params.values()]
     config.hook.pytest_deselected(items=impossible)
     items[:] = [item for item in items if item not in set(impossible)]
@@ -58,14 +58,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs the emulator on a socket where its server, an extra, is not installed."""
+    """Skip tests that need the emulator on a socket where its server, an extra, is not installed."""
     if item.get_closest_marker("socket") and find_spec("uvicorn") is None:
         pytest.skip("the emulator on a socket is an extra")
 
 
 @pytest.fixture
 def http(request: pytest.FixtureRequest) -> str:
-    """Return what clients post with."""
+    """Return the HTTP library that clients post with."""
     return request.config.getoption("--http")
 
 
@@ -131,7 +131,7 @@ def _asgi_client(http: str, gateway: Gateway) -> Any:
 
 @pytest.fixture
 def cli_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """Return a gateway on a socket that the command line will send to, from an empty working directory."""
+    """Return a gateway on a socket for the command line, in an empty working directory."""
     gateway = Gateway()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WEBCOM_STORE", raising=False)
@@ -144,6 +144,6 @@ def cli_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gat
 
 @pytest.fixture
 def unused_port() -> int:
-    """Return a loopback port on which nobody listens."""
+    """Return a loopback port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

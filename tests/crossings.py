@@ -82,7 +82,7 @@ class Trace:
 
     @contextmanager
     def on(self) -> Generator[None, None, None]:
-        """Trace this thread, and those that begin meanwhile."""
+        """Trace this thread, and threads that start meanwhile."""
         threading.setprofile(self._see)
         sys.setprofile(self._see)
         try:

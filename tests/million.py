@@ -1,8 +1,8 @@
 """
 `python -m tests.million`: a file of a million rows, previewed, sent, killed twice, resumed and exported.
 
-One row in a hundred has a phone that is none, one is a duplicate, and every text is personal. The judge is the
-emulator's ledger, on a socket in another process; beside the whole stands the bare time of reading the file, and that
+One row in a hundred has no valid phone, one is a duplicate, and every text is personal. The judge is the
+emulator's ledger, on a socket in another process; the table also has the bare time of reading the file, and that
 of a loop that sends it without a journal, a check or a retry. The exit code is 1 if a bar was missed.
 """
 
@@ -48,7 +48,7 @@ class Ran(NamedTuple):
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Run the measurements that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.million", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="how many rows, a multiple of 100")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
@@ -86,7 +86,7 @@ def measure(folder: Path, count: int, opened: ExitStack) -> list[Row]:
 
 
 def correctness(outcome: "Outcome", count: int) -> list[Row]:
-    """Return the lines about what became of the rows."""
+    """Return the table's lines about the outcomes of the rows."""
     runs, good = f"{count:,} rows", count - count // 50
     expected = {"accepted": good, "bad_phone": count // 100, "duplicate": count // 100}
     seen = json.loads(outcome.preview.out)
@@ -104,7 +104,7 @@ def correctness(outcome: "Outcome", count: int) -> list[Row]:
 
 
 def effort(outcome: "Outcome", count: int, bare: float, loop: float) -> list[Row]:
-    """Return the lines about memory and time."""
+    """Return the table's lines about memory and time."""
     runs, everyone = f"{count:,} rows", [outcome.preview, *outcome.sends, outcome.export]
     peak = max(ran.megabytes for ran in everyone)
     whole = sum(ran.seconds for ran in everyone)
@@ -118,7 +118,7 @@ def effort(outcome: "Outcome", count: int, bare: float, loop: float) -> list[Row
 
 
 class Outcome(NamedTuple):
-    """What the commands did."""
+    """The outcomes of the commands."""
 
     preview: Ran
     sends: list[Ran]
@@ -129,7 +129,7 @@ class Outcome(NamedTuple):
 
 
 def write_people(file: Path, count: int) -> None:
-    """Write the file."""
+    """Write the file of recipients."""
     with file.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(("phone", "name", "city"))
@@ -147,7 +147,7 @@ def read_bare(file: Path) -> None:
 
 
 async def send_unsafely(file: Path, emulator: Child) -> None:
-    """Send the file as one would without a library: no ids, no journal, no check, no retry."""
+    """Send the file as a program without a library would: no ids, no journal, no check, no retry."""
     with file.open(encoding="utf-8", newline="") as opened:
         batches = bodies(opened, emulator.token)
         async with httpx2.AsyncClient(base_url=emulator.base_url) as client:
@@ -185,7 +185,7 @@ def timed(work, file: Path) -> float:  # type: ignore[no-untyped-def]
 
 
 def run(emulator: Child, *words: str, killed_at: int | None = None) -> Ran:
-    """Run a command; `kill -9` it when the emulator has sent so many messages."""
+    """Run a command; `kill -9` it when the emulator has sent *killed_at* messages."""
     environ = os.environ | {"WEBCOM_BASE_URL": emulator.base_url, "WEBCOM_TOKEN": emulator.token}
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as out:
@@ -200,16 +200,16 @@ def run(emulator: Child, *words: str, killed_at: int | None = None) -> Ran:
 
 
 def kill_at(process: "subprocess.Popen[bytes]", emulator: Child, messages: int) -> None:
-    """Wait until the emulator has sent so many, and kill the process, unless it ends first."""
+    """Wait until the emulator has sent *messages*, and kill the process, unless it ends first."""
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if emulator.ledger()["sent"] >= messages:
             process.send_signal(signal.SIGKILL)
             return
-        time.sleep(3)  # the ledger is counted anew each time
+        time.sleep(3)  # the emulator counts the whole ledger each time
 
 
 def read_export(path: Path) -> tuple[int, dict[str, int]]:
-    """Return how many rows stand in the file's order, and what became of them."""
+    """Return how many rows are in the file's order, and the count of each outcome."""
     counts: Counter[str] = Counter()
     in_order = 0
     with path.open(encoding="utf-8", newline="") as file:
@@ -225,7 +225,7 @@ def told(counts: dict[str, int]) -> str:
 
 
 def say(words: str) -> None:
-    """Say on stderr how far it is."""
+    """Print progress on stderr."""
     sys.stderr.write(f"{words}\n")
 
 

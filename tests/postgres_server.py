@@ -25,7 +25,7 @@ import pytest
 
 __all__ = ["Server", "serve"]
 
-PASSWORD = "hUsh-0123456789"  # asked of `strict` only: everybody else is trusted on the loopback address
+PASSWORD = "hUsh-0123456789"  # of the role `strict`; the server trusts every other role on the loopback address
 _SECONDS = 30.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -42,10 +42,10 @@ _HOSTS = "host all strict 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 
 
 class Server:
     """
-    A server that runs.
+    A running server.
 
     Args:
-        folder: Where everything of it is; readable by *user*.
+        folder: The directory of all its files; readable by *user*.
         programs: The directory of `postgres` and `initdb`.
         user: The user's number to run as; None for one's own. The server refuses to run as root.
     """
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def dsn(self) -> str:
-        """Where it is, with a password that nobody may show."""
+        """The server's DSN, with a password that no output may show."""
         return self.dsn_of("postgres")
 
     def dsn_of(self, database: str, user: str = "postgres") -> str:
@@ -79,7 +79,7 @@ class Server:
         _execute(self.dsn, statement)
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start the server, and wait until it accepts connections."""
         settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
         command = [self._programs / "postgres", "-D", self._data, "-p", str(self.port), *settings]
         with self._writing() as log:
@@ -87,7 +87,7 @@ class Server:
         self._wait_until_ready()
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop it: `fast` as an administrator does, `immediate` as a crash does."""
+        """Stop the server: `fast` as an administrator does, `immediate` as a crash does."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -100,13 +100,13 @@ class Server:
             raise
 
     def restart(self, mode: str = "fast") -> None:
-        """Stop it and start it again, on the same port, with the same data."""
+        """Restart the server on the same port, with the same data."""
         self.stop(mode)
         self.start()
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """The server's log."""
         return (self._folder / "log").read_text(errors="replace")
 
     @property
@@ -142,7 +142,7 @@ class Server:
         raise RuntimeError(f"PostgreSQL did not start in {_SECONDS:g} s:\n{self.log}")
 
     def _as_user(self) -> dict[str, object]:
-        """Return how its programs are started: Ctrl-C is not for them."""
+        """Return the options that start its programs as its user, in a session that Ctrl-C does not reach."""
         common = {
             "stdin": subprocess.DEVNULL,
             "start_new_session": True,
@@ -234,7 +234,7 @@ def _skip_without_postgres() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    """Return a server of this test run's own, which may be restarted."""
+    """Return this test run's own server, which a test may restart."""
     _skip_without_postgres()
     with serve() as server:
         yield server
@@ -242,7 +242,7 @@ def postgres_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> str:
-    """Return the DSN of a database, which tests share: each takes a `schema` of its own."""
+    """Return the DSN of a database that tests share: each takes a `schema` of its own."""
     _skip_without_postgres()
     given = os.environ.get("WEBCOM_TEST_POSTGRES")
     return given or request.getfixturevalue("postgres_server").dsn
@@ -253,7 +253,7 @@ _schemas = itertools.count(1)
 
 @pytest.fixture
 def schema(postgres: str) -> Iterator[str]:
-    """Return the name of a schema that nobody has; it is dropped at the end."""
+    """Return the name of an unused schema; it is dropped at the end."""
     name = f"test_{os.getpid()}_{next(_schemas)}"
     yield name
     _execute(postgres, f"DROP SCHEMA IF EXISTS {name} CASCADE")

@@ -40,7 +40,7 @@ Identity = tuple[str, str]  # the module and the name of a definition
 
 
 class Definition(NamedTuple):
-    """A class, function, constant or alias, and where it stands."""
+    """A class, function, constant or alias, and its place in the source."""
 
     module: str
     name: str
@@ -48,7 +48,7 @@ class Definition(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What tells it from every other one."""
+        """The key that tells it from every other definition."""
         return self.module, self.name
 
 
@@ -88,7 +88,7 @@ def private_types() -> dict[str, str]:
 
 
 def entries() -> Iterator[Entry]:
-    """Yield what is for callers."""
+    """Yield the entries for callers."""
     return (entry for entry in reachable() if entry.path not in FOR_THE_PACKAGE)
 
 

@@ -1,4 +1,4 @@
-"""Servers for tests that do on a socket what no well-behaved server does."""
+"""Servers for tests of behaviour on a socket that no well-behaved server shows."""
 
 import socket
 import struct
@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 
 from tests.builders import accepted
 
-_PATIENCE = 20.0  # seconds, after which a server gives a connection up
+_PATIENCE = 20.0  # seconds, after which a server drops a connection
 
 
 class RawServer:
     """
-    A listening socket, and what has come of it.
+    A listening socket, its connections and its requests.
 
     Attributes:
         url: Its base URL, as `http://`.
@@ -21,7 +21,7 @@ class RawServer:
         connections: Connections so far.
         requests: Bodies of the requests that `request` has read.
         came: Set when a request has been read.
-        stopping: Set when the server ends, for a talk that would go on.
+        stopping: Set when the server ends, for a talk that would otherwise continue.
     """
 
     def __init__(self, listener: socket.socket) -> None:
@@ -54,7 +54,7 @@ Talk = Callable[[RawServer, socket.socket, int], None]
 
 @contextmanager
 def raw_server(talk: Talk) -> Iterator[RawServer]:
-    """Let *talk* have every connection, in a thread of its own; when it returns, the connection is closed."""
+    """Let *talk* serve every connection in a thread of its own; when it returns, the connection is closed."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = RawServer(listener)
     threads: list[threading.Thread] = []
@@ -90,7 +90,7 @@ def raw_server(talk: Talk) -> Iterator[RawServer]:
 
 
 def answers(answer: bytes, *, hold: bool = False) -> Talk:
-    """Return a talk that gives *answer* to one request, then closes, or with *hold* waits for the client to."""
+    """Return a talk that answers one request with *answer*; with *hold*, the client closes the connection first."""
 
     def talk(server: RawServer, connection: socket.socket, _number: int) -> None:
         if server.request(connection):
@@ -131,6 +131,6 @@ def accepting(id_sms: object = 1) -> bytes:
 
 
 def reset(connection: socket.socket) -> None:
-    """Break *connection*: the other side is told that it never was."""
+    """Set *connection* to send a reset when it is closed, instead of an orderly end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

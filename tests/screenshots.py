@@ -1,8 +1,8 @@
 """
 `python -m tests.screenshots`: the pictures in `docs/`, of real commands on a terminal, sending to an emulator.
 
-The file has people with Russian names and phones as Excel writes them; what is shown of each is one of the vendor's
-example numbers or follows them.
+The file has people with Russian names and phones as Excel writes them; each phone is one of the vendor's
+example numbers or follows one.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _REDRAWN = re.compile(r"\r(?:\x1b\[1A)?\x1b\[2K")
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Make the pictures that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("--lang", choices=("en", "ru"), default="en", help="the language of the tables")
     parser.add_argument("--folder", type=Path, default=_DOCS, help="where the pictures go")
@@ -94,13 +94,13 @@ def run_by_many(folder: Path, environ: dict[str, str], *text: str) -> str:
 
 
 def start(folder: Path, environ: dict[str, str], *words: str) -> "subprocess.Popen[bytes]":
-    """Start a command whose words nobody reads."""
+    """Start a command, and discard what it says on stderr."""
     command = [sys.executable, "-m", "webcom_async", *words]
     return subprocess.Popen(command, cwd=folder, env=os.environ | environ, stderr=subprocess.DEVNULL)
 
 
 def _is_shown(environ: dict[str, str]) -> bool:
-    """Whether a campaign has come as far as pictures show it."""
+    """Whether a campaign is as far as the pictures show it."""
     standing = anyio.run(_status, environ["WEBCOM_STORE"])
     return sum(standing.outcomes.values()) > _SHOWN_AT * standing.recipients
 
@@ -111,7 +111,7 @@ async def _status(dsn: str) -> CampaignStatus:
 
 
 def write_people(file: Path) -> None:
-    """Write what Excel would on a Russian Windows: Windows-1251, semicolons, phones in local form."""
+    """Write the file that Excel on a Russian Windows would write: Windows-1251, semicolons, local phones."""
     lines = ["Телефон;Имя;Город"]
     for number in range(_PEOPLE):
         digits = str(_FIRST_PHONE + number)
@@ -140,7 +140,7 @@ def run(folder: Path, environ: dict[str, str], *words: str) -> str:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
-    except OSError:  # how Linux says that nobody writes any more
+    except OSError:  # how Linux reports that the last writer has closed the terminal
         return b""
 
 

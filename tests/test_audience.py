@@ -1,4 +1,4 @@
-"""People in a file: who is sent what, and what is wrong before anything is sent."""
+"""Recipients in a file: the message of each, and every fault found before anything is sent."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_personal_texts_come_from_columns(tmp_path: Path):
 
 
 def test_own_texts_keys_and_ids_come_from_columns(tmp_path: Path):
-    """A text of one's own goes before the common one; key and id are handed on."""
+    """A recipient's own text replaces the common one; key and id are passed through."""
     people = audience(tmp_path, "phone,text,key,client_id_sms\n79612242243,Hi,a,\n79612242244,,,101\n")
 
     assert [
@@ -38,7 +38,7 @@ def test_own_texts_keys_and_ids_come_from_columns(tmp_path: Path):
 
 
 def test_bad_and_duplicate_rows_are_named_with_their_lines(tmp_path: Path):
-    """Before anything is sent: which line, and what is wrong there; everyone else is sent to."""
+    """Before anything is sent, the line and the fault of each bad row are reported; the others are sent to."""
     content = "phone,key\n79612242243,\nabc,\n8 961 224-22-43,\n79612242243,b\n7.96E+10,\n79612242244,\n"
     audit = (people := audience(tmp_path, content)).check()
 
@@ -77,7 +77,7 @@ def test_an_empty_cell_that_a_text_needs_is_named_with_its_line(tmp_path: Path, 
 
 
 def test_everyone_is_accounted_for(tmp_path: Path):
-    """Whoever is not sent to comes as a result with a reason, in their place."""
+    """Every recipient that is not sent to has a result with a reason, in its row's place."""
     rows = ["79612242243,,A", "abc,,A", "79612242243,,A", "79612242244,,A", "79612242245,x,A", "79612242246,,"]
     content = "\n".join(["phone,client_id_sms,name", *rows])
     people = audience(tmp_path, content, "Hi {name}", stopped=StopList(["8 961 224-22-44"]))
@@ -93,7 +93,7 @@ def test_everyone_is_accounted_for(tmp_path: Path):
 
 
 def test_what_it_costs_is_counted_in_parts(tmp_path: Path):
-    """Parts of everyone who is sent to, the longest and the costliest text, and samples for three."""
+    """An audit counts the parts of all texts to send, and shows the longest, the costliest and three samples."""
     names = ["Ann", "Анна" * 20, "x" * 120, "Bob", "Eve"]
     rows = "".join(f"7961224224{number},{name}\n" for number, name in enumerate(names))
     audit = audience(tmp_path, f"phone,name\n{rows}", "Hello, {name}!").check()
@@ -106,8 +106,8 @@ def test_what_it_costs_is_counted_in_parts(tmp_path: Path):
     assert 3 == len(audit.samples)
 
 
-def test_a_file_that_changes_under_way_is_noticed(tmp_path: Path):
-    """Nobody is sent a text that was not checked."""
+def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path):
+    """A file that changed after its check raises, so that no recipient gets an unchecked text."""
     people = audience(tmp_path, "phone,name\n79612242243,A\n79612242244,B\n", "Hi {name}")
     people.check()
     path = people.table.path
@@ -128,7 +128,7 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path: Path):
     ],
 )
 def test_columns_that_are_not_there_are_named(tmp_path: Path, content: str, options: dict, words: str):
-    """What is missing is said beside what is there."""
+    """The error names the missing column and the columns that the file has."""
     with pytest.raises(InputError, match=words):
         audience(tmp_path, content, **({"text": "Sale!"} | options))
 
@@ -142,7 +142,7 @@ def test_columns_may_be_named(tmp_path: Path):
 
 
 def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
-    """A line that was left out would be sent to."""
+    """A stop list with an unreadable line is refused, because that line's phone would be sent to."""
     path = tmp_path / "stop.txt"
     path.write_text("79612242243\nnobody\n")
 
@@ -154,7 +154,7 @@ def test_a_stop_list_with_a_line_that_cannot_be_read_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("cell", ["79612242243.00", "79612242243,0", " 8 961 224-22-43"])
 def test_a_stop_list_stops_a_phone_that_became_a_decimal(tmp_path: Path, cell: str):
-    """One reader for both: no opted-out person is sent to because a data frame has written the stop list."""
+    """Stop list and audience share one reader: a phone that a data frame made a decimal is still stopped."""
     (tmp_path / "stop.csv").write_text(f"phone;x\n{cell};1\n", encoding="utf-8")
     stopped = StopList.from_file(tmp_path / "stop.csv")
 
@@ -163,7 +163,7 @@ def test_a_stop_list_stops_a_phone_that_became_a_decimal(tmp_path: Path, cell: s
 
 @pytest.mark.parametrize("cell", ["7.96E+10", "7,96122422e10", "79612242243.5", "7961224.0"])
 def test_a_stop_list_refuses_a_rounded_phone(tmp_path: Path, cell: str):
-    """Whose phone it was cannot be known; the line is named."""
+    """A rounded number could be any phone's, so the error names its line."""
     (tmp_path / "stop.csv").write_text(f"phone;x\n79612242243;1\n{cell};1\n", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"stop\.csv, line 3: '.*' is not a phone number: "):
@@ -171,7 +171,7 @@ def test_a_stop_list_refuses_a_rounded_phone(tmp_path: Path, cell: str):
 
 
 def test_another_countrys_phones_can_be_read(tmp_path: Path):
-    """With a region, local forms are understood and numbers that no plan has are refused."""
+    """With a region, local forms are read, and numbers that its numbering plan lacks are refused."""
     pytest.importorskip("phonenumbers", reason="an extra")
     from webcom_async.audience.phonebook import PhoneBook  # noqa: PLC0415
 
@@ -183,7 +183,7 @@ def test_another_countrys_phones_can_be_read(tmp_path: Path):
 
 
 def test_a_file_that_is_changed_after_its_check_is_not_sent(tmp_path: Path):
-    """What was checked is what is sent: another row in its place is an error, whoever stands in it."""
+    """Only checked rows are sent: another row in the same place is an error."""
     people = tmp_path / "people.csv"
     people.write_text("phone,name\n79612242243,A\n79612242244,B\n", encoding="utf-8")
     audience = Audience(people, "Hi {name}")
@@ -194,8 +194,8 @@ def test_a_file_that_is_changed_after_its_check_is_not_sent(tmp_path: Path):
         list(audience.people())
 
 
-def test_a_row_without_a_text_does_not_stand_in_the_way_of_one_with_a_text(tmp_path: Path):
-    """Of two rows of one phone the one that can be sent is sent."""
+def test_a_row_without_a_text_does_not_block_one_with_a_text(tmp_path: Path):
+    """Of two rows of one phone, the one with a text is sent."""
     people = tmp_path / "people.csv"
     people.write_text("phone,name\n79612242243,\n79612242243,Bob\n79612242243,\n", encoding="utf-8")
     audience = Audience(people, "Hi {name}")
@@ -206,7 +206,7 @@ def test_a_row_without_a_text_does_not_stand_in_the_way_of_one_with_a_text(tmp_p
 
 
 def test_a_stop_list_is_read_as_the_audience_is(tmp_path: Path):
-    """One spelling is one phone, whatever region it is read for."""
+    """A stop list reads a local number by the audience's rules, for whatever region."""
     stopped = StopList()
     (tmp_path / "stop.txt").write_text("701 123 45 67", encoding="utf-8")
     stopped.update_from(tmp_path / "stop.txt", lambda raw: normalise_phone("7" + raw))

@@ -1,4 +1,4 @@
-"""Batches: from what a source yields to what one request carries."""
+"""Batches: from a source's items to the recipients of one request."""
 
 import json
 from collections import deque
@@ -28,7 +28,7 @@ CallOptions = dict[str, object]
 
 
 def defaults(zone: tzinfo = MOSCOW, **said: object) -> CallDefaults:
-    """Return a call's defaults: the vendor's first message, unless something else is said."""
+    """Return a call's defaults: the vendor's first message, unless *said* has another."""
     said = said or {"message": message()}
     names = ("text", "sender", "message", "validity_period", "time_send")
     return call_defaults(*(said.get(name) for name in names), send_format=JsonFormat(zone))  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def all_batches(items: Iterable[object], size: int = 500, max_bytes: int = 524_2
 
 
 def only_unusable(item: object, **said: object) -> SendResult:
-    """Return the result of an item that stands between two good ones, which go on."""
+    """Return the result of an item between two good ones, which are batched."""
     [batch] = all_batches([*recipients(1), item, Recipient("79612242299", 999)], **said)
     assert ["101", "999"] == batch.client_ids
     assert FORMAT.encode(batch.addressed)
@@ -61,7 +61,7 @@ def only_unusable(item: object, **said: object) -> SendResult:
 
 
 def test_batches_are_cut_by_count():
-    """Full batches, then what is left, numbered from one; nobody is lost or swapped."""
+    """Full batches come first, then the rest, numbered from one; no recipient is lost or swapped."""
     batches = all_batches(recipients(7), size=3)
 
     assert [(1, ["101", "102", "103"]), (2, ["104", "105", "106"]), (3, ["107"])] == [
@@ -79,12 +79,12 @@ def test_batches_are_cut_by_bytes(spare: int, counts: list[int]):
 
 
 def test_a_recipient_too_large_for_any_batch_goes_alone():
-    """A limit below a single recipient's size sends everybody one by one, instead of nobody."""
+    """With a limit below one recipient's size, each recipient is sent alone."""
     assert [1, 1, 1] == [len(batch.phones) for batch in all_batches(recipients(3), max_bytes=1)]
 
 
 def test_neighbours_with_one_message_share_it():
-    """Equal messages in a row are written once, whoever brought them; a message in between starts a new one."""
+    """Equal messages in a row are written once, whichever recipients have them; another between starts a new one."""
     said = [message(), message(), message("other"), message()]
     items = [Recipient(phone, message=own) for phone, own in zip(phones(4), said, strict=True)]
     [batch] = all_batches(items)
@@ -104,7 +104,7 @@ def test_phones_and_numbers_are_recipients():
 
 
 def test_a_key_tells_messages_to_one_phone_apart():
-    """One phone under two keys is two recipients; under one key it is a duplicate."""
+    """One phone with two keys is two recipients; with one key, the second is a duplicate."""
     items = [Recipient("79612242243", key=key) for key in ("a", "b", "a")]
     [batch] = all_batches(items)
 
@@ -119,7 +119,7 @@ class Text(str):
 
 
 def test_other_kinds_of_text_are_taken_for_text():
-    """Phone, id, text and sender may be of any kind of str; on the wire they are what they say."""
+    """Phone, id, text and sender may be of any subclass of str, and are sent as plain text."""
     said = Message(sender=Text("ACME"), text=Text("Sale!"))
     [batch] = all_batches([Recipient(Text("79612242243"), Text("101"), message=said)])
 
@@ -153,7 +153,7 @@ class OddText(str):
 
 
 class Nothing:
-    """Something that is no None, and says that it is."""
+    """An object that is not None, and claims to be it."""
 
     def __eq__(self, other: object) -> bool:
         return other is None
@@ -188,7 +188,7 @@ ODD = [
 
 @pytest.mark.parametrize("odd", ODD)
 def test_whatever_an_item_does_among_recipients_the_others_go_on(odd: object):
-    """Also where everybody else would be addressed as a whole."""
+    """An item whose own methods raise is one result, also in a batch that would be addressed as a whole."""
     batches = all_batches([Recipient("79612242243"), odd, Recipient("79612242244")])
 
     assert 2 == sum(len(batch.client_ids) for batch in batches)
@@ -197,13 +197,13 @@ def test_whatever_an_item_does_among_recipients_the_others_go_on(odd: object):
 
 @pytest.mark.parametrize("odd", ODD)
 def test_whatever_an_item_does_the_others_go_on(odd: object):
-    """An item whose own methods raise is one result, and costs nobody else theirs."""
+    """An item whose own methods raise is one result, and the other items keep theirs."""
     assert Outcome.NOT_SENT is only_unusable(odd).outcome
 
 
 @pytest.mark.parametrize("again", ["8 961 224 22 43", Recipient("79612242243", text="another text")])
 def test_the_id_does_not_depend_on_writing_or_text(again: object):
-    """One phone written another way, or told something else, is the same recipient of a campaign."""
+    """One phone in another spelling, or with another text, is the same recipient of a campaign."""
     [batch] = all_batches(["79612242243", again])
 
     assert 1 == len(batch.phones)
@@ -211,7 +211,7 @@ def test_the_id_does_not_depend_on_writing_or_text(again: object):
 
 
 def test_an_id_is_in_one_request_at_a_time():
-    """An id under way elsewhere is not sent, and says so; once it has been answered, it is."""
+    """An id in flight elsewhere is a duplicate, and is sent once it has been answered."""
     cutting = batcher()
     busy = cutting.cut(deque(recipients(2)), {ClientIdSms("101")}, NOW)
     free = cutting.cut(deque(recipients(2)), set(), NOW)
@@ -226,14 +226,14 @@ def test_an_id_is_in_one_request_at_a_time():
 
 
 def test_an_id_may_come_again_in_the_next_batch():
-    """Without a memory, a later batch asks the gateway again, whose own memory answers."""
+    """Without a journal, a later batch sends an id again, and the gateway's memory answers."""
     batches = all_batches([Recipient("79612242243", 101)] * 3, size=1)
 
     assert [["101"], ["101"], ["101"]] == [batch.client_ids for batch in batches]
 
 
 def test_unusable_recipients_count_towards_the_size():
-    """A source of rubbish does not become one endless batch."""
+    """A source of rubbish becomes batches of the usual size, not one endless batch."""
     batches = all_batches(["rubbish"] * 5, size=2)
 
     assert [2, 2, 1] == [len(batch.unusable) for batch in batches]
@@ -262,7 +262,7 @@ def test_unusable_recipients_count_towards_the_size():
     ],
 )
 def test_a_bad_recipient_becomes_a_result_and_the_others_go_on(item: object, reason: Reason, phone: str):
-    """It is not sent, with the reason, its phone as it was given and words that say what is wrong."""
+    """It is not sent, and its result has the reason, the phone as given and a sentence that says what is wrong."""
     result = only_unusable(item)
 
     assert (Outcome.NOT_SENT, reason, phone) == (result.outcome, result.reason, result.phone)
@@ -281,7 +281,7 @@ def test_a_bad_recipient_becomes_a_result_and_the_others_go_on(item: object, rea
     ids=["huge item", "huge phone", "huge id", "text as message"],
 )
 def test_no_recipient_breaks_a_batch(item: object):
-    """What cannot be sent as it was meant is never sent otherwise, and never ends the campaign."""
+    """A recipient that cannot be sent to as given is not sent to, and does not end the campaign."""
     assert Outcome.NOT_SENT is only_unusable(item).outcome
 
 
@@ -298,8 +298,8 @@ def test_a_bad_phone_keeps_its_id():
         ({"validity_period": SOON}, Recipient("79612242243", text="Hello"), Reason.NO_SENDER),
     ],
 )
-def test_a_recipient_whom_nobody_tells_anything_is_unusable(said: CallOptions, own: Recipient, reason: Reason):
-    """Without a text, or without a sender for it, there is nothing to send."""
+def test_a_recipient_without_a_message_is_unusable(said: CallOptions, own: Recipient, reason: Reason):
+    """A recipient without a text, or without a sender for it, is unusable."""
     [batch] = all_batches([own], **said)
 
     assert [reason] == [result.reason for result in batch.unusable]
@@ -322,8 +322,8 @@ bad = st.sampled_from(["rubbish", None, Recipient("", 5), Recipient("79612242243
 @given(
     st.lists(good | bad | st.integers(79612242243, 79612242253), max_size=30), st.integers(1, 7), st.integers(1, 700)
 )
-def test_everybody_comes_out_once_in_order_and_within_the_limits(items: list[object], size: int, max_bytes: int):
-    """Over any mix each comes out exactly once, in order; no batch is over size or bytes, but for one alone."""
+def test_every_item_comes_out_once_in_order_and_within_the_limits(items: list[object], size: int, max_bytes: int):
+    """Each item comes out exactly once, in order, and no batch exceeds size or bytes unless it holds one recipient."""
     waiting, cutting, taken = deque(items), batcher(size, max_bytes), 0
     while waiting:
         batch = cutting.cut(waiting, frozenset(), NOW)
@@ -332,7 +332,7 @@ def test_everybody_comes_out_once_in_order_and_within_the_limits(items: list[obj
         assert 1 <= len(mine) == len(batch.phones) + len(batch.unusable) <= size
         assert len(batch.phones) == len(set(batch.client_ids))
         assert len(batch.phones) <= 1 or len(FORMAT.encode(batch.addressed)) <= max_bytes
-        # What went in can be told from what came out: usable recipients keep the order of the source.
+        # The results show what went in: usable recipients keep the order of the source.
         written = [str(item.phone if isinstance(item, Recipient) else item) for item in mine]
         for kept in (batch.phones, batch.unusable):
             left = iter(written)
@@ -343,7 +343,7 @@ def test_everybody_comes_out_once_in_order_and_within_the_limits(items: list[obj
 
 @given(st.lists(good, max_size=30, unique_by=lambda one: (one.phone, one.key)), st.integers(1, 7), st.integers(1, 2000))
 def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipient], size: int, max_bytes: int):
-    """Strung together, the batches are the source: nobody lost, doubled or overtaken."""
+    """The batches, joined, are the source: no recipient is lost, doubled or overtaken."""
     items = [Recipient(one.phone, 1000 + number, text=one.text) for number, one in enumerate(items)]
     batches = all_batches(items, size, max_bytes)
 
@@ -367,7 +367,7 @@ def test_good_recipients_all_leave_in_the_order_of_the_source(items: list[Recipi
     ],
 )
 def test_a_recipient_may_bring_its_own_words(own: Recipient, said: tuple[str, str]):
-    """An own text keeps the call's sender, an own message is taken whole."""
+    """A recipient's own text keeps the call's sender; its own message is taken whole."""
     told, _ = address(own, defaults(), IDS.derive)
 
     assert said == (told.sender, told.text)
@@ -403,7 +403,7 @@ def test_a_sender_alone_serves_recipients_with_texts():
     ],
 )
 def test_a_call_that_cannot_be_sent_is_refused_whole(said: CallOptions, why: str, reason: Reason):
-    """What is wrong for everyone ends the call before anyone is taken from the source."""
+    """A fault in what all recipients share ends the call before an item is taken from the source."""
     with pytest.raises(InputError, match=why) as refused:
         defaults(**said)
 
@@ -434,7 +434,7 @@ def test_half_a_character_in_any_field_is_refused(field: str):
     ],
 )
 def test_a_time_that_cannot_be_meant_is_refused(field: str, moment: object, why: str):
-    """Naive or out of range: for a call it is an error that names the field."""
+    """A time that is naive or out of range is an error of the call that names the field."""
     with pytest.raises(InputError, match=f"{field} .*{why}") as refused:
         defaults(message=message(), **{field: moment})
 
@@ -445,7 +445,7 @@ def test_a_time_that_cannot_be_meant_is_refused(field: str, moment: object, why:
 @pytest.mark.parametrize("moment", [NOW, NOW - timedelta(days=1), datetime(2030, 1, 1, 14, 59, tzinfo=MOSCOW)])
 @pytest.mark.parametrize("whose", ["call", "recipient"])
 def test_a_time_that_is_past_is_named(field: str, moment: datetime, whose: str):
-    """Whoever said it, in whatever zone: the error says which time is past."""
+    """The error names the time that is past, the call's or a recipient's, in any zone."""
     said = {field: moment}
     call = defaults(message=message(), **(said if whose == "call" else {}))
     past = call.past(NOW, Recipient("79612242243", **(said if whose == "recipient" else {})))  # type: ignore[arg-type]
@@ -454,7 +454,7 @@ def test_a_time_that_is_past_is_named(field: str, moment: datetime, whose: str):
 
 
 def test_a_recipients_later_time_rescues_it():
-    """What a call says is past, but this recipient brings a time of its own."""
+    """A time of the call is past, but a recipient with a later time of its own is sent to."""
     call = defaults(message=message(), validity_period=NOW)
 
     assert None is call.past(NOW, Recipient("79612242243", validity_period=SOON))
@@ -464,7 +464,7 @@ def test_a_recipients_later_time_rescues_it():
     ("zone", "second"), [(MOSCOW, "2030-01-01 16:00:00"), (UTC, "2030-01-01 13:00:00"), (BERLIN, "2030-01-01 14:00:00")]
 )
 def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
-    """The call's times apply to whoever brings none, to the second or the minute, in the configured zone."""
+    """The call's times apply to recipients without their own, to the second or the minute, in the configured zone."""
     call = defaults(zone, message=message(), validity_period=SOON, time_send=SOON)
     _, to = address(Recipient("79612242243"), call, IDS.derive)
     [written] = json.loads(JsonFormat(zone).encode([(message(), [to])]))[0]["phones"]
@@ -474,7 +474,7 @@ def test_times_go_out_in_the_gateways_zone(zone: tzinfo, second: str):
 
 
 def test_a_recipients_own_time_comes_first():
-    """An own time replaces the call's; nobody's time leaves the field out."""
+    """A recipient's own time replaces the call's; with neither, the field is left out."""
     call = defaults(message=message(), validity_period=SOON)
     _, own = address(Recipient("79612242243", validity_period=SOON + timedelta(hours=1)), call, IDS.derive)
     _, none = address(Recipient("79612242243"), defaults(), IDS.derive)
@@ -483,7 +483,7 @@ def test_a_recipients_own_time_comes_first():
 
 
 def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
-    """What was in the future when the call was made may be past when a batch is cut; the batch says who is late."""
+    """A time of the call that passes before a batch is cut makes that batch's recipients late."""
     cutting = RecipientBatcher(defaults(message=message(), validity_period=SOON), IDS, FORMAT, size=1, max_bytes=10_000)
     waiting: deque[object] = deque(phones(2))
     before, after = cutting.cut(waiting, set(), NOW), cutting.cut(waiting, set(), SOON)
@@ -495,7 +495,7 @@ def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
 @pytest.mark.parametrize(("fold", "hour"), [(0, 0), (1, 1)])
 @pytest.mark.parametrize("other", [0, 1])
 def test_the_hour_that_comes_twice_keeps_its_two_meanings(fold: int, other: int, hour: int):
-    """When clocks are set back, one reading means two moments, whichever of them was written before."""
+    """When clocks are set back, one clock time is two moments, and each is kept, in any order."""
     twice = [datetime(2030, 10, 27, 2, 30, tzinfo=BERLIN, fold=which) for which in (other, fold)]
     written = [address(Recipient("79612242243", validity_period=it), defaults(), IDS.derive)[1] for it in twice]
 
@@ -519,7 +519,7 @@ PLAIN = st.fixed_dictionaries(
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)))
 def test_copies_with_their_own_texts_are_the_plain_messages(texts: list[str]):
-    """Messages whose text is put into a copy by force are those that the checks would have made."""
+    """Messages with a text put into a copy unchecked equal those that the checks make."""
     template = Message(sender="ACME", text="Sale!", type=MessageType.FLASH)
 
     assert with_texts(template, texts) == copies_with_texts(template, texts)
@@ -534,7 +534,7 @@ def test_copies_with_their_own_texts_are_the_plain_messages(texts: list[str]):
     st.sampled_from([60, 200, 524_288]),
 )
 def test_a_batch_taken_as_a_whole_is_what_it_is_one_by_one(items: list, call: dict, max_bytes: int):
-    """The shortcut for clean batches never decides: cut one by one, everybody gets the same, in the same bytes."""
+    """The shortcut for clean batches changes nothing: cut one by one, recipients get the same, in the same bytes."""
     waiting, shortcut, slow = deque(items), batcher(5, max_bytes, **call), batcher(5, max_bytes, **call)
     again = deque(items)
     while waiting:

@@ -38,13 +38,13 @@ SALE = {"text": "Sale!", "sender": "ACME"}
 
 
 def agree(results: list[SendResult], gateway: Gateway) -> bool:
-    """Whether the accepted among *results* are just what the ledger says was sent, under the right `id_sms`."""
+    """Whether the accepted among *results* are exactly what the ledger has, with the right `id_sms`."""
     claimed = {result.client_id_sms: result.id_sms for result in results if result.outcome is Outcome.ACCEPTED}
     return claimed == gateway.ledger.ids() and not gateway.ledger.billed_twice()
 
 
 class Unwritable:
-    """Something that cannot even be shown."""
+    """An object whose repr raises."""
 
     def __str__(self) -> str:
         raise ZeroDivisionError
@@ -87,7 +87,7 @@ async def test_everyone_gets_exactly_one_result(connect: Connect, webcom_gateway
     ids=["list", "ints", "generator", "recipients", "async generator"],
 )
 async def test_any_iterable_is_a_source(connect: Connect, webcom_gateway: Gateway, source: Callable):
-    """Lists, generators, async generators, text, numbers and recipients all are sources."""
+    """Lists, generators, async generators, text, numbers and recipients are all sources."""
     async with connect(webcom_gateway, batch_size=4) as client:
         report = await client.send_all(source(), **SALE)
 
@@ -95,7 +95,7 @@ async def test_any_iterable_is_a_source(connect: Connect, webcom_gateway: Gatewa
 
 
 async def test_an_empty_source_sends_nothing(connect: Connect, webcom_gateway: Gateway):
-    """Nobody to send to is no error and no request."""
+    """An empty source is no error and sends no request."""
     async with connect(webcom_gateway) as client:
         report = await client.send_all([], **SALE)
 
@@ -113,7 +113,7 @@ async def test_one_post_carries_several_messages(connect: Connect, webcom_gatewa
 
 
 async def test_personal_texts_reach_their_own_phones(connect: Connect, webcom_gateway: Gateway):
-    """Every recipient gets the text that was theirs, over many batches."""
+    """Every recipient gets its own text, over many batches."""
     people = [Recipient(phone, text=f"Hello {phone}") for phone in phones(50)]
     async with connect(webcom_gateway, batch_size=8) as client:
         await client.send_all(people, sender="ACME")
@@ -124,7 +124,7 @@ async def test_personal_texts_reach_their_own_phones(connect: Connect, webcom_ga
 
 
 async def test_batches_give_the_same_results_in_lists(connect: Connect, webcom_gateway: Gateway):
-    """`batches()` gives non-empty lists that make up the same results, after single ones have been read."""
+    """`batches()` gives non-empty lists that hold the same results, also after single reads."""
     async with connect(webcom_gateway, batch_size=5) as client, client.stream(phones(12), **SALE) as results:
         first = await anext(results)
         lists = [batch async for batch in results.batches()]
@@ -134,7 +134,7 @@ async def test_batches_give_the_same_results_in_lists(connect: Connect, webcom_g
 
 
 async def test_results_come_in_completion_order(connect: Connect, webcom_gateway: Gateway):
-    """A slow answer does not hold up the results of the quick ones."""
+    """A slow answer does not delay the results of the quick ones."""
     held = anyio.Event()
     webcom_gateway.faults.script(Fault(until=held))
     async with (
@@ -146,11 +146,11 @@ async def test_results_come_in_completion_order(connect: Connect, webcom_gateway
         slow = (await anext(results)).phone
 
     assert {slow, *quick} == set(phones(3))
-    assert slow in set(phones(2))  # either of the first two may be the first at the gateway
+    assert slow in set(phones(2))  # either of the first two may reach the gateway first
 
 
 async def test_one_bad_recipient_does_not_stop_the_others(connect: Connect, webcom_gateway: Gateway):
-    """What cannot be sent to is a result with its reason; the rest of the batch goes."""
+    """A recipient that cannot be sent to is a result with its reason; the rest of the batch is sent."""
     people = ["79612242243", "not a phone", Recipient("79612242244", "7x"), None, Recipient("79612242245", text="")]
     async with connect(webcom_gateway) as client, client.stream(people, **SALE) as results:
         seen = {result.reason: result async for result in results}
@@ -179,7 +179,7 @@ async def test_one_bad_recipient_does_not_stop_the_others(connect: Connect, webc
     ids=lambda bad: type(bad).__name__,
 )
 async def test_no_item_of_a_source_can_end_a_campaign(connect: Connect, webcom_gateway: Gateway, bad: object):
-    """Whatever a source yields, it is never sent in another's place, and the others get theirs."""
+    """No item of a source is sent in another's place, and the other items get their message."""
     people = ["79612242243", bad, "79612242245"]
     async with connect(webcom_gateway) as client:
         report = await client.send_all(people, **SALE)
@@ -202,8 +202,8 @@ async def test_refusals_are_results_in_the_gateways_words(connect: Connect):
 # ---------------------------------------------------------------------------- ids
 
 
-async def test_running_a_campaign_again_sends_nobody_twice(connect: Connect, webcom_gateway: Gateway):
-    """The same campaign on another client gives the same ids, and the gateway answers with the first `id_sms`."""
+async def test_running_a_campaign_again_sends_no_recipient_twice(connect: Connect, webcom_gateway: Gateway):
+    """The same campaign on another client has the same ids, and the gateway answers with the first `id_sms`."""
     runs = []
     for text in ("Sale!", "Sale, now with the typo mended!"):
         async with (
@@ -225,7 +225,7 @@ async def test_a_phone_twice_in_one_request_is_a_duplicate(connect: Connect, web
     assert 1 == len(webcom_gateway.ledger)
 
 
-async def test_an_id_under_way_is_not_sent_by_another_worker(connect: Connect, webcom_gateway: Gateway):
+async def test_an_id_in_flight_is_not_sent_by_another_worker(connect: Connect, webcom_gateway: Gateway):
     """A phone whose request has no answer yet is a duplicate in the next batch too."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
@@ -270,7 +270,7 @@ async def test_a_key_tells_two_messages_to_one_phone_apart(connect: Connect, web
 async def test_a_transient_fault_costs_a_retry_and_no_second_sms(
     connect: Connect, webcom_gateway: Gateway, fault: Fault
 ):
-    """Whatever stood between us and the answer, asking again under the same ids gives everyone one SMS and its id."""
+    """After any transient fault, a retry under the same ids gives every recipient one SMS and its `id_sms`."""
     webcom_gateway.faults.script(fault)
     async with connect(webcom_gateway) as client, client.stream(recipients(3), **SALE) as results:
         seen = [result async for result in results]
@@ -282,8 +282,8 @@ async def test_a_transient_fault_costs_a_retry_and_no_second_sms(
     assert first.body == second.body
 
 
-async def test_what_stays_in_question_is_unknown(connect: Connect, webcom_gateway: Gateway):
-    """When no answer ever comes, the result claims nothing, although everything was sent; others go on."""
+async def test_what_is_never_answered_is_unknown(connect: Connect, webcom_gateway: Gateway):
+    """A batch that is never answered is unknown, although the gateway sent it; the others are accepted."""
     webcom_gateway.faults.script(*[Fault(close=True, processed=True)] * 5)
     async with (
         connect(webcom_gateway, attempts=3, in_flight=1, batch_size=2) as client,
@@ -310,8 +310,8 @@ async def test_a_refusal_after_a_lost_answer_does_not_settle_the_first_attempt(
     assert (2, 0) == (results.report.unknown, results.report.not_sent)
 
 
-async def test_a_retry_waits_as_long_as_it_is_told(connect: Connect, webcom_gateway: Gateway):
-    """`Retry-After` is obeyed, and the jitter of the back-off comes on top."""
+async def test_a_retry_waits_for_retry_after(connect: Connect, webcom_gateway: Gateway):
+    """A retry waits for `Retry-After`, plus the jitter of the back-off."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -339,7 +339,7 @@ async def test_a_retry_waits_as_long_as_it_is_told(connect: Connect, webcom_gate
     ids=["locked", "bad token", "no balance", "blocked"],
 )
 async def test_what_would_burn_everyone_ends_the_campaign(connect: Connect, change: Callable, error: type[Exception]):
-    """An account-level refusal stops within one round of requests; the error carries the report so far."""
+    """An account-level refusal halts within one round of requests; the error carries the report so far."""
     gateway = Gateway()
     async with connect(gateway, batch_size=5, in_flight=2) as client:
         change(gateway)
@@ -355,7 +355,7 @@ async def test_what_would_burn_everyone_ends_the_campaign(connect: Connect, chan
 
 
 async def test_results_before_the_end_are_read_before_the_error(connect: Connect):
-    """When the money runs out half-way through a batch, those before it are accepted and read first."""
+    """When the balance runs out in the middle of a batch, the accepted ones before it are read before the error."""
     gateway = Gateway()
     gateway.accounts[0].balance = 3
     seen: list[SendResult] = []
@@ -369,7 +369,7 @@ async def test_results_before_the_end_are_read_before_the_error(connect: Connect
 
 
 async def test_no_connection_ends_the_campaign_and_nothing_was_sent(connect_to: Connect, unused_port: int):
-    """Nobody listens: the batch is not sent, and the campaign ends instead of trying every batch in vain."""
+    """If no server listens, the batch is not sent, and the campaign halts instead of trying every batch."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2, in_flight=2) as client:
         with pytest.raises(GatewayUnavailable) as caught:
             await client.send_all(phones(2_000), **SALE)
@@ -380,7 +380,7 @@ async def test_no_connection_ends_the_campaign_and_nothing_was_sent(connect_to: 
 
 
 async def test_the_sources_own_error_comes_out_bare(connect: Connect, webcom_gateway: Gateway):
-    """A source that fails ends the campaign with its own exception; what it had yielded is accounted for."""
+    """A source that fails ends the campaign with its own exception, and every item it yielded is counted."""
 
     def failing() -> Iterator[str]:
         yield from phones(7)
@@ -398,7 +398,7 @@ async def test_the_sources_own_error_comes_out_bare(connect: Connect, webcom_gat
 
 
 async def test_a_halt_does_not_wait_for_a_source_that_hangs(connect: Connect, webcom_gateway: Gateway):
-    """A worker that waits for a slow source is called back when another one meets the end."""
+    """A worker that waits for a slow source is cancelled when another worker halts the campaign."""
     never = anyio.Event()
 
     async def slow() -> AsyncIterator[str]:
@@ -416,14 +416,14 @@ async def test_a_halt_does_not_wait_for_a_source_that_hangs(connect: Connect, we
 
 
 async def test_break_leaves_everything_accounted_for(connect: Connect, webcom_gateway: Gateway):
-    """After a `break`, what reached the ledger is read, unread or unknown: nothing else."""
+    """After a `break`, every SMS in the ledger is read, unread or unknown."""
     read: list[SendResult] = []
     async with connect(webcom_gateway, batch_size=5) as client:
         async with client.stream(phones(1_000), **SALE) as results:
             async for result in results:
                 read.append(result)
                 break
-        assert (await client.send("79612242243", **SALE)).outcome is Outcome.ACCEPTED  # the client is as good as new
+        assert (await client.send("79612242243", **SALE)).outcome is Outcome.ACCEPTED  # the client can be used again
         webcom_gateway.ledger.sent.pop()
 
     assert agree(read + results.unread, webcom_gateway)
@@ -432,7 +432,7 @@ async def test_break_leaves_everything_accounted_for(connect: Connect, webcom_ga
 
 
 async def test_an_exception_in_the_body_comes_out_bare(connect: Connect, webcom_gateway: Gateway):
-    """The body's own exception is what the caller sees, not a group of it, and not twice."""
+    """The body's own exception reaches the caller bare, not as a group, and once."""
     error = ZeroDivisionError("the body's own")
     with pytest.raises(ZeroDivisionError) as caught:
         async with connect(webcom_gateway, batch_size=1) as client, client.stream(phones(100), **SALE) as results:
@@ -443,8 +443,8 @@ async def test_an_exception_in_the_body_comes_out_bare(connect: Connect, webcom_
     assert results.report.recipients == 1 + len(results.unread)
 
 
-async def test_requests_under_way_get_a_grace(connect: Connect, webcom_gateway: Gateway):
-    """When a time-out around a stream strikes, requests under way may still be answered, and are counted."""
+async def test_requests_in_flight_get_a_grace(connect: Connect, webcom_gateway: Gateway):
+    """When a timeout around a stream expires, requests in flight may be answered within the grace, and are counted."""
     held = anyio.Event()
     arrived = anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held, processed=True))
@@ -469,7 +469,7 @@ async def _set_soon(event: anyio.Event) -> None:
 
 
 async def test_what_outlasts_the_grace_is_unknown(connect: Connect, webcom_gateway: Gateway):
-    """A request that is not answered within the grace may have been processed, and is counted so."""
+    """A request that is not answered within the grace is counted as unknown."""
     arrived = anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
     async with connect(webcom_gateway, in_flight=1, batch_size=5, grace=0.05) as client:
@@ -481,7 +481,7 @@ async def test_what_outlasts_the_grace_is_unknown(connect: Connect, webcom_gatew
 
 
 async def test_nothing_leaves_after_the_stream_was_left(connect: Connect, webcom_gateway: Gateway):
-    """A batch that waits for its turn when the stream is left is not sent, and is counted so."""
+    """A batch that waits for its slot when the stream is left is not sent, and is counted so."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
     async with (
@@ -497,7 +497,7 @@ async def test_nothing_leaves_after_the_stream_was_left(connect: Connect, webcom
         group.start_soon(other)
         await arrived.wait()
         async with client.stream(phones(2), **SALE) as results:
-            await anyio.wait_all_tasks_blocked()  # its worker waits for the one place in flight
+            await anyio.wait_all_tasks_blocked()  # its worker waits for the one slot
         group.cancel_scope.cancel()
 
     assert (2, 0) == (results.report.not_sent, results.report.requests)
@@ -506,7 +506,7 @@ async def test_nothing_leaves_after_the_stream_was_left(connect: Connect, webcom
 
 @pytest.mark.parametrize("steps", range(8))
 async def test_however_early_a_stream_is_left_its_requests_are_bounded_by_the_grace(connect: Connect, steps: int):
-    """A request that is about to leave when the stream is left either does not, or gets no more than the grace."""
+    """A request about to leave when the stream is left is not sent, or gets no more than the grace."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(until=anyio.Event()))
     async with connect(gateway, timeout=60, grace=0.01, in_flight=2, batch_size=1) as client:
@@ -519,8 +519,8 @@ async def test_however_early_a_stream_is_left_its_requests_are_bounded_by_the_gr
     assert gateway.requests == results.report.unknown <= 2
 
 
-def test_a_reader_that_times_out_again_and_again_misses_nobody():
-    """A result that was handed to a read which was cancelled at that moment is read later."""
+def test_a_reader_that_times_out_repeatedly_misses_no_result():
+    """A result handed to a read that is cancelled at that moment is read later."""
     gateway = Gateway()
 
     async def main() -> list[SendResult]:
@@ -544,7 +544,7 @@ def test_a_reader_that_times_out_again_and_again_misses_nobody():
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_that_a_source_raises_is_an_error():
-    """On asyncio a source can let out a CancelledError of its own: the campaign ends with an error, never quietly."""
+    """A CancelledError that a source raises on asyncio ends the campaign with an error, never silently."""
     gateway = Gateway()
 
     async def cancelled() -> AsyncIterator[str]:
@@ -565,7 +565,7 @@ async def test_a_cancellation_that_a_source_raises_is_an_error():
 
 
 async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_gateway: Gateway):
-    """However a stream is left, the tasks that run afterwards are those that ran before."""
+    """However a stream is left, no task of it is left running."""
     async with connect(webcom_gateway, batch_size=1) as client:
         before = {task.id for task in anyio.get_running_tasks()}
         async with client.stream(async_phones(50), **SALE) as results:
@@ -582,7 +582,7 @@ async def test_leaving_a_stream_leaves_no_task_behind(connect: Connect, webcom_g
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_that_a_transport_raises_is_an_error():
-    """A transport that lets out a CancelledError of its own does not end a campaign as if that were all."""
+    """A CancelledError that a transport raises is an error, not the end of a complete campaign."""
 
     class Cancelling(GatewayTransport):
         async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
@@ -629,7 +629,7 @@ def test_asyncios_own_timeout_leaves_a_stream_well():
 
 
 async def test_cancellation_at_every_step_loses_nothing(connect: Connect):
-    """Cancelled after 0, 1, 2, … turns of the loop, a campaign accounts for everything that the ledger holds."""
+    """Cancelled after 0, 1, 2, … turns of the loop, a campaign accounts for everything in the ledger."""
     turns = 0
     complete = False
     while not complete:
@@ -672,7 +672,7 @@ async def _cancel_after(turns: int, scope: anyio.CancelScope) -> None:
 @pytest.mark.parametrize("in_flight", [1, 2, 4])
 @pytest.mark.parametrize("readers", [2, 3])
 async def test_several_readers_share_the_results(connect: Connect, in_flight: int, readers: int):
-    """Each result goes to one of them, the last ones too, and all of them come to an end."""
+    """Each result goes to one reader, and every reader ends."""
 
     async def read(results: Results, seen: list[str]) -> None:
         seen.extend([result.phone async for result in results])
@@ -691,7 +691,7 @@ async def test_several_readers_share_the_results(connect: Connect, in_flight: in
 
 
 async def test_a_slow_reader_slows_the_sending_down(connect: Connect, webcom_gateway: Gateway):
-    """While nobody reads, at most one batch per request in flight is taken from the source."""
+    """While no reader takes results, at most one batch per request in flight is taken from the source."""
     async with (
         connect(webcom_gateway, batch_size=10, in_flight=3) as client,
         client.stream(phones(10_000), **SALE) as results,
@@ -705,7 +705,7 @@ async def test_a_slow_reader_slows_the_sending_down(connect: Connect, webcom_gat
     assert results.progress.taken == results.report.accepted == len(webcom_gateway.ledger)
 
 
-async def test_no_more_requests_are_under_way_than_allowed(connect: Connect, webcom_gateway: Gateway):
+async def test_no_more_requests_are_in_flight_than_allowed(connect: Connect, webcom_gateway: Gateway):
     """The limit is the client's: two campaigns and a single message share it."""
     held = anyio.Event()
     webcom_gateway.faults.sometimes(1.0, Fault(until=held))
@@ -760,7 +760,7 @@ async def test_progress_and_report_count_the_same(connect: Connect):
 async def test_a_bad_call_raises_before_anything_is_sent(
     connect: Connect, webcom_gateway: Gateway, call: dict, words: str
 ):
-    """What is wrong with the call is said at the call, and nothing leaves."""
+    """A fault in the call raises from the call, and nothing is sent."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match=words):
             client.stream(phones(1), **call)
@@ -770,14 +770,14 @@ async def test_a_bad_call_raises_before_anything_is_sent(
 
 @pytest.mark.parametrize("source", ["79612242243", b"79612242243", Recipient("79612242243"), 79612242243, None])
 async def test_a_single_phone_is_no_source(connect: Connect, webcom_gateway: Gateway, source: object):
-    """A lone phone would be taken apart into digits: the error says to put it in a list."""
+    """A lone phone would be split into digits, so the error says to put it in a list."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match=r"put it in a list|must be an iterable"):
             client.stream(source, **SALE)  # type: ignore[arg-type]
 
 
 async def test_iterating_an_unopened_campaign_shows_the_right_form(connect: Connect, webcom_gateway: Gateway):
-    """`async for` straight over `client.stream(…)` raises a TypeError that shows how it is done."""
+    """`async for` straight over `client.stream(…)` raises a TypeError that shows the right form."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(TypeError, match=r"async with client\.stream"):
             async for _ in client.stream(phones(1), **SALE):  # type: ignore[attr-defined]
@@ -785,7 +785,7 @@ async def test_iterating_an_unopened_campaign_shows_the_right_form(connect: Conn
 
 
 async def test_a_campaign_is_entered_once(connect: Connect, webcom_gateway: Gateway):
-    """Entering the same campaign again is refused, because its source is used up."""
+    """Entering a campaign a second time is refused, because its source is used up."""
     async with connect(webcom_gateway) as client:
         campaign = client.stream(phones(1), **SALE)
         async with campaign:
@@ -796,7 +796,7 @@ async def test_a_campaign_is_entered_once(connect: Connect, webcom_gateway: Gate
 
 
 async def test_a_closed_client_says_so(connect: Connect, webcom_gateway: Gateway):
-    """A client that was closed refuses every call."""
+    """A closed client refuses every call."""
     async with connect(webcom_gateway) as client:
         pass
 
@@ -810,7 +810,7 @@ async def test_a_closed_client_says_so(connect: Connect, webcom_gateway: Gateway
 
 
 def test_a_client_belongs_to_one_event_loop(anyio_backend_name: str, webcom_gateway: Gateway):
-    """Used from another event loop than the first one, a client refuses instead of hanging."""
+    """A client refuses to be used from a second event loop, instead of hanging."""
     client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway))
 
     async def send() -> SendResult:
@@ -822,10 +822,10 @@ def test_a_client_belongs_to_one_event_loop(anyio_backend_name: str, webcom_gate
 
 
 async def test_an_id_sms_that_comes_in_both_halves_of_a_batch_raises_the_alarm():
-    """A batch that is asked for in halves has two answers, and one number in both of them is nobody's."""
+    """If the two halves of a split batch are answered with one `id_sms`, `IdCollision` is raised."""
 
     class Halves:
-        """Refuses a whole batch, and answers its halves with one number twice."""
+        """Refuses a whole batch, and answers both halves with one number."""
 
         def __init__(self) -> None:
             self.answers = [b'{"error":"odd"}', accepted(5, 6), accepted(5, 7)]

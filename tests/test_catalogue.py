@@ -18,7 +18,7 @@ MORE = ("{count} more",)
 
 
 def in_russian(said: Callable[[], str]) -> str:
-    """Return what is said in Russian; the language is that of this call only."""
+    """Return a message in Russian; the language is set for this call only."""
 
     def choose_and_say() -> str:
         choose_language("ru")
@@ -33,7 +33,7 @@ def compiled(po: str) -> bytes:
 
 
 def test_every_message_of_the_command_line_has_its_russian():
-    """With the same braces, in all plural forms, finished, and compiled into the file that is read."""
+    """Each has a finished translation, with the same braces and all plural forms, in the compiled file too."""
     assert [] == catalogue.faults(catalogue.PO.read_text("utf-8"), catalogue.MO.read_bytes(), catalogue.marked())
 
 
@@ -54,14 +54,14 @@ def test_every_message_of_the_command_line_has_its_russian():
     ],
 )
 def test_a_gap_in_the_catalogue_is_found(po: str, wanted: set[catalogue.Key], fault: str):
-    """A message that is missing, unused, double, unfinished or unlike the English is one line."""
+    """A message that is missing, unused, double, unfinished or unlike the English is one line of the report."""
     [found] = catalogue.faults(po, compiled(po), wanted)
 
     assert found.startswith(fault)
 
 
 def test_a_catalogue_that_was_changed_and_not_compiled_is_found():
-    """The file that is read would have the old words."""
+    """A compiled file that is older than its catalogue is reported, because it would show the old words."""
     assert [] == catalogue.faults(ENTRY, compiled(ENTRY), {MORE})
     assert ["not compiled: give --write"] == catalogue.faults(ENTRY, compiled(ENTRY.replace("ещё", "и")), {MORE})
 
@@ -76,7 +76,7 @@ def test_a_catalogue_that_was_changed_and_not_compiled_is_found():
     ],
 )
 def test_a_question_has_the_form_that_its_number_needs(count: int, russian: str, english: str):
-    """Each language by its own rule."""
+    """A plural form follows the rule of its language."""
 
     def question() -> str:
         one, many = "Send to {count} recipient ({parts}{cost})?", "Send to {count} recipients ({parts}{cost})?"
@@ -86,7 +86,7 @@ def test_a_question_has_the_form_that_its_number_needs(count: int, russian: str,
 
 
 def test_rows_and_parts_have_three_russian_forms():
-    """One, few, many."""
+    """Rows and parts have the Russian forms for one, few and many."""
     rows = [in_russian(lambda count=count: tr_plural("{count} row", "{count} rows", count)) for count in (1, 2, 5, 11)]
     parts = [in_russian(lambda count=count: tr_plural("{count} part", "{count} parts", count)) for count in (1, 3, 25)]
 
@@ -95,7 +95,7 @@ def test_rows_and_parts_have_three_russian_forms():
 
 
 def test_what_the_catalogue_lacks_stays_english():
-    """Such as a sentence that only a developer meets."""
+    """A message without a translation is shown in English, such as one that only a developer meets."""
     assert "the client is closed" == in_russian(lambda: tr("the client is closed"))
     assert "no text" == in_russian(lambda: explain(InputError("no text")))
     assert "row 7" == in_russian(lambda: sentence(Sentence("row {number}", number=7)))
@@ -122,7 +122,7 @@ def test_what_the_catalogue_lacks_stays_english():
     ],
 )
 def test_what_is_wrong_with_a_phone_is_said_in_russian(phone: object, russian: str):
-    """From the template and the parameters of the error."""
+    """The Russian sentence is made from the error's template and parameters."""
     with pytest.raises(InputError) as raised:
         normalise_phone(phone)
 
@@ -143,7 +143,7 @@ def test_what_is_wrong_with_a_phone_is_said_in_russian(phone: object, russian: s
     ],
 )
 def test_what_is_wrong_with_a_phone_of_a_region_is_said_in_russian(phone: str, russian: str):
-    """With what to do if it is one of another country."""
+    """The Russian sentence says what to do if the phone is another country's."""
     phonebook = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
     with pytest.raises(InputError) as raised:
         phonebook.PhoneBook("RU").normalise(phone)
@@ -191,7 +191,7 @@ def test_what_is_wrong_with_a_phone_of_a_region_is_said_in_russian(phone: str, r
 def test_what_is_wrong_with_a_row_is_said_in_russian(
     tmp_path: Path, kind: str, rows: list[str], text: str | None, russian: str
 ):
-    """Every kind of finding, from its template and its parameters."""
+    """Every kind of finding is translated from its template and parameters."""
     path = tmp_path / "people.csv"
     path.write_text("\n".join(["phone;name;text;client_id_sms", *(row + ";" * (3 - row.count(";")) for row in rows)]))
     audit = Audience(path, text, stopped=StopList(["79612242244"])).check()
