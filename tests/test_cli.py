@@ -1,4 +1,4 @@
-"""The command line, as a process: what it prints, and how it exits."""
+"""The command line as a process: its output and its exit codes."""
 
 import asyncio
 import csv
@@ -75,7 +75,7 @@ def test_the_demo_shows_people_a_table():
 
 
 def test_a_file_is_sent_and_its_results_written(tmp_path: Path):
-    """Everyone in the file gets an SMS, and the results file has a row each."""
+    """Every recipient in the file gets an SMS, and the results file has a row for each."""
     gateway = Gateway()
     results = tmp_path / "results.csv"
     with serve(gateway) as url:
@@ -87,8 +87,8 @@ def test_a_file_is_sent_and_its_results_written(tmp_path: Path):
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows}
 
 
-def test_the_same_campaign_again_sends_nobody_a_second_sms(tmp_path: Path):
-    """The command that is run again under the same campaign is answered with the first ids."""
+def test_the_same_campaign_again_sends_no_second_sms(tmp_path: Path):
+    """The same command under the same campaign is answered with the first ids."""
     gateway = Gateway()
     with serve(gateway) as url:
         for _ in range(2):
@@ -99,7 +99,7 @@ def test_the_same_campaign_again_sends_nobody_a_second_sms(tmp_path: Path):
 
 
 def test_a_channel_holds_for_texts_from_the_file_too(tmp_path: Path):
-    """Whoever asks for Viber gets Viber, whether the text comes from an option or from the file."""
+    """`--channel viber` holds for a text from an option and for a text from the file."""
     file = tmp_path / "texts.csv"
     file.write_text("phone,text\n79612242243,Hello\n79612242244,\n")
     gateway = Gateway()
@@ -112,7 +112,7 @@ def test_a_channel_holds_for_texts_from_the_file_too(tmp_path: Path):
 
 
 def test_a_journal_makes_the_second_run_send_to_the_rest_only(tmp_path: Path):
-    """With a journal, the same command again offers nobody who is settled."""
+    """With a journal, the same command again skips settled recipients."""
     gateway = Gateway()
     gateway.accounts[0].balance = 4
     words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--batch-size", "2")
@@ -147,7 +147,7 @@ def test_a_report_that_cannot_be_written_does_not_hide_what_happened(tmp_path: P
 
 
 def test_a_name_with_brackets_is_shown_as_it_is(tmp_path: Path):
-    """A campaign's name is no markup."""
+    """A campaign's name is shown as plain text, not as markup."""
     gateway = Gateway()
     with serve(gateway) as url:
         done = run("send", write_phones(tmp_path), *SEND, "--campaign", "[/spring] [bold]5", gateway_url=url)
@@ -157,7 +157,7 @@ def test_a_name_with_brackets_is_shown_as_it_is(tmp_path: Path):
 
 
 def test_a_rejected_recipient_is_exit_code_1(tmp_path: Path):
-    """A campaign that ran, with somebody refused, says so by its exit code and its table."""
+    """A campaign with a rejected recipient exits with 1, and its table has the reason."""
     gateway = Gateway()
     gateway.accounts[0].stop_list = {"79612242243"}
     with serve(gateway) as url:
@@ -168,7 +168,7 @@ def test_a_rejected_recipient_is_exit_code_1(tmp_path: Path):
 
 
 def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
-    """Out of balance: the report is printed, the reason is one line on stderr."""
+    """When the balance runs out, the report is printed, and stderr has the reason in one line."""
     gateway = Gateway()
     gateway.accounts[0].balance = 4
     with serve(gateway) as url:
@@ -179,8 +179,8 @@ def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
     assert "webcom-async: the gateway answered: Out of SMS" == done.stderr.strip()
 
 
-def test_who_was_rejected_can_be_asked_for_again(tmp_path: Path):
-    """`--resend-rejected` offers those again whose refusal no longer holds; `other` names refusals not in the table."""
+def test_rejected_recipients_can_be_sent_again(tmp_path: Path):
+    """`--resend-rejected` resends where the refusal no longer holds; `other` names refusals not in the table."""
     gateway = Gateway()
     gateway.accounts[0].stop_list = {"79612242243"}
     words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--json")
@@ -215,7 +215,7 @@ def test_who_was_rejected_can_be_asked_for_again(tmp_path: Path):
     ],
 )
 def test_bad_input_is_exit_code_2_and_one_line(tmp_path: Path, content: str, words: tuple[str, ...], message: str):
-    """What cannot be used is said in one line on stderr, and nothing is sent."""
+    """Unusable input is one line on stderr, and nothing is sent."""
     file = tmp_path / "file.csv"
     file.write_text(content)
     gateway = Gateway()
@@ -229,7 +229,7 @@ def test_bad_input_is_exit_code_2_and_one_line(tmp_path: Path, content: str, wor
 
 
 def test_missing_credentials_are_named(tmp_path: Path):
-    """Without credentials the line says which variables to set."""
+    """Without credentials, the error names the variables to set."""
     done = run("send", write_phones(tmp_path), *SEND, WEBCOM_TOKEN="")
 
     assert 2 == done.returncode
@@ -237,7 +237,7 @@ def test_missing_credentials_are_named(tmp_path: Path):
 
 
 def test_credentials_come_from_a_file(tmp_path: Path):
-    """A TOML file of credentials takes the environment's place."""
+    """A TOML file of credentials replaces the environment's."""
     secrets = tmp_path / "webcom.toml"
     secrets.write_text('login = "emulator-login"\npassword = "emulator-password"\n')
     gateway = Gateway()
@@ -248,8 +248,8 @@ def test_credentials_come_from_a_file(tmp_path: Path):
     assert (0, 10) == (done.returncode, len(gateway.ledger))
 
 
-def test_the_same_command_again_puts_the_results_aside_that_it_tells_anew(tmp_path: Path):
-    """With a journal everybody's result comes again, so that a service can repeat its command as it is."""
+def test_the_same_command_again_puts_the_earlier_results_aside(tmp_path: Path):
+    """With a journal, every result is written again and the old file kept, so that a service can repeat its command."""
     gateway = Gateway()
     gateway.accounts[0].balance = 4
     results = tmp_path / "results.csv"
@@ -265,7 +265,7 @@ def test_the_same_command_again_puts_the_results_aside_that_it_tells_anew(tmp_pa
 
 
 def test_results_stay_where_they_are_as_long_as_nothing_comes(tmp_path: Path):
-    """A command that is refused leaves the results of the last one alone."""
+    """A refused command leaves the earlier results alone."""
     gateway = Gateway()
     results = tmp_path / "results.csv"
     words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "j"), "--results", str(results))
@@ -278,7 +278,7 @@ def test_results_stay_where_they_are_as_long_as_nothing_comes(tmp_path: Path):
 
 
 def test_a_journal_replaces_no_file_but_results(tmp_path: Path):
-    """A file that holds something else is left as it is."""
+    """A file that is not one of results is left as it is."""
     other = tmp_path / "other.csv"
     other.write_text("name,number\n")
     words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "j"), "--results", str(other))
@@ -288,7 +288,7 @@ def test_a_journal_replaces_no_file_but_results(tmp_path: Path):
 
 
 def test_a_journal_that_cannot_be_used_is_exit_code_2(tmp_path: Path):
-    """Nothing was sent, and one line says why."""
+    """Nothing is sent, and one line says why."""
     gateway = Gateway()
     words = (*SEND, "--campaign", "spring", "--journal", str(tmp_path / "nowhere" / "j"))
     with serve(gateway) as url:
@@ -309,7 +309,7 @@ def test_a_results_file_is_never_overwritten(tmp_path: Path):
 
 
 def test_ctrl_c_ends_with_the_counts_and_the_way_to_go_on(tmp_path: Path):
-    """Ctrl-C ends with exit code 130, the report so far, and the campaign to run again."""
+    """Ctrl-C ends with exit code 130, the report so far, and the command that resumes the campaign."""
     gateway = Gateway()
     gateway.faults.script(*[Fault()] * 2)
     gateway.faults.sometimes(1.0, Fault(delay=30))
@@ -335,7 +335,7 @@ def test_ctrl_c_ends_with_the_counts_and_the_way_to_go_on(tmp_path: Path):
 def started(
     *words: str, gateway_url: str = "http://127.0.0.1:9", stdin: int | None = None, **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start the command line, and see to it that it has ended."""
+    """Start the command line, and make sure that it ends."""
     environ = os.environ | {"WEBCOM_TOKEN": Gateway().token, "WEBCOM_BASE_URL": gateway_url} | environ
     command = [sys.executable, "-m", "webcom_async", *words]
     pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -356,10 +356,10 @@ def rows_in(results: Path) -> list[dict[str, str]]:
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 @pytest.mark.parametrize("answered", [0, 9], ids=["before the first answer", "mid-campaign"])
-def test_a_stopped_campaign_waits_for_what_is_under_way(
+def test_a_stopped_campaign_waits_for_requests_in_flight(
     tmp_path: Path, number: signal.Signals, code: int, word: str, answered: int
 ):
-    """Ctrl-C and SIGTERM: nothing more starts, answers are waited for, and the named command sends to the rest."""
+    """After Ctrl-C or SIGTERM no request starts, answers are awaited, and the printed command sends to the rest."""
     gateway, arrived, results = Gateway(), threading.Event(), tmp_path / "results.csv"
     gateway.faults.script(*[Fault()] * answered, *[Fault(delay=1.0)] * 3)
     gateway.faults.script(Fault(arrived=arrived, delay=1.0))  # type: ignore[arg-type]
@@ -386,7 +386,7 @@ def test_a_stopped_campaign_waits_for_what_is_under_way(
 @posix
 @pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
 def test_a_second_signal_ends_a_campaign_at_once(tmp_path: Path, numbers: tuple[signal.Signals, ...]):
-    """What was under way is unknown without waiting for it; report, results and the way to go on are there as ever."""
+    """Requests in flight become unknown at once; report, results and the resume hint are written as usual."""
     gateway, arrived, results = Gateway(), threading.Event(), tmp_path / "results.csv"
     gateway.faults.script(Fault(), Fault(), *[Fault(delay=40)] * 3)
     gateway.faults.sometimes(1.0, Fault(arrived=arrived, delay=40))  # type: ignore[arg-type]
@@ -412,7 +412,7 @@ def test_a_second_signal_ends_a_campaign_at_once(tmp_path: Path, numbers: tuple[
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_campaign_sends_nothing(tmp_path: Path, number: signal.Signals, code: int):
-    """While it waits for consent, the command ends at once, in one line."""
+    """A signal while the command waits for consent ends it at once, in one line."""
     gateway = Gateway()
     terminal, theirs = os.openpty()
     words = ["send", write_phones(tmp_path), *SEND, "--confirm-above", "0"]
@@ -431,7 +431,7 @@ def test_a_signal_before_the_campaign_sends_nothing(tmp_path: Path, number: sign
 
 @posix
 def test_a_signal_that_was_to_be_ignored_is_ignored(tmp_path: Path):
-    """A command that a script put into the background, where shells ignore Ctrl-C, goes on to its end."""
+    """A command in a script's background, where shells ignore Ctrl-C, runs to its end."""
     gateway, arrived = Gateway(), threading.Event()
     gateway.faults.script(Fault(arrived=arrived, delay=0.5))  # type: ignore[arg-type]
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # children inherit it
@@ -449,7 +449,7 @@ def test_a_signal_that_was_to_be_ignored_is_ignored(tmp_path: Path):
 @posix
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_stopped_demo_leaves_no_process_behind(number: int, code: int):
-    """The emulator ends with the demo, whatever ends that: pipes that both hold come to their end."""
+    """Whatever ends the demo, its emulator ends too, and closes the pipes that both hold."""
     with started("demo", "--recipients", "10000000", FORCE_COLOR="1", COLUMNS="200") as process:
         assert process.stderr is not None
         seen = ""
@@ -465,7 +465,7 @@ def test_a_stopped_demo_leaves_no_process_behind(number: int, code: int):
 
 
 def test_sigterm_raises_before_and_after_a_campaign():
-    """While nothing is under way SIGTERM ends a command like Ctrl-C does, and its old meaning comes back at the end."""
+    """Outside a campaign SIGTERM ends a command as Ctrl-C does, and its old handler is restored at the end."""
     gateway = Gateway()
     plan = SendPlan(
         client=lambda: WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)),
@@ -488,7 +488,7 @@ def test_sigterm_raises_before_and_after_a_campaign():
 
 
 def test_a_loop_without_signals_lets_them_raise():
-    """Where an event loop cannot receive signals, as on Windows, a campaign runs, and SIGTERM is an exception still."""
+    """Where an event loop cannot receive signals, as on Windows, a campaign runs, and SIGTERM still raises."""
 
     class Deaf(asyncio.SelectorEventLoop):
         def add_signal_handler(self, *_: object) -> None:
@@ -504,7 +504,7 @@ def test_a_loop_without_signals_lets_them_raise():
 
 
 def test_signals_are_left_alone_outside_the_main_thread():
-    """A command that is run in another thread listens to nothing, because nothing would arrive there."""
+    """A command in another thread installs no signal handler, because no signal arrives there."""
 
     async def listen() -> None:
         async with listening(lambda _: None):
@@ -519,7 +519,7 @@ def test_signals_are_left_alone_outside_the_main_thread():
 
 
 def test_what_fails_while_listening_comes_out_bare():
-    """An exception of the block is not wrapped into a group."""
+    """An exception of the block is not wrapped in a group."""
 
     async def fail() -> None:
         async with listening(lambda _: None):
@@ -529,8 +529,8 @@ def test_what_fails_while_listening_comes_out_bare():
         anyio.run(fail)
 
 
-def test_the_emulator_runs_until_it_is_told_to_stop(tmp_path: Path):
-    """`emulate` prints what a shell needs, answers, and ends well at SIGTERM."""
+def test_the_emulator_runs_until_it_is_stopped(tmp_path: Path):
+    """`emulate` prints what a shell needs, answers requests, and ends cleanly at SIGTERM."""
     command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -543,7 +543,7 @@ def test_the_emulator_runs_until_it_is_told_to_stop(tmp_path: Path):
 
 
 def test_a_taken_port_is_one_line(unused_port: int):
-    """An emulator that cannot listen says where and why."""
+    """An emulator that cannot listen says at which address, and why."""
     with serve(Gateway(), port=unused_port):
         done = run("emulate", "--port", str(unused_port))
 
@@ -553,7 +553,7 @@ def test_a_taken_port_is_one_line(unused_port: int):
 
 @pytest.mark.parametrize("words", [("--help",), ("send", "--help"), ("demo", "--help"), ("emulate", "--help")])
 def test_help_is_there(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
-    """Every command explains itself, and exits with 0."""
+    """Every command has a help page, and exits with 0."""
     assert 0 == main(words)
     assert "Usage: webcom-async" in capsys.readouterr().out
 

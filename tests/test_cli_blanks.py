@@ -30,7 +30,7 @@ MAY_BE_BLANK = {("--delimiter", " ")}
 
 
 def commands(group: App, *before: str) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command of *group* and of the groups in it."""
+    """Yield the words of every command of *group* and of its subgroups."""
     for name in group:
         if name.startswith("-"):
             continue
@@ -41,7 +41,7 @@ def commands(group: App, *before: str) -> Iterator[tuple[str, ...]]:
 
 
 def arguments(command: tuple[str, ...]) -> list[Argument]:
-    """Return what a command can be given, but switches."""
+    """Return a command's arguments and options, without switches."""
     called = app
     for name in command:
         called = called[name]
@@ -49,7 +49,7 @@ def arguments(command: tuple[str, ...]) -> list[Argument]:
 
 
 def is_text(argument: Argument) -> bool:
-    """Whether its value is taken as it stands, as text or as a path."""
+    """Whether the argument's value is taken as text or as a path."""
     return any(kind in str(argument.hint) for kind in TEXTS)
 
 
@@ -59,7 +59,7 @@ def given(argument: Argument, value: str) -> list[str]:
 
 
 def with_blank(command: tuple[str, ...], argument: Argument, blank: str) -> list[str]:
-    """Return a command line that would be whole, were it not for *argument*."""
+    """Return a command line whose only fault is a blank *argument*."""
     all_of_them = arguments(command)
     place = [each.name for each in all_of_them].index(argument.name)
     words = list(command)
@@ -74,7 +74,7 @@ def with_blank(command: tuple[str, ...], argument: Argument, blank: str) -> list
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """Return a gateway that the command line will send to, from a working directory with a file of phones."""
+    """Return a gateway for the command line, in a working directory with a file of phones."""
     gateway = Gateway()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WEBCOM_STORE", raising=False)
@@ -91,8 +91,8 @@ def files() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
 
 
-def test_every_command_is_looked_at():
-    """The walk below finds commands, groups of them, and what they share."""
+def test_every_command_is_checked():
+    """The tests below see every command, every group and the options they share."""
     found = {command: {argument.name for argument in arguments(command)} for command in commands(app)}
 
     assert {("send",), ("campaign", "start"), ("webhook",), ("emulate",), ("completion",)} <= set(found)
@@ -105,7 +105,7 @@ def test_every_command_is_looked_at():
 def test_no_command_takes_a_blank_value(
     gateway: Gateway, command: tuple[str, ...], blank: str, capsys: pytest.CaptureFixture[str]
 ):
-    """Whatever is given as empty or blank ends the command: exit code 2, its name, nothing sent, no file made."""
+    """An empty or blank value gives exit code 2 and names the option; nothing is sent, no file is made."""
     for argument in arguments(command):
         if (argument.name, blank) in MAY_BE_BLANK:
             continue
@@ -120,7 +120,7 @@ def test_no_command_takes_a_blank_value(
 def test_an_unset_variable_for_a_name_sends_nothing(
     gateway: Gateway, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ):
-    """A random name in its place would bill everybody once more with each run."""
+    """A random name in its place would bill every recipient again with each run."""
     journal = ["--journal", "spring.journal"] if command == ("send",) else []
     for _ in range(2):
         assert 2 == main([*command, "people.csv", *SEND, "--campaign", "", *journal])
@@ -132,14 +132,14 @@ def test_an_unset_variable_for_a_name_sends_nothing(
 
 @pytest.mark.parametrize("name", [" spring", "spring ", "spring\n"])
 def test_a_line_end_in_a_name_sends_nothing(gateway: Gateway, name: str, capsys: pytest.CaptureFixture[str]):
-    """It would be another campaign than the one without it."""
+    """A name with a line end would be another campaign than the name without it."""
     assert 2 == main(["send", "people.csv", *SEND, "--campaign", name, "--journal", "spring.journal"])
     assert "begins or ends with white space, which makes it another campaign than 'spring'" in capsys.readouterr().err
     assert (0, ["people.csv"]) == (gateway.requests, files())
 
 
 def test_a_name_with_white_space_is_read_and_finished_if_a_journal_has_it(gateway: Gateway):
-    """An earlier release may have begun it: each command finds it under its exact name."""
+    """An earlier release may have begun such a campaign, so each command finds it under its exact name."""
     name, said = "spring ", Message(sender="ACME", text="Sale!")
     header = CampaignHeader(campaign=name, id_bits=63, fingerprint=fingerprint(said, None))
     with CampaignFile("spring.journal", header, now=lambda: NOW) as journal:
@@ -176,7 +176,7 @@ def test_a_blank_variable_names_no_place_and_no_account(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    """A campaign goes into no other store, and to no other gateway, than the one that was meant."""
+    """A blank variable is refused, so that a campaign goes to the intended store and gateway only."""
     monkeypatch.setenv(variable, value)
 
     assert 2 == main(words)
@@ -185,7 +185,7 @@ def test_a_blank_variable_names_no_place_and_no_account(
 
 
 def test_an_option_goes_before_a_blank_variable(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
-    """What the command line names needs nothing of the environment."""
+    """A command line that names a value needs no variable for it."""
     url = os.environ["WEBCOM_BASE_URL"]
     monkeypatch.setenv("WEBCOM_BASE_URL", "")
 
@@ -194,7 +194,7 @@ def test_an_option_goes_before_a_blank_variable(gateway: Gateway, monkeypatch: p
 
 
 def test_a_tab_is_a_delimiter(gateway: Gateway):
-    """The only option for which white space is a value."""
+    """Of all options, only the delimiter may be white space."""
     Path("people.csv").write_text("phone\tname\n" + "\n".join(f"{phone}\tAnn" for phone in phones(3)))
 
     assert 0 == main(["send", "people.csv", *SEND, "--delimiter", "\t"])

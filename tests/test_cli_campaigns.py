@@ -79,7 +79,7 @@ def rows(path: Path, delimiter: str) -> list[dict[str, str]]:
 
 
 def test_excels_own_file_works_without_an_option(gateway: Gateway, excel: str, tmp_path: Path):
-    """Windows-1251, semicolons, Russian headers, `8 (9xx)` phones: sent, with every row accounted for."""
+    """A file with Windows-1251, semicolons, Russian headers and `8 (9xx)` phones is sent; each row has a result."""
     results = tmp_path / "results.csv"
 
     assert 1 == main(["send", excel, *SEND, "--campaign", "spring", "--results", str(results)])
@@ -100,7 +100,7 @@ def test_excels_own_file_works_without_an_option(gateway: Gateway, excel: str, t
 def test_a_preview_counts_parts_and_cost_and_sends_nothing(
     gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]
 ):
-    """How many, how dear, what is wrong in which line, and how it reads; nothing leaves."""
+    """A preview shows counts, cost, each bad row's line and sample texts; nothing is sent."""
     code = main(["preview", excel, "--text", f"{HELLO} {'Скидки! ' * 10}", "--price", "2.40"])
     shown = capsys.readouterr().out
 
@@ -119,7 +119,7 @@ def test_a_preview_counts_parts_and_cost_and_sends_nothing(
 
 
 def test_a_preview_for_machines_is_one_line_of_json(gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]):
-    """Counts, findings with their lines, parts and money as decimal text."""
+    """The line has counts, findings with their lines, parts, and money as decimal text."""
     assert 1 == main(["preview", excel, "--text", HELLO, "--price", "0.1", "--json"])
     shown = json.loads(capsys.readouterr().out)
 
@@ -132,7 +132,7 @@ def test_a_preview_for_machines_is_one_line_of_json(gateway: Gateway, excel: str
 def test_a_preview_shows_the_balance_and_whether_it_is_enough(
     gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str]
 ):
-    """With credentials it is asked for; an account that is too poor for the campaign is told so before."""
+    """With credentials, the preview asks for the balance, and warns if it is too low for the campaign."""
     gateway.accounts[0].money = Decimal("4.79")
     words = ["preview", excel, "--text", HELLO, "--price", "2.40"]
     main(words)
@@ -151,7 +151,7 @@ def test_a_preview_shows_the_balance_and_whether_it_is_enough(
 def test_a_preview_needs_no_credentials_and_no_gateway(
     excel: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, unused_port: int
 ):
-    """Without credentials nobody is asked; a gateway that does not answer is a word, and the preview is shown."""
+    """Without credentials no request is made, and a gateway that does not answer does not prevent the preview."""
     for name in ("WEBCOM_TOKEN", "WEBCOM_LOGIN", "WEBCOM_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WEBCOM_LANG", "en")
@@ -172,7 +172,7 @@ def test_a_preview_needs_no_credentials_and_no_gateway(
 def test_a_price_is_learned_from_what_earlier_campaigns_cost(
     gateway: Gateway, excel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """Delivery reports in the journal tell what a part costs; a price that is given goes before."""
+    """Delivery reports in the journal show what a part costs; a given price comes first."""
     journal = str(tmp_path / "journal")
     gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     main(["send", excel, *SEND, "--campaign", "spring", "--journal", journal])
@@ -191,7 +191,7 @@ def test_a_price_is_learned_from_what_earlier_campaigns_cost(
 
 
 def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.CaptureFixture[str]):
-    """By option, by `WEBCOM_LANG` or by locale; JSON is for machines and stays as it is."""
+    """An option, `WEBCOM_LANG` or the locale chooses Russian; JSON, for machines, stays as it is."""
     main(["preview", excel, "--text", HELLO, "--lang", "ru"])
 
     assert "Предпросмотр" in capsys.readouterr().out
@@ -222,7 +222,7 @@ def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.C
 def test_what_cannot_be_sent_is_said_before_anything_is(
     gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ):
-    """Exit code 2, a sentence, and not one request."""
+    """Input that cannot be sent gives exit code 2, a sentence, and no request."""
     text = () if "--text" in words else ("--text", HELLO)
     assert 2 == main(["send", excel, "--sender", "ACME", *text, *words])
     assert (True, 0) == (said in capsys.readouterr().err, gateway.requests)
@@ -231,7 +231,7 @@ def test_what_cannot_be_sent_is_said_before_anything_is(
 def test_a_missing_cell_stops_everything_until_it_is_waived(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """A text that cannot be made is named with its line; `--skip-incomplete` sends to the others."""
+    """A text with a missing cell stops the campaign and names the line; `--skip-incomplete` sends to the others."""
     file = write(tmp_path, "phone,name\n79612242243,Ann\n79612242244,\n")
     words = ["send", file, "--sender", "ACME", "--text", "Hello, {name}!", "--json"]
 
@@ -246,7 +246,7 @@ def test_a_missing_cell_stops_everything_until_it_is_waived(
 def test_a_dry_run_needs_no_credentials_and_sends_nothing(
     gateway: Gateway, excel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """The whole check, and nothing else."""
+    """A dry run makes every check, and sends nothing."""
     monkeypatch.delenv("WEBCOM_TOKEN")
 
     assert 1 == main(["send", excel, *SEND, "--dry-run"])
@@ -257,7 +257,7 @@ def test_a_dry_run_needs_no_credentials_and_sends_nothing(
 @posix
 @pytest.mark.parametrize(("answer", "sent", "code"), [("y\n", 2, 1), ("n\n", 0, 2), ("\n", 0, 2)])
 def test_many_recipients_are_asked_for_first(gateway: Gateway, excel: str, answer: str, sent: int, code: int):
-    """On a terminal: how many, how many parts, what it costs; anything but yes sends nothing."""
+    """On a terminal, a question shows recipients, parts and cost; any answer but yes sends nothing."""
     ours, theirs = os.openpty()
     words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--confirm-above", "1", "--price", "2"]
     with subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -273,7 +273,7 @@ def test_many_recipients_are_asked_for_first(gateway: Gateway, excel: str, answe
 def test_stop_lists_are_obeyed_and_the_gateways_own_remembered(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """Who stands in a file of stopped phones, or was refused as stopped before, is not asked for again."""
+    """Phones in a stop file, and phones that the gateway refused as stopped before, are not sent to."""
     gateway.accounts[0].stop_list = {"79612242244"}
     file, stop = write(tmp_path, "\n".join(phones(4))), write(tmp_path, "8 961 224 22 46\n", "stop.txt")
     words = ["send", file, "--sender", "ACME", "--text", "Sale!", "--journal", str(tmp_path / "j"), "--json"]
@@ -288,7 +288,7 @@ def test_stop_lists_are_obeyed_and_the_gateways_own_remembered(
 
 
 def test_rate_timeout_and_validity_reach_the_gateway(gateway: Gateway, tmp_path: Path):
-    """A span becomes a moment in the gateway's own zone; a moment is one in `--zone`."""
+    """A validity span becomes a time in the gateway's zone; a given time is read in `--zone`."""
     file = write(tmp_path, "79612242243\n")
     words = ["send", file, "--sender", "ACME", "--text", "Sale!", "--rate", "50", "--timeout", "5"]
 
@@ -296,14 +296,12 @@ def test_rate_timeout_and_validity_reach_the_gateway(gateway: Gateway, tmp_path:
     assert 0 == main([*words, "--validity-period", "2d"])
     first, second = (datetime.fromisoformat(sms.validity_period) for sms in gateway.ledger.sent)
     moscow = timezone(timedelta(hours=3))
-    assert datetime(2040, 1, 31, 21, 0) == first  # noqa: DTZ001 - as it stands on the wire
+    assert datetime(2040, 1, 31, 21, 0) == first  # noqa: DTZ001 - as it is on the wire
     assert abs(second.replace(tzinfo=moscow) - datetime.now(UTC) - timedelta(days=2)) < timedelta(minutes=1)
 
 
-def test_report_retry_and_export_tell_of_a_campaign(
-    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    """After a lost answer: the report says unknown, the retry learns the truth, the export has every row in order."""
+def test_report_retry_and_export_show_a_campaign(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """After a lost answer, report says unknown, retry settles it, and export has every row in order."""
     file = write(tmp_path, "phone,name\n79612242243,Ann\nnobody,Bob\n79612242243,Ann again\n79612242245,Eve\n")
     journal, out = str(tmp_path / "j"), tmp_path / "out.csv"
     gateway.faults.sometimes(1.0, Fault(processed=True, close=True))
@@ -338,8 +336,8 @@ def test_report_retry_and_export_tell_of_a_campaign(
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows(out, ",") if row["id_sms"]}
 
 
-def test_an_export_accounts_for_rows_that_no_run_has_come_to(gateway: Gateway, tmp_path: Path):
-    """A campaign that was halted: the rest is there, as not sent."""
+def test_an_export_accounts_for_rows_that_no_run_has_reached(gateway: Gateway, tmp_path: Path):
+    """After a halt, the rows that no run has reached are exported as not sent."""
     file, journal, out = write(tmp_path, "\n".join(phones(9))), str(tmp_path / "j"), tmp_path / "out.jsonl"
     gateway.accounts[0].balance = 4
     words = ["--campaign", "spring", "--journal", journal]
@@ -357,7 +355,7 @@ def test_an_export_accounts_for_rows_that_no_run_has_come_to(gateway: Gateway, t
 @pytest.mark.usefixtures("gateway")
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_results_are_safe_in_every_format(tmp_path: Path, suffix: str):
-    """A formula or an escape sequence in a cell runs nowhere, and JSON Lines and Parquet keep it as it was."""
+    """A formula or an escape sequence in a cell does not run anywhere; JSON Lines and Parquet keep it unchanged."""
     evil = "=cmd|' /C calc'!A0\x1b[31m\u202e\x9b"
     path = tmp_path / "people.jsonl"
     path.write_text(json.dumps({"phone": "79612242243", "@evil": evil}))
@@ -380,7 +378,7 @@ def test_results_are_safe_in_every_format(tmp_path: Path, suffix: str):
 
 @pytest.mark.usefixtures("gateway")
 def test_results_are_put_aside_in_every_format(tmp_path: Path):
-    """With a journal, the same command again tells everything anew, and keeps what it told before."""
+    """With a journal, the same command again writes all results, and keeps the earlier file."""
     pytest.importorskip("pyarrow", reason="an extra")
     file = write(tmp_path, "79612242243\n")
     for suffix in (".csv", ".jsonl", ".parquet"):
@@ -405,7 +403,7 @@ def test_results_are_put_aside_in_every_format(tmp_path: Path):
 def test_a_command_that_could_not_begin_leaves_no_results_behind(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ):
-    """Without credentials nothing is sent, and the same command works once they are there."""
+    """Without credentials nothing is sent and no file is made; with them, the same command works."""
     if suffix == ".parquet":
         pytest.importorskip("pyarrow", reason="an extra")
     results = tmp_path / f"out{suffix}"
@@ -418,7 +416,7 @@ def test_a_command_that_could_not_begin_leaves_no_results_behind(
 
 
 class Day:
-    """A clock that stands still until it is told to sleep."""
+    """A clock that only its sleepers move."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start
@@ -432,7 +430,7 @@ class Day:
 
 
 def test_each_is_sent_to_in_the_hours_of_their_own_zone(tmp_path: Path):
-    """Whose hours are over waits for their next morning; nobody is forgotten, and nobody is sent to twice."""
+    """Outside the hours of its zone a recipient waits for the next morning; each is sent to exactly once."""
     zones = {"7": "Europe/Moscow", "1": "America/New_York", "8": "Asia/Tokyo"}
     file = write(tmp_path, "phone\n79612242243\n12125550100\n81312345678\nbad\n12125550101")
     gateway, day = Gateway(), Day(datetime(2030, 1, 1, 10, 0, tzinfo=UTC))
@@ -471,8 +469,8 @@ def test_each_is_sent_to_in_the_hours_of_their_own_zone(tmp_path: Path):
     } == sent_at
 
 
-def test_hours_that_end_under_way_go_on_the_next_morning(tmp_path: Path):
-    """Who was not reached before closing comes first when the hours begin again."""
+def test_hours_that_end_during_a_campaign_go_on_the_next_morning(tmp_path: Path):
+    """Recipients not reached before the hours end come first when they begin again."""
     file = write(tmp_path, "\n".join(phones(6)))
     day = Day(datetime(2030, 1, 1, 19, 59, 58, tzinfo=UTC))
     rounds = Rounds(Audience(file, "Sale!").people, CallingHours(time(9), time(20), UTC), lambda: day.now)
@@ -492,7 +490,7 @@ def test_hours_that_end_under_way_go_on_the_next_morning(tmp_path: Path):
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_waiting_for_the_hours_can_be_stopped(gateway: Gateway, excel: str, number: signal.Signals, code: int):
-    """A signal ends the wait at once, with the command that goes on, and nothing is sent."""
+    """A signal ends the wait at once, the resume hint is printed, and nothing is sent."""
     hours = "22:00-23:00" if datetime.now(UTC).hour < 12 else "01:00-02:00"
     words = [sys.executable, "-m", "webcom_async", "send", excel, *SEND, "--between", hours, "--zone", "UTC"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -508,7 +506,7 @@ def test_waiting_for_the_hours_can_be_stopped(gateway: Gateway, excel: str, numb
 
 @posix
 def test_colours_are_for_terminals_only(excel: str):
-    """Neither a pipe nor `NO_COLOR` gets an escape sequence."""
+    """Neither a pipe nor a terminal with `NO_COLOR` gets an escape sequence."""
     words = [sys.executable, "-m", "webcom_async", "preview", excel, "--text", HELLO]
     piped = subprocess.run(words, capture_output=True, check=False)
     ours, theirs = os.openpty()
@@ -525,7 +523,7 @@ def test_colours_are_for_terminals_only(excel: str):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete_commands(capsys: pytest.CaptureFixture[str], shell: str):
-    """The script names the commands and their options, and the shell can read it."""
+    """The completion script names the commands and their options, and the shell can read it."""
     assert 0 == main(["completion", shell])
     script = capsys.readouterr().out
 
@@ -543,7 +541,7 @@ def test_shells_can_complete_commands(capsys: pytest.CaptureFixture[str], shell:
     ],
 )
 def test_the_command_that_goes_on_is_the_one_that_was_given(words: list[str]):
-    """Whatever its words hold: pasted into bash, it has them all, and the campaign's name."""
+    """The resume hint, pasted into bash, has all words of the original command, and the campaign's name."""
     remember_command(words)
     line = printable(" ".join(way_on("spring 1", made_up=True).split()))
     command = line.partition("webcom-async ")[2]
@@ -557,13 +555,13 @@ def test_the_command_that_goes_on_is_the_one_that_was_given(words: list[str]):
 
 
 def test_hours_and_a_span_of_validity_do_not_go_together(gateway: Gateway, excel: str):
-    """A span would be over before the hours begin: said before anything is sent."""
+    """A span of validity could end before the hours begin, so the command refuses it and sends nothing."""
     assert 2 == main(["send", excel, *SEND, "--between", "09:00-20:00", "--validity-period", "4h"])
     assert [] == gateway.ledger.sent
 
 
 def test_a_price_may_be_written_with_a_comma(excel: str, capsys: pytest.CaptureFixture[str]):
-    """As people write it in Russia; what is no sum is said in words."""
+    """A price may have a comma, as in Russia; a value that is not a sum is refused in a sentence."""
     main(["preview", excel, "--text", HELLO, "--price", "2,40", "--json"])
     assert "4.80" == json.loads(capsys.readouterr().out)["cost"]
     assert 2 == main(["preview", excel, "--text", HELLO, "--price", "dear"])
@@ -572,7 +570,7 @@ def test_a_price_may_be_written_with_a_comma(excel: str, capsys: pytest.CaptureF
 
 @pytest.mark.usefixtures("gateway")
 def test_a_russian_preview_is_russian_to_its_last_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """What is wrong with a row, and why somebody was left out, is said in the language of the table."""
+    """Each row's fault, and each reason for leaving a row out, is in the language of the table."""
     people = ["79612242243;Анна", "abc;Ян", "79612242243;Анна", "8 961 224-22-44;", "+8 961 224 22 45;Пётр", "123;Оля"]
     path = write(tmp_path, "\n".join(["Телефон;Имя", *people]))
     main(["preview", path, "--text", HELLO, "--lang", "ru"])
@@ -587,7 +585,7 @@ def test_a_russian_preview_is_russian_to_its_last_finding(tmp_path: Path, capsys
 
 
 def test_a_stop_list_is_read_for_the_region_of_the_file(gateway: Gateway, tmp_path: Path):
-    """One spelling is one phone, in the file and in the stop list, when it is sent and when it is exported."""
+    """One spelling is one phone in the file and in the stop list, for sending and for exporting."""
     pytest.importorskip("phonenumbers", reason="it is the extra `phones`")
     people = write(tmp_path, "phone\n8 701 123 45 67\n701 123 45 68\n+7 701 123 45 69\n")
     stopped = write(tmp_path, "8 701 123 45 67\n701 123 45 68\n", "stop.txt")

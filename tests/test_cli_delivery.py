@@ -1,4 +1,4 @@
-"""The commands about delivery: what they print, and how they exit."""
+"""The commands about delivery: their output and their exit codes."""
 
 import csv
 import http.client
@@ -46,7 +46,7 @@ def environment(**environ: str) -> dict[str, str]:
 
 
 class Done(NamedTuple):
-    """What a command left behind."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -54,7 +54,7 @@ class Done(NamedTuple):
 
 
 def run(*words: str, url: str = "http://127.0.0.1:9") -> Done:
-    """Run the command line in this process: starting one takes a second."""
+    """Run the command line in this process: a new process takes a second."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.delenv("WEBCOM_WEBHOOK_SECRET", raising=False)
@@ -65,7 +65,7 @@ def run(*words: str, url: str = "http://127.0.0.1:9") -> Done:
 
 
 def until(so: Callable[[], bool]) -> None:
-    """Look until it is *so*, for a bounded time."""
+    """Wait until *so* returns true, for at most 30 seconds."""
     pause, last = threading.Event(), time.monotonic() + 30
     while not so():
         assert time.monotonic() < last
@@ -73,7 +73,7 @@ def until(so: Callable[[], bool]) -> None:
 
 
 def yesterday() -> datetime:
-    """Return a moment from which everything has been delivered by now."""
+    """Return a time from which every SMS has been delivered by now."""
     return datetime.now(UTC) - timedelta(days=1)
 
 
@@ -94,7 +94,7 @@ def sent(journal: Path, count: int = 4) -> Gateway:
 
 
 def test_status_prints_a_table_or_lines_of_json(tmp_path: Path):
-    """Ids come as arguments or from a file; each has a line, an unknown one too."""
+    """Ids come as arguments or from a file; each has a line, even one that the gateway does not know."""
     gateway = sent(tmp_path / "journal")
     (tmp_path / "ids.txt").write_text("1000002\n\n77\n")
     with serve(gateway) as url:
@@ -111,7 +111,7 @@ def test_status_prints_a_table_or_lines_of_json(tmp_path: Path):
 
 
 def test_balance_prints_a_table_or_json():
-    """Money is exact, and no limit is said so."""
+    """Money is exact, and an account without a limit is shown as such."""
     gateway = Gateway()
     gateway.accounts[0].money = Decimal("19023.90")
     with serve(gateway) as url:
@@ -133,7 +133,7 @@ def test_balance_prints_a_table_or_json():
     ],
 )
 def test_what_cannot_be_done_is_one_line(words: tuple[str, ...], code: int, said: str):
-    """It says what is wrong, without a traceback."""
+    """The line says what is wrong, without a traceback."""
     done = run(*words)
 
     assert code == done.returncode, done.stderr
@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_one_line(words: tuple[str, ...], code: int, said
 
 
 def test_track_follows_a_campaign_and_writes_its_changes(tmp_path: Path):
-    """The table shows every state, and the file of changes has a row for each."""
+    """The table shows every state, and the file of changes has a row for each change."""
     journal, changes = tmp_path / "journal", tmp_path / "changes.csv"
     gateway = sent(journal)
     with serve(gateway) as url:
@@ -161,7 +161,7 @@ def test_track_follows_a_campaign_and_writes_its_changes(tmp_path: Path):
 
 @posix
 def test_track_ends_at_a_signal_and_goes_on_later(tmp_path: Path):
-    """Ctrl-C leaves the journal in order: the counts so far are shown, and the exit code is 130."""
+    """Ctrl-C shows the counts so far, exits with 130, and leaves a journal that tracking can go on with."""
     journal = tmp_path / "journal"
     gateway = sent(journal)
     gateway.scenarios.to["79612242245"] = Scenario()
@@ -176,7 +176,7 @@ def test_track_ends_at_a_signal_and_goes_on_later(tmp_path: Path):
             text=True,
         ) as process:
             try:
-                until(lambda: gateway.requests > 2)  # the campaign's, and some questions
+                until(lambda: gateway.requests > 2)  # the requests of the campaign, and some calls
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=30)
             finally:
@@ -204,7 +204,7 @@ def listening(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @posix
 def test_webhook_receives_and_track_finds_it(tmp_path: Path):
-    """What the gateway posts to the process is in its file, and nobody is asked for any more."""
+    """The reports that the gateway posts are in the receiver's file, so that tracking makes no call."""
     journal, reports = tmp_path / "journal", tmp_path / "reports.db"
     gateway = sent(journal)
     body = json.dumps([{"id_sms": int(sms.id_sms), "time": "", "state": "deliver"} for sms in gateway.ledger.sent])
@@ -224,7 +224,7 @@ def test_webhook_receives_and_track_finds_it(tmp_path: Path):
 
 @posix
 def test_killed_at_any_moment_a_receiver_has_what_it_acknowledged(tmp_path: Path):
-    """`kill -9` under load loses no report that was acknowledged, and doubles none."""
+    """`kill -9` under load loses no acknowledged report, and stores none twice."""
     reports = tmp_path / "reports.db"
     acknowledged: list[int] = []
     for start in (1, 10_001):
@@ -248,7 +248,7 @@ def test_killed_at_any_moment_a_receiver_has_what_it_acknowledged(tmp_path: Path
 
 @posix
 def test_a_receiver_bounds_what_it_reads(tmp_path: Path):
-    """A large body, a slow one and a foreign address are refused, and the process goes on."""
+    """A large body, a slow one and a foreign address are refused, and the receiver goes on."""
     words = (str(tmp_path / "reports.db"), "--max-bytes", "1000", "--body-seconds", "0.2")
     with listening(*words) as (_, url):
         parts = urlsplit(url)
@@ -268,7 +268,7 @@ def test_a_receiver_bounds_what_it_reads(tmp_path: Path):
 
 @posix
 def test_the_emulator_reports_to_a_receiver(tmp_path: Path):
-    """`emulate --webhook` posts what becomes of an SMS to whoever listens."""
+    """`emulate --webhook` posts the delivery of an SMS to the receiver at that URL."""
     with listening(str(tmp_path / "reports.db")) as (_, url):
         command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0", "--until-eof", "--webhook", url]
         command += ["--delivery", "0.1"]

@@ -1,4 +1,4 @@
-"""What the command line shows of events: a worker's troubles, and reports that cannot be stored, each sentence once."""
+"""Events that the command line shows: a worker's troubles, and reports that cannot be stored, each sentence once."""
 
 import pytest
 
@@ -63,10 +63,10 @@ TROUBLES: dict[Event, tuple[str, str]] = {
 @pytest.mark.parametrize("event", TROUBLES, ids=lambda event: event.name)
 @pytest.mark.parametrize("lang", ["en", "ru"])
 def test_a_workers_trouble_is_a_sentence(event: Event, lang: str, capsys: pytest.CaptureFixture[str]):
-    """An operator reads what has happened, in the chosen language, and reads it once."""
+    """An operator reads one sentence about it, once, in the chosen language."""
     choose_language(lang)
     messages = WorkerMessages()
-    choose_language("en")  # as in the engine's tasks, which know of no choice
+    choose_language("en")  # as in the engine's tasks, where no language is chosen
     for _ in range(3):
         messages(event)
 
@@ -74,14 +74,14 @@ def test_a_workers_trouble_is_a_sentence(event: Event, lang: str, capsys: pytest
 
 
 def test_what_is_no_trouble_is_not_shown(capsys: pytest.CaptureFixture[str]):
-    """A worker that works is silent."""
+    """A worker without trouble prints nothing."""
     WorkerMessages()(BatchSent(campaign="spring", batch=1, attempt=1, recipients=500))
 
     assert "" == capsys.readouterr().err
 
 
 def test_a_store_that_is_away_in_other_words_is_shown_once(capsys: pytest.CaptureFixture[str]):
-    """Calls that wait for one server meet it in different words; that it is back, and away again, is news."""
+    """One outage is shown once, although its error varies; the store's return and the next outage are shown too."""
     messages = WorkerMessages()
     for event in (
         StoreAway(store="db", error="refused"),
@@ -96,7 +96,7 @@ def test_a_store_that_is_away_in_other_words_is_shown_once(capsys: pytest.Captur
 
 
 def test_reports_that_cannot_be_stored_are_shown_until_they_are(capsys: pytest.CaptureFixture[str]):
-    """The cause is shown once, and again after reports were stored meanwhile."""
+    """The cause is shown once, and again if it recurs after reports were stored."""
     messages, full = _StoreMessages(), ReportsNotCommitted(reports=2, error="reports.db: the disk is full")
     for event in (full, full, ReportsCommitted(reports=2), full):
         messages(event)

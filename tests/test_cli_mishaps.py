@@ -1,4 +1,4 @@
-"""What goes wrong around a campaign of the command line: full disks, lost names, files in each other's way."""
+"""Mishaps around a campaign of the command line: full disks, lost names, files in each other's way."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ SALE = ("--sender", "ACME", "--text", "Sale!", "--yes")
 
 @pytest.fixture
 def people(tmp_path: Path) -> str:
-    """Return the path of a file of three hundred."""
+    """Return the path of a file of three hundred phones."""
     path = tmp_path / "people.csv"
     path.write_text("\n".join(["phone", *(str(79612242243 + number) for number in range(300))]), encoding="utf-8")
     return str(path)
@@ -34,7 +34,7 @@ def people(tmp_path: Path) -> str:
 def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
     cli_gateway: Gateway, people: str, tmp_path: Path, name: str
 ):
-    """A disk that is full is one line, exit code 3, the counts and the name to go on with; no traceback."""
+    """A full disk gives one line, exit code 3, the counts and the name to resume with; no traceback."""
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000)); "
         'import runpy; sys.argv[0] = "webcom-async"; runpy.run_module("webcom_async", run_name="__main__")'
@@ -51,10 +51,10 @@ def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
     assert report["campaign"].startswith("cli-")
 
 
-def test_a_made_up_name_is_told_before_anything_leaves(
+def test_a_made_up_name_is_printed_before_anything_is_sent(
     cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """Whoever ends the process with `kill -9` can still go on with the same campaign."""
+    """Even after `kill -9`, an operator can resume the campaign, because its name was printed first."""
     assert 0 == main(["send", people, *SALE])
 
     first = capsys.readouterr().err.splitlines()[0]
@@ -69,7 +69,7 @@ def test_a_made_up_name_is_told_before_anything_leaves(
 def test_results_never_lie_over_the_journal(
     cli_gateway: Gateway, people: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
 ):
-    """The journal's own place, or one of SQLite's beside it, is refused before anything is made or sent."""
+    """The path of the journal, or of one of SQLite's files beside it, is refused before anything is made or sent."""
     monkeypatch.chdir(tmp_path)
     words = ("--campaign", "spring", "--journal", "spring.journal", "--results", place)
 
@@ -78,8 +78,8 @@ def test_results_never_lie_over_the_journal(
     assert 0 == len(cli_gateway.ledger)
 
 
-def test_results_are_not_put_in_the_place_of_what_is_read(cli_gateway: Gateway, people: str, tmp_path: Path):
-    """With a journal an earlier file of results is put aside; one that is the list itself stays where it is."""
+def test_results_do_not_replace_the_file_that_is_read(cli_gateway: Gateway, people: str, tmp_path: Path):
+    """With a journal an earlier file of results is put aside, but not if it is the list of recipients itself."""
     results = str(tmp_path / "results.csv")
     words = (*SALE, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"), "--use-ids")
     assert 0 == main(["send", people, *words, "--results", results])
@@ -92,7 +92,7 @@ def test_results_are_not_put_in_the_place_of_what_is_read(cli_gateway: Gateway, 
 def test_a_campaign_does_not_go_on_under_other_ids(
     cli_gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """One that was begun under the ids of its file is refused once these would not be used any more."""
+    """A campaign begun under the ids of its file is refused if the same command would no longer use them."""
     path = tmp_path / "people.csv"
     path.write_text("phone,client_id_sms\n79612242243,101\n79612242244,102\n", encoding="utf-8")
     words = ("send", str(path), *SALE, "--campaign", "spring", "--journal", str(tmp_path / "spring.journal"))
@@ -105,8 +105,8 @@ def test_a_campaign_does_not_go_on_under_other_ids(
     assert 2 == len(cli_gateway.ledger)
 
 
-def test_an_export_tells_of_each_row_its_own_phone(cli_gateway: Gateway, tmp_path: Path):
-    """Two rows with one id: the one that was left out is not told as accepted because the other one was sent."""
+def test_an_export_judges_each_row_by_its_own_phone(cli_gateway: Gateway, tmp_path: Path):
+    """Of two rows with one id, the one that was left out is not exported as accepted."""
     rows = [f"7961224{number:04},{1_000 + number}" for number in range(20)]
     path = tmp_path / "people.csv"
     path.write_text("\n".join(["phone,client_id_sms", "796122400000,1001", *rows]), encoding="utf-8")
@@ -124,7 +124,7 @@ def test_an_export_tells_of_each_row_its_own_phone(cli_gateway: Gateway, tmp_pat
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_emulator_says_in_the_end_what_it_has_sent(number: signal.Signals):
-    """Ctrl-C or SIGTERM: the last figure that a tester compares with is printed."""
+    """At Ctrl-C or SIGTERM the emulator prints how many SMS it has sent, for a tester to compare."""
     command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
@@ -136,10 +136,10 @@ def test_an_emulator_says_in_the_end_what_it_has_sent(number: signal.Signals):
     assert "0 SMS were sent" in said
 
 
-def test_a_row_that_was_sent_to_before_is_not_told_as_not_sent(
+def test_a_row_that_was_sent_to_before_is_not_reported_as_not_sent(
     cli_gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """A run without the earlier `--include-unlike` leaves such rows out, and says what the journal knows of them."""
+    """A run without the earlier `--include-unlike` skips such rows, and reports their outcome from the journal."""
     path = tmp_path / "people.csv"
     path.write_text("\n".join(["phone", *(str(79612242243 + number) for number in range(20)), "375291234567"]))
     journal, results = str(tmp_path / "spring.journal"), str(tmp_path / "results.jsonl")

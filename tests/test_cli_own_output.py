@@ -1,4 +1,4 @@
-"""Files that our own commands have written, given back to them as recipients."""
+"""Files that our own commands wrote, given back to them as recipients."""
 
 import csv
 import json
@@ -24,21 +24,21 @@ SUMMER = ("--sender", "ACME", "--text", "Summer!", "--campaign", "summer")
 
 @pytest.fixture
 def gateway(cli_gateway: Gateway) -> Gateway:
-    """Return the gateway that the command line will send to; it delivers at once."""
+    """Return the gateway for the command line; it delivers at once."""
     cli_gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     return cli_gateway
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> str:
-    """Return the path of a file of two."""
+    """Return the path of a file of two phones."""
     path = tmp_path / "people.csv"
     path.write_text("phone,name\n79612242243,Ann\n79612242244,Bob\n", encoding="utf-8")
     return str(path)
 
 
 def texts(gateway: Gateway) -> list[tuple[str, str]]:
-    """Return what each phone really got, in order."""
+    """Return the texts that each phone got, in order."""
     return sorted((sms.phone, sms.text) for sms in gateway.ledger.sent)
 
 
@@ -49,7 +49,7 @@ BOTH = [("79612242243", "Spring!"), ("79612242243", "Summer!"), ("79612242244", 
 def test_the_results_of_one_campaign_are_a_list_for_the_next(
     gateway: Gateway, people: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ):
-    """Spring's ids are not used in summer, in any format: each recipient gets summer's text, and it is said."""
+    """Spring's ids are not used in summer, in any format: each recipient gets summer's text, and a message says so."""
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow", reason="an extra")
     results = str(tmp_path / name)
@@ -65,7 +65,7 @@ def test_the_results_of_one_campaign_are_a_list_for_the_next(
 def test_the_ids_of_a_file_of_results_are_used_when_they_are_asked_for(
     gateway: Gateway, people: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """`--use-ids` sends under the ids of the file, so that whoever has that SMS gets no other one."""
+    """`--use-ids` sends under the ids of the file, so that a recipient who has that SMS gets no other."""
     results = str(tmp_path / "results.csv")
     main(["send", people, *SPRING, "--results", results])
 
@@ -78,7 +78,7 @@ def test_the_ids_of_a_file_of_results_are_used_when_they_are_asked_for(
 def test_other_files_with_ids_that_our_commands_write_are_known(
     gateway: Gateway, people: str, tmp_path: Path, command: str
 ):
-    """What `export`, `track` and `retry` write is recognised as what `send` writes is."""
+    """The files that `export`, `track` and `retry` write are recognised as those of `send` are."""
     journal, out = str(tmp_path / "journal"), tmp_path / "out.csv"
     main(["send", people, *SPRING, "--journal", journal])
     words = {
@@ -87,7 +87,7 @@ def test_other_files_with_ids_that_our_commands_write_are_known(
         "retry": ["retry", journal, "--campaign", "spring", "--unknown", "--results", str(out)],
     }
     main(words[command])
-    if command == "retry":  # nobody was unknown, so it has not written any
+    if command == "retry":  # no recipient was unknown, so it has not written any
         out.write_text(",".join(RESULT_COLUMNS) + "\n79612242243,101,unknown,,timeout,,1\n")
 
     assert {Unused.IDS: "client_id_sms"} == Audience(out, "Summer!").unused
@@ -100,7 +100,7 @@ def test_other_files_with_ids_that_our_commands_write_are_known(
 def test_a_preview_tells_in_russian_that_ids_are_not_used(
     people: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], preview: list[str]
 ):
-    """On stderr, with the option's name, so that JSON stays JSON."""
+    """The notice goes to stderr with the option's name, so that stdout stays JSON."""
     results = str(tmp_path / "results.csv")
     main(["send", people, *SPRING, "--results", results])
     capsys.readouterr()
@@ -114,7 +114,7 @@ def test_a_preview_tells_in_russian_that_ids_are_not_used(
 
 @pytest.mark.usefixtures("gateway")
 def test_an_export_joins_what_was_sent_from_a_file_of_results(people: str, tmp_path: Path):
-    """With the options that `send` got, with ids or without, each row finds what became of it."""
+    """With the options that `send` got, with ids or without, each row is joined with its result."""
     results, journal = str(tmp_path / "results.csv"), str(tmp_path / "journal")
     main(["send", people, *SPRING, "--results", results])
     for number, options in enumerate(([], ["--use-ids"])):
@@ -130,7 +130,7 @@ def test_an_export_joins_what_was_sent_from_a_file_of_results(people: str, tmp_p
 def test_the_texts_of_a_file_of_results_do_not_replace_the_new_one(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """A column of spring's own texts is left alone when summer has a text, unless it is named."""
+    """A column of spring's own texts is ignored when summer has a text, unless the column is named."""
     own, results = tmp_path / "own.csv", str(tmp_path / "results.csv")
     own.write_text("phone,text\n79612242243,Dear Ann!\n", encoding="utf-8")
     main(["send", str(own), *SPRING, "--results", results])
@@ -169,7 +169,7 @@ COLUMNS = "phone;client_id_sms;outcome;id_sms;reason;error;attempts;line;имя"
     ],
 )
 def test_a_file_of_results_is_known_however_it_was_saved_again(tmp_path: Path, content: bytes):
-    """Whatever the case, order, delimiter or encoding: the ids are left alone."""
+    """In any case, order, delimiter or encoding, the file is recognised and its ids are not used."""
     [recipient] = Audience(write(tmp_path, content), "Summer!").recipients()
 
     assert ("79612242243", None) == (recipient.phone, recipient.client_id_sms)
@@ -184,7 +184,7 @@ def test_a_file_of_results_is_known_however_it_was_saved_again(tmp_path: Path, c
     ],
 )
 def test_ids_of_ones_own_need_no_option(tmp_path: Path, content: bytes):
-    """A file with a column of ids that no command of ours has written is sent under them."""
+    """A file with a column of ids that none of our commands wrote is sent under them."""
     audience = Audience(write(tmp_path, content), "Summer!")
 
     assert (["101"], {}) == ([recipient.client_id_sms for recipient in audience.recipients()], audience.unused)
@@ -194,7 +194,7 @@ def test_ids_of_ones_own_need_no_option(tmp_path: Path, content: bytes):
     "options", [{"use_ids": True}, {"columns": ColumnNames(client_id_sms="client_id_sms")}], ids=["use_ids", "named"]
 )
 def test_a_library_asks_for_ids_by_a_word_or_by_the_columns_name(tmp_path: Path, options: dict):
-    """Either is asking."""
+    """In Python, `use_ids` or the name of the column asks for the ids."""
     [recipient] = Audience(write(tmp_path, f"{COLUMNS}\n{ROW}".encode()), "Summer!", **options).recipients()
 
     assert "101" == recipient.client_id_sms

@@ -34,7 +34,7 @@ SMALL = ("--batch-size", "2", "--shard-size", "4")
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
-    """Return a gateway on a socket that the command line will send to, from an empty working directory."""
+    """Return a gateway on a socket for the command line, in an empty working directory."""
     pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
     gateway = Gateway()
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 
 
 def test_a_folder_needs_no_server(gateway: Gateway, people: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Without `--store` one process plans and sends it all, in a folder of its own, and says how it went."""
+    """Without `--store` one process plans and sends the campaign in a folder of its own, and prints the outcome."""
     assert 0 == campaign("start", people, *START, *SMALL)
     told = capsys.readouterr().out
     assert 10 == len(gateway.ledger)
@@ -79,10 +79,8 @@ def test_a_folder_needs_no_server(gateway: Gateway, people: str, tmp_path: Path,
     assert gateway.ledger.ids() == {row["client_id_sms"]: row["id_sms"] for row in rows}
 
 
-def test_the_same_start_again_sends_nobody_a_second_sms(
-    gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
-):
-    """It shows how the campaign ended; another text under its name is refused."""
+def test_the_same_start_again_sends_no_second_sms(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
+    """The same start shows how the campaign ended; another text under its name is refused."""
     for _ in range(2):
         assert 0 == campaign("start", people, *START, *SMALL, "--json")
         assert "finished" == shown(capsys)["state"]
@@ -91,10 +89,10 @@ def test_the_same_start_again_sends_nobody_a_second_sms(
     assert (10, 0) == (len(gateway.ledger), gateway.ledger.repeats)
 
 
-def test_results_stand_beside_the_rows_of_the_file(
+def test_results_are_joined_with_the_rows_of_the_file(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """Every row has a line, in its order: sent to, left out by `start`, or not come to."""
+    """Every row has a line, in the file's order: sent to, left out by `start`, or not reached."""
     lines = ["phone,name", *(f"{phone},Nr {number}" for number, phone in enumerate(phones(6)))]
     lines[3:3] = ["12,Bad", f"{next(iter(phones(1)))},Twice"]
     (tmp_path / "some.csv").write_text("\n".join(lines))
@@ -117,7 +115,7 @@ def test_results_stand_beside_the_rows_of_the_file(
 def test_the_results_of_one_campaign_are_a_list_for_the_next(
     gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """`start` does not use the ids of a file that `results` has written; `results` joins what was sent."""
+    """`start` does not use the ids of a file that `results` has written; `results` joins the rows that were sent."""
     campaign("start", people, *START, *SMALL)
     campaign("results", "spring", "spring.csv")
     summer = ("--sender", "ACME", "--text", "Summer!", "--campaign", "summer", "--yes")
@@ -131,7 +129,7 @@ def test_the_results_of_one_campaign_are_a_list_for_the_next(
 def test_an_empty_account_halts_a_campaign_and_the_same_command_goes_on(
     gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """The words of the gateway are shown, and what to type when the account is topped up."""
+    """The gateway's words are shown, with the command to type when the account is topped up."""
     gateway.accounts[0].balance = 4
     remember = ["campaign", "start", people, *START, *SMALL]
 
@@ -147,8 +145,8 @@ def test_an_empty_account_halts_a_campaign_and_the_same_command_goes_on(
 
 
 @posix
-def test_a_worker_says_in_sentences_what_an_operator_has_to_know(gateway: Gateway, people: str):
-    """Where it works, and that an empty account has halted a campaign, in the operator's language."""
+def test_a_worker_tells_an_operator_in_sentences(gateway: Gateway, people: str):
+    """A worker prints its store, and that an empty account has halted a campaign, in the operator's language."""
     gateway.accounts[0].balance = 4
     campaign("start", people, *START, *SMALL)
     campaign("resume", "spring")
@@ -166,7 +164,7 @@ def test_a_worker_says_in_sentences_what_an_operator_has_to_know(gateway: Gatewa
 
 
 def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
-    """It takes a yes, and neither `start` nor `resume` brings it back."""
+    """Cancelling takes a yes, and neither `start` nor `resume` revives the campaign."""
     gateway.accounts[0].balance = 4
     campaign("start", people, *START, *SMALL)
     assert 2 == campaign("cancel", "spring")
@@ -182,8 +180,8 @@ def test_a_cancelled_campaign_is_cancelled_for_good(gateway: Gateway, people: st
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str, number: signal.Signals):
-    """After a `kill -9` or a Ctrl-C the same command goes on at once, and everyone gets one SMS."""
+def test_a_process_that_ends_early_is_resumed(gateway: Gateway, people: str, number: signal.Signals):
+    """After a `kill -9` or a Ctrl-C the same command resumes at once, and every recipient gets one SMS."""
     arrived = in_flight(gateway)
     command = [sys.executable, "-m", "webcom_async", "campaign", "start", people, *START, *SMALL, "--in-flight", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -196,12 +194,12 @@ def test_a_process_that_ends_early_is_gone_on_with(gateway: Gateway, people: str
     assert number is signal.SIGKILL or "to send to the rest: webcom-async campaign start" in told
     began = time.monotonic()
     assert 0 == subprocess.run(command, stdout=subprocess.DEVNULL, check=False, timeout=50).returncode
-    assert time.monotonic() - began < 30  # and not the 60 seconds of a lease
+    assert time.monotonic() - began < 30  # less than the 60 seconds of a lease
     assert 10 == len(gateway.ledger)
 
 
 def in_flight(gateway: Gateway, requests: int = 2) -> threading.Event:
-    """Let the gateway take its time, and return what is set when so many requests have come."""
+    """Slow the gateway's answers down, and return an event that is set when *requests* have arrived."""
     arrived = threading.Event()
     gateway.faults.script(*[Fault(delay=0.3)] * (requests - 1), Fault(delay=0.3, arrived=arrived))
     gateway.faults.sometimes(1.0, Fault(delay=0.3))
@@ -210,7 +208,7 @@ def in_flight(gateway: Gateway, requests: int = 2) -> threading.Event:
 
 @posix
 def test_another_terminal_pauses_resumes_and_looks(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
-    """While one process sends from a folder others pause and resume it, see how it stands, and may not send."""
+    """While one process sends from a folder, others can pause, resume and watch the campaign, but not send."""
     arrived = in_flight(gateway)
     words = ["start", people, *START, *SMALL, "--in-flight", "1"]
     command = [sys.executable, "-m", "webcom_async", "campaign", *words]
@@ -233,10 +231,10 @@ def test_another_terminal_pauses_resumes_and_looks(gateway: Gateway, people: str
     assert 10 == len(gateway.ledger)
 
 
-def test_who_is_left_out_and_who_is_refused_is_told(
+def test_left_out_rows_and_refused_recipients_are_reported(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """Rows without a phone are named before anything is planned; who is on a stop list makes the exit code 1."""
+    """Rows without a phone are named before anything is planned; a recipient on a stop list makes the exit code 1."""
     [_, second, *_] = phones(3)
     gateway.accounts[0].stop_list = {second}
     file = tmp_path / "people.csv"
@@ -251,14 +249,14 @@ def test_who_is_left_out_and_who_is_refused_is_told(
 
 
 def test_nothing_is_planned_in_a_dry_run(gateway: Gateway, people: str, tmp_path: Path):
-    """It shows what sending would be, and leaves no folder."""
+    """A dry run shows what would be sent, and leaves no folder."""
     assert 0 == campaign("start", people, *START, "--dry-run")
     assert not (tmp_path / "webcom-campaigns").exists()
     assert 0 == len(gateway.ledger)
 
 
 def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
-    """Every word of a campaign's standing has its Russian."""
+    """Every word of a campaign's status is in Russian."""
     assert 0 == campaign("start", people, *START, *SMALL, "--lang", "ru", "--rate", "1000")
     assert 0 == campaign("status", "--lang", "ru")
 
@@ -289,10 +287,10 @@ def test_tables_speak_russian(gateway: Gateway, people: str, capsys: pytest.Capt
         (("start", "p.csv", *START, "--between", "09:00-20:00"), "--between is an option of `send`"),
     ],
 )
-def test_bad_input_is_told_and_nothing_is_sent(
+def test_bad_input_is_named_and_nothing_is_sent(
     words: tuple[str, ...], told: str, gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """A clear sentence, exit code 2, and no traceback."""
+    """Bad input gives a clear sentence, exit code 2, and no traceback."""
     if any("postgresql:" in word.lower() for word in words):
         pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
     assert 2 == campaign(*(word.format(people=people) for word in words))
@@ -324,14 +322,14 @@ def test_bad_input_is_told_and_nothing_is_sent(
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str):
-    """Wherever it stands in the URL, and in the command that goes on, too."""
+    """No form of a URL shows its password, nor does the resume hint."""
     assert shown == without_password(url)
     remember_command(["campaign", "start", f"--store={url}", "--store", url])
     assert "s3cr3t" not in same_command("spring", made_up=False)
 
 
-def test_a_server_that_is_away_is_told(capsys: pytest.CaptureFixture[str], unused_port: int):
-    """The exit code says that it may be tried again, the words where the server was looked for, and no password."""
+def test_a_server_that_is_away_is_named(capsys: pytest.CaptureFixture[str], unused_port: int):
+    """The exit code says that a retry may help, and the message says which server, without the password."""
     pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
     assert 3 == campaign("status", "--store", f"postgresql://me:s3cr3t@127.0.0.1:{unused_port}/x")
     told = capsys.readouterr().err
@@ -340,7 +338,7 @@ def test_a_server_that_is_away_is_told(capsys: pytest.CaptureFixture[str], unuse
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Path):
-    """Where the engine or the database's driver is not installed, the words say what to type."""
+    """Where the engine or the database's driver is not installed, the message has the command to type."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = sys.modules['dbos'] = None\n")
     people = tmp_path / "people.csv"
     people.write_text("phone\n79612242243\n")
@@ -357,7 +355,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Pa
 def test_a_database_takes_a_plan_and_its_workers_send(
     gateway: Gateway, people: str, postgres: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """`start` plans, says what to type, and ends; a worker sends until it is stopped; anybody gets the results."""
+    """`start` plans, prints the next command, and ends; a worker sends until it is stopped; `results` writes them."""
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE cli_{os.getpid()}")
@@ -385,16 +383,16 @@ def test_a_database_takes_a_plan_and_its_workers_send(
 
 
 def test_a_scheme_in_capitals_is_a_server_too(unused_port: int):
-    """Libpq itself knows small letters only."""
+    """Libpq itself reads only small letters."""
     pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
     assert 3 == campaign("status", "--store", f"POSTGRESQL://me:s3cr3t@127.0.0.1:{unused_port}/x")
 
 
 @pytest.mark.parametrize("command", ["start", "worker"])
-def test_a_database_that_is_not_there_is_told_and_not_made(
+def test_a_missing_database_is_named_and_not_made(
     command: str, gateway: Gateway, people: str, postgres: str, capsys: pytest.CaptureFixture[str]
 ):
-    """Its name may be a slip of the pen, even if the user may make databases."""
+    """A missing database may be a typing error, so it is not created, even if the user could create it."""
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     slip = f"slip_{os.getpid()}"
     words = [command, people, *START] if command == "start" else [command]

@@ -23,19 +23,19 @@ HOME = ["9612242249", "9258432958"]
 
 @pytest.fixture
 def people(tmp_path: Path) -> str:
-    """Return the path of a file of three, and two as they are written at home."""
+    """Return the path of a file of three usual phones and two in home form."""
     path = tmp_path / "people.csv"
     path.write_text("\n".join(["phone", *phones(3), *HOME]), encoding="utf-8")
     return str(path)
 
 
 def reached(gateway: Gateway) -> list[str]:
-    """Return who really got an SMS."""
+    """Return the phones that got an SMS."""
     return sorted(sms.phone for sms in gateway.ledger.sent)
 
 
 def outcomes(path: str) -> list[tuple[str, str, str]]:
-    """Return what a file of results says of each row, in the order of lines."""
+    """Return each row's phone, outcome and reason from a file of results, in the order of lines."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         found = sorted(csv.DictReader(file), key=lambda row: int(row["line"]))
     return [(row["phone"], row["outcome"], row["reason"]) for row in found]
@@ -47,10 +47,10 @@ LEFT_OUT = [
 ]
 
 
-def test_home_forms_are_left_out_and_both_ways_out_are_told(
+def test_home_forms_are_left_out_and_both_ways_out_are_shown(
     cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """How many, in which lines, and what to do; the others are sent to, and every row has its result."""
+    """The message has the count, the lines and both options; the others are sent to, and every row has its result."""
     assert 1 == main(["send", people, *SEND, "--results", "results.csv"])
     said = capsys.readouterr().err
 
@@ -60,8 +60,8 @@ def test_home_forms_are_left_out_and_both_ways_out_are_told(
         assert words in said
 
 
-def test_a_region_sends_them_home_and_a_waiver_as_they_stand(cli_gateway: Gateway, people: str):
-    """Either says what is meant."""
+def test_a_region_sends_them_home_and_a_waiver_as_written(cli_gateway: Gateway, people: str):
+    """With `--region` they get its country code; with `--include-unlike` they are sent to as written."""
     assert 0 == main(["send", people, *SEND, "--include-unlike"])
     assert sorted([*phones(3), *HOME]) == reached(cli_gateway)
 
@@ -73,7 +73,7 @@ def test_a_region_sends_them_home_and_a_waiver_as_they_stand(cli_gateway: Gatewa
 @pytest.mark.usefixtures("cli_gateway")
 @pytest.mark.parametrize("preview", [["preview"], ["send", "--sender", "ACME", "--dry-run"]])
 def test_a_preview_neither_counts_nor_costs_them(people: str, capsys: pytest.CaptureFixture[str], preview: list[str]):
-    """They are in neither 'to be sent' nor the price; in Russian, too, the ways out are told."""
+    """They are in neither the number to send nor the price; the ways out are shown in Russian, too."""
     command, *options = preview
     words = [command, people, *options, "--text", "Sale!", "--price", "2", "--lang", "ru"]
 
@@ -90,7 +90,7 @@ def test_a_preview_neither_counts_nor_costs_them(people: str, capsys: pytest.Cap
 
 
 def test_an_export_says_why_they_were_not_sent_and_knows_when_they_were(cli_gateway: Gateway, people: str):
-    """Beside the file, with the options of `send` and also without the waiver that it got."""
+    """An export with the options of `send`, with or without the waiver, has the right result for each row."""
     words = [*SEND, "--journal", "journal"]
     export = ["--journal", "journal", "--campaign", "spring", "--file", people]
     main(["send", people, *words])
@@ -106,7 +106,7 @@ def test_an_export_says_why_they_were_not_sent_and_knows_when_they_were(cli_gate
 
 
 def test_a_campaign_of_workers_leaves_them_out(cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]):
-    """`campaign start` plans the others, and `campaign results` has every row."""
+    """`campaign start` plans only the others, and `campaign results` has every row."""
     pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
     main(["campaign", "start", people, *SEND])
 
@@ -119,7 +119,7 @@ def test_a_campaign_of_workers_leaves_them_out(cli_gateway: Gateway, people: str
 def test_a_stop_list_of_home_forms_stops_the_command(
     cli_gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):
-    """Nothing is sent while it is not known whose phone the line is."""
+    """Nothing is sent while a line of the stop list could be more than one phone."""
     Path("stop.txt").write_text("79612242243\n9612242244\n", encoding="utf-8")
 
     assert 2 == main(["send", people, *SEND, "--stop-list", "stop.txt"])
@@ -128,7 +128,7 @@ def test_a_stop_list_of_home_forms_stops_the_command(
 
 
 def test_a_number_in_lebanon_that_the_gateway_has_stopped_is_remembered(cli_gateway: Gateway):
-    """In a journal phones have their country code, whatever they look like."""
+    """A journal has phones with their country code, so one that looks like a home form is still found as stopped."""
     cli_gateway.accounts[0].stop_list = {"9612242243"}
     Path("people.txt").write_text("+961 2242243\n", encoding="utf-8")
     words = ["send", "people.txt", "--sender", "ACME", "--text", "Sale!", "--journal", "journal"]
