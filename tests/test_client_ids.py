@@ -24,14 +24,14 @@ LARGEST = 2**63 - 1
     ],
 )
 def test_derived_ids_are_frozen(campaign: str, phone: str, key: str, bits: IdBits, client_id: str):
-    """These ids are what every release and every machine derives; a change here would send every campaign again."""
+    """Every release and every machine derives these ids; a change would send every campaign again."""
     assert client_id == IdScheme(campaign, bits).derive(Phone(phone), key)
 
 
 @pytest.mark.parametrize("bits", [53, 63])
 @given(st.sets(st.integers(10_000_000, 999_999_999_999_999), min_size=2, max_size=50), st.text())
 def test_no_two_phones_of_a_campaign_share_an_id(bits: IdBits, numbers: set[int], campaign: str):
-    """Within a campaign an id stands for one phone: phones have at most 50 bits, and their ids are a permutation."""
+    """Within a campaign an id belongs to one phone: phones have at most 50 bits, and their ids are a permutation."""
     scheme = IdScheme(campaign, bits)
     ids = scheme.derive_all(numbers)
 
@@ -39,7 +39,7 @@ def test_no_two_phones_of_a_campaign_share_an_id(bits: IdBits, numbers: set[int]
 
 
 def test_ids_of_two_campaigns_do_not_meet():
-    """The same 100,000 phones in two campaigns have 200,000 ids, and also in their lower 53 bits."""
+    """The same 100,000 phones in two campaigns have 200,000 ids, which also differ in their lower 53 bits."""
     everyone = list(map(int, phones(100_000)))
     ids = [int(each) for campaign in ("spring", "autumn") for each in IdScheme(campaign).derive_all(everyone)]
 
@@ -47,7 +47,7 @@ def test_ids_of_two_campaigns_do_not_meet():
 
 
 def test_ids_in_one_go_are_the_ids_one_by_one():
-    """Deriving many at once is a shortcut, not another scheme."""
+    """Deriving many ids at once gives the same ids as deriving each alone."""
     scheme = IdScheme("spring")
     everyone = [Phone(phone) for phone in phones(100)]
 
@@ -55,7 +55,7 @@ def test_ids_in_one_go_are_the_ids_one_by_one():
 
 
 def test_no_id_is_zero():
-    """Zero means "none" to the gateway's language: whose id it would be has another, each time they are asked for."""
+    """Zero means "none" to the gateway, so a phone whose id would be 0 always has the id 1."""
     scheme, phone = next(found for found in map(of_zero, map(str, range(1_000))) if found is not None)
 
     assert "1" == scheme.derive(Phone(str(phone)))
@@ -63,9 +63,9 @@ def test_no_id_is_zero():
 
 
 def of_zero(campaign: str) -> tuple[IdScheme, int] | None:
-    """Return the campaign's scheme, and the phone whose id it would make 0; None if that is no phone's number."""
+    """Return the campaign's scheme and the phone whose derived id would be 0; None if no phone has that number."""
     scheme = IdScheme(campaign, 53)
-    # Ids are `phone × factor + offset`: two of them tell both.
+    # Ids are `phone × factor + offset`, so two ids reveal both.
     offset = int(scheme.derive(Phone("0")))
     factor = int(scheme.derive(Phone("1"))) - offset
     phone = -offset * pow(factor, -1, 2**53) % 2**53
@@ -74,13 +74,13 @@ def of_zero(campaign: str) -> tuple[IdScheme, int] | None:
 
 @pytest.mark.parametrize("bits", [0, 31, 52, 62, 64, 128])
 def test_other_widths_are_refused(bits: int):
-    """Narrower ids would collide within a campaign, wider ones do not fit the gateway's Int."""
+    """Narrower ids would collide within a campaign; wider ones do not fit the gateway's Int."""
     with pytest.raises(ConfigurationError, match=f"not {bits}"):
         IdScheme("spring", bits)  # type: ignore[arg-type]
 
 
 def test_campaign_phone_and_key_each_tell_ids_apart():
-    """Another campaign, phone or key is another id; none of them can pass for another."""
+    """Another campaign, phone or key gives another id, and no combination of them gives the same one."""
     scheme = IdScheme("spring")
     derived = [
         scheme.derive(PHONE),
@@ -97,7 +97,7 @@ def test_campaign_phone_and_key_each_tell_ids_apart():
 
 
 def test_ids_do_not_depend_on_the_order():
-    """A scheme keeps no state: the same recipients in reverse get the same ids."""
+    """Deriving keeps no state: the same recipients in reverse get the same ids."""
     scheme = IdScheme("spring")
     forth = {phone: scheme.derive(Phone(phone)) for phone in phones(100)}
     back = {phone: scheme.derive(Phone(phone)) for phone in reversed(list(phones(100)))}
@@ -108,7 +108,7 @@ def test_ids_do_not_depend_on_the_order():
 
 @given(st.text(), st.text(), st.sampled_from([53, 63]))
 def test_every_derived_id_is_one_that_a_caller_may_give(campaign: str, key: str, bits: IdBits):
-    """Derived ids pass the check for given ones, and fit their width, whatever campaign and key are made of."""
+    """Derived ids pass the check for given ones and fit their width, for any campaign and key."""
     client_id = IdScheme(campaign, bits).derive(PHONE, key)
 
     assert client_id == check_client_id(client_id)
@@ -116,7 +116,7 @@ def test_every_derived_id_is_one_that_a_caller_may_give(campaign: str, key: str,
 
 
 def test_lone_surrogates_in_names_derive_too():
-    """A name read from a broken file is a name like any other."""
+    """A name read from a broken file derives ids as any other name does."""
     assert IdScheme("\ud800").derive(PHONE, "\ud800") != IdScheme("\udfff").derive(PHONE, "\udfff")
 
 
@@ -163,7 +163,7 @@ def test_decimal_digits_are_taken_as_they_are(given_id: object, on_wire: str):
     ],
 )
 def test_ids_that_the_gateway_would_change_are_refused(given_id: object, why: str):
-    """What an Int could not hold digit by digit is refused, because two ids could then be one."""
+    """An id that an Int would change is refused, because two ids could then become one."""
     with pytest.raises(InputError, match=why) as refused:
         check_client_id(given_id)
 
@@ -172,7 +172,7 @@ def test_ids_that_the_gateway_would_change_are_refused(given_id: object, why: st
 
 @pytest.mark.parametrize("given_id", [10**5000, -(10**5000)], ids=["huge", "negative huge"])
 def test_a_number_too_long_to_print_is_refused_like_any_other(given_id: int):
-    """Python refuses to write it out, and that is no reason for another exception."""
+    """A number too long for Python to print is refused with the same exception as other bad ids."""
     with pytest.raises(InputError) as refused:
         check_client_id(given_id)
 
@@ -181,7 +181,7 @@ def test_a_number_too_long_to_print_is_refused_like_any_other(given_id: int):
 
 @given(st.one_of(st.integers(), st.text(), st.text("0123456789"), st.floats(), st.booleans(), st.none()))
 def test_the_outcome_is_a_number_of_63_bits_or_an_input_error(given_id: object):
-    """Whatever is given, there is an id that survives a round trip through an Int, or an `InputError`."""
+    """Any input gives an id that survives a round trip through an Int, or an `InputError`."""
     try:
         client_id = check_client_id(given_id)
     except InputError as exc:
@@ -194,7 +194,7 @@ def test_the_outcome_is_a_number_of_63_bits_or_an_input_error(given_id: object):
 
 @pytest.mark.parametrize("bits", [53, 63])
 def test_ids_of_no_campaign_are_random(bits: IdBits):
-    """Two messages to one phone that belong to no campaign have two ids, of the width that was asked for."""
+    """Two messages to one phone without a campaign have two ids, of the width asked for."""
     derive = random_ids(bits)
     ids = {int(derive(PHONE, "")) for _ in range(1_000)}
 

@@ -1,4 +1,4 @@
-"""Who sends: a token, or login and password, kept out of sight."""
+"""Credentials: a token, or login and password, kept out of sight."""
 
 import pickle
 from pathlib import Path
@@ -11,7 +11,7 @@ HIDDEN = "hunter2"
 
 
 def plain(credentials: Credentials) -> list[tuple[str, str]]:
-    """Return what would go on the wire."""
+    """Return the credentials as they are on the wire."""
     return list(credentials.reveal().items())
 
 
@@ -24,7 +24,7 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{:>20}".format, "{!r}".format, "%s".__mod__, pickle.dumps])
 def test_a_secret_shows_as_stars(show: object):
-    """No way of printing or keeping a secret keeps its value."""
+    """No form of printing or storing a secret shows its value."""
     shown = show(Secret(HIDDEN))  # type: ignore[operator]
 
     assert HIDDEN not in str(shown)
@@ -32,7 +32,7 @@ def test_a_secret_shows_as_stars(show: object):
 
 
 def test_a_secret_is_revealed_on_request_only():
-    """The plain value is there for the one who asks for it by name, and has no attribute dict to leak from."""
+    """Only a call of `reveal` gives the plain value, and no attribute dict leaks it."""
     assert HIDDEN == Secret(HIDDEN).reveal()
     assert not hasattr(Secret(HIDDEN), "__dict__")
 
@@ -45,7 +45,7 @@ def test_a_secret_is_revealed_on_request_only():
     ],
 )
 def test_either_way_goes_on_the_wire_alone(given: dict[str, str], wire: list[tuple[str, str]]):
-    """A token stands alone, login and password in the vendor's order; the other way is absent, not empty."""
+    """A token is sent alone, login and password in the vendor's order; the other form is absent, not empty."""
     assert wire == plain(Credentials(**given))
 
 
@@ -70,7 +70,7 @@ def test_either_way_goes_on_the_wire_alone(given: dict[str, str], wire: list[tup
     ],
 )
 def test_anything_else_is_refused_without_being_shown(given: dict[str, str], named: str):
-    """Both ways, half a pair, an empty string and text that UTF-8 cannot carry are refused by field, not by value."""
+    """Both forms, half a pair, an empty string and text that UTF-8 cannot carry are refused by field, not by value."""
     with pytest.raises(ConfigurationError, match=named) as refused:
         Credentials(**given)
 
@@ -78,13 +78,13 @@ def test_anything_else_is_refused_without_being_shown(given: dict[str, str], nam
 
 
 def test_credentials_show_their_fields_only():
-    """Their repr tells which way they are, and no value."""
+    """The repr shows which fields are set, and no value."""
     assert "Credentials(token=***)" == repr(Credentials(token=HIDDEN))
     assert "Credentials(login=***, password=***)" == str(Credentials(login="me", password=HIDDEN))
 
 
 def test_pickled_credentials_hold_nothing():
-    """What is sent to another process or written to a cache is not the password."""
+    """Credentials sent to another process or written to a cache do not contain the password."""
     assert HIDDEN.encode() not in pickle.dumps(Credentials(login="me", password=HIDDEN))
 
 
@@ -101,7 +101,7 @@ def test_pickled_credentials_hold_nothing():
     ],
 )
 def test_the_environment_gives_either_way(environ: dict[str, str], wire: list[tuple[str, str]]):
-    """An empty variable counts as not set."""
+    """The environment may hold either form; an empty variable counts as not set."""
     assert wire == plain(Credentials.from_env(environ | {"TOKEN": "not ours"}))
 
 
@@ -118,7 +118,7 @@ def test_the_environment_gives_either_way(environ: dict[str, str], wire: list[tu
     ],
 )
 def test_an_unclear_environment_is_refused(environ: dict[str, str], why: str):
-    """The error names what is missing or too much, and shows no value."""
+    """The error names the missing or superfluous variables, and shows no value."""
     with pytest.raises(ConfigurationError, match=why) as refused:
         Credentials.from_env(environ)
 
@@ -126,7 +126,7 @@ def test_an_unclear_environment_is_refused(environ: dict[str, str], why: str):
 
 
 def test_the_environment_is_this_process_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch):
-    """Without an argument the process's own variables are read, when they are asked for."""
+    """Without an argument, the process's own variables are read at the time of the call."""
     for name in ("WEBCOM_LOGIN", "WEBCOM_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WEBCOM_TOKEN", HIDDEN)
@@ -165,7 +165,7 @@ def test_a_file_gives_either_way(tmp_path: Path, content: str, wire: list[tuple[
     ],
 )
 def test_a_broken_file_is_refused_without_quoting_it(tmp_path: Path, content: str | bytes, why: str):
-    """A parser's message would quote the line; ours names the fault, and no chained error brings the line back."""
+    """A parser's message would quote the line; ours names the fault, and no chained error repeats the line."""
     with pytest.raises(ConfigurationError, match=why) as refused:
         Credentials.from_file(written(tmp_path, content))
 
@@ -174,7 +174,7 @@ def test_a_broken_file_is_refused_without_quoting_it(tmp_path: Path, content: st
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
-    """The error says which file, and what the system says about it."""
+    """The error names the file and has the system's reason."""
     with pytest.raises(ConfigurationError, match=r"absent\.toml: No such file or directory"):
         Credentials.from_file(tmp_path / "absent.toml")
 

@@ -1,4 +1,4 @@
-"""Campaigns of many workers on DBOS: what is started again, what is not done twice, and who may be killed meanwhile."""
+"""Campaigns of many workers on DBOS: what is restarted, what happens once, and which processes may be killed."""
 
 import asyncio
 import itertools
@@ -56,7 +56,7 @@ def url(tmp_path: Path) -> str:
 async def working(
     gateway: Gateway, store: CampaignStore, url: str, name: str = "here", **options: Any
 ) -> AsyncIterator[DbosEngine]:
-    """Work in this process while the block runs."""
+    """Run a worker in this process while the block runs."""
     transport = GatewayTransport(gateway)
     async with (
         WebcomClient(token=gateway.token, transport=transport, wait_initial=0.01, wait_max=0.01, **options) as client,
@@ -67,13 +67,13 @@ async def working(
 
 
 async def plan(store: CampaignStore, count: int = 20, campaign: str = "spring", **settings: Any) -> None:
-    """Plan a campaign of so many recipients: batches of two, shards of four."""
+    """Plan a campaign of *count* recipients, in batches of two and shards of four."""
     of_spring = {"message": message(), "batch_size": 2, "shard_size": 4} | settings
     await store.plan(CampaignSettings(campaign=campaign, **of_spring), phones(count))
 
 
 async def until(store: CampaignStore, come: Callable[[CampaignStatus], bool]) -> CampaignStatus:
-    """Return how the campaign stands once it is so, or has ended."""
+    """Return the campaign's status when *come* holds of it, or when the campaign has ended."""
     with anyio.fail_after(40):
         async with aclosing(looks(store, "spring")) as seen:
             async for standing, _ in seen:
@@ -83,7 +83,7 @@ async def until(store: CampaignStore, come: Callable[[CampaignStatus], bool]) ->
 
 
 async def a_while(store: CampaignStore, looks: int = 4) -> None:
-    """Look at the campaign so many times, four in a second: longer than its scheduler takes between two looks."""
+    """Look at the campaign so often, four times a second, that its scheduler has looked again."""
     left = itertools.count(looks, -1)
     await until(store, lambda _: next(left) == 0)
 
@@ -101,7 +101,7 @@ def client_of(url: str) -> Iterator[DBOSClient]:
 
 
 def workflows(url: str) -> dict[str, Any]:
-    """Return what DBOS has written down, by the workflows' ids."""
+    """Return the workflows that DBOS has stored, by id."""
     with client_of(url) as client:
         return {each.workflow_id: each for each in client.list_workflows()}
 
@@ -111,7 +111,7 @@ def one_sms_each(gateway: Gateway, count: int = 20) -> bool:
 
 
 async def test_a_campaign_is_a_workflow_and_its_shards_are_its_children(store: SqliteStore, url: str):
-    """The campaign's name is its workflow's id, and a shard's is made of it, the shard and the generation."""
+    """The campaign's name is its workflow's id; a shard's id adds the shard and the generation."""
     gateway = Gateway()
     await plan(store)
     async with working(gateway, store, url) as engine:
@@ -133,7 +133,7 @@ async def test_a_campaign_is_a_workflow_and_its_shards_are_its_children(store: S
 
 
 async def _ended(url: str, workflow_id: str) -> None:
-    """Return when a workflow has ended."""
+    """Wait until a workflow has ended."""
 
     def wait() -> None:
         with client_of(url) as client:
@@ -143,8 +143,8 @@ async def _ended(url: str, workflow_id: str) -> None:
         await asyncio.to_thread(wait)
 
 
-async def test_the_engine_is_told_no_phone_and_no_text(store: SqliteStore, url: str, tmp_path: Path):
-    """Steps carry numbers: neither what is said nor to whom stands in the engine's database."""
+async def test_the_engine_stores_no_phone_and_no_text(store: SqliteStore, url: str, tmp_path: Path):
+    """Steps carry only numbers: the engine's database has no text and no phone."""
     gateway = Gateway()
     await plan(store, message=message("Keep this to yourself"))
     async with working(gateway, store, url) as engine:
@@ -158,7 +158,7 @@ async def test_the_engine_is_told_no_phone_and_no_text(store: SqliteStore, url: 
 
 
 async def test_a_failure_that_would_meet_every_batch_halts_the_campaign(store: SqliteStore, url: str):
-    """An empty account is said in the campaign's standing; topped up and resumed, the same workers go on."""
+    """An empty account is shown in the campaign's status; topped up and resumed, the same workers continue."""
     gateway = Gateway()
     gateway.accounts[0].balance = 7
     await plan(store)
@@ -177,8 +177,8 @@ async def test_a_failure_that_would_meet_every_batch_halts_the_campaign(store: S
     assert one_sms_each(gateway)
 
 
-async def test_a_paused_campaign_waits_for_whoever_resumes_it(store: SqliteStore, url: str):
-    """While it is paused nothing leaves, and its scheduler waits; then its shards are handed out anew."""
+async def test_a_paused_campaign_waits_until_it_is_resumed(store: SqliteStore, url: str):
+    """While a campaign is paused nothing leaves; when it is resumed, its scheduler dispatches its shards again."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.02))
     await plan(store, 60)
@@ -198,7 +198,7 @@ async def test_a_paused_campaign_waits_for_whoever_resumes_it(store: SqliteStore
 
 
 async def test_a_finished_campaign_is_resumed_in_another_round(store: SqliteStore, url: str):
-    """Who is open at its end is asked for again when it is resumed, by a workflow of the next number."""
+    """Recipients not settled at its end are sent again after a resume, by a workflow of the next number."""
     gateway = Gateway()
     await plan(store, 4)
     gateway.accounts[0].balance = None
@@ -219,7 +219,7 @@ async def test_a_finished_campaign_is_resumed_in_another_round(store: SqliteStor
 
 
 async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteStore, url: str):
-    """Its leases are free at once, its workflows are on their queues, and another worker goes on without waiting."""
+    """Its leases are free at once, its workflows are queued again, and another worker continues without waiting."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.05))
     await plan(store, 40)
@@ -232,7 +232,7 @@ async def test_a_worker_that_stops_gives_back_what_it_has_begun(store: SqliteSto
     found = await asyncio.to_thread(workflows, url)
     assert (CampaignState.RUNNING, [[]]) == (stopped.state, [worker.shards for worker in stopped.workers])
     assert "PENDING" not in {each.status for each in found.values()}
-    assert await asyncio.to_thread(lambda: True)  # DBOS has taken its threads along, and the loop has others
+    assert await asyncio.to_thread(lambda: True)  # DBOS has stopped its threads, and the loop has others
 
     began = anyio.current_time()
     async with working(gateway, store, url, "second") as engine:
@@ -253,7 +253,7 @@ async def _work_for_ever(gateway: Gateway, store: CampaignStore, url: str) -> No
 
 
 async def test_a_campaign_that_was_only_planned_is_started_by_any_worker(store: SqliteStore, url: str):
-    """Whoever dies between planning and starting leaves nothing that somebody has to do by hand."""
+    """If a process dies between planning and starting, a worker starts the campaign without an operator."""
     gateway = Gateway()
     await plan(store)
     async with working(gateway, store, url) as engine:
@@ -265,7 +265,7 @@ async def test_a_campaign_that_was_only_planned_is_started_by_any_worker(store: 
 async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
     store: SqliteStore, url: str, caplog: pytest.LogCaptureFixture
 ):
-    """Those with the engine's own names are warned of, all at once; what was planned after them is sent."""
+    """Campaigns whose names the engine reserves are warned of together; the campaign planned after them is sent."""
     gateway = Gateway()
     for campaign in ("summer#2", "summer/1/1", "spring"):
         await plan(store, campaign=campaign)
@@ -281,7 +281,7 @@ async def test_a_campaign_that_cannot_be_started_keeps_no_other_waiting(
 
 
 async def test_a_scheduler_that_cannot_hand_out_shards_tries_again(dsn: str):
-    """Whatever the database refuses for a while, nobody has to do anything once it does not."""
+    """A scheduler retries while the database refuses it, so that no operator has to act afterwards."""
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
 
@@ -301,7 +301,7 @@ async def test_a_scheduler_that_cannot_hand_out_shards_tries_again(dsn: str):
 
 
 async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str):
-    """One that may send slowly only does not keep the other one waiting."""
+    """A campaign with a low rate does not delay the other one."""
     gateway = Gateway()
     await plan(store, rate=1.0)
     await plan(store, 20, "summer")
@@ -317,7 +317,7 @@ async def test_two_campaigns_are_sent_side_by_side(store: SqliteStore, url: str)
 
 @pytest.mark.parametrize("campaign", ["spring/1/1", "spring#2"])
 async def test_a_name_that_the_engine_could_take_for_its_own_is_refused(store: SqliteStore, url: str, campaign: str):
-    """A campaign may not be called what another one's shard or round would be."""
+    """A campaign may not have the name of another campaign's shard or round."""
     await plan(store, campaign=campaign)
     async with DbosEngine(store, system_database_url=url) as engine:
         with pytest.raises(InputError, match="as the engine's own names do"):
@@ -325,7 +325,7 @@ async def test_a_name_that_the_engine_could_take_for_its_own_is_refused(store: S
 
 
 async def test_what_was_not_planned_is_not_started(store: SqliteStore, url: str):
-    """Starting a campaign that the store does not know is an error, and leaves no workflow."""
+    """Starting a campaign that the store does not have is an error, and leaves no workflow."""
     await plan(store)
     async with DbosEngine(store, system_database_url=url) as engine:
         with pytest.raises(InputError, match="summer"):
@@ -333,8 +333,8 @@ async def test_what_was_not_planned_is_not_started(store: SqliteStore, url: str)
     assert {} == await asyncio.to_thread(workflows, url)
 
 
-async def test_misuse_is_told_before_anything_happens(store: SqliteStore, url: str):
-    """An engine that is not open, a worker without a client, a second one in the process, bad numbers."""
+async def test_misuse_raises_before_anything_happens(store: SqliteStore, url: str):
+    """A closed engine, a worker without a client, a second one in the process and bad numbers are errors."""
     engine = DbosEngine(store, system_database_url=url)
     await plan(store)
     with pytest.raises(UsageError, match="async with"):
@@ -353,7 +353,7 @@ async def test_misuse_is_told_before_anything_happens(store: SqliteStore, url: s
 
 
 async def test_a_password_is_never_shown(store: SqliteStore, caplog: pytest.LogCaptureFixture, unused_port: int):
-    """Neither the engine's name for itself nor what it says of a server that is away holds it, nor does any log."""
+    """Neither the engine's repr, nor its error about a server that is away, nor a log shows the password."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("dbos").setLevel(logging.DEBUG)
     engine = DbosEngine(store, system_database_url=f"postgresql://me:s3cr3t-w0rd@127.0.0.1:{unused_port}/x")
@@ -367,7 +367,7 @@ async def test_a_password_is_never_shown(store: SqliteStore, caplog: pytest.LogC
 
 
 async def test_nothing_but_the_gateway_and_the_database_is_called(store: SqliteStore, url: str):
-    """No telemetry, no console of anybody's: with SQLite and an emulator in the process, not one connection is made."""
+    """There is no telemetry and no remote console: with SQLite and an emulator here, no connection is made."""
     called: list[Any] = []
     watched = True
 
@@ -395,7 +395,7 @@ WORKER = [sys.executable, "-m", "webcom_async", "campaign", "worker", "--lease",
 
 
 class Crew:
-    """Workers in processes of their own, and the campaign that they send."""
+    """Worker processes, and the campaign that they send."""
 
     def __init__(self, gateway_url: str, dsn: str) -> None:
         known = {name: value for name, value in os.environ.items() if not name.startswith("WEBCOM_")}
@@ -455,7 +455,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def slow() -> Iterator[tuple[Gateway, str]]:
-    """Return a gateway on a socket that takes its time, and its URL."""
+    """Return a slow gateway on a socket, and its URL."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.15))
     with serve(gateway) as url:
@@ -464,7 +464,7 @@ def slow() -> Iterator[tuple[Gateway, str]]:
 
 @pytest.fixture
 def crew(slow: tuple[Gateway, str], dsn: str) -> Iterator[Crew]:
-    """Return nobody yet; whoever is hired is dismissed at the end."""
+    """Return a crew without workers yet; its workers are stopped at the end."""
     pytest.importorskip("cyclopts", reason="the command line is an extra")
     crew = Crew(slow[1], dsn)
     yield crew
@@ -473,7 +473,7 @@ def crew(slow: tuple[Gateway, str], dsn: str) -> Iterator[Crew]:
 
 @asynccontextmanager
 async def on_postgres(dsn: str) -> AsyncIterator[tuple[CampaignStore, DbosEngine]]:
-    """Open a store and an engine in this process, which is no worker."""
+    """Open a store and an engine in this process, which is not a worker."""
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
 
     async with PostgresStore(dsn) as store, DbosEngine(store, system_database_url=dsn) as engine:
@@ -481,7 +481,7 @@ async def on_postgres(dsn: str) -> AsyncIterator[tuple[CampaignStore, DbosEngine
 
 
 def scheduler_of(dsn: str) -> str:
-    """Return the name of the worker that oversees the campaign."""
+    """Return the name of the worker that schedules the campaign."""
     return str(workflows(dsn)["spring"].executor_id)
 
 
@@ -490,7 +490,7 @@ def scheduler_of(dsn: str) -> str:
 async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
     slow: tuple[Gateway, str], crew: Crew, request: pytest.FixtureRequest
 ):
-    """The scheduler is killed, another worker sleeps past its lease, PostgreSQL restarts: everyone gets one SMS."""
+    """One worker is killed, one sleeps past its lease, PostgreSQL restarts, and every recipient gets one SMS."""
     gateway, _ = slow
     async with on_postgres(crew.dsn) as (store, engine):
         await plan(store, 160)
@@ -502,7 +502,7 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
         sleeper, steady = sorted({"one", "two", "three"} - {scheduler})
         crew.signal(scheduler, signal.SIGKILL)
         crew.signal(sleeper, signal.SIGSTOP)
-        if "WEBCOM_TEST_POSTGRES" not in os.environ:  # a server of somebody else's
+        if "WEBCOM_TEST_POSTGRES" not in os.environ:  # the tests do not own that server
             await asyncio.to_thread(request.getfixturevalue("postgres_server").restart)
         await until(store, lambda standing: not _held_by(standing, sleeper))
         crew.signal(sleeper, signal.SIGCONT)
@@ -520,7 +520,7 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
 @posix
 @pytest.mark.socket
 async def test_a_worker_ends_though_its_database_is_away(slow: tuple[Gateway, str]):
-    """A signal ends it within a bound, a second one at once, and each has the first one's exit code."""
+    """One signal ends it within a bound, a second one at once, and the exit code is the first signal's."""
     pytest.importorskip("cyclopts", reason="the command line is an extra")
     pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
     if "WEBCOM_TEST_POSTGRES" in os.environ:
@@ -536,7 +536,7 @@ async def test_a_worker_ends_though_its_database_is_away(slow: tuple[Gateway, st
 
         for name, number in (("once", signal.SIGTERM), ("twice", signal.SIGINT)):
             crew.signal(name, number)
-        with pytest.raises(subprocess.TimeoutExpired):  # it has requests under way, and heard it
+        with pytest.raises(subprocess.TimeoutExpired):  # it has requests in flight, and has received the signal
             await asyncio.to_thread(crew.workers["twice"].wait, 1)
         crew.signal("twice", signal.SIGTERM)
         try:
@@ -553,7 +553,7 @@ def _held_by(standing: CampaignStatus, name: str) -> bool:
 @posix
 @pytest.mark.socket
 async def test_any_host_pauses_resumes_and_cancels(slow: tuple[Gateway, str], crew: Crew):
-    """What one host says holds for the workers of all: they stop, go on, and leave the rest be."""
+    """A pause, resume or cancellation on one host holds for the workers of all."""
     gateway, _ = slow
     async with on_postgres(crew.dsn) as (store, engine):
         await plan(store, 200)
@@ -579,7 +579,7 @@ async def test_any_host_pauses_resumes_and_cancels(slow: tuple[Gateway, str], cr
 @posix
 @pytest.mark.socket
 async def test_a_worker_of_the_same_name_takes_its_work_up_at_once(slow: tuple[Gateway, str], crew: Crew):
-    """A host that comes back after a crash does not wait for the lease of who it was."""
+    """A host that restarts after a crash does not wait until its former lease expires."""
     gateway, url = slow
     async with on_postgres(crew.dsn) as (store, engine):
         await plan(store, 60, shard_size=30)

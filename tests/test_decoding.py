@@ -1,4 +1,4 @@
-"""Compressed answers: what is read, what is refused, and how much is unfolded to find out."""
+"""Compressed answers: which are decoded, which are refused, and how much is decompressed."""
 
 import gzip
 import tracemalloc
@@ -16,12 +16,12 @@ BODY = b'{"information":[{"state":"send","id_sms":"1"}]}'
 
 
 def packed(body: bytes) -> bytes:
-    """Return *body* as gzip, with no time of its making in it."""
+    """Return *body* as gzip, without a time stamp."""
     return gzip.compress(body, mtime=0)
 
 
 def bare_deflate(body: bytes) -> bytes:
-    """Return *body* in the format that some servers call deflate: without zlib's header."""
+    """Return *body* in the format that some servers call deflate, without zlib's header."""
     stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return stream.compress(body) + stream.flush()
 
@@ -65,7 +65,7 @@ def test_a_whole_stream_is_read(coding: str, raw: bytes):
     ],
 )
 def test_anything_else_is_no_answer(coding: str, raw: bytes, words: str):
-    """Unknown, nested, cut, corrupt, longer than it says or over the cap: in question, never a guess."""
+    """An encoding that is unknown, nested, cut, corrupt, of wrong length or over the cap is no answer."""
     with pytest.raises(ReplyError, match=words):
         decoded(raw, coding, len(BODY))
 
@@ -73,13 +73,13 @@ def test_anything_else_is_no_answer(coding: str, raw: bytes, words: str):
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @given(raw=st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(coding: str, raw: bytes):
-    """Whatever comes is read or refused."""
+    """Any bytes are decoded or refused, without another exception."""
     with suppress(ReplyError):
         decoded(raw, coding, 1_000)
 
 
-def test_a_bomb_is_unfolded_to_the_cap_only():
-    """256 MiB of zeros in 256 KiB of gzip cost little more than the cap."""
+def test_a_bomb_is_decompressed_to_the_cap_only():
+    """To refuse 256 MiB of zeros in 256 KiB of gzip costs little more memory than the cap."""
     stream = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     zeros = bytes(1 << 20)
     bomb = b"".join(stream.compress(zeros) for _ in range(256)) + stream.flush()

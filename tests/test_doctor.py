@@ -1,4 +1,4 @@
-"""A check-up of the gateway: each deviation that the emulator can be told to have is found."""
+"""A check-up of the gateway finds each deviation that the emulator can show."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ async def check_up(gateway: Gateway) -> Capabilities:
 
 
 async def test_a_gateway_that_keeps_its_manuals_word_needs_no_setting():
-    """The documented behaviour is found, with no more SMS than were agreed to, all to the one phone."""
+    """The documented behaviour is found, with no more SMS than the user agreed to, all to the one phone."""
     found = await check_up(Gateway())
 
     assert found.as_documented
@@ -77,14 +77,14 @@ async def test_a_gateway_that_keeps_its_manuals_word_needs_no_setting():
     ids=str,
 )
 async def test_each_deviation_is_found(behaviour: Behaviour, field: str, value: object):
-    """What the emulator is told to do differently is what the check-up says."""
+    """The check-up finds the deviation that the emulator is set to."""
     found = await check_up(Gateway(behaviour=behaviour))
 
     assert value == getattr(found, field)
 
 
 async def test_no_two_deviations_hide_each_other():
-    """All of them at once are found as well."""
+    """A gateway with all deviations at once has all of them found."""
     behaviour = Behaviour(
         redirect=True, reverse=True, id_bits=53, refused_uses_up_id=True, max_recipients=7, final_dot=True
     )
@@ -101,7 +101,7 @@ async def test_no_two_deviations_hide_each_other():
 
 
 async def test_a_gateway_that_forgets_ids_is_never_retried():
-    """Where a repeated id is another SMS, the settings make no second attempt, and the check-up keeps to its number."""
+    """Where a repeated id is another SMS, the settings allow one attempt, and no more SMS are sent than agreed."""
     gateway = Gateway()
 
     class Forgetful(GatewayTransport):
@@ -122,7 +122,7 @@ async def test_a_gateway_that_forgets_ids_is_never_retried():
     ids=str,
 )
 async def test_a_client_that_reads_the_file_suits_the_gateway(tmp_path: Path, behaviour: Behaviour):
-    """With the settings that follow, each recipient's result is their own."""
+    """With the settings of the check-up, each recipient's result is its own."""
     (await check_up(Gateway(behaviour=behaviour))).save(tmp_path / "file")
     gateway = Gateway(behaviour=behaviour)
     gateway.accounts[0].stop_list = {"79612242244"}
@@ -138,7 +138,7 @@ async def test_a_client_that_reads_the_file_suits_the_gateway(tmp_path: Path, be
 
 
 async def test_ids_that_are_too_narrow_are_no_setting():
-    """Where derived ids would collide, there is no safe setting, and that is said."""
+    """Where derived ids would collide, there is no safe setting, and the check-up says so."""
     found = await check_up(Gateway(behaviour=Behaviour(id_bits=32)))
 
     with pytest.raises(ConfigurationError, match="fewer than 53 bits"):
@@ -157,7 +157,7 @@ async def test_nothing_is_learnt_from_an_account_that_cannot_send():
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path):
-    """A file that a check-up has not written is named."""
+    """The error names a file that no check-up wrote."""
     (tmp_path / "file").write_text('{"path": "/json"}')
     for name in ("file", "missing"):
         with pytest.raises(ConfigurationError, match=name):
@@ -167,7 +167,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path):
 @pytest.mark.socket
 @pytest.mark.skipif(find_spec("cyclopts") is None, reason="the command line is an extra")
 def test_the_command_asks_writes_and_is_read(tmp_path: Path):
-    """Without consent nothing is sent; with it, the file that it writes is what `send` needs for this gateway."""
+    """Without consent nothing is sent; with it, the command writes the file that `send` needs for this gateway."""
     gateway = Gateway(behaviour=Behaviour(redirect=True, id_bits=53, max_recipients=2))
     out, people = tmp_path / "capabilities.json", tmp_path / "people.csv"
     people.write_text("\n".join(str(79612242243 + number) for number in range(5)))

@@ -1,4 +1,4 @@
-"""The emulated gateway, without a wire: a request in, an answer out, and a ledger in between."""
+"""The emulated gateway without a wire: a request goes in, an answer comes out, and the ledger keeps the SMS."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def entries(gateway: Gateway, *messages: dict[str, Any], **credentials: Any) -> 
 
 
 def ids(gateway: Gateway, *recipients: dict[str, Any], **credentials: Any) -> list[str | None]:
-    """Return the `id_sms` of each recipient; None for who was refused."""
+    """Return the `id_sms` of each recipient; None if it was refused."""
     return [entry.get("id_sms") for entry in entries(gateway, said(*recipients), **credentials)]
 
 
@@ -67,7 +67,7 @@ def test_the_vendors_example_is_accepted():
 
 
 def test_the_ledger_keeps_what_a_recipient_asked_for():
-    """Channel and validity period are kept as they were received."""
+    """The ledger has channel and validity period as they were received."""
     gateway = Gateway()
     post(gateway, said({"phone": PHONE, "validity_period": "2030-01-01 15:00:00"}, type_send_1="viber"))
 
@@ -83,7 +83,7 @@ def test_messages_are_posted_to_the_documented_path(path: str):
 
 @pytest.mark.parametrize("path", ["/", "/JSON", "/json/send.php", "/json//", "/xml/", ""])
 def test_any_other_path_is_not_found(path: str):
-    """It answers as a web server does: with a page, not with JSON."""
+    """Another path is answered as a web server does, with a page, not with JSON."""
     gateway = Gateway()
 
     assert (404, b"<h1>Not Found</h1>") == post(gateway, said(), path=path)
@@ -91,7 +91,7 @@ def test_any_other_path_is_not_found(path: str):
 
 
 def test_the_ledger_can_be_asked_for():
-    """A client in another process reads the counts that a test would read from the object."""
+    """A client in another process reads the counts that a test reads from the object."""
     gateway = Gateway()
     post(gateway, said(*to(2)))
     post(gateway, said(*to(2)), said({"phone": PHONE}))
@@ -112,7 +112,7 @@ def test_the_ledger_can_be_asked_for():
     ],
 )
 def test_an_account_is_known_by_token_or_pair(credentials: dict[str, str]):
-    """Either is enough, and both, as in the vendor's example, are fine."""
+    """A token or a pair is enough, and both together, as in the vendor's example, are accepted."""
     assert [str] == [type(id_sms) for id_sms in ids(Gateway(), {"phone": PHONE}, **credentials)]
 
 
@@ -129,7 +129,7 @@ def test_an_account_is_known_by_token_or_pair(credentials: dict[str, str]):
     ],
 )
 def test_anyone_else_is_refused_before_anything_is_sent(credentials: dict[str, str]):
-    """Wrong, empty, half or missing credentials, and a pair put together from two accounts."""
+    """Wrong, empty, half or missing credentials, and a pair from two accounts, are refused."""
     gateway = Gateway(Account(), Account(token="other", login="other-login", password="other-password"))
 
     assert (200, {"error": "Incorrect login or password"}) == post(gateway, said(), **credentials)
@@ -152,7 +152,7 @@ def test_the_first_accounts_token_is_the_gateways():
 
 
 def test_a_balance_runs_out_in_the_middle_of_a_request():
-    """Each message costs one; who comes after the last is refused, and topping up helps."""
+    """Each message costs one; recipients after the balance is spent are refused, and topping up helps."""
     gateway = Gateway(Account(balance=2))
     refused = entries(gateway, said(*to(3)))
 
@@ -200,7 +200,7 @@ def sentence(reason: Reason, language: Language, *, dot: bool) -> str:
 
 
 def test_every_documented_sentence_can_be_met():
-    """Four for requests and sixteen for recipients: all that the manual prints."""
+    """The emulator can answer with all sentences of the manual: four for requests and sixteen for recipients."""
     assert (4, 16) == (len(REQUEST_REFUSALS), len(RECIPIENT_REFUSALS))
     assert {reason for reason in Reason if _documented(reason)} == {*REQUEST_REFUSALS, *RECIPIENT_REFUSALS}
 
@@ -215,7 +215,7 @@ def _documented(reason: Reason) -> bool:
 @pytest.mark.parametrize(("language", "dot"), TONGUES)
 @pytest.mark.parametrize("reason", REQUEST_REFUSALS)
 def test_a_request_is_refused_in_the_manuals_words(reason: Reason, language: Language, dot: bool):
-    """In English or Russian, with or without the final dot; the client's table reads the reason back."""
+    """The sentence is in English or Russian, with or without the final dot, and the client knows its reason."""
     account, body = REQUEST_REFUSALS[reason]
     gateway = Gateway(account, behaviour=Behaviour(language=language, final_dot=dot, error_status=400))
     answer = gateway.process(Received("POST", "/json", {}, body))
@@ -229,7 +229,7 @@ def test_a_request_is_refused_in_the_manuals_words(reason: Reason, language: Lan
 @pytest.mark.parametrize(("language", "dot"), TONGUES)
 @pytest.mark.parametrize("reason", RECIPIENT_REFUSALS)
 def test_a_recipient_is_refused_in_the_manuals_words(reason: Reason, language: Language, dot: bool):
-    """One entry with the error and nothing else; nothing is sent and nothing is paid."""
+    """The entry has the error alone; nothing is sent and nothing is charged."""
     account, behaviour, changes = RECIPIENT_REFUSALS[reason]
     gateway = Gateway(
         Account(**account), behaviour=Behaviour(language=language, final_dot=dot, refusal_status=400, **behaviour)
@@ -260,7 +260,7 @@ def test_a_recipient_is_refused_in_the_manuals_words(reason: Reason, language: L
     ],
 )
 def test_what_just_fits_is_sent(account: dict[str, Any], behaviour: dict[str, Any], changes: dict[str, Any]):
-    """The limits refuse what is over them, and nobody else."""
+    """A request at a limit is sent; only one beyond it is refused."""
     gateway = Gateway(Account(**account), behaviour=Behaviour(**behaviour))
 
     assert [{"state": "send", "id_sms": "1000001"}] == entries(gateway, said(**changes))
@@ -268,7 +268,7 @@ def test_what_just_fits_is_sent(account: dict[str, Any], behaviour: dict[str, An
 
 
 def test_a_refused_recipient_does_not_stop_the_others():
-    """Entries stand in the order of recipients, across messages."""
+    """Entries are in the order of recipients, across messages."""
     gateway = Gateway(Account(stop_list={"79612242244"}))
     answered = entries(gateway, said(*to(3)), said(sender=""), said(*to(1, first_id=201)))
 
@@ -280,7 +280,7 @@ def test_a_refused_recipient_does_not_stop_the_others():
     "body", [b"null", b"[]", b"\xff", b"[" * 100_000, b'{"message":{}}', b'{"message":[5]}', b"a=b"]
 )
 def test_what_is_no_document_is_refused_as_one(body: bytes):
-    """Anything but the documented JSON is answered in the manual's words."""
+    """A body that is not the documented JSON is answered in the manual's words."""
     answer = Gateway().process(Received("POST", "/json", {}, body))
 
     assert {"error": "Incorrect JSON document format"} == json.loads(answer.body)
@@ -298,7 +298,7 @@ json_values = st.recursive(
 
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(TOKEN | {"message": value}).encode()))
 def test_the_emulator_answers_everything(body: bytes):
-    """Whatever is posted, it answers with a document that has entries or an error, and never fails itself."""
+    """Any body gets a document with entries or an error, and the emulator itself never fails."""
     answer = Gateway().process(Received("POST", "/json", {}, body))
 
     assert 200 == answer.status
@@ -307,7 +307,7 @@ def test_the_emulator_answers_everything(body: bytes):
 
 @pytest.mark.parametrize("client_id", ['"' + "9" * 5000 + '"', "9" * 400, '"0"', '"-1"', '"order-7"', '"٧"', "0"])
 def test_the_emulator_remembers_any_id(client_id: str):
-    """Ids that our client refuses to send are answered and remembered too: another client may send them."""
+    """Ids that our client refuses to send are answered and remembered too, because another client may send them."""
     gateway = Gateway(behaviour=Behaviour(echo_client_ids=True))
     body = (
         '{"token":"emulator-token","message":[{"sender":"A","text":"B","phones":[{"phone":"1","client_id_sms":%s}]}]}'
@@ -322,7 +322,7 @@ def test_the_emulator_remembers_any_id(client_id: str):
 
 
 def test_a_used_id_is_answered_with_the_first_id_sms():
-    """Asking again under a used id sends nothing, costs nothing, and is answered as at first."""
+    """A repeated id sends nothing, costs nothing, and is answered as at first."""
     gateway = Gateway(Account(balance=10))
     first, again = ids(gateway, *to(3)), ids(gateway, *to(3))
 
@@ -332,7 +332,7 @@ def test_a_used_id_is_answered_with_the_first_id_sms():
 
 
 def test_a_used_id_swallows_another_message():
-    """The id alone decides: another phone, text or sender under it is not sent either."""
+    """The id alone decides: another phone, text or sender under it is not sent."""
     gateway = Gateway()
     [first] = ids(gateway, *to(1))
     [again] = entries(gateway, said({"phone": "79990000000", "client_id_sms": "101"}, text="Other", sender="OTHER"))
@@ -342,7 +342,7 @@ def test_a_used_id_swallows_another_message():
 
 
 def test_ids_are_numbers():
-    """Text or number, with or without leading zeros: the field is an Int."""
+    """An id may be text or a number, with or without leading zeros, because the field is an Int."""
     gateway = Gateway()
     forms = [{"phone": PHONE, "client_id_sms": form} for form in ("7", 7, "007")]
 
@@ -352,7 +352,7 @@ def test_ids_are_numbers():
 
 @pytest.mark.parametrize("absent", [{}, {"client_id_sms": None}, {"client_id_sms": ""}])
 def test_without_an_id_everything_is_sent_again(absent: dict[str, Any]):
-    """No id is not an id: it protects nobody, and the ledger tells who was billed twice."""
+    """A message without an id is sent each time, and the ledger shows who was billed twice."""
     gateway = Gateway()
     for _ in range(3):
         post(gateway, said({"phone": PHONE} | absent), said(*to(1)))
@@ -362,7 +362,7 @@ def test_without_an_id_everything_is_sent_again(absent: dict[str, Any]):
 
 
 def test_a_used_id_is_answered_even_when_the_account_is_out_of_sms():
-    """The memory comes before the balance: the first SMS was paid for."""
+    """A used id is answered before the balance is checked, because the first SMS was paid for."""
     gateway = Gateway(Account(balance=1))
     first = ids(gateway, *to(2))
 
@@ -375,7 +375,7 @@ def test_a_used_id_is_answered_even_when_the_account_is_out_of_sms():
 
 @pytest.mark.parametrize("field", ["error_status", "refusal_status"])
 def test_the_status_of_a_refusal_is_an_option(field: str):
-    """Refused requests and refused recipients have a status each; what is accepted has 200 anyway."""
+    """Refused requests and refused recipients each have a configurable status; accepted ones have 200."""
     gateway = Gateway(Account(stop_list={PHONE}), behaviour=Behaviour(**{field: 422}))
     statuses = {
         "error_status": post(gateway, said(), token="wrong")[0],
@@ -388,7 +388,7 @@ def test_the_status_of_a_refusal_is_an_option(field: str):
 
 @pytest.mark.parametrize(("numeric", "id_sms"), [(False, "1000001"), (True, 1000001)])
 def test_ids_are_quoted_or_numbers(numeric: bool, id_sms: object):
-    """`id_sms` is written in quotes or as a number, for a repeat as at first; the ledger keeps text."""
+    """`id_sms` is quoted or a number, in repeated answers too; the ledger keeps text."""
     gateway = Gateway(behaviour=Behaviour(numeric_ids=numeric))
 
     assert [id_sms] == ids(gateway, *to(1)) == ids(gateway, *to(1))
@@ -397,7 +397,7 @@ def test_ids_are_quoted_or_numbers(numeric: bool, id_sms: object):
 
 @pytest.mark.parametrize("given_id", ["101", 101])
 def test_entries_can_name_their_recipient(given_id: object):
-    """With `echo_client_ids`, every entry carries the id it answers, as it was given, refused and repeated ones too."""
+    """With `echo_client_ids`, every entry carries the id as it was given, for refused and repeated ids too."""
     gateway = Gateway(Account(stop_list={"79612242244"}), behaviour=Behaviour(echo_client_ids=True))
     recipients = [{"phone": PHONE, "client_id_sms": given_id}, {"phone": "79612242244", "client_id_sms": "102"}]
 
@@ -407,7 +407,7 @@ def test_entries_can_name_their_recipient(given_id: object):
 
 
 def test_entries_can_come_in_reverse():
-    """The order of answers is not documented: reversed, it is reversed over all messages."""
+    """The order of answers is not documented; in reverse, it is reversed over all messages."""
     gateway = Gateway(behaviour=Behaviour(reverse=True))
 
     assert ["1000003", "1000002", "1000001"] == [
@@ -417,7 +417,7 @@ def test_entries_can_come_in_reverse():
 
 @pytest.mark.parametrize(("bits", "sent"), [(64, 2), (63, 2), (53, 2), (32, 1), (31, 1)])
 def test_ids_can_be_cut_to_fewer_bits(bits: int, sent: int):
-    """A gateway that keeps fewer bits takes two ids for one, and the second recipient gets nothing."""
+    """A gateway that keeps fewer bits takes two ids for one, and the second recipient gets no SMS."""
     gateway = Gateway(behaviour=Behaviour(id_bits=bits))
     answered = ids(gateway, {"phone": "1", "client_id_sms": "5"}, {"phone": "2", "client_id_sms": str(2**40 + 5)})
 
@@ -429,7 +429,7 @@ def test_ids_can_be_cut_to_fewer_bits(bits: int, sent: int):
     [(False, {"state": "send", "id_sms": "1000001"}), (True, {"error": "Данное сообщение уже было отправлено"})],
 )
 def test_a_refused_id_may_be_used_up(uses_up: bool, after: dict[str, str]):
-    """Whether an id can be used after a refusal is not documented: by default it can."""
+    """The manual does not say whether a refusal uses its id up; by default it does not."""
     gateway = Gateway(Account(balance=0), behaviour=Behaviour(refused_uses_up_id=uses_up))
     refused = entries(gateway, said(*to(1)))
     gateway.accounts[0].balance = 1
@@ -439,7 +439,7 @@ def test_a_refused_id_may_be_used_up(uses_up: bool, after: dict[str, str]):
 
 
 def test_the_path_without_a_slash_can_redirect():
-    """As a web server does with a directory; the path with the slash answers."""
+    """A web server may redirect a directory's path to the one with a slash, which answers."""
     gateway = Gateway(behaviour=Behaviour(redirect=True))
     answer = gateway.process(Received("POST", "/json", {}, b"{}"))
 
@@ -450,7 +450,7 @@ def test_the_path_without_a_slash_can_redirect():
 
 @pytest.mark.parametrize(("count", "status", "sent"), [(3, 200, 3), (4, 413, 0)])
 def test_a_request_can_be_too_large(count: int, status: int, sent: int):
-    """`max_recipients` counts over all messages; one more is refused with a page, and nobody is sent to."""
+    """`max_recipients` counts over all messages; a request with one more is refused with a page, and sends nothing."""
     gateway = Gateway(behaviour=Behaviour(max_recipients=3))
     recipients = to(count)
 
@@ -459,7 +459,7 @@ def test_a_request_can_be_too_large(count: int, status: int, sent: int):
 
 
 def test_more_requests_than_a_second_takes_are_sent_away():
-    """`requests_per_second` counts in any stretch of a second; who is sent away was not sent to, and does not count."""
+    """`requests_per_second` holds for any stretch of a second; a refused request sends nothing and does not count."""
     seconds = iter([0.0, 0.5, 0.9, 0.99, 1.0, 1.1, 1.5])
     gateway = Gateway(behaviour=Behaviour(requests_per_second=2), now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + moment)
     statuses: list[int] = []
@@ -472,7 +472,7 @@ def test_more_requests_than_a_second_takes_are_sent_away():
 
 
 def test_options_default_to_the_manual():
-    """What is documented is the default: English, no dot, 200, text ids, order of recipients."""
+    """The defaults are the documented ones: English, no dot, 200, text ids, order of recipients."""
     gateway = Gateway(Account(stop_list={"79612242244"}))
 
     assert (
@@ -488,7 +488,7 @@ def test_options_default_to_the_manual():
 
 
 def test_a_wap_push_of_ours_has_its_link():
-    """What the client writes for a message of the XML page, the emulator reads."""
+    """The emulator reads the message that the client writes for the manual's XML example."""
     push = Message(sender="ACME", text="Sale!", url="https://acme.example")
     body = request_of(FORMAT.encode([(push, wire_phones(1))]), token="emulator-token").body
 
@@ -499,7 +499,7 @@ def test_a_wap_push_of_ours_has_its_link():
 
 
 def test_every_arrival_is_noted():
-    """The latest thousand requests are kept for a test to look at; all of them are counted."""
+    """The latest thousand requests are kept for tests, and all of them are counted."""
     gateway = Gateway()
     for number in range(1_005):
         gateway.arrive(Received("POST", f"/{number}", {}, b""))
@@ -509,7 +509,7 @@ def test_every_arrival_is_noted():
 
 
 def test_scripted_faults_come_in_order_and_once():
-    """One per request; `Fault()` lets one pass, and after the script nothing is wrong any more."""
+    """Each request meets one scripted fault; `Fault()` lets one pass, and after the script no fault is left."""
     faults = Gateway().faults
     faults.script(Fault(close=True), Fault())
     faults.script(Fault(status=503))
@@ -519,7 +519,7 @@ def test_scripted_faults_come_in_order_and_once():
 
 @pytest.mark.parametrize(("probability", "least", "most"), [(0.0, 0, 0), (0.3, 200, 400), (1.0, 1_000, 1_000)])
 def test_faults_by_chance_are_as_frequent_as_asked(probability: float, least: int, most: int):
-    """Of a thousand requests about so many meet the fault; the seed makes them the same ones every time."""
+    """Of a thousand requests about the given share meet the fault, and the seed makes them the same each time."""
     struck = [_struck(7, probability) for _ in range(2)]
 
     assert least <= sum(struck[0]) <= most
@@ -534,7 +534,7 @@ def _struck(seed: int, probability: float) -> list[bool]:
 
 
 def test_scripted_faults_come_before_chance():
-    """A script is exact even where chance strikes every time; of several chances the first that strikes counts."""
+    """Scripted faults take precedence over faults by chance; of several chances the first that strikes counts."""
     faults = Gateway().faults
     faults.sometimes(0.0, Fault(status=500))
     faults.sometimes(1.0, Fault(status=502))

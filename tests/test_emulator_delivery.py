@@ -17,7 +17,7 @@ PHONE = "79612242243"
 
 
 class Time:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.moment = NOW
@@ -26,12 +26,12 @@ class Time:
         return self.moment
 
     def pass_(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Advance the clock."""
         self.moment += timedelta(seconds=seconds)
 
 
 def gateway(**options: Any) -> tuple[Gateway, Time]:
-    """Return a gateway, and the time that it goes by."""
+    """Return a gateway and its clock."""
     time = Time()
     return Gateway(now=time, **options), time
 
@@ -52,12 +52,12 @@ def send(gateway: Gateway, *texts: str) -> list[str]:
 
 
 def status(gateway: Gateway, id_sms: object, **fields: object) -> Any:
-    """Return what the gateway answers of one SMS."""
+    """Return the gateway's answer about one SMS."""
     return ask(gateway, "state.php", [TOKEN | {"id_sms": id_sms, "detail": 1} | fields])[1]
 
 
 def test_a_state_moves_with_the_clock():
-    """An SMS is `send` without a time until its fate says otherwise; parts and price come with `detail`."""
+    """An SMS is `send` without a time until its scenario changes it; parts and price come with `detail`."""
     emulated, time = gateway()
     [id_sms] = send(emulated, "x" * 161)
     before = status(emulated, id_sms, detail=0)
@@ -76,7 +76,7 @@ def test_a_state_moves_with_the_clock():
 
 
 def test_fates_are_scripted_or_drawn():
-    """A phone has the fate that it was given; of the others, so many meet one by chance, and always the same."""
+    """A phone has the scenario it was given; of the others, a share meets one by chance, and always the same."""
     emulated, time = gateway(seed=3)
     emulated.scenarios.to[PHONE] = Scenario((Step(1, "deliver"), Step(2, "read")))
     [one] = send(emulated, "x")
@@ -104,7 +104,7 @@ def test_fates_are_scripted_or_drawn():
     ],
 )
 def test_what_is_open_about_questions_is_an_option(inquiries: Inquiries, array: bool, expected: int | str):
-    """Several ids at once, the array and the bare object are each understood or not."""
+    """Several ids at once, the array and the bare object are each understood or not, by option."""
     emulated, _ = gateway(behaviour=Behaviour(inquiries=inquiries))
     questions = [TOKEN | {"id_sms": id_sms} for id_sms in send(emulated, "x", "y")]
     _, answer = ask(emulated, "state.php", questions if array else questions[0])
@@ -112,8 +112,8 @@ def test_what_is_open_about_questions_is_an_option(inquiries: Inquiries, array: 
     assert expected == (answer["error"] if isinstance(answer, dict) else len(answer))
 
 
-def test_an_id_of_nobodys_gets_a_sentence_or_silence():
-    """An id that is not the account's, be it another one's, is not told of."""
+def test_an_unknown_id_gets_a_sentence_or_silence():
+    """An id that the account does not have, even if another account has it, gets no state."""
     other = Account(token="other", login="other")
     emulated, _ = gateway()
     emulated.accounts.append(other)
@@ -126,7 +126,7 @@ def test_an_id_of_nobodys_gets_a_sentence_or_silence():
 
 
 def test_the_balance_is_spent_per_part():
-    """A text of two parts costs twice the price, and whoever cannot pay for all parts gets no SMS."""
+    """A text of two parts costs twice the price; a balance too low for all parts sends no SMS."""
     emulated, _ = gateway()
     emulated.accounts[0].money = Decimal("35.00")
     first = ask(emulated, "balance.php", TOKEN)[1]
@@ -142,7 +142,7 @@ def test_the_balance_is_spent_per_part():
 
 
 def test_without_a_limit_the_balance_says_so():
-    """In the word of either edition, under either key."""
+    """The answer has the word and the key of the edition that is set."""
     emulated, _ = gateway(behaviour=Behaviour(inquiries=Inquiries(num_sms="sms", unlimited="Безлимит")))
 
     assert "Безлимит" == ask(emulated, "balance.php", TOKEN)[1]["information"][0]["sms"]
@@ -150,7 +150,7 @@ def test_without_a_limit_the_balance_says_so():
 
 @pytest.mark.parametrize("page", ["state.php", "balance.php"])
 def test_a_question_is_refused_in_the_manuals_words(page: str):
-    """Wrong credentials, a locked account, no body and no JSON are told apart."""
+    """Wrong credentials, a locked account, no body and no JSON have different sentences."""
     emulated, _ = gateway()
 
     assert "Incorrect login or password" == ask(emulated, page, {"token": "x", "id_sms": 1})[1]["error"]
@@ -164,7 +164,7 @@ def test_a_question_is_refused_in_the_manuals_words(page: str):
 
 
 class Ear:
-    """Whoever listens to webhooks: remembers what it heard, and echoes what it is told to."""
+    """A receiver of webhooks that keeps the reports it gets, and echoes them if *echo* is set."""
 
     def __init__(self, *, echo: bool = True) -> None:
         self.heard: list[Any] = []
@@ -185,7 +185,7 @@ def pushing(**settings: Any) -> tuple[Gateway, Time]:
 
 
 async def test_a_report_is_offered_when_it_is_due_and_once():
-    """One that is acknowledged is not offered again."""
+    """A report that is acknowledged is not offered again."""
     emulated, time = pushing()
     ear = Ear()
     [id_sms] = send(emulated, "x")
@@ -198,7 +198,7 @@ async def test_a_report_is_offered_when_it_is_due_and_once():
 
 
 async def test_a_report_that_is_not_echoed_is_offered_five_times():
-    """Then it is given up."""
+    """After the fifth time the gateway gives the report up."""
     emulated, time = pushing()
     ear = Ear(echo=False)
     send(emulated, "x")
@@ -210,7 +210,7 @@ async def test_a_report_that_is_not_echoed_is_offered_five_times():
 
 
 async def test_reports_are_lost_repeated_early_and_out_of_order():
-    """Each with the share that was asked for."""
+    """Each kind of trouble strikes the share of reports that was set."""
     emulated, time = pushing(lost=0.2, repeated=0.3, early=0.1, jitter=60.0)
     ear = Ear()
     ids = send(emulated, *"x" * 1_000)
@@ -229,7 +229,7 @@ async def test_reports_are_lost_repeated_early_and_out_of_order():
 
 
 async def test_an_early_report_is_heard_before_the_sends_answer():
-    """What is due when a request was processed goes out before its answer does."""
+    """A report that is due when a request has been processed goes out before the answer does."""
     from webcom_async.emulator._conversation import hold  # noqa: PLC0415 - what every face does
 
     emulated, _ = pushing(early=1.0)

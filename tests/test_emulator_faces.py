@@ -1,4 +1,4 @@
-"""The emulator's three faces: in process, ASGI and a socket, and the fixture that hands it out."""
+"""The emulator's three faces, in process, ASGI and a socket, and the fixture that provides it."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ pytest_plugins = ["pytester"]
 URL = "http://127.0.0.1/json"
 HEADERS = {"content-type": "text/json; charset=utf-8"}
 ACCEPTED = {"information": [{"state": "send", "id_sms": "1000001"}]}
-# What a fault makes of a request: whether the gateway has sent the message, and what comes back.
+# The effect of a fault on a request: whether the gateway has sent the message, and its answer.
 ANSWERED = [
     (Fault(), 1, (200, ACCEPTED)),
     (Fault(headers={"retry-after": "5"}), 1, (200, ACCEPTED)),
@@ -72,7 +72,7 @@ async def post(gateway: Gateway, *, max_bytes: int = 65_536) -> tuple[int, Any]:
 
 
 async def test_a_transport_answers_in_process():
-    """Status, headers and body are the gateway's, and it saw what a server would have seen."""
+    """Status, headers and body are the gateway's, and it keeps the request as a server would."""
     gateway = Gateway()
     transport: Transport = GatewayTransport(gateway)
     slashed = msgspec.structs.replace(request_to(gateway), url="http://127.0.0.1/json/?x=1")
@@ -90,7 +90,7 @@ async def test_a_transport_answers_in_process():
 
 @pytest.mark.parametrize(("fault", "sent", "answer"), ANSWERED)
 async def test_a_fault_spoils_an_answer_in_process(fault: Fault, sent: int, answer: tuple[int, Any]):
-    """Status, headers and body can be replaced, with the message sent or not; the next request is fine."""
+    """A fault can replace status, headers and body, with the message sent or not; the next request is fine."""
     gateway = Gateway()
     gateway.faults.script(fault)
 
@@ -101,7 +101,7 @@ async def test_a_fault_spoils_an_answer_in_process(fault: Fault, sent: int, answ
 
 @pytest.mark.parametrize(("fault", "sent"), BROKEN)
 async def test_a_fault_breaks_the_connection_in_process(fault: Fault, sent: int):
-    """Before or after the work, or in the middle of the answer: the client knows no more than on a socket."""
+    """Before or after the work, or in the middle of the answer, the client learns no more than on a socket."""
     gateway = Gateway()
     gateway.faults.script(fault)
 
@@ -110,7 +110,7 @@ async def test_a_fault_breaks_the_connection_in_process(fault: Fault, sent: int)
     assert sent == len(gateway.ledger)
 
 
-async def test_headers_of_a_fault_stand_beside_the_real_ones():
+async def test_headers_of_a_fault_are_added_to_the_real_ones():
     """A fault adds headers and keeps the others."""
     gateway = Gateway()
     gateway.faults.script(Fault(headers={"retry-after": "5"}))
@@ -120,7 +120,7 @@ async def test_headers_of_a_fault_stand_beside_the_real_ones():
 
 
 async def test_an_answer_over_the_cap_is_refused():
-    """As over HTTP: exactly `max_bytes` pass, one byte more is a `ReplyError`."""
+    """As over HTTP, exactly `max_bytes` pass, and one byte more is a `ReplyError`."""
     gateway = Gateway()
     size = len(json.dumps(ACCEPTED, separators=(",", ":")))
 
@@ -130,7 +130,7 @@ async def test_an_answer_over_the_cap_is_refused():
 
 
 async def test_a_closed_transport_refuses():
-    """After `aclose` nothing is posted any more; closing twice is fine."""
+    """After `aclose` nothing is posted; closing twice is fine."""
     gateway = Gateway()
     transport = GatewayTransport(gateway)
     await transport.aclose()
@@ -143,7 +143,7 @@ async def test_a_closed_transport_refuses():
 
 @pytest.mark.parametrize("close", [False, True])
 async def test_a_request_can_be_held(close: bool):
-    """A test is told that a request is here, and says when it goes on; until then nothing has happened."""
+    """A test sees the request arrive and decides when it continues; until then nothing is sent."""
     gateway, arrived, go_on = Gateway(), anyio.Event(), anyio.Event()
     gateway.faults.script(Fault(processed=True, close=close, arrived=arrived, until=go_on))
     async with anyio.create_task_group() as tasks:
@@ -162,7 +162,7 @@ async def _posted(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("held", ["latency", "delay"])
 async def test_a_client_that_stops_waiting_undoes_nothing(held: str):
-    """An answer takes its time after the work is done: giving up on it does not unsend the message."""
+    """An answer is delayed after the work is done, so a client that gives up does not undo the message."""
     gateway = Gateway(latency=3600.0 if held == "latency" else 0.0)
     gateway.faults.script(Fault(delay=3600.0 if held == "delay" else 0.0))
 
@@ -183,7 +183,7 @@ async def test_latency_and_delay_add_up():
 
 
 async def test_a_client_runs_a_campaign_on_the_transport():
-    """The transport is all that a client needs; what it claims is what the ledger says."""
+    """A client needs only the transport, and its claims agree with the ledger."""
     gateway = Gateway(behaviour=Behaviour(numeric_ids=True, reverse=True, echo_client_ids=True))
     async with (
         WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=3) as client,
@@ -199,7 +199,7 @@ async def test_a_client_runs_a_campaign_on_the_transport():
 
 
 def hang_up(_scope: object) -> None:
-    """Do as a server whose connection is gone."""
+    """Fail like a server whose connection is gone."""
     raise httpx2.RemoteProtocolError("closed")
 
 
@@ -228,7 +228,7 @@ async def test_an_application_answers_as_the_transport_does(
 
 @pytest.mark.parametrize(("fault", "sent"), BROKEN)
 async def test_an_application_hangs_up(asgi: Any, fault: Fault, sent: int):
-    """A server that can close connections is asked to."""
+    """A server that can close connections is asked to do so."""
     gateway, client = asgi
     gateway.faults.script(fault)
 
@@ -254,7 +254,7 @@ async def test_an_application_sees_the_whole_request(asgi: Any):
 
 
 async def test_the_ledger_is_a_page(asgi: Any):
-    """What was sent can be asked for over HTTP, and asking is a request as well."""
+    """A request over HTTP shows the ledger, and is itself counted."""
     gateway, client = asgi
     await client.post(URL, content=request_to(gateway, 3).body)
 
@@ -264,7 +264,7 @@ async def test_the_ledger_is_a_page(asgi: Any):
 
 
 async def spoken(app: GatewayApp, scope: MutableMapping[str, Any], *events: MutableMapping[str, Any]) -> list[Any]:
-    """Return what *app* sends when a server gives it *events*."""
+    """Return the events that *app* sends when a server gives it *events*."""
     waiting, sent = list(events), []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -285,7 +285,7 @@ def http_scope() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("fault", "body"), [(Fault(close=True), b""), (Fault(cut=0), b""), (Fault(cut=5), b'{"inf')])
 async def test_a_server_that_cannot_hang_up_is_given_half_an_answer(fault: Fault, body: bytes):
-    """More bytes are promised than sent, and the end never comes: every server closes such a connection."""
+    """The answer has fewer bytes than its header promises, so every server closes such a connection."""
     gateway = Gateway()
     gateway.faults.script(fault)
     event = {"type": "http.request", "body": request_to(gateway).body, "more_body": False}
@@ -296,7 +296,7 @@ async def test_a_server_that_cannot_hang_up_is_given_half_an_answer(fault: Fault
 
 
 async def test_a_server_is_waited_for_after_hanging_up():
-    """The application ends when the server says that the connection is gone, not before."""
+    """The application ends only when the server reports that the connection is gone."""
     gateway, hung_up = Gateway(), list[Any]()
     gateway.faults.script(Fault(close=True))
     request = {"type": "http.request", "body": request_to(gateway).body}
@@ -316,7 +316,7 @@ async def test_a_client_that_leaves_while_sending_is_no_request():
 
 
 async def test_a_server_may_start_and_stop_the_application():
-    """Lifespan events are acknowledged; there is nothing to prepare."""
+    """Lifespan events are acknowledged; nothing needs preparation."""
     events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
 
     assert [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}] == await spoken(
@@ -325,7 +325,7 @@ async def test_a_server_may_start_and_stop_the_application():
 
 
 async def test_the_application_speaks_http_only():
-    """Anything else is a mistake in the set-up, and says so."""
+    """Another protocol is an error in the set-up, and raises."""
     with pytest.raises(RuntimeError, match="websocket"):
         await spoken(GatewayApp(Gateway()), {"type": "websocket"})
 
@@ -341,7 +341,7 @@ class ThreadGate:
         self.passed = threading.Event()
 
     def set(self) -> None:
-        """Let through whoever waits."""
+        """Let waiting tasks and threads pass."""
         self._event.set()
 
     async def wait(self) -> None:
@@ -383,7 +383,7 @@ def test_a_server_answers_as_the_transport_does(client: httpx2.Client, fault: Fa
 @pytest.mark.parametrize("reused", [False, True], ids=["first request", "reused connection"])
 @pytest.mark.parametrize(("fault", "sent"), BROKEN)
 def test_a_server_breaks_the_connection(client: httpx2.Client, fault: Fault, sent: int, reused: bool):
-    """Before or after the work, or in the middle of the answer, on a fresh connection or one that was kept."""
+    """The connection breaks before or after the work or in the middle of the answer, whether fresh or kept."""
     gateway = Gateway()
     gateway.faults.script(*[Fault(status=500)] * reused, fault)
     with serve(gateway) as base_url:
@@ -397,7 +397,7 @@ def test_a_server_breaks_the_connection(client: httpx2.Client, fault: Fault, sen
 
 @pytest.mark.socket
 def test_an_answer_is_cut_where_the_fault_says():
-    """Status and headers are whole, five bytes of the body arrive, and then the connection ends."""
+    """Status, headers and five bytes of the body arrive, and then the connection ends."""
     gateway = Gateway()
     gateway.faults.script(Fault(cut=5))
     with serve(gateway) as base_url:
@@ -429,7 +429,7 @@ def test_connections_are_kept():
 
 @pytest.mark.socket
 def test_only_the_faulty_connection_is_closed(client: httpx2.Client):
-    """A request that is held on another connection gets its answer."""
+    """A request that is held on another connection still gets its answer."""
     gateway, arrived, go_on = Gateway(), ThreadGate(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, until=go_on), Fault(close=True))
     answers: list[Any] = []
@@ -449,14 +449,14 @@ def test_only_the_faulty_connection_is_closed(client: httpx2.Client):
 def test_a_client_that_leaves_before_a_fault_closes_is_no_error(
     caplog: pytest.LogCaptureFixture, client: httpx2.Client
 ):
-    """The connection that a fault would close may be gone already: the server has nothing to complain about."""
+    """If the client has closed the connection that a fault would close, the server reports no error."""
     gateway, arrived, go_on = Gateway(), ThreadGate(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, until=go_on, close=True))
     with serve(gateway) as base_url:
         with socket.create_connection((urlsplit(base_url).hostname, urlsplit(base_url).port)) as leaving:
             leaving.sendall(b"POST /json HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
             arrived.wait_here()
-        sent_to(base_url, gateway, client)  # by now the server has noticed that the other is gone
+        sent_to(base_url, gateway, client)  # by now the server has noticed the closed connection
         go_on.set()
         assert go_on.passed.wait(10.0)
         for _ in range(3):  # a few turns of the server's loop, in which it meets the fault
@@ -467,7 +467,7 @@ def test_a_client_that_leaves_before_a_fault_closes_is_no_error(
 
 @pytest.mark.socket
 def test_latency_is_felt_on_a_socket(client: httpx2.Client):
-    """Every answer takes its time."""
+    """Every answer is delayed by the latency."""
     gateway = Gateway(latency=0.05)
     with serve(gateway) as base_url:
         start = time.perf_counter()
@@ -478,7 +478,7 @@ def test_latency_is_felt_on_a_socket(client: httpx2.Client):
 
 @pytest.mark.socket
 def test_two_servers_know_nothing_of_each_other(client: httpx2.Client):
-    """Each has its own port, ledger and faults, and each is closed for itself."""
+    """Each server has its own port, ledger and faults, and closes alone."""
     one, two = Gateway(), Gateway()
     one.faults.script(Fault(close=True))
     with serve(two) as second:
@@ -494,7 +494,7 @@ def test_two_servers_know_nothing_of_each_other(client: httpx2.Client):
 
 @pytest.mark.socket
 def test_a_port_that_is_taken_is_an_error(client: httpx2.Client):
-    """Nobody is served by the wrong emulator: the second one does not start, and the first goes on."""
+    """A second emulator on a port does not start, and the first goes on, so that no client reaches the wrong one."""
     gateway = Gateway()
     with serve(gateway) as base_url:
         with pytest.raises(OSError, match="in use"), serve(Gateway(), port=urlsplit(base_url).port or 0):
@@ -511,7 +511,7 @@ def test_another_machines_address_is_an_error():
 
 @pytest.mark.socket
 def test_a_server_is_gone_when_its_block_is_left():
-    """Port and thread are free again at once, even with a request under way."""
+    """Port and thread are free again at once, even with a request in flight."""
     gateway, arrived = Gateway(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, delay=3600.0))
     before = threading.active_count()
@@ -531,7 +531,7 @@ def test_a_server_is_gone_when_its_block_is_left():
 
 @pytest.mark.socket
 async def test_a_client_runs_a_campaign_over_a_socket():
-    """The default transport against a real server: what the client claims is what the ledger says."""
+    """The default transport against a real server: the client's claims agree with the ledger."""
     gateway = Gateway()
     with serve(gateway) as base_url:
         async with (
@@ -549,7 +549,7 @@ async def test_a_client_runs_a_campaign_over_a_socket():
 
 
 def test_the_fixture_needs_no_set_up(pytester: pytest.Pytester):
-    """Any project that has the package has the fixture: an empty gateway with one account, new for every test."""
+    """Any project that has the package has the fixture: a new gateway with one account for every test."""
     pytester.makepyfile("""
         import pytest
         from webcom_async.emulator import Gateway
@@ -566,7 +566,7 @@ def test_the_fixture_needs_no_set_up(pytester: pytest.Pytester):
 
 
 def test_the_fixture_is_listed_with_its_meaning(pytester: pytest.Pytester):
-    """`pytest --fixtures` shows it with what to do with it."""
+    """`pytest --fixtures` shows the fixture with its use."""
     listed = pytester.runpytest_subprocess("--fixtures")
 
     listed.stdout.fnmatch_lines(["webcom_gateway*", "*emulated gateway with one account*"])

@@ -1,4 +1,4 @@
-"""The emulator's own wire: what it reads is the documented JSON or refused, and what it writes is exact."""
+"""The emulator's own wire: it reads the documented JSON or refuses it, and writes exact answers."""
 
 import json
 from contextlib import suppress
@@ -29,12 +29,12 @@ def received(document: object) -> Received:
 
 
 def told(gateway: Gateway, path: str, body: bytes) -> bytes:
-    """Return the answer to a question."""
+    """Return the answer to a call."""
     return gateway.process(Received("POST", path, {}, body)).body
 
 
 def test_a_request_shows_its_messages_and_recipients():
-    """A test reads senders, texts, phones and ids without a parser of its own; what is missing is empty."""
+    """A test reads senders, texts, phones and ids without a parser of its own; missing ones are empty."""
     message = {"type_send_1": "viber", "sender": "ACME", "text": "Sale!", "button_viber": "Buy", "phones": [RECIPIENT]}
     request = received({"token": "t", "message": [message, {"phones": [{"phone": 7}]}]})
     first, second = ReceivedRecipient("79612242243", "101"), ReceivedRecipient(7)
@@ -68,7 +68,7 @@ def test_a_request_shows_its_messages_and_recipients():
     ],
 )
 def test_what_is_no_request_is_refused_and_shows_nothing(body: bytes):
-    """The gateway answers with its sentence, and a test that looks gets a `ValueError`."""
+    """The gateway answers with its sentence, and a test that reads the request gets a `ValueError`."""
     with pytest.raises(ValueError, match=r"\w"):
         _ = received(body).messages
 
@@ -78,7 +78,7 @@ def test_what_is_no_request_is_refused_and_shows_nothing(body: bytes):
 
 
 def test_half_a_character_is_refused_and_a_whole_pair_is_read():
-    """A surrogate pair in escapes is one character, and no text can hold half of it."""
+    """An escaped surrogate pair is one character, and no text may hold half of it."""
     body = b'{"message":[{"text":"\\ud83c\\udf81","phones":[]}]}'
 
     assert "🎁" == received(body).messages[0].text
@@ -96,7 +96,7 @@ values = st.recursive(
 
 @given(st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_answered_with_a_document(body: bytes):
-    """No body raises, whatever it is and wherever it goes; and what is no request is a `ValueError` for a test."""
+    """Any body on any path gets a document, and reading one that is not a request raises `ValueError`."""
     gateway = Gateway(Account(token="t"))
     for path in ("/json", "/json/state.php", "/json/balance.php"):
         assert isinstance(json.loads(told(gateway, path, body)), (dict, list))
@@ -106,7 +106,7 @@ def test_any_bytes_are_answered_with_a_document(body: bytes):
 
 @given(st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_may_answer_a_webhook(body: bytes):
-    """Whatever a receiver says, a report that it does not echo is offered again."""
+    """Whatever a receiver answers, a report that it does not echo is offered again."""
     gateway = Gateway(now=lambda: NOW)
     gateway.webhooks.enabled = True
     gateway.webhooks.early = 1.0
@@ -129,7 +129,7 @@ def test_any_bytes_may_answer_a_webhook(body: bytes):
     ],
 )
 def test_a_report_is_acknowledged_by_its_id_in_an_array(echo: bytes | None, left: int):
-    """As a number or in quotes; anything else counts as not received."""
+    """The id may be a number or in quotes; any other answer counts as not received."""
     gateway = Gateway(now=lambda: NOW)
     gateway.webhooks.enabled = True
     gateway.webhooks.early = 1.0
@@ -145,7 +145,7 @@ def test_a_report_is_acknowledged_by_its_id_in_an_array(echo: bytes | None, left
     [("10.6", b"10.6000000"), ("0", b"0.0000000"), ("1E+3", b"1000.0000000"), ("0.00000004", b"0.0000000")],
 )
 def test_a_price_has_seven_digits_after_its_point(price: str, written: bytes):
-    """As the page's example has it, whatever a float would make of it."""
+    """The digits are those of the manual's example, without a float's error."""
     gateway = Gateway(Account(token="t", price=Decimal(price)), now=lambda: NOW)
     gateway.process(received({"token": "t", "message": [{"sender": "ACME", "text": "Sale!", "phones": [RECIPIENT]}]}))
     answer = told(gateway, "/json/state.php", b'[{"token":"t","id_sms":1000001,"detail":1}]')
@@ -157,7 +157,7 @@ def test_a_price_has_seven_digits_after_its_point(price: str, written: bytes):
 
 @pytest.mark.parametrize(("text_money", "written"), [(True, b'"19023.90"'), (False, b"19023.90")])
 def test_money_keeps_its_digits(text_money: bool, written: bytes):
-    """In quotes or as a number."""
+    """Money in quotes or as a number keeps its digits."""
     account = Account(token="t", money=Decimal("19023.90"), price=Decimal(0))
     gateway = Gateway(account, behaviour=Behaviour(inquiries=Inquiries(text_money=text_money)))
 

@@ -1,4 +1,4 @@
-"""Events: each is seen with its fields by observers and in the log, and none holds a phone, a text or a credential."""
+"""Events: observers and the log see each with its fields, and none holds a phone, a text or a credential."""
 
 import logging
 import sys
@@ -69,7 +69,7 @@ KINDS = [
 
 
 class Seen(list[Event]):
-    """An observer that remembers."""
+    """An observer that keeps the events it sees."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)
@@ -86,7 +86,7 @@ def seen() -> Seen:
 
 
 def settled(batch: int, accepted: int, **changes: int) -> BatchSettled:
-    """Return what a batch of the campaign ends with, by a clock that stands still."""
+    """Return how a batch of the campaign is settled, by a clock that stands still."""
     others = {"rejected": 0, "unknown": 0, "not_sent": 0, "from_journal": 0} | changes
     return BatchSettled(campaign="spring", batch=batch, accepted=accepted, seconds=0.0, **others)
 
@@ -148,7 +148,7 @@ async def test_a_retry_is_seen_with_its_cause_and_its_wait(connect: Connect, web
 
 
 async def test_a_retry_after_is_seen_when_it_is_obeyed(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """The pause that the gateway asks for is an event of its own."""
+    """The pause that the gateway asks for is an event."""
     webcom_gateway.faults.script(Fault(status=429, headers={"retry-after": "7"}))
     async with connect(webcom_gateway, observers=[seen]) as client:
         await client.send_all(phones(1), **SALE)
@@ -157,7 +157,7 @@ async def test_a_retry_after_is_seen_when_it_is_obeyed(connect: Connect, webcom_
 
 
 async def test_a_question_that_is_retried_is_seen(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """Questions about the account have no campaign and no batch."""
+    """A call about the account has no campaign and no batch."""
     webcom_gateway.faults.script(Fault(status=429, headers={"retry-after": "7"}))
     async with connect(webcom_gateway, observers=[seen]) as client:
         await client.balance()
@@ -177,7 +177,7 @@ async def test_a_change_of_the_limit_is_seen(connect: Connect, webcom_gateway: G
 
 
 async def test_a_low_retry_quota_is_seen_before_it_halts(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """Three quarters are spent: that is seen once, and then what halts the campaign."""
+    """The event comes once, when three quarters of the quota are spent, and before the halt."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=503))
     async with connect(webcom_gateway, in_flight=1, retry_quota=4, observers=[seen]) as client:
         with pytest.raises(QuotaExhausted):
@@ -189,7 +189,7 @@ async def test_a_low_retry_quota_is_seen_before_it_halts(connect: Connect, webco
 
 
 async def test_a_halt_is_seen_with_its_cause(connect: Connect, seen: Seen):
-    """An empty account halts the campaign; its end has what became of everyone."""
+    """An empty account halts the campaign, and the end has the counts of all recipients."""
     async with connect(Gateway(Account(balance=0)), in_flight=1, observers=[seen]) as client:
         with pytest.raises(OutOfBalance):
             await client.send_all(phones(3), **SALE)
@@ -201,7 +201,7 @@ async def test_a_halt_is_seen_with_its_cause(connect: Connect, seen: Seen):
 
 
 async def test_a_source_that_fails_halts_without_its_words(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """A caller's own exception may hold a phone: the event names its type alone."""
+    """A caller's own exception may hold a phone, so the event has only its type."""
 
     def broken() -> Iterator[str]:
         yield "79612242243"
@@ -217,7 +217,7 @@ async def test_a_source_that_fails_halts_without_its_words(connect: Connect, web
 async def test_a_resumed_campaign_is_seen_with_its_journal(
     connect: Connect, webcom_gateway: Gateway, seen: Seen, tmp_path: Path
 ):
-    """The first run is new; the second one tells how many recipients the journal had settled before it sends."""
+    """The first run is new; the second has the number of recipients that the journal had settled."""
     sale = SALE | {"journal": tmp_path / "spring.journal"}
     async with connect(webcom_gateway, in_flight=1, batch_size=2, observers=[seen]) as client:
         await client.send_all(phones(4), **sale)
@@ -231,7 +231,7 @@ async def test_a_resumed_campaign_is_seen_with_its_journal(
 
 
 async def test_a_campaign_that_is_left_early_is_seen_to_end(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """What was taken and did not leave is settled as not sent, and the end says that the campaign is not complete."""
+    """Recipients that were taken and did not leave are settled as not sent, and the end is not complete."""
     async with connect(webcom_gateway, in_flight=1, batch_size=1, observers=[seen]) as client:
         async with client.stream(phones(9), **SALE) as results:
             async for _ in results:
@@ -277,7 +277,7 @@ async def test_sends_that_share_a_request_are_seen_one_by_one(connect: Connect, 
 
 
 async def test_a_cancelled_send_is_seen_with_what_is_known(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """It may have been sent: the event names the id under which to send again."""
+    """It may have been sent, and the event names the id under which to send again."""
     arrived = anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
     async with connect(webcom_gateway, observers=[seen]) as client:
@@ -314,7 +314,7 @@ async def test_a_workers_shard_is_seen_with_its_lease(
 async def test_a_take_over_is_seen_with_the_former_holder(
     connect: Connect, webcom_gateway: Gateway, seen: Seen, tmp_path: Path
 ):
-    """A worker that finds an expired lease replaces it, and names the worker that had it."""
+    """A worker that finds an expired lease replaces it, and the event names the former worker."""
     travel = Travel()
     async with (
         SqliteStore(tmp_path, clock=travel.clock()) as store,
@@ -329,7 +329,7 @@ async def test_a_take_over_is_seen_with_the_former_holder(
 
 
 async def test_a_lost_lease_is_seen(connect: Connect, webcom_gateway: Gateway, seen: Seen, tmp_path: Path):
-    """A worker whose shard was taken over says so."""
+    """A worker whose shard was taken over reports the lost lease."""
     async with SqliteStore(tmp_path) as store, connect(webcom_gateway, observers=[seen]) as client:
         await store.plan(plan(), phones(20))
         lease = await store.acquire("spring", 1, "one", 0.3)
@@ -343,7 +343,7 @@ async def test_a_lost_lease_is_seen(connect: Connect, webcom_gateway: Gateway, s
 
 
 async def test_a_worker_that_halts_a_campaign_is_seen_once(connect: Connect, seen: Seen, tmp_path: Path):
-    """However many batches meet an empty account, the campaign is halted once, with the words that `status` shows."""
+    """However many batches meet an empty account, one halt is seen, with the words that `status` shows."""
     async with (
         SqliteStore(tmp_path) as store,
         connect(Gateway(Account(balance=0)), observers=[seen]) as client,
@@ -358,7 +358,7 @@ async def test_a_worker_that_halts_a_campaign_is_seen_once(connect: Connect, see
 
 
 async def test_tracking_is_seen_to_learn_and_to_pause(connect: Connect, seen: Seen, tmp_path: Path):
-    """Each new state is an event of its SMS, and so is a gateway that cannot be asked."""
+    """Each new state is an event of its SMS, and a gateway that cannot be reached is one too."""
     travel = Travel()
     gateway = Gateway(now=travel.now)
     journal = tmp_path / "spring.journal"
@@ -414,7 +414,7 @@ async def test_a_level_that_is_off_is_not_logged(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_has_a_sentence_and_a_name(kind: type[Event]):
-    """Its fields fill the sentence, can be written as JSON, and have no name that a log record has."""
+    """The fields fill the sentence, can be written as JSON, and clash with no attribute of a log record."""
     fields = {field.name: _example(field.type) for field in msgspec.structs.fields(kind)}
     event = kind(**fields)
 
@@ -435,7 +435,7 @@ def _example(kind: Any) -> Any:
 async def test_an_observer_that_raises_harms_nothing(
     connect: Connect, webcom_gateway: Gateway, seen: Seen, caplog: pytest.LogCaptureFixture
 ):
-    """Everyone gets an SMS, other observers see everything, and the log has the failure once, with its traceback."""
+    """Recipients get their SMS, other observers see everything, and the log has the failure once, as a traceback."""
 
     def broken(event: Event) -> None:
         raise RuntimeError(event.name)
@@ -452,7 +452,7 @@ async def test_an_observer_that_raises_harms_nothing(
 
 
 async def test_a_log_filter_that_raises_harms_nothing(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """The log is an observer too."""
+    """The log is an observer too, so its failure is contained."""
 
     def broken(_record: logging.LogRecord) -> bool:
         raise RuntimeError
@@ -470,7 +470,7 @@ async def test_a_log_filter_that_raises_harms_nothing(connect: Connect, webcom_g
 
 
 async def coroutine(_event: Event) -> None:
-    """Return an awaitable, which no observer may."""
+    """Return an awaitable, which an observer may not do."""
 
 
 class Awaitable:
@@ -482,7 +482,7 @@ class Awaitable:
 
 @pytest.mark.parametrize("observer", [coroutine, Awaitable(), "a word", None])
 async def test_what_cannot_observe_is_refused(connect: Connect, webcom_gateway: Gateway, observer: Any):
-    """A coroutine function, or what cannot be called, is an error when the client is made."""
+    """A coroutine function, or an object that cannot be called, is an error when the client is made."""
     with pytest.raises(ConfigurationError, match="an observer is"):
         async with connect(webcom_gateway, observers=[observer]):
             raise AssertionError("never opened")
@@ -494,7 +494,7 @@ async def test_what_cannot_observe_is_refused(connect: Connect, webcom_gateway: 
 async def test_no_event_or_record_holds_a_phone_a_text_or_a_credential(
     connect: Connect, webcom_gateway: Gateway, seen: Seen, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ):
-    """Campaigns, retries, refusals, single sends, workers and tracking: nothing private is in any field or sentence."""
+    """Campaigns, retries, refusals, single sends, workers and tracking put nothing private into an event."""
     private = ["private words", "s3cr3t-t0k3n", *phones(30)]
     caplog.set_level(logging.DEBUG)
     webcom_gateway.accounts[0].token = "s3cr3t-t0k3n"
@@ -518,7 +518,7 @@ async def test_no_event_or_record_holds_a_phone_a_text_or_a_credential(
 
 @contextmanager
 def calls_counted() -> Iterator[list[str]]:
-    """Count the calls of Python functions that have to do with events."""
+    """Count the calls of Python functions that handle events."""
     calls: list[str] = []
 
     def profile(frame: FrameType, what: str, _argument: object) -> None:
@@ -534,7 +534,7 @@ def calls_counted() -> Iterator[list[str]]:
 
 
 async def test_events_cost_nothing_per_recipient(connect: Connect, webcom_gateway: Gateway):
-    """With no observer and the log off, a batch of 500 makes as many calls as one of 5, and no sentence."""
+    """Without an observer, and with the log off, a batch of 500 makes as many calls as one of 5, and no sentence."""
     counts = []
     async with connect(webcom_gateway, batch_size=500, in_flight=1) as client:
         for count in (5, 500):

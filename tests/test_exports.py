@@ -1,4 +1,4 @@
-"""The public surface is what it says it is."""
+"""The public surface is what its lists say."""
 
 import importlib
 import pkgutil
@@ -13,13 +13,13 @@ import webcom_async
 
 
 def test_the_list_of_exports_is_sorted_and_complete():
-    """Everything listed is there, once and in order."""
+    """Every listed name exists, once and in order."""
     assert sorted(set(webcom_async.__all__)) == webcom_async.__all__
     assert all(hasattr(webcom_async, name) for name in webcom_async.__all__)
 
 
 def test_every_public_module_lists_what_it_exports():
-    """`__all__` of each importable module names what is there."""
+    """`__all__` of each importable module lists its public names."""
     needs_extra = (
         "__main__",
         "_cli.",
@@ -42,11 +42,11 @@ def test_every_public_module_lists_what_it_exports():
 
 
 def _cannot_be_imported(name: str) -> None:
-    """What needs an extra that is not here is walked past, as its package cannot be entered."""
+    """Ignore a module whose extra is not installed; its package cannot be imported."""
 
 
 def test_what_scales_out_is_there_when_it_is_named():
-    """Everything that `webcom_async.scaleout` lists is imported when it is first asked for, and is documented."""
+    """Every name that `webcom_async.scaleout` lists is imported at its first use, and is documented."""
     scaleout = importlib.import_module("webcom_async.scaleout")
 
     assert sorted(set(scaleout.__all__)) == sorted(scaleout.__all__)
@@ -57,7 +57,7 @@ def test_what_scales_out_is_there_when_it_is_named():
 
 
 def test_every_error_is_exported():
-    """Whatever can be raised can be caught by name."""
+    """Every error that the package raises can be caught by its public name."""
     errors = importlib.import_module("webcom_async._domain.errors")
 
     assert set(errors.__all__) <= set(webcom_async.__all__)
@@ -65,22 +65,22 @@ def test_every_error_is_exported():
 
 @pytest.mark.parametrize("name", [name for name in webcom_async.__all__ if not name.startswith("_")])
 def test_every_export_has_a_docstring(name: str):
-    """What a user can import says what it is for."""
+    """Every name that a user can import has a docstring."""
     assert getattr(webcom_async, name).__doc__ or name in {"IdBits", "IdSource", "RecipientSource"}
 
 
 def test_the_version_is_the_installed_one():
-    """`__version__` is written once."""
+    """`__version__` is the version of the installed package."""
     assert version("webcom-async") == webcom_async.__version__
 
 
 def test_the_package_is_typed():
-    """Type checkers are told to believe the annotations."""
+    """The package has the marker that makes type checkers read its annotations."""
     assert Path(webcom_async.__file__).with_name("py.typed").is_file()
 
 
 def test_the_words_need_no_http_library():
-    """A program that only names outcomes, and a pytest that only knows the plugin, import nothing that sends."""
+    """A program that only names outcomes, and a pytest that only knows the plugin, import no HTTP library."""
     code = "import sys, webcom_async, webcom_async.pytest_plugin; webcom_async.Outcome; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
@@ -88,7 +88,7 @@ def test_the_words_need_no_http_library():
 
 
 def test_what_sends_is_imported_when_it_is_named():
-    """`dir` lists the client before, and a wrong name is refused as any module refuses it."""
+    """`dir` lists the client before its import, and a wrong name raises as in any module."""
     assert set(webcom_async.__all__) <= set(dir(webcom_async))
     assert webcom_async.WebcomClient is importlib.import_module("webcom_async.client").WebcomClient
     with pytest.raises(AttributeError, match="no attribute 'Webcom'"):
@@ -96,7 +96,7 @@ def test_what_sends_is_imported_when_it_is_named():
 
 
 def test_importing_the_package_needs_no_extra():
-    """The core imports none of the optional libraries, and no event loop but the standard one."""
+    """The core imports no optional library, and no event loop but the standard one."""
     code = "import sys, webcom_async.client, webcom_async.emulator; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
