@@ -48,12 +48,12 @@ POISON = "79612242250"  # the eighth of the phones
 
 
 class Poisoned(Gateway):
-    """A gateway that cannot cope with one phone."""
+    """A gateway that fails every request with one phone in it."""
 
     answer: GatewayAnswer | None = GatewayAnswer(500, {}, b"<h1>Internal Server Error</h1>")
 
     def process(self, request: Received) -> GatewayAnswer:
-        """Fail for every request that carries the poison, having sent nothing."""
+        """Fail for every request that has the phone, having sent nothing."""
         if self.answer is not None and POISON.encode() in request.body:
             return self.answer
         return super().process(request)
@@ -67,7 +67,7 @@ async def send(connect: Connect, gateway: Gateway, count: int = 20, **options: o
 
 
 def others_accepted(results: list[SendResult], gateway: Gateway) -> bool:
-    """Whether everyone but the poison is accepted, once, under the right `id_sms`."""
+    """Whether every phone but the poison is accepted, once, with the right `id_sms`."""
     claimed = {result.client_id_sms: result.id_sms for result in results if result.phone != POISON}
     return claimed == gateway.ledger.ids() and not gateway.ledger.billed_twice()
 
@@ -98,7 +98,7 @@ def others_accepted(results: list[SendResult], gateway: Gateway) -> bool:
 async def test_one_poisonous_recipient_costs_the_others_nothing(
     connect: Connect, answer: GatewayAnswer, outcome: Outcome, reason: Reason
 ):
-    """A request that fails because of one recipient is asked for in halves until that one stands alone."""
+    """A request that fails because of one recipient is split in halves until that recipient is alone."""
     gateway = Poisoned()
     gateway.answer = answer
     results = await send(connect, gateway)
@@ -109,7 +109,7 @@ async def test_one_poisonous_recipient_costs_the_others_nothing(
 
 
 async def test_halves_carry_the_same_ids(connect: Connect):
-    """Whoever is asked for again in a half is asked for under the id of the first attempt."""
+    """A recipient that is sent again in a half keeps the id of the first attempt."""
     gateway = Poisoned()
     await send(connect, gateway)
     ids: dict[str, set[str]] = {}
@@ -121,7 +121,7 @@ async def test_halves_carry_the_same_ids(connect: Connect):
 
 
 async def test_an_outage_is_not_multiplied_by_halving(connect: Connect, webcom_gateway: Gateway):
-    """When both halves fail as well, nothing is halved further: the gateway is out, and more requests do not help."""
+    """When both halves fail as well, no half is split further, because the gateway is down for every recipient."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=500))
     results = await send(connect, webcom_gateway, count=10, attempts=3)
 
@@ -130,7 +130,7 @@ async def test_an_outage_is_not_multiplied_by_halving(connect: Connect, webcom_g
 
 
 async def test_a_size_that_is_too_large_is_remembered(connect: Connect):
-    """After 413 the batch is halved at once, and later batches are cut to what works."""
+    """After 413 the batch is split at once, and later batches are cut to the size that works."""
     gateway = Gateway(behaviour=Behaviour(max_recipients=16))
     results = await send(connect, gateway, count=300, batch_size=60)
     sizes = [request.body.count(b'"phone"') for request in gateway.received]
@@ -143,7 +143,7 @@ async def test_a_size_that_is_too_large_is_remembered(connect: Connect):
 
 @pytest.mark.parametrize("count", [2, 3, 7, 10])
 def test_halves_are_the_whole(count: int):
-    """Two halves have everyone, once, in order, in messages as before, with the past of the whole."""
+    """The two halves have every recipient once, in order, in messages as before, with the history of the whole."""
     everyone = wire_phones(count)
     middle = count // 3 + 1
     addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
@@ -157,7 +157,7 @@ def test_halves_are_the_whole(count: int):
 
 
 async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
-    """The last SMS may be the one in question: a gateway may look at the balance before it looks for the id."""
+    """The last SMS may be the possibly sent one, because a gateway may check the balance before it looks for the id."""
     gateway = Gateway()
     empty = b'{"information":[{"error":"Out of SMS"}]}'
     gateway.faults.script(Fault(close=True, processed=True), Fault(body=empty))
@@ -170,7 +170,7 @@ async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
 
 
 async def test_a_gateway_that_cuts_ids_ends_the_campaign(connect: Connect):
-    """Two ids answered with one `id_sms` mean that somebody got nothing: halt at once, and claim nothing."""
+    """Two ids answered with one `id_sms` mean a recipient without an SMS: the campaign halts and claims nothing."""
     gateway = Gateway(behaviour=Behaviour(id_bits=4))
     async with connect(gateway, batch_size=20, in_flight=1) as client, client.stream(phones(500), **SALE) as results:
         with pytest.raises(IdCollision):
@@ -180,8 +180,8 @@ async def test_a_gateway_that_cuts_ids_ends_the_campaign(connect: Connect):
     assert 1 == gateway.requests
 
 
-async def test_an_sms_is_whose_it_was_first(connect: Connect, webcom_gateway: Gateway):
-    """Two phones share an id of the caller's own: only the first has an SMS, however often both come again."""
+async def test_an_sms_belongs_to_the_first_phone(connect: Connect, webcom_gateway: Gateway):
+    """Of two phones under one id of the caller's, only the first has an SMS, however often both come again."""
     first, second = phones(2)
     people = [Recipient(phone, client_id_sms=7) for phone in [first, second, first, second, second, first]]
     async with connect(webcom_gateway, batch_size=1, in_flight=1) as client:
@@ -194,7 +194,7 @@ async def test_an_sms_is_whose_it_was_first(connect: Connect, webcom_gateway: Ga
 
 
 async def test_an_id_sms_is_noticed_again_however_many_phones_come_twice_meanwhile(connect: Connect):
-    """What comes again does not push the answers of others out of memory."""
+    """Repeated answers do not push the other recipients' `id_sms` out of memory."""
     gateway = Gateway(behaviour=Behaviour(id_bits=11))
     first, cut = Recipient("79612249998", client_id_sms=7), Recipient("79612249999", client_id_sms=2**11 + 7)
     again = [Recipient(phone, client_id_sms=number) for number, phone in enumerate(phones(500), 100)]
@@ -213,7 +213,7 @@ async def _exhaust(results: Results) -> None:
 
 @pytest.mark.parametrize("last", [Reply(200, {}, b'{"error":"Incorrect login or password"}'), GatewayUnavailable()])
 async def test_nothing_denies_an_attempt_that_broke_on_a_kept_connection(last: Reply | WebcomError):
-    """Neither a refusal nor a gateway that cannot be reached says anything about the request that went out before."""
+    """Neither a refusal nor an unreachable gateway denies the request that went out before."""
 
     class Breaking:
         def __init__(self) -> None:
@@ -236,7 +236,7 @@ async def test_nothing_denies_an_attempt_that_broke_on_a_kept_connection(last: R
 
 @pytest.mark.parametrize("field", ["error", "entry"])
 async def test_a_gateway_that_echoes_the_request_gives_no_secret_away(connect: Connect, field: str):
-    """Whatever of the credentials an answer repeats is masked before it becomes a result or an exception."""
+    """Credentials that an answer repeats are masked before it becomes a result or an exception."""
     gateway = Gateway()
     sentence = f"no such key: {gateway.token}"
     body = {"error": sentence} if field == "error" else {"information": [{"error": sentence}]}
@@ -249,7 +249,7 @@ async def test_a_gateway_that_echoes_the_request_gives_no_secret_away(connect: C
 
 @pytest.mark.parametrize("secret", ["abcd/efgh+1234==", "pässwörd-длинный", 'quo"te-back\\slash'])
 async def test_an_echo_is_masked_however_json_spells_it(connect: Connect, secret: str):
-    """Escaped slashes, letters and quotes are the same secret once they are read."""
+    """Escaped slashes, letters and quotes are masked too, because they are the same secret once read."""
     escaped = json.dumps(secret).replace("/", "\\/")
     gateway = Gateway(Account(token=secret))
     gateway.faults.script(Fault(body=('{"information":[{"error":"not allowed: ' + escaped[1:-1] + '"}]}').encode()))
@@ -261,7 +261,7 @@ async def test_an_echo_is_masked_however_json_spells_it(connect: Connect, secret
 
 @pytest.mark.parametrize("secret", ["password", "information", "login or password"])
 async def test_a_secret_that_is_a_word_spoils_no_answer(connect: Connect, secret: str):
-    """Masking changes what is shown, never what is understood."""
+    """Masking changes what is shown, not what is understood."""
     gateway = Gateway(Account(token=secret))
     async with connect(gateway) as client:
         accepted = await client.send("79612242243", **SALE)
@@ -276,7 +276,7 @@ async def test_a_secret_that_is_a_word_spoils_no_answer(connect: Connect, secret
 
 
 async def test_nothing_is_denied_after_an_attempt_that_was_processed():
-    """The first answer is lost and then nobody is there any more: unknown, and no exception that says otherwise."""
+    """After a lost answer and then no gateway at all, the recipient is unknown, and no exception claims otherwise."""
     gateway = Gateway()
 
     class Going(GatewayTransport):
@@ -294,7 +294,7 @@ async def test_nothing_is_denied_after_an_attempt_that_was_processed():
 
 
 async def test_already_sent_is_no_refusal(connect: Connect):
-    """A sentence for a whole request that says it was sent before leaves its one recipient unknown, as in an entry."""
+    """If a request for one recipient is answered as sent already, the recipient is unknown, as with an entry."""
     gateway, words = Gateway(), "Данное сообщение уже было отправлено"
     gateway.faults.script(Fault(close=True, processed=True), Fault(body=msgspec.json.encode({"error": words})))
     async with connect(gateway) as client:
@@ -303,8 +303,8 @@ async def test_already_sent_is_no_refusal(connect: Connect):
     assert (Outcome.UNKNOWN, Reason.ALREADY_SENT) == (result.outcome, result.reason)
 
 
-async def test_who_has_no_id_sms_is_not_remembered():
-    """Nobody need be told apart from them, so that a list of closed numbers takes no memory."""
+async def test_recipients_without_an_id_sms_are_not_remembered():
+    """Rejected recipients are not kept in memory, so a list of closed numbers takes none."""
     journal = MemoryCampaignJournal()
     refused = [
         SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.REJECTED, None, Reason.STOP_LIST)
@@ -321,7 +321,7 @@ async def test_who_has_no_id_sms_is_not_remembered():
 
 
 async def test_an_id_sms_that_comes_twice_raises_the_alarm(connect: Connect):
-    """Without a journal too: two ids, in two requests, that are answered with one `id_sms` end the campaign."""
+    """Without a journal, too, two ids in two requests that are answered with one `id_sms` end the campaign."""
     gateway = Gateway(behaviour=Behaviour(id_bits=4))
     async with connect(gateway, batch_size=1, in_flight=1) as client:
         with pytest.raises(IdCollision) as caught:
@@ -332,8 +332,8 @@ async def test_an_id_sms_that_comes_twice_raises_the_alarm(connect: Connect):
     assert (16, 1) == (report.accepted, report.unknown)
 
 
-async def test_an_id_that_was_another_phones_reaches_nobody(connect: Connect):
-    """The gateway answers a used id with the first one's `id_sms`: the second phone is told that it got nothing."""
+async def test_an_id_that_was_another_phones_sends_nothing(connect: Connect):
+    """The gateway answers a used id with the first phone's `id_sms`, so the second phone is reported as not sent to."""
     gateway = Gateway()
     people = [Recipient("79612242243", 9077), Recipient("79612242244", 9077)]
     async with connect(gateway, batch_size=1, in_flight=1) as client, client.stream(people, **SALE) as results:
@@ -349,7 +349,7 @@ async def test_an_id_that_was_another_phones_reaches_nobody(connect: Connect):
 
 
 def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
-    """Tokens are spent by repetitions and half given back by answers: half of all requests may be repetitions."""
+    """Retries spend tokens and answers restore half a token each, so half of all requests may be retries."""
     dead, shaky = RetryQuota(10), RetryQuota(10)
     for _ in range(1000):
         assert shaky.spend()
@@ -381,7 +381,7 @@ async def test_a_dead_gateway_costs_a_bounded_number_of_requests(
         with pytest.raises(QuotaExhausted, match="The last failure") as caught:
             await client.send_all(phones(10_000), **SALE)
 
-    # At least one token for each batch that fails, and the first requests of those that were under way at the end.
+    # At least one token for each batch that fails, and the first requests of batches in flight at the end.
     assert webcom_gateway.requests <= 2 * 20 + 4
     assert caught.value.report is not None
     assert caught.value.report.accepted == 0
@@ -389,7 +389,7 @@ async def test_a_dead_gateway_costs_a_bounded_number_of_requests(
 
 
 async def test_a_few_faults_cost_a_few_requests(connect: Connect):
-    """At 5 % transient faults, requests sent over requests needed stay under 1.15, and everyone is accepted."""
+    """At 5 % transient faults, requests sent per request needed stay under 1.15, and every recipient is accepted."""
     gateway = Gateway(seed=11)
     gateway.faults.sometimes(0.025, Fault(close=True, processed=True))
     gateway.faults.sometimes(0.025, Fault(status=503))
@@ -405,7 +405,7 @@ async def test_a_few_faults_cost_a_few_requests(connect: Connect):
 
 @pytest.mark.parametrize("wait", ["61", "Wed, 01 Jan 2031 12:00:00 GMT"])
 async def test_a_wait_beyond_the_ceiling_ends_the_campaign(connect: Connect, webcom_gateway: Gateway, wait: str):
-    """A gateway that asks for more than `retry_after_max` is not waited for: the campaign can be run again later."""
+    """A gateway that asks for more than `retry_after_max` halts the campaign, which can be resumed later."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=429, headers={"retry-after": wait}))
     async with connect(webcom_gateway, in_flight=1) as client:
         with pytest.raises(GatewayBusy) as caught:
@@ -417,7 +417,7 @@ async def test_a_wait_beyond_the_ceiling_ends_the_campaign(connect: Connect, web
 
 
 async def test_the_same_unknown_refusal_for_everyone_ends_the_campaign(connect: Connect):
-    """The first 200 all refused in the same words that nobody knows: that is not about the recipients."""
+    """If the first 200 are refused in the same unknown words, recipients are not the cause, and the campaign halts."""
 
     class Strange(Gateway):
         def process(self, request: Received) -> GatewayAnswer:
@@ -443,7 +443,7 @@ async def test_the_same_unknown_refusal_for_everyone_ends_the_campaign(connect: 
     ],
 )
 def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[SendResult], SendResult]):
-    """A single accepted recipient, or another sentence, says that it is about recipients after all."""
+    """One accepted recipient, or another sentence, shows that the refusals are about recipients."""
     refused = SendResult("1", "79612242243", Outcome.REJECTED, None, Reason.OTHER, "odd")  # type: ignore[arg-type]
     watch = SystematicRefusals()
 
@@ -456,7 +456,7 @@ def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[Se
 
 @pytest.mark.parametrize("sender_wide", [True, False])
 async def test_a_refused_message_stops_that_message_only(connect: Connect, *, sender_wide: bool):
-    """An unknown sender, or a rejected text, is not sent to the rest of its recipients; other messages go on."""
+    """An unknown sender or a rejected text is not sent to the rest of its recipients; other messages continue."""
     gateway = Gateway(behaviour=Behaviour(rejected_words=("casino",)))
     gateway.accounts[0].senders = {"ACME"}
     bad = {"sender": "NOBODY", "text": "Sale!"} if sender_wide else {"sender": "ACME", "text": "casino"}
@@ -474,8 +474,8 @@ async def test_a_refused_message_stops_that_message_only(connect: Connect, *, se
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])
-async def test_after_an_account_level_refusal_only_requests_under_way_are_offered(connect: Connect, in_flight: int):
-    """Recipients offered after the first refusal of the account are at most one batch per request in flight."""
+async def test_after_an_account_level_refusal_only_requests_in_flight_are_offered(connect: Connect, in_flight: int):
+    """After the first refusal of the account, at most one batch per request in flight is offered to the gateway."""
     gateway = Gateway()
     gateway.accounts[0].balance = 35
     async with connect(gateway, batch_size=10, in_flight=in_flight) as client:
@@ -486,8 +486,8 @@ async def test_after_an_account_level_refusal_only_requests_under_way_are_offere
     assert gateway.requests <= 4 + in_flight
 
 
-async def test_a_halt_calls_back_those_who_wait(connect: Connect, webcom_gateway: Gateway):
-    """A worker in a long back-off does not hold the campaign's end up."""
+async def test_a_halt_cancels_workers_that_wait(connect: Connect, webcom_gateway: Gateway):
+    """A halt ends a worker's long back-off instead of waiting for it."""
     slept = anyio.Event()
 
     async def sleep(_seconds: float) -> None:
@@ -502,7 +502,7 @@ async def test_a_halt_calls_back_those_who_wait(connect: Connect, webcom_gateway
 
 
 class Peculiar(WebcomError):
-    """A caller's own error, made in a way of its own."""
+    """A caller's own error, with a constructor of its own."""
 
     def __init__(self, where: str, *, code: int) -> None:
         super().__init__(f"{code} in {where}")
@@ -519,7 +519,7 @@ class Peculiar(WebcomError):
     ids=lambda error: type(error).__name__,
 )
 def test_another_exception_says_the_same(error: WebcomError):
-    """It has the kind, words, attributes and notes of the first, which is not changed by what the new one gets."""
+    """The copy has the kind, words, attributes and notes of the first, which later changes to the copy do not touch."""
     error.add_note("first")
     new = another(error, knowledge=Knowledge.NOT_REACHED)
     before = vars(error) | {"knowledge": error.knowledge}
@@ -532,7 +532,7 @@ def test_another_exception_says_the_same(error: WebcomError):
 
 
 async def test_each_reader_gets_an_exception_of_its_own(connect: Connect, webcom_gateway: Gateway):
-    """Each read of an ended campaign raises the failure with the report, and no reader another reader's object."""
+    """Each read of an ended campaign raises the failure with the report, as an exception object of its own."""
     webcom_gateway.accounts[0].balance = 0
     caught: list[OutOfBalance] = []
     async with connect(webcom_gateway) as client, client.stream(phones(3), **SALE) as results:

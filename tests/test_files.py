@@ -1,4 +1,4 @@
-"""Tables of recipients, as people have them."""
+"""Tables of recipients, as programs and spreadsheets write them."""
 
 import codecs
 import csv
@@ -20,7 +20,7 @@ CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0
 
 
 def table(folder: Path, content: bytes, name: str = "file.csv", **options: str) -> tuple[object, ...]:
-    """Write *content* to a file and return its columns, its rows and what it was taken for."""
+    """Write *content* to a file and return its columns, its rows and its detected format."""
     path = folder / name
     path.write_bytes(content)
     opened = open_table(path, **options)
@@ -44,14 +44,14 @@ EXCEL = "Телефон;Имя;Город\r\n8 (961) 224-22-43;Анна;Моск
     ],
 )
 def test_what_excel_writes_is_understood_without_an_option(tmp_path: Path, content: bytes, described: str):
-    """Encoding, delimiter and line ends are found; names and phones come out as they were typed."""
+    """Encoding, delimiter and line ends are detected; names and phones come out as they were typed."""
     rows = [(2, ["8 (961) 224-22-43", "Анна", "Москва"]), (3, ["8 (961) 224-22-44", "Пётр", "«Тверь»"])]
 
     assert (("Телефон", "Имя", "Город"), rows, described) == table(tmp_path, content)
 
 
 def test_excel_may_name_its_delimiter(tmp_path: Path):
-    """A first line `sep=;` is a word about the file, not its header; lines are counted all the same."""
+    """A first line `sep=;` sets the delimiter and is not the header; it is counted as a line."""
     assert (("phone", "a,b"), [(3, ["1", "2,3"])]) == table(tmp_path, b"sep=;\r\nphone;a,b\r\n1;2,3\r\n")[:2]
 
 
@@ -74,7 +74,7 @@ def test_a_cell_may_span_lines_and_hold_delimiters(tmp_path: Path):
 
 
 def test_short_rows_are_filled_up_and_empty_cells_beyond_the_header_dropped(tmp_path: Path):
-    """Trailing delimiters, which spreadsheets write, change nothing."""
+    """Trailing delimiters, as spreadsheets write them, change nothing."""
     assert [(2, ["1", ""]), (3, ["2", "b"])] == table(tmp_path, b"phone,text\n1\n2,b,,\n")[1]
 
 
@@ -104,7 +104,7 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, content
 
 
 def test_encoding_and_delimiter_may_be_given(tmp_path: Path):
-    """What was found wrongly can be said."""
+    """An option overrides a wrongly detected encoding or delimiter."""
     content = "phone:имя\n1:Ян\n".encode("koi8-r")
 
     assert [(2, ["1", "Ян"])] == table(tmp_path, content, encoding="koi8-r", delimiter=":")[1]
@@ -116,7 +116,7 @@ def test_encoding_and_delimiter_may_be_given(tmp_path: Path):
 
 
 def test_what_cannot_be_opened_is_an_input_error(tmp_path: Path):
-    """A missing file and a folder are said in one sentence."""
+    """A missing file and a folder are each one sentence."""
     with pytest.raises(InputError, match="No such file"):
         open_table(tmp_path / "missing.csv")
     with pytest.raises(InputError, match="not a regular file"):
@@ -127,7 +127,7 @@ def test_what_cannot_be_opened_is_an_input_error(tmp_path: Path):
 def test_any_table_that_python_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str]], delimiter: str
 ):
-    """Whatever stands in the cells, a CSV file with a header is read as it was written."""
+    """A CSV file with a header and any cells is read as it was written."""
     path = tmp_path_factory.mktemp("csv") / "table.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([("phone", "имя", "x"), *rows])
@@ -137,7 +137,7 @@ def test_any_table_that_python_writes_is_read_back(
 
 
 def test_json_lines_may_have_keys_of_their_own(tmp_path: Path):
-    """Columns are the keys of all objects; numbers become text, and what is missing is empty."""
+    """Columns are the keys of all objects; numbers become text, and missing keys are empty."""
     lines = [{"phone": 79612242243, "name": "Анна"}, {"phone": "79612242244", "age": 7, "x": None}, {"phone": 7.9e10}]
     content = "\ufeff" + "\n\n".join(map(json.dumps, lines))
 
@@ -165,7 +165,7 @@ def test_json_lines_may_have_keys_of_their_own(tmp_path: Path):
     ],
 )
 def test_what_is_wrong_with_json_lines_is_said_with_its_line(tmp_path: Path, content: bytes, words: str):
-    """A line that is no flat object is named."""
+    """The error names a line that is not a flat object."""
     with pytest.raises(InputError, match=words):
         table(tmp_path, content, "file.jsonl")
 
@@ -186,7 +186,7 @@ def test_parquet_and_arrow_are_read_as_rows(tmp_path: Path, kind: str):
 
 @pytest.mark.parametrize("content", [b"PAR1", b"ARROW1", b"PAR1" * 100, b"ARROW1\0\0" * 100])
 def test_a_broken_parquet_file_is_an_input_error(tmp_path: Path, content: bytes):
-    """A file that begins as Parquet or Arrow and does not go on is refused in a sentence."""
+    """A file that begins as Parquet or Arrow and is broken after that is refused in a sentence."""
     pytest.importorskip("pyarrow", reason="an extra")
     with pytest.raises(InputError, match="Parquet nor Arrow"):
         table(tmp_path, content, "people.parquet")
@@ -205,7 +205,7 @@ def test_a_broken_parquet_file_is_an_input_error(tmp_path: Path, content: bytes)
     ],
 )
 def test_numbers_in_typed_tables_are_spelled_as_ever(value: object, spelled: str):
-    """Ids are derived from keys: a key that is spelled in another way by a later release would be another SMS."""
+    """Ids are derived from keys, so a key that a later release spelled otherwise would be another SMS."""
     [spell] = spelling(1, exact=())
 
     assert spelled == spell(value)
@@ -213,7 +213,7 @@ def test_numbers_in_typed_tables_are_spelled_as_ever(value: object, spelled: str
 
 @pytest.mark.parametrize("value", [1e17, 9_007_199_254_740_992.0, -1e16])
 def test_a_float_that_has_lost_digits_is_no_phone_and_no_id(value: float):
-    """In these columns it is spelled so that every reader refuses it."""
+    """Such a float is spelled so that every reader refuses it in these columns."""
     [spell] = spelling(1, exact={0})
 
     with pytest.raises(ValueError, match="rounded"):
@@ -225,7 +225,7 @@ def test_a_float_that_has_lost_digits_is_no_phone_and_no_id(value: float):
     ["Dear Bob,\nsale!", "a\tb", "-20 %", "=1+1", "'=1+1", "family 👨\u200d👩\u200d👧", "Анна", "a\ufffdb", "+1"],
 )
 def test_a_results_file_gives_back_the_texts_that_it_was_given(tmp_path: Path, text: str):
-    """What a row brought stands there unchanged: line ends, joined emoji, what begins as a formula does."""
+    """A row's own cells are unchanged: line ends, joined emoji, text that begins as a formula does."""
     path = tmp_path / "results.csv"
     result = SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.ACCEPTED, "7")
     with results_file(path, ("text", "name")) as file:
@@ -237,7 +237,7 @@ def test_a_results_file_gives_back_the_texts_that_it_was_given(tmp_path: Path, t
 
 
 def test_a_replacement_character_does_not_make_a_file_windows_1251(tmp_path: Path):
-    """U+FFFD is a character like others; the file is UTF-8."""
+    """A file with U+FFFD is read as UTF-8, as with any other character."""
     _, rows, described = table(tmp_path, "phone,name\n79612242243,a\ufffdb\n".encode())
 
     assert "UTF-8" in described
@@ -246,7 +246,7 @@ def test_a_replacement_character_does_not_make_a_file_windows_1251(tmp_path: Pat
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n"])
 def test_one_column_of_decimals_is_one_column(tmp_path: Path, separator: str):
-    """A comma before the zeros, as a Russian Excel writes them, is no delimiter where there is nothing to delimit."""
+    """In a file of one column, a comma before zeros, as a Russian Excel writes it, is not a delimiter."""
     content = separator.join(["phone", "79612242243,00", "79612242244,00", ""])
     columns, rows, _ = table(tmp_path, content.encode())
 

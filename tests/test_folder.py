@@ -1,4 +1,4 @@
-"""Campaigns in a folder: what only SQLite has to promise."""
+"""Campaigns in a folder: promises that only SQLite has to keep."""
 
 import os
 import sqlite3
@@ -26,7 +26,7 @@ SPRING = CampaignSettings(campaign="Весна / 2030", message=SAID, rate=10.0)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return where campaigns may be."""
+    """Return a path for campaigns."""
     return tmp_path / "campaigns"
 
 
@@ -40,7 +40,7 @@ async def store(folder: Path) -> AsyncIterator[SqliteStore]:
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX systems")
 async def test_a_folder_is_its_owners(store: SqliteStore, folder: Path):
-    """Phones and texts are in it: nobody else reads any of its files."""
+    """Only the owner may read its files, because phones and texts are in them."""
     await store.acquire(SPRING.campaign, 1, "one", 60.0)
 
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
@@ -48,7 +48,7 @@ async def test_a_folder_is_its_owners(store: SqliteStore, folder: Path):
 
 
 async def test_looking_makes_nothing(folder: Path):
-    """A wrong path is told, and no empty store is left there."""
+    """A wrong path is an error, and no empty store is made there."""
     async with SqliteStore(folder) as store:
         assert [] == await store.campaigns()
         with pytest.raises(InputError, match="no campaign was planned in"):
@@ -58,14 +58,14 @@ async def test_looking_makes_nothing(folder: Path):
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
-    """The folder above it must be there."""
+    """The error names a folder whose parent does not exist."""
     async with SqliteStore(tmp_path / "no" / "campaigns") as store:
         with pytest.raises(JournalError, match="campaigns: it cannot be made"):
             await store.plan(SPRING, phones(3))
 
 
 async def test_a_foreign_database_is_left_alone(folder: Path):
-    """Another program's file is not taken for ours."""
+    """Another program's database is refused and not changed."""
     folder.mkdir()
     with closing(sqlite3.connect(folder / "campaigns.db")) as db:
         db.execute("CREATE TABLE theirs (x)")
@@ -75,7 +75,7 @@ async def test_a_foreign_database_is_left_alone(folder: Path):
 
 
 async def test_a_closed_store_says_so(store: SqliteStore):
-    """Closing twice is fine; using it afterwards is a mistake that is named."""
+    """Closing twice is fine; using a closed store is an error that says so."""
     await store.aclose()
     await store.aclose()
 
@@ -84,7 +84,7 @@ async def test_a_closed_store_says_so(store: SqliteStore):
 
 
 async def test_a_campaigns_journal_is_a_journal(store: SqliteStore):
-    """It has a file of its own, named after the campaign, which is free as soon as nobody sends."""
+    """A campaign's journal is a file named after the campaign, and is free as soon as no worker sends."""
     path = await store.journal_path(SPRING.campaign)
     lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
@@ -96,8 +96,8 @@ async def test_a_campaigns_journal_is_a_journal(store: SqliteStore):
     assert [SPRING.campaign] == [each.header.campaign for each in await anyio.to_thread.run_sync(campaigns, path)]
 
 
-async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
-    """When the last one who has it open is through with it, and not before."""
+async def test_a_cancelled_campaign_closes_its_journal(store: SqliteStore):
+    """A cancelled campaign's journal is closed when its last user closes it, and not before."""
     path = await store.journal_path(SPRING.campaign)
     lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
@@ -110,8 +110,8 @@ async def test_a_cancelled_campaign_lets_go_of_its_journal(store: SqliteStore):
     assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
 
 
-async def test_who_is_told_of_the_end_by_another_process_lets_go_too(store: SqliteStore, folder: Path):
-    """The next call about a lease notices that the campaign was cancelled elsewhere."""
+async def test_a_campaign_that_another_process_cancels_closes_its_journal(store: SqliteStore, folder: Path):
+    """The next call about a lease notices that another process cancelled the campaign, and closes the journal."""
     path = await store.journal_path(SPRING.campaign)
     lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
@@ -123,8 +123,8 @@ async def test_who_is_told_of_the_end_by_another_process_lets_go_too(store: Sqli
 
 
 @pytest.mark.usefixtures("store")
-async def test_a_file_that_others_have_for_too_long_is_worth_another_try(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """A worker waits for that, and nobody takes it for the campaign's fault."""
+async def test_a_file_that_is_locked_for_too_long_can_be_retried(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A locked file is an error that a worker waits out, and not the campaign's fault."""
     monkeypatch.setattr(PlanFile, "patience", 0.0)
     async with SqliteStore(folder) as impatient:
         await impatient.campaigns()
@@ -136,7 +136,7 @@ async def test_a_file_that_others_have_for_too_long_is_worth_another_try(folder:
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):
-    """A turn that was promised for later is not an hour away after that."""
+    """After a clock is set back, a reserved turn is not an hour away."""
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store:
         await store.plan(SPRING, phones(3))
@@ -148,7 +148,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):
 
 
 async def test_half_a_plan_is_never_seen(folder: Path):
-    """The file is checked by others while a long plan is written: all of it is there, or nothing."""
+    """While a long plan is written, another reader sees all of it or nothing."""
     seen: set[int] = set()
     async with SqliteStore(folder) as store, SqliteStore(folder) as other:
         await store.plan(SPRING, phones(3))
@@ -168,7 +168,7 @@ async def test_half_a_plan_is_never_seen(folder: Path):
 
 
 async def test_a_lease_lasts_to_the_millisecond(folder: Path):
-    """It is free when its time has come, and not before."""
+    """A lease can be taken over when it expires, and not a millisecond before."""
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store:
         await store.plan(SPRING, phones(3))

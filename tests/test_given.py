@@ -1,4 +1,4 @@
-"""Names, keys, paths and addresses that are empty, blank, or have white space around them: at every door in Python."""
+"""Names, keys, paths and addresses that are empty, blank, or have white space around them, in every Python call."""
 
 import importlib
 from collections.abc import Callable
@@ -36,7 +36,7 @@ SALE = {"text": "Sale!", "sender": "ACME"}
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work where a file made by mistake is seen."""
+    """Work in an empty folder, where a file made by mistake is seen."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -58,7 +58,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_send_with_an_empty_name_or_key_sends_nothing(
     connect: Connect, webcom_gateway: Gateway, call: dict[str, Any], words: str
 ):
-    """An empty key would give every code to one phone the same id, and only the first one would come."""
+    """An empty key would give every code to one phone the same id, so that only the first would arrive."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match=words):
             await client.send("79612242243", **(CODE | call))
@@ -70,7 +70,7 @@ async def test_a_send_with_an_empty_name_or_key_sends_nothing(
 async def test_a_campaign_begins_under_no_name_that_could_be_a_slip(
     connect: Connect, webcom_gateway: Gateway, tmp_path: Path, campaign: str
 ):
-    """White space around a name makes another campaign of it, which would bill everybody a second time."""
+    """White space around a name makes another campaign, which would bill every recipient a second time."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="campaign"):
             client.stream(phones(3), campaign=campaign, **SALE)
@@ -83,7 +83,7 @@ async def test_a_campaign_begins_under_no_name_that_could_be_a_slip(
 async def test_a_campaign_of_an_earlier_release_goes_on_under_its_name(
     connect: Connect, webcom_gateway: Gateway, tmp_path: Path
 ):
-    """Where the journal has begun it, a name with a line end is that campaign's; it is read, and finished, by it."""
+    """A name with a line end in a journal belongs to that campaign, which is read and finished under it."""
     journal, name = tmp_path / "spring.journal", "spring\n"
     said = Message(**SALE)
     async with connect(webcom_gateway) as client:
@@ -99,7 +99,7 @@ async def test_a_campaign_of_an_earlier_release_goes_on_under_its_name(
 
 
 async def test_a_blank_key_is_a_result_and_costs_the_others_nothing(connect: Connect, webcom_gateway: Gateway):
-    """Also in a batch that would be addressed as a whole; an empty key is none."""
+    """A blank key is unusable, even in a batch that would be addressed as a whole; an empty key is no key."""
     people = [Recipient("79612242243", key=" "), Recipient("79612242244", key="1"), Recipient("79612242245", key="")]
     async with connect(webcom_gateway) as client:
         async with client.stream(people, campaign="spring", **SALE) as results:
@@ -110,7 +110,7 @@ async def test_a_blank_key_is_a_result_and_costs_the_others_nothing(connect: Con
 
 
 async def test_a_blank_viber_sender_sends_nothing(connect: Connect, webcom_gateway: Gateway):
-    """The second channel of a cascade would go out in nobody's name."""
+    """The second channel of a cascade would go out without a sender."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="sender_viber is empty"):
             await client.send("79612242243", message=Message(sender_viber=" ", **CODE))
@@ -164,7 +164,7 @@ async def test_a_blank_path_is_no_place_for_a_journal(
     ],
 )
 def test_a_blank_value_is_refused_where_it_is_given(tmp_path: Path, make: Callable[[str], object], blank: str):
-    """It is never taken for one that was left out; nothing is made."""
+    """A blank value is not taken for one that was left out, and nothing is made."""
     with pytest.raises((ConfigurationError, InputError)) as refused:
         make(blank)
     assert "No such file" not in str(refused.value)
@@ -173,7 +173,7 @@ def test_a_blank_value_is_refused_where_it_is_given(tmp_path: Path, make: Callab
 
 
 async def test_a_worker_without_a_name_is_refused(connect: Connect, webcom_gateway: Gateway, tmp_path: Path):
-    """Two workers of one blank name would take each other's leases over."""
+    """Two workers with one blank name would take over each other's leases."""
     async with connect(webcom_gateway) as client, SqliteStore(tmp_path / "campaigns") as store:
         with pytest.raises(InputError, match="a worker's name is ' '"):
             Worker(client, store, " ")
@@ -181,7 +181,7 @@ async def test_a_worker_without_a_name_is_refused(connect: Connect, webcom_gatew
 
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_engine_without_a_name_is_refused(tmp_path: Path, blank: str):
-    """Left out, it is a random one; empty, it is a variable that was not set."""
+    """Left out, the name is random; empty, it is a variable that was not set."""
     pytest.importorskip("dbos", reason="the engine is an extra")
     dbos = importlib.import_module("webcom_async.scaleout.dbos")
 
@@ -191,7 +191,7 @@ def test_an_engine_without_a_name_is_refused(tmp_path: Path, blank: str):
 
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_dsn_is_no_database(blank: str):
-    """Libpq would take its defaults: another database than the workers read. `postgresql://` says so on purpose."""
+    """Libpq would use its defaults, another database than the workers read; `postgresql://` chooses them on purpose."""
     pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
     postgres = importlib.import_module("webcom_async.postgres")
 
@@ -202,7 +202,7 @@ def test_an_empty_dsn_is_no_database(blank: str):
 
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_address_in_the_environment_is_not_the_real_gateway(blank: str):
-    """A variable that was meant to name an emulator, and is empty, stops the client; an address in code goes before."""
+    """A variable for an emulator's address that is empty stops the client; an address in code takes precedence."""
     environ = {"WEBCOM_TOKEN": "t", "WEBCOM_BASE_URL": blank}
 
     with pytest.raises(ConfigurationError, match="WEBCOM_BASE_URL is"):
@@ -211,8 +211,8 @@ def test_an_empty_address_in_the_environment_is_not_the_real_gateway(blank: str)
 
 
 @pytest.mark.parametrize("name", ["\ufeffspring", "spring\u200b", "\u2060spring ", "\u200b"])
-async def test_a_name_with_a_mark_that_nobody_sees_begins_nothing(webcom_gateway: Gateway, name: str):
-    """A byte order mark, as Notepad puts before a name in a file, would make another campaign of it."""
+async def test_a_name_with_an_invisible_mark_begins_nothing(webcom_gateway: Gateway, name: str):
+    """A byte order mark, as Notepad puts before a name in a file, would make another campaign."""
     client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway))
 
     with pytest.raises(InputError, match=r"white space|blank"):
@@ -221,7 +221,7 @@ async def test_a_name_with_a_mark_that_nobody_sees_begins_nothing(webcom_gateway
 
 @pytest.mark.parametrize("key", ["login\n", " login"])
 async def test_a_key_with_white_space_around_it_sends_nothing(connect: Connect, webcom_gateway: Gateway, key: str):
-    """It would be another key than the one without, and the same code a second SMS."""
+    """It would be another key than the one without, so that the same code would be a second SMS."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="begins or ends with white space"):
             await client.send("79612242243", "Code 1234", sender="ACME", campaign="codes", key=key)
@@ -231,6 +231,6 @@ async def test_a_key_with_white_space_around_it_sends_nothing(connect: Connect, 
 
 @pytest.mark.parametrize("token", ["secret\n", "sec\rret"])
 async def test_a_credential_with_a_line_break_is_refused_by_name(token: str):
-    """The gateway would say that the login is wrong, and not why."""
+    """The gateway would answer that the login is wrong, without the cause."""
     with pytest.raises(ConfigurationError, match="token holds a line break"):
         Credentials(token=token)

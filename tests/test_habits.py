@@ -1,4 +1,4 @@
-"""Habits of this code base that a machine can watch."""
+"""Habits of this code base that a test can check."""
 
 import ast
 from pathlib import Path

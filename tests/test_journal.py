@@ -1,5 +1,5 @@
 """
-The journal in a file: what it survives, who may have it open, and what is in it. What it lets leave: `test_journals`.
+The journal in a file: what it survives, which process may open it, and its content. For its rules, see `test_journals`.
 
 `python -m tests.test_journal` writes the stored file of today's format; see `test_stored_files_open_with_todays_code`.
 """
@@ -58,7 +58,7 @@ def answer(to: OutboundRecipient, outcome: Outcome = Outcome.ACCEPTED, **changes
 
 
 def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED, **changes: object) -> list[SendResult]:
-    """Return the same outcome for everyone."""
+    """Return the same outcome for every recipient."""
     return [answer(to, outcome, **changes) for _, tos in addressed for to in tos]
 
 
@@ -69,7 +69,7 @@ def states(journal: CampaignFile) -> dict[str, Outcome]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a journal may be made."""
+    """Return a path for a journal."""
     return tmp_path / "spring #1?.journal"
 
 
@@ -81,7 +81,7 @@ def journal(path: Path) -> Iterator[CampaignFile]:
 
 
 def test_calls_may_come_from_changing_threads(journal: CampaignFile):
-    """A journal belongs to no thread."""
+    """A journal belongs to no single thread."""
     for call in (lambda: journal.reserve(batch(3)), lambda: journal.settle(answers(batch(3)))):
         thread = threading.Thread(target=call)
         thread.start()
@@ -95,14 +95,14 @@ def test_calls_may_come_from_changing_threads(journal: CampaignFile):
 
 @pytest.mark.parametrize("path", ["postgresql://me:s3cr3t@host/x", Path("postgresql://me:s3cr3t@host/x"), "file:/x"])
 def test_a_url_is_no_path_and_is_not_repeated(path: str | Path):
-    """It may hold a password; the words say what takes one."""
+    """The URL may have a password, so the error does not repeat it, and names the option that takes a URL."""
     with pytest.raises(JournalError, match="this is a URL; a journal on a server is a PostgresStore") as raised:
         campaigns(path)
     assert "s3cr3t" not in str(raised.value)
 
 
 def test_the_fingerprint_is_of_what_is_said():
-    """Message and sender count, and it is the same on every machine."""
+    """Message and sender count, and the fingerprint is the same on every machine."""
     cases = [(SAID, None), (message("B"), None), (message(TEXT, "B"), None), (None, "ACME"), (None, None)]
 
     assert len(cases) == len({fingerprint(said, sender) for said, sender in cases})
@@ -164,7 +164,7 @@ def record(path: Path, batches: int) -> None:
     ids=["foreign", "foreign, empty", "newer", "damaged", "damaged header", "text", "one phone", "directory"],
 )
 def test_what_is_no_sound_journal_is_refused_and_left_alone(path: Path, make: Callable[[Path], object], words: str):
-    """The error names the file and says what to do, before anything can leave; the file stays as it was."""
+    """The error names the file and the remedy before anything can leave, and the file does not change."""
     make(path)
     before = path.read_bytes() if path.is_file() else None
     for attempt in (opened, campaigns, lambda path: next(export(path)), lambda path: purge(path, "spring")):
@@ -185,13 +185,13 @@ def test_a_missing_directory_is_not_made(tmp_path: Path):
 
 @pytest.mark.parametrize("bad", ["nul\0", "x" * 5_000])
 def test_an_impossible_path_is_a_journal_error(tmp_path: Path, bad: str):
-    """Whatever the system says of a path comes out as one kind of error."""
+    """Any error of the system about a path becomes a JournalError."""
     with pytest.raises(JournalError):
         opened(tmp_path / bad)
 
 
 def test_an_empty_file_becomes_a_journal(path: Path):
-    """Zero bytes are what `mktemp` and an early kill leave."""
+    """An empty file, as `mktemp` or an early kill leaves it, becomes a journal."""
     path.touch()
     with opened(path) as journal:
         assert batch(1) == journal.reserve(batch(1)).addressed
@@ -207,7 +207,7 @@ def test_what_is_only_looked_at_is_not_made(path: Path):
 
 
 def test_a_closed_journal_says_so(journal: CampaignFile):
-    """A call after closing is a JournalError; closing again is none."""
+    """A call after closing is a JournalError; closing again is not."""
     journal.close()
     journal.close()
     with pytest.raises(JournalError, match="closed"):
@@ -216,8 +216,8 @@ def test_a_closed_journal_says_so(journal: CampaignFile):
 
 @posix
 @pytest.mark.parametrize("before", [None, 0o644])
-def test_nobody_else_may_read_a_journal(path: Path, before: int | None):
-    """The file and what lies beside it are 0600, whatever the umask, and even if the file was made more freely."""
+def test_only_its_owner_may_read_a_journal(path: Path, before: int | None):
+    """The file and those beside it have mode 0600, whatever the umask, even if the file had a wider one."""
     if before is not None:
         path.touch()
         path.chmod(before)
@@ -236,7 +236,7 @@ def test_nobody_else_may_read_a_journal(path: Path, before: int | None):
 
 @contextmanager
 def unprivileged() -> Iterator[Path]:
-    """Return a directory, and be a user whom permissions stop."""
+    """Return a directory, and run as a user whom permissions restrict."""
     with tempfile.TemporaryDirectory() as name:
         user = os.geteuid()
         if user == 0:
@@ -252,7 +252,7 @@ def unprivileged() -> Iterator[Path]:
 @posix
 @pytest.mark.parametrize("read_only", ["file", "directory"])
 def test_a_read_only_journal_is_refused_before_anything_leaves(read_only: str):
-    """A file or directory that cannot be written is met at opening, not at the first batch."""
+    """An unwritable file or directory is an error at opening, not at the first batch."""
     with unprivileged() as directory:
         path = directory / "journal"
         opened(path).close()
@@ -263,7 +263,7 @@ def test_a_read_only_journal_is_refused_before_anything_leaves(read_only: str):
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let no file of this process grow over *size* bytes, as on a full disk."""
+    """Limit the files of this process to *size* bytes, as a full disk does."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -276,7 +276,7 @@ def largest_file(size: int) -> Iterator[None]:
 @posix
 @pytest.mark.parametrize("size", [0, 4096, 20_000])
 def test_a_disk_without_room_for_a_header_is_met_at_opening(path: Path, size: int):
-    """Nothing can leave if not even the header can be written; with room, the same file then works."""
+    """If the header cannot be written, opening raises and nothing leaves; with room, the same file works."""
     with largest_file(size), pytest.raises(JournalError, match="room"):
         opened(path)
 
@@ -285,7 +285,7 @@ def test_a_disk_without_room_for_a_header_is_met_at_opening(path: Path, size: in
 
 @posix
 def test_a_full_disk_stops_the_next_batch(path: Path):
-    """A batch that cannot be reserved is an error, what was written stays, and with room the journal goes on."""
+    """A batch that cannot be reserved is an error, earlier rows stay, and with room the journal continues."""
     with opened(path) as journal:
         journal.reserve(batch(20))
         with largest_file(60_000), pytest.raises(JournalError, match="room"):
@@ -297,8 +297,8 @@ def test_a_full_disk_stops_the_next_batch(path: Path):
         assert 20 == reserved % 100
 
 
-def test_a_full_database_is_told_as_a_full_disk(journal: CampaignFile):
-    """SQLite's own word for it is met too, while settling and while reserving."""
+def test_a_full_database_is_reported_as_a_full_disk(journal: CampaignFile):
+    """SQLite's own error for a full database is reported too, while settling and while reserving."""
     journal.reserve(batch(500))
     journal._file.change("PRAGMA max_page_count = 1")
     with pytest.raises(JournalError, match="disk is full"):
@@ -314,7 +314,7 @@ def test_a_full_database_is_told_as_a_full_disk(journal: CampaignFile):
 
 
 def test_a_second_journal_of_this_process_is_refused_at_once(journal: CampaignFile, path: Path):
-    """Neither the same campaign, nor another one, nor an export gets in, and none of them takes the lock away."""
+    """Neither the same campaign, nor another one, nor an export gets the file, and none of them removes the lock."""
     attempts = [opened, lambda path: opened(path, "summer"), campaigns, lambda path: next(export(path))]
     for attempt in attempts * 2:
         with pytest.raises(JournalError, match="in use"):
@@ -326,7 +326,7 @@ def test_a_second_journal_of_this_process_is_refused_at_once(journal: CampaignFi
 
 
 def test_another_process_is_refused_at_once(journal: CampaignFile, path: Path):
-    """A lock holds between processes, and ends with its owner."""
+    """A lock holds between processes, and ends with the process that has it."""
     assert "refused" == run_child("open", path)
     journal.close()
     assert "opened" == run_child("open", path)
@@ -343,7 +343,7 @@ def run_child(*arguments: object) -> str:
 
 
 def numbered(number: int, size: int = 30) -> list[Addressed]:
-    """Return batch *number* of an endless campaign; each has a text of its own as well as a common one."""
+    """Return batch *number* of an endless campaign, with a text of its own and a common one."""
     tos = [
         OutboundRecipient(Phone(str(FIRST_PHONE + index)), ClientIdSms(str(index + 1)))
         for index in range(number * size, (number + 1) * size)
@@ -352,7 +352,7 @@ def numbered(number: int, size: int = 30) -> list[Addressed]:
 
 
 def run_until_killed(path: Path, number: int) -> None:
-    """Reserve and settle from batch *number* on, and say what has been done."""
+    """Reserve and settle from batch *number* on, and print each step that is done."""
     with opened(path) as journal:
         while True:
             reserved = journal.reserve(numbered(number))
@@ -363,7 +363,7 @@ def run_until_killed(path: Path, number: int) -> None:
 
 
 def test_a_killed_process_loses_nothing_that_it_had_done(path: Path):
-    """After `kill -9` at ten random moments, what it said to be settled is, and what it reserved is remembered."""
+    """After `kill -9` at ten random moments, the settled and the reserved recipients are as the process printed."""
     moments = random.Random(20300101)
     done: dict[int, str] = {}
     for _ in range(10):
@@ -381,7 +381,7 @@ def test_a_killed_process_loses_nothing_that_it_had_done(path: Path):
                 allowed = {Outcome.ACCEPTED} if word == "settled" else {Outcome.ACCEPTED, Outcome.UNKNOWN}
                 assert len(outcomes) == 1
                 assert outcomes <= allowed
-            # At most one batch may have been done without being said.
+            # At most one batch may have been done without being printed.
             assert len(known) <= 30 * (len(done) + 1)
 
     assert len(done) > 10
@@ -401,7 +401,7 @@ def history(path: Path, steps: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[SendResult]]]:
-    """Return the files of a journal with an older and a newer half, as a power loss finds them, and its history."""
+    """Return the files of a journal with an older and a newer half, as a power loss leaves them, and its history."""
     running = tmp_path_factory.mktemp("running") / "journal"
     found = tmp_path_factory.mktemp("found") / "journal"
     read = tmp_path_factory.mktemp("read") / "journal"
@@ -439,7 +439,7 @@ def scrambled(file: Path, at: int) -> None:
 def test_a_power_loss_leaves_a_prefix_of_the_history(
     crashed: tuple[Path, list[list[SendResult]]], path: Path, harm: Callable[[Path, int], None], seed: int
 ):
-    """Wherever the newest writes break off, the campaign goes on from some earlier moment of it."""
+    """Wherever the newest writes break off, the journal holds an earlier moment of the campaign."""
     found, known = crashed
     copy_open(found, path)
     newest = Path(f"{path}-wal")
@@ -453,10 +453,10 @@ def test_a_power_loss_leaves_a_prefix_of_the_history(
 
 @pytest.mark.parametrize("harm", [cut, zeroed, scrambled])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_broken_disk_is_told_or_harmless(
+def test_a_broken_disk_is_reported_or_harmless(
     crashed: tuple[Path, list[list[SendResult]]], path: Path, harm: Callable[[Path, int], None], seed: int
 ):
-    """Where the main file itself is harmed, opening says so, or what is known is a moment of the history."""
+    """If the main file is damaged, opening fails, or the content is a moment of the history."""
     found, known = crashed
     copy_open(found, path)
     harm(path, random.Random(seed).randrange(path.stat().st_size))
@@ -470,8 +470,8 @@ def test_a_broken_disk_is_told_or_harmless(
         assert not results or results in known
 
 
-def test_a_journal_cut_to_nothing_starts_anew(crashed: tuple[Path, list[list[SendResult]]], path: Path):
-    """A file that a power loss left empty is a new journal: nothing had left when it was."""
+def test_a_journal_cut_to_nothing_starts_again(crashed: tuple[Path, list[list[SendResult]]], path: Path):
+    """A file that a power loss left empty is a new journal, because nothing had been sent by then."""
     shutil.copy(crashed[0], path)
     cut(path, 0)
     with opened(path) as journal:
@@ -482,7 +482,7 @@ def test_a_journal_cut_to_nothing_starts_anew(crashed: tuple[Path, list[list[Sen
 
 
 def test_a_purge_leaves_no_trace(path: Path):
-    """Phones, texts and the name of a purged campaign are in no byte of the file; the other campaign is whole."""
+    """After a purge no byte of the file has the campaign's phones, texts or name; the other campaign is whole."""
     secret = OutboundRecipient(Phone("79998887766"), ClientIdSms("8111222333444555666"))
     with opened(path, "autumn") as journal:
         journal.reserve(batch(3))
@@ -506,7 +506,7 @@ def test_a_purge_leaves_no_trace(path: Path):
 
 
 def test_a_text_is_stored_once(path: Path):
-    """However many recipients, batches and campaigns it has."""
+    """A text is stored once, for any number of recipients, batches and campaigns."""
     for campaign in ("spring", "summer"):
         with opened(path, campaign) as journal:
             for number in range(5):
@@ -516,7 +516,7 @@ def test_a_text_is_stored_once(path: Path):
 
 
 def test_no_token_is_in_the_file(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Neither the environment's token nor a password reaches a journal: it is told of none."""
+    """Neither the environment's token nor a password is written to a journal."""
     monkeypatch.setenv("WEBCOM_TOKEN", "tOkEn-0123456789")
     with opened(path) as journal:
         journal.reserve(batch(5))
@@ -527,7 +527,7 @@ def test_no_token_is_in_the_file(path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_reading_results_takes_little_memory(path: Path):
-    """Of 60,000 results, no more are in memory at once than a page of them."""
+    """Of 60,000 results, at most a page of them is in memory at once."""
     with opened(path) as journal:
         for number in range(10):
             journal.reserve(numbered(number, 6_000))
@@ -543,7 +543,7 @@ def test_reading_results_takes_little_memory(path: Path):
 
 
 def stored_history(path: Path) -> None:
-    """Write what each stored file holds."""
+    """Write the content of each stored file."""
     one, two, three, four, five = wire_phones(5)
     two = msgspec.structs.replace(two, validity_period=TOMORROW, number_sms=7)
     with opened(path) as journal:
@@ -555,7 +555,7 @@ def stored_history(path: Path) -> None:
 
 
 def test_every_version_has_a_stored_file():
-    """A new version of the format comes with a file that it wrote."""
+    """A new version of the format needs a file that it wrote."""
     expected = [f"version-{number}.db" for number in range(1, len(MIGRATIONS) + 1)]
 
     assert expected == sorted(file.name for file in STORED.iterdir())
@@ -563,7 +563,7 @@ def test_every_version_has_a_stored_file():
 
 @pytest.mark.parametrize("stored", sorted(STORED.iterdir()), ids=lambda file: file.stem)
 def test_stored_files_open_with_todays_code(stored: Path, tmp_path: Path, path: Path):
-    """A file of every released version holds, for today's code, what today's code would have written."""
+    """With today's code, a file of every released version has the same content as a new one."""
     shutil.copy(stored, path)
     today = tmp_path / "today"
     stored_history(today)
@@ -577,7 +577,7 @@ def test_stored_files_open_with_todays_code(stored: Path, tmp_path: Path, path: 
 
 
 def main(command: str = "store", *arguments: str) -> None:
-    """Do what a test wants done in another process, or store today's format."""
+    """Do a test's work in another process, or store today's format."""
     if command == "run":
         run_until_killed(Path(arguments[0]), int(arguments[1]))
     elif command == "open":

@@ -1,8 +1,8 @@
 """
-Journals: what they let leave and what they remember, whether they are a file or a server's tables.
+Journals: the recipients that may leave, and the results that are kept, in a file or in a server's tables.
 
-Every kind passes the same tests: `journals` has one of each. What a file alone has to survive is in `test_journal`,
-and what only a server can do in `test_postgres`.
+Every kind passes the same tests: `journals` has one of each. Tests of a file alone are in `test_journal`,
+and tests of a server alone in `test_postgres`.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def journals(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalReader]:
-    """Return journals in which nothing is yet, of each kind in turn."""
+    """Return empty journals of each kind in turn."""
     if request.param == "sqlite":
         yield SqliteJournal(tmp_path / "spring.journal")
         return
@@ -54,14 +54,14 @@ async def run(
     given: CampaignHeader | None = None,
     resend: frozenset[Reason] = frozenset(),
 ) -> AsyncIterator[DurableCampaignJournal]:
-    """Open a campaign's books at the tests' time, as a run of it does."""
+    """Open a campaign's journal at the tests' time, as a run does."""
     journal = await journals.open(given or header(campaign), lambda: NOW, resend_rejected=resend)
     async with aclosing(journal):
         yield journal
 
 
 async def settled(journal: DurableCampaignJournal, results: list[SendResult]) -> list[SendResult]:
-    """Settle those who were reserved before."""
+    """Settle recipients that were reserved before."""
     return await journal.settle(results, Reservation([], [], []))
 
 
@@ -77,12 +77,12 @@ async def states(journals: JournalReader, campaign: str = "spring") -> dict[str,
 
 
 async def unsettled(journal: DurableCampaignJournal) -> list[tuple[Message, OutboundRecipient]]:
-    """Return those of whom nobody knows."""
+    """Return the recipients without a settled result."""
     return [each async for each in journal.unsettled()]
 
 
 async def exported(journals: JournalReader, *campaign: str) -> list[dict[str, object]]:
-    """Return all that is known."""
+    """Return every exported row."""
     async with aclosing(journals.export(*campaign)) as rows:
         return [row async for row in rows]
 
@@ -91,7 +91,7 @@ async def exported(journals: JournalReader, *campaign: str) -> list[dict[str, ob
 
 
 async def test_new_recipients_leave_as_they_were_given(journals: JournalReader):
-    """Groups, order, times and all are what came in, whatever the order of their ids."""
+    """Groups, order and times are returned as they came in, whatever the order of their ids."""
     five, four, three, two, one = wire_phones(5)
     two = msgspec.structs.replace(two, validity_period=TOMORROW, time_send=LATER)
     three, four, five = (msgspec.structs.replace(to, number_sms=2**63 - 1) for to in (three, four, five))
@@ -104,8 +104,8 @@ async def test_new_recipients_leave_as_they_were_given(journals: JournalReader):
         assert [(said, to) for said, tos in given for to in tos] == await unsettled(journal)
 
 
-async def test_nobody_may_be_reserved(journals: JournalReader):
-    """A batch without recipients is no error, neither when it is reserved nor when it is settled."""
+async def test_an_empty_batch_may_be_reserved(journals: JournalReader):
+    """A batch without recipients is no error, neither for `reserve` nor for `settle`."""
     async with run(journals) as journal:
         assert [] == (await journal.reserve([])).addressed
         assert [] == await settled(journal, [])
@@ -113,7 +113,7 @@ async def test_nobody_may_be_reserved(journals: JournalReader):
 
 @pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED])
 async def test_what_is_settled_does_not_leave_again(journals: JournalReader, outcome: Outcome):
-    """Accepted and rejected recipients come back as the results they had; the others of the batch leave."""
+    """Accepted and rejected recipients are returned with their results; the others of the batch leave."""
     async with run(journals) as journal:
         await journal.settle(answers(batch(2), outcome), await journal.reserve(batch(2)))
 
@@ -126,7 +126,7 @@ async def test_what_is_settled_does_not_leave_again(journals: JournalReader, out
 
 @pytest.mark.parametrize("outcome", [None, Outcome.UNKNOWN, Outcome.NOT_SENT])
 async def test_what_is_open_leaves_again(journals: JournalReader, outcome: Outcome | None):
-    """Reserved, unknown and unsent recipients are asked for again, under the same ids, with today's times."""
+    """Reserved, unknown and unsent recipients are sent again, under the same ids, with today's times."""
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(2))
         if outcome is not None:
@@ -141,8 +141,8 @@ async def test_what_is_open_leaves_again(journals: JournalReader, outcome: Outco
         assert later[0][1] == [to for _, to in await unsettled(journal)]
 
 
-async def test_a_refusal_is_final_unless_somebody_says_it_is_not(journals: JournalReader):
-    """Who was rejected for a reason that no longer holds leaves again, and may be rejected again."""
+async def test_a_refusal_is_final_unless_resend_rejected_names_it(journals: JournalReader):
+    """A recipient rejected for a reason that no longer holds leaves again, and may be rejected again."""
     async with run(journals) as journal:
         await journal.settle(answers(batch(2), Outcome.REJECTED), await journal.reserve(batch(2)))
     async with run(journals, resend=frozenset({Reason.STOP_LIST})) as journal:
@@ -166,7 +166,7 @@ async def test_a_refusal_is_final_unless_somebody_says_it_is_not(journals: Journ
 async def test_an_id_belongs_to_one_phone_and_message(
     journals: JournalReader, said: Message, to: OutboundRecipient, outcome: Outcome | None
 ):
-    """The gateway would swallow another message under a used id, so it does not leave."""
+    """A used id with another phone or message is refused, because the gateway would not send it."""
     async with run(journals) as journal:
         first = await journal.reserve(batch(1))
         if outcome is not None:
@@ -183,7 +183,7 @@ async def test_an_id_belongs_to_one_phone_and_message(
 
 
 async def test_an_id_belongs_to_one_message_in_all_campaigns(journals: JournalReader):
-    """The gateway knows ids and no campaigns, so that an id that was used in one is used in the others."""
+    """An id used in one campaign is used in the others, because the gateway does not know campaigns."""
     async with run(journals) as spring:
         await spring.settle([answer(wire_phones(1)[0], Outcome.NOT_SENT)], await spring.reserve(batch(2)))
     async with run(journals, "summer") as summer:
@@ -196,7 +196,7 @@ async def test_an_id_belongs_to_one_message_in_all_campaigns(journals: JournalRe
 
 @pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, None])
 async def test_campaigns_are_apart(journals: JournalReader, outcome: Outcome | None):
-    """The same message under the same id leaves in each campaign; the gateway answers the second with the first."""
+    """The same message under the same id leaves in each campaign; the gateway answers both with the first SMS."""
     async with run(journals) as spring:
         reserved = await spring.reserve(batch(1))
         if outcome is not None:
@@ -210,7 +210,7 @@ async def test_campaigns_are_apart(journals: JournalReader, outcome: Outcome | N
 
 
 async def test_a_refused_reservation_leaves_nothing_behind(journals: JournalReader):
-    """An id twice in one call is an error of the caller, and nothing of the call is written."""
+    """An id twice in one call is the caller's error, and nothing of the call is written."""
     [to] = wire_phones(1)
     async with run(journals) as journal:
         with pytest.raises(JournalError):
@@ -238,7 +238,7 @@ async def test_results_come_back_as_they_went_in(journals: JournalReader, outcom
 
 @pytest.mark.parametrize("id_sms", ["NULL", "a,b", '"', "{}", "\\"])
 async def test_whatever_an_id_sms_looks_like_it_is_kept(journals: JournalReader, id_sms: str):
-    """The gateway's ids are its own: nothing in them is taken for syntax."""
+    """An `id_sms` may have any characters, and none of them is taken for syntax."""
     results = [answer(wire_phones(1)[0], id_sms=id_sms), *answers(batch(2))[1:]]
     async with run(journals) as journal:
         await journal.settle(results, await journal.reserve(batch(2)))
@@ -247,7 +247,7 @@ async def test_whatever_an_id_sms_looks_like_it_is_kept(journals: JournalReader,
 
 
 async def test_a_batch_that_is_accepted_as_a_whole_is_kept(journals: JournalReader):
-    """The usual batch takes a shorter way, and arrives at the same."""
+    """The shortcut for a wholly accepted batch stores the same results."""
     results = [answer(to, error="") for to in wire_phones(500)]
     async with run(journals) as journal:
         assert results == await journal.settle(results, await journal.reserve(batch(500)), all_accepted=True)
@@ -256,7 +256,7 @@ async def test_a_batch_that_is_accepted_as_a_whole_is_kept(journals: JournalRead
 
 
 async def test_what_cannot_be_stored_is_replaced(journals: JournalReader):
-    """Half of a character and NUL in the gateway's words do not cost the result."""
+    """Half a surrogate pair and NUL in the gateway's words do not lose the result."""
     async with run(journals) as journal:
         results = [answer(wire_phones(1)[0], Outcome.REJECTED, error="a\ud800b\0c")]
         await journal.settle(results, await journal.reserve(batch(1)))
@@ -266,7 +266,7 @@ async def test_what_cannot_be_stored_is_replaced(journals: JournalReader):
 
 @pytest.mark.parametrize("later", list(Outcome))
 async def test_accepted_is_final(journals: JournalReader, later: Outcome):
-    """Nothing that comes later takes an acceptance back, and whoever settles is told what is known."""
+    """No later result replaces an acceptance, and `settle` returns the stored one."""
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(1))
         await journal.settle(answers(batch(1)), reserved)
@@ -277,7 +277,7 @@ async def test_accepted_is_final(journals: JournalReader, later: Outcome):
 
 @pytest.mark.parametrize("crashed", [False, True])
 async def test_not_sent_does_not_deny_an_earlier_request(journals: JournalReader, crashed: bool):
-    """Who may have been sent to stays unknown when a later run did not reach the gateway."""
+    """A possibly sent recipient stays unknown when a later run did not reach the gateway."""
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(1))
         if not crashed:
@@ -290,7 +290,7 @@ async def test_not_sent_does_not_deny_an_earlier_request(journals: JournalReader
 
 
 async def test_a_result_of_a_duplicate_does_not_touch_the_first(journals: JournalReader):
-    """Results of items that never had the row under their id are handed back and not written."""
+    """The result of an item that never had its id's row is returned and not written."""
     to = wire_phones(1)[0]
     strangers = [
         answer(to, Outcome.NOT_SENT, reason=Reason.DUPLICATE),
@@ -308,8 +308,8 @@ async def test_a_result_of_a_duplicate_does_not_touch_the_first(journals: Journa
     assert {"101": Outcome.UNKNOWN} == await states(journals)
 
 
-async def test_who_was_not_reserved_is_recalled(journals: JournalReader):
-    """What is known of somebody counts for more than that they were not sent to now."""
+async def test_the_stored_result_of_an_unreserved_recipient_is_looked_up(journals: JournalReader):
+    """If a recipient has a stored result, `lookup` returns it instead of "not sent"."""
     as_not_sent = answers(batch(2), Outcome.NOT_SENT)
     async with run(journals) as journal:
         await journal.settle(answers(batch(1)), await journal.reserve(batch(1)))
@@ -318,7 +318,7 @@ async def test_who_was_not_reserved_is_recalled(journals: JournalReader):
 
 
 async def test_reserved_counts_as_unknown(journals: JournalReader):
-    """A recipient whose answer nobody recorded may have been sent to."""
+    """A reserved recipient without a recorded answer may have been sent to."""
     async with run(journals) as journal:
         await journal.reserve(batch(1))
         assert [(SAID, wire_phones(1)[0])] == await unsettled(journal)
@@ -329,7 +329,7 @@ async def test_reserved_counts_as_unknown(journals: JournalReader):
 
 
 async def test_unsettled_can_be_settled_on_the_way(journals: JournalReader):
-    """Asking again meets everyone once, over many pages."""
+    """A resend that settles on the way gets every recipient once, over many pages."""
     many = wire_phones(1_300)
     async with run(journals) as journal:
         reserved = await journal.reserve([(SAID, many)])
@@ -345,7 +345,7 @@ async def test_unsettled_can_be_settled_on_the_way(journals: JournalReader):
 
 
 async def test_results_survive_a_cancelled_caller(journals: JournalReader):
-    """What became of a batch is written down even while the task that does so is being cancelled."""
+    """A batch's results are written even while the task that settles is being cancelled."""
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(3))
         with anyio.CancelScope() as scope:
@@ -359,7 +359,7 @@ async def test_results_survive_a_cancelled_caller(journals: JournalReader):
 
 
 async def test_two_ids_with_one_id_sms_in_a_batch_raise(journals: JournalReader):
-    """The sound ones are recorded, those who share are unknown, and the error has what is known."""
+    """Sound results are recorded, the two with one `id_sms` are unknown, and the error has what is known."""
     one, two, three = wire_phones(3)
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(3))
@@ -378,7 +378,7 @@ async def test_two_ids_with_one_id_sms_in_a_batch_raise(journals: JournalReader)
 
 @pytest.mark.parametrize("campaign", ["spring", "summer"])
 async def test_an_id_sms_that_belongs_to_another_id_raises(journals: JournalReader, campaign: str):
-    """One that was answered before, in whichever campaign, stays with its first owner."""
+    """An `id_sms` from an earlier answer, in any campaign, stays with its first id."""
     one, two = wire_phones(2)
     async with run(journals) as journal:
         await journal.settle([answer(one, id_sms="9")], await journal.reserve(batch(1)))
@@ -391,8 +391,8 @@ async def test_an_id_sms_that_belongs_to_another_id_raises(journals: JournalRead
     assert Outcome.ACCEPTED is (await states(journals))["101"]
 
 
-async def test_an_id_sms_that_two_were_answered_with_is_nobodys(journals: JournalReader):
-    """Whoever of the two is answered with it the next time, alone, has it."""
+async def test_an_id_sms_that_two_ids_were_answered_with_has_no_owner(journals: JournalReader):
+    """Of the two ids, the one that is next answered with it, alone, owns it."""
     one, two = wire_phones(2)
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(2))
@@ -405,7 +405,7 @@ async def test_an_id_sms_that_two_were_answered_with_is_nobodys(journals: Journa
 
 
 async def test_one_id_may_be_answered_with_its_id_sms_again(journals: JournalReader):
-    """The same pair twice is what the gateway's memory looks like, and no alarm."""
+    """The same id with the same `id_sms` twice is the gateway's memory, and raises nothing."""
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(1))
         await journal.settle(answers(batch(1)), reserved)
@@ -428,7 +428,7 @@ async def test_one_id_may_be_answered_with_its_id_sms_again(journals: JournalRea
 async def test_other_settings_under_the_same_name_are_refused(
     journals: JournalReader, changed: CampaignHeader, words: str
 ):
-    """The error says what differs and what to do; the campaign can go on with what it was started with."""
+    """The error names the difference and the remedy; the campaign can continue with its first settings."""
     async with run(journals):
         pass
     with pytest.raises(JournalError, match=words):
@@ -441,14 +441,14 @@ async def test_other_settings_under_the_same_name_are_refused(
 
 
 async def test_a_campaign_name_that_cannot_be_written_is_a_journal_error(journals: JournalReader):
-    """Half of a character in a name is refused in words."""
+    """Half a surrogate pair in a name is refused in words."""
     with pytest.raises(JournalError, match="surrogates"):
         async with run(journals, "\ud800"):
             pass
 
 
 async def test_only_a_campaign_that_has_begun_may_be_late(journals: JournalReader):
-    """A campaign that must have begun is opened once its first recipient was reserved, and not before."""
+    """A run that must continue a campaign is refused until the campaign's first recipient was reserved."""
     for begun in (False, False, True):
         if begun:
             async with run(journals) as journal:
@@ -468,7 +468,7 @@ ITEMS = st.tuples(IDS, st.sampled_from(list(phones(2))), st.sampled_from("AB"))
 
 
 class Twin(RuleBasedStateMachine):
-    """A journal, and a dict that should know the same."""
+    """A journal, and a dict as its model."""
 
     portal: BlockingPortal
     places: Iterator[JournalReader]
@@ -485,7 +485,7 @@ class Twin(RuleBasedStateMachine):
 
     @rule(items=st.lists(ITEMS, max_size=5, unique_by=lambda item: item[0]))
     def reserve(self, items: list[tuple[int, str, str]]) -> None:
-        """Compare who leaves."""
+        """Compare which recipients leave."""
         sorted_: dict[str, list[int]] = {"leaves": [], "settled": [], "refused": []}
         for number, phone, text in items:
             sorted_[self.fate(number, phone, text)].append(number)
@@ -501,7 +501,7 @@ class Twin(RuleBasedStateMachine):
         assert sorted_["refused"] == [int(result.client_id_sms) for result in reserved.refused]
 
     def fate(self, number: int, phone: str, text: str) -> str:
-        """Return what the rules say of an item, and remember it."""
+        """Return the model's verdict on an item, and store it."""
         known = self.rows.setdefault(number, (phone, text, "new"))
         if known[:2] != (phone, text):
             return "refused"
@@ -512,7 +512,7 @@ class Twin(RuleBasedStateMachine):
 
     @rule(number=IDS, outcome=st.sampled_from(Outcome))
     def settle(self, number: int, outcome: Outcome) -> None:
-        """Settle whom the journal knows, now or long after."""
+        """Settle a recipient that the journal has, now or long after it was reserved."""
         if number not in self.rows:
             return
         phone, text, state = self.rows[number]
@@ -525,7 +525,7 @@ class Twin(RuleBasedStateMachine):
 
     @rule()
     def agree_and_reopen(self) -> None:
-        """Both know the same of everyone; go on in another run."""
+        """Compare all outcomes, and continue in another run."""
         expected = {str(number): row[2].replace("reserved", "unknown") for number, row in self.rows.items()}
         unknown = {number for number, state in expected.items() if state == "unknown"}
 
@@ -542,13 +542,13 @@ class Twin(RuleBasedStateMachine):
 
 @contextmanager
 def files(_portal: BlockingPortal, folder: Path) -> Iterator[Iterator[JournalReader]]:
-    """Yield an endless number of files."""
+    """Yield an endless number of paths."""
     yield (SqliteJournal(folder / str(number)) for number in range(1_000))
 
 
 @contextmanager
 def schemas(portal: BlockingPortal, dsn: str, schema: str) -> Iterator[Iterator[JournalReader]]:
-    """Yield a store, emptied, as often as one is wanted."""
+    """Yield a store, emptied before each use."""
     store = on_postgres(dsn, schema)
 
     def emptied() -> Iterator[JournalReader]:
@@ -563,7 +563,7 @@ def schemas(portal: BlockingPortal, dsn: str, schema: str) -> Iterator[Iterator[
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_journal_knows_what_a_dict_would(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
-    """Whatever is reserved, settled and reopened in whatever order, a journal follows the few rules of its model."""
+    """For any order of reserving, settling and reopening, a journal follows the rules of its model."""
     if kind == "sqlite":
         opener = partial(files, folder=tmp_path)
     else:
@@ -592,7 +592,7 @@ async def test_journals_list_their_campaigns(journals: JournalReader):
 
 
 async def test_an_export_has_everything_and_is_json(journals: JournalReader):
-    """Every row of every campaign, or of one, as it may be written down."""
+    """Every row of every campaign, or of one, can be written as JSON."""
     async with run(journals) as journal:
         await journal.settle([answer(wire_phones(1)[0])], await journal.reserve(batch(2)))
     async with run(journals, "summer") as journal:
@@ -621,7 +621,7 @@ async def test_an_export_has_everything_and_is_json(journals: JournalReader):
 
 
 async def test_a_purged_campaign_is_gone_and_the_other_is_whole(journals: JournalReader):
-    """Its ids and answers are free; the same names, ids and texts of another campaign stay."""
+    """A purge frees a campaign's ids and answers; equal names, ids and texts of another campaign stay."""
     async with run(journals, "autumn") as journal:
         await journal.reserve(batch(3))
     async with run(journals) as journal:
@@ -637,8 +637,8 @@ async def test_a_purged_campaign_is_gone_and_the_other_is_whole(journals: Journa
         assert [(SAID, wire_phones(4)[3:])] == (await journal.reserve([(SAID, wire_phones(4)[3:])])).addressed
 
 
-async def test_a_campaign_under_way_is_not_purged(journals: JournalReader):
-    """Nobody takes a journal away from a run."""
+async def test_a_running_campaign_is_not_purged(journals: JournalReader):
+    """A campaign that a run has open cannot be purged."""
     async with run(journals) as journal:
         await journal.reserve(batch(1))
         with pytest.raises(JournalError, match="in use"):
@@ -649,8 +649,8 @@ async def test_a_campaign_under_way_is_not_purged(journals: JournalReader):
 
 
 @pytest.mark.parametrize("ask", ["header", "counts", "results", "export", "purge"])
-async def test_an_unknown_campaign_is_told_with_those_that_are_there(journals: JournalReader, ask: str):
-    """A typing error in a name removes nothing."""
+async def test_an_unknown_campaign_is_named_with_those_that_are_there(journals: JournalReader, ask: str):
+    """The error lists the campaigns that exist, and a typing error in a name removes nothing."""
     async with run(journals):
         pass
     with pytest.raises(JournalError, match="no campaign 'sprung'; it holds 'spring'"):
@@ -662,7 +662,7 @@ async def test_an_unknown_campaign_is_told_with_those_that_are_there(journals: J
 
 
 async def test_every_field_of_a_message_comes_back(journals: JournalReader):
-    """What is asked again is what was said, with the channel's extra fields."""
+    """A recipient that is sent again gets the same message, with the channel's extra fields."""
     said = Message(
         type_send_1=Channel.VIBER,
         type_send_2=Channel.SMS,
@@ -678,7 +678,7 @@ async def test_every_field_of_a_message_comes_back(journals: JournalReader):
 
 
 async def test_every_outcome_can_be_stored(journals: JournalReader):
-    """The schema's own list of states is complete."""
+    """The schema's list of states has every outcome."""
     results = [answer(to, outcome) for to, outcome in zip(wire_phones(9), Outcome, strict=False)]
     async with run(journals) as journal:
         await journal.settle(results, await journal.reserve(batch(len(Outcome))))

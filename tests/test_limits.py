@@ -1,4 +1,4 @@
-"""How much is under way at once, and how fast it leaves: the client and its gateway together."""
+"""The number of requests in flight and the rate at which they leave: the client and its gateway together."""
 
 import anyio
 import msgspec
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.anyio
 SALE = {"text": "Sale!", "sender": "ACME"}
 
 
-async def test_clean_rounds_let_more_under_way(connect: Connect, webcom_gateway: Gateway):
-    """It starts with four requests at once and ends, after clean rounds, with as many as are allowed."""
+async def test_clean_rounds_raise_the_limit(connect: Connect, webcom_gateway: Gateway):
+    """A campaign starts with four requests at once and, after clean rounds, has as many as are allowed."""
     async with (
         connect(webcom_gateway, batch_size=1, in_flight=8) as client,
         client.stream(phones(100), **SALE) as results,
@@ -29,8 +29,8 @@ async def test_clean_rounds_let_more_under_way(connect: Connect, webcom_gateway:
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=429), Fault(status=500)])
-async def test_a_push_back_halves_what_is_under_way(connect: Connect, webcom_gateway: Gateway, fault: Fault):
-    """Four requests of one round that are pushed back halve the limit once, and the next ones keep to it."""
+async def test_a_push_back_halves_the_limit(connect: Connect, webcom_gateway: Gateway, fault: Fault):
+    """Four requests of one round that are pushed back halve the limit once, and later requests keep to it."""
     together, held, arrived = anyio.Event(), anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(*[msgspec.structs.replace(fault, until=together)] * 4)
     webcom_gateway.faults.sometimes(1.0, Fault(arrived=arrived, until=held))
@@ -51,7 +51,7 @@ async def test_a_push_back_halves_what_is_under_way(connect: Connect, webcom_gat
 
 
 async def test_the_limit_never_falls_below_one(connect: Connect, webcom_gateway: Gateway):
-    """However often the gateway pushes back, one request may always be tried."""
+    """However often the gateway pushes back, one request may be in flight."""
     webcom_gateway.faults.script(*[Fault(status=503)] * 40)
     async with (
         connect(webcom_gateway, batch_size=1, attempts=50) as client,
@@ -86,7 +86,7 @@ async def test_recipients_leave_no_faster_than_the_rate(connect: Connect, webcom
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "fast"])
-def test_a_rate_that_is_none_is_refused(rate: object):
+def test_a_bad_rate_is_refused(rate: object):
     """A rate is a number of recipients per second above zero."""
     with pytest.raises(ConfigurationError, match="rate is"):
         WebcomClient(token="dummy", rate=rate)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Messages that share a request: who shares gets what they would get alone."""
+"""Messages that share a request: each caller gets the result that it would get alone."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -54,13 +54,13 @@ def carried(gateway: Gateway) -> list[int]:
 
 
 class Lingering:
-    """A clock's sleep that ends when it is told to, after as many have joined as the test wants."""
+    """A clock's sleep that ends when the test sets *over*, after enough calls have joined."""
 
     def __init__(self) -> None:
         self.over = anyio.Event()
 
     async def __call__(self, _seconds: float) -> None:
-        """Wait to be told."""
+        """Wait until the test sets *over*."""
         await self.over.wait()
 
 
@@ -89,7 +89,7 @@ async def test_different_messages_share_too(connect: Connect, webcom_gateway: Ga
 
 
 async def test_no_more_share_a_request_than_fit_into_a_batch(connect: Connect, webcom_gateway: Gateway):
-    """No request carries more than `batch_size`, however many wait."""
+    """No request carries more than `batch_size`, however many calls wait."""
     async with connect(webcom_gateway, linger=0.001, batch_size=20) as client:
         results = await all_of(*sends(client, 50))
 
@@ -98,7 +98,7 @@ async def test_no_more_share_a_request_than_fit_into_a_batch(connect: Connect, w
 
 
 async def test_a_full_request_leaves_at_once(connect: Connect, webcom_gateway: Gateway):
-    """Where nobody else can come, nobody waits for more."""
+    """A request without room for another call does not wait."""
     async with connect(webcom_gateway, linger=5.0, batch_size=20, clock=clock_of(Lingering())) as client:
         results = await all_of(*sends(client, 40))
 
@@ -106,8 +106,8 @@ async def test_a_full_request_leaves_at_once(connect: Connect, webcom_gateway: G
     assert {Outcome.ACCEPTED} == {result.outcome for result in results}
 
 
-async def test_nobody_lingers_longer_than_the_first(connect: Connect, webcom_gateway: Gateway):
-    """What an event loop that is busy took until the wait begins is a part of it."""
+async def test_no_call_lingers_longer_than_the_first(connect: Connect, webcom_gateway: Gateway):
+    """The wait counts from the first call, so the time that a busy event loop took is part of it."""
     times = iter([10.0, 12.0])
     waits: list[float] = []
 
@@ -123,7 +123,7 @@ async def test_nobody_lingers_longer_than_the_first(connect: Connect, webcom_gat
 
 
 async def test_a_lone_call_goes_as_it_always_did(connect: Connect, webcom_gateway: Gateway):
-    """With nobody to share with, it is repeated as often as `attempts` says."""
+    """A call without others to share with is retried as often as `attempts` says."""
     webcom_gateway.faults.script(Fault(close=True), Fault(status=503))
     async with connect(webcom_gateway, linger=0.001) as client:
         result = await client.send("79612242243", **CODE)
@@ -131,8 +131,8 @@ async def test_a_lone_call_goes_as_it_always_did(connect: Connect, webcom_gatewa
     assert (Outcome.ACCEPTED, 3) == (result.outcome, result.attempts)
 
 
-async def test_a_refused_neighbour_costs_nobody_anything(connect: Connect, webcom_gateway: Gateway):
-    """A phone on the stop list is that caller's own result; the others are accepted by the same request."""
+async def test_a_refused_neighbour_costs_the_others_nothing(connect: Connect, webcom_gateway: Gateway):
+    """A phone on the stop list is rejected for its caller alone; the same request gets the others accepted."""
     webcom_gateway.accounts[0].stop_list = {"79612242245"}
     async with connect(webcom_gateway, linger=0.001) as client:
         results = await all_of(*sends(client, 5))
@@ -143,17 +143,17 @@ async def test_a_refused_neighbour_costs_nobody_anything(connect: Connect, webco
 
 
 class Poisoned(Gateway):
-    """A gateway that refuses every request with one phone in it, in words that name nobody."""
+    """A gateway that refuses every request with one phone in it, in words without a name."""
 
     def process(self, request: Received) -> GatewayAnswer:
-        """Refuse it, or do it."""
+        """Refuse the request, or process it."""
         if b"79612242245" in request.body:
             return GatewayAnswer(400, {}, b'{"error":"Incorrect JSON document format"}')
         return super().process(request)
 
 
 async def test_a_neighbour_that_sinks_the_request_costs_one_resend(connect: Connect):
-    """Everybody else is asked for once more, alone, under the same id."""
+    """Each of the other recipients is sent again once, alone, under the same id."""
     gateway = Poisoned()
     async with connect(gateway, linger=0.001) as client:
         results = await all_of(*sends(client, 5))
@@ -178,10 +178,10 @@ async def test_a_neighbour_that_sinks_the_request_costs_one_resend(connect: Conn
     ],
     ids=["lost", "closed", "processed and 503", "429", "html", "short", "413"],
 )
-async def test_a_shared_answer_that_settles_nobody_bills_nobody_twice(
+async def test_a_shared_answer_that_settles_no_recipient_bills_none_twice(
     connect: Connect, webcom_gateway: Gateway, fault: Fault
 ):
-    """Each goes on alone under its id: one SMS each, at the cost of one resend."""
+    """Each recipient is sent again alone under its id, and has one SMS, at the cost of one resend."""
     webcom_gateway.faults.script(fault)
     async with connect(webcom_gateway, linger=0.001) as client:
         results = await all_of(*sends(client, 5))
@@ -193,7 +193,7 @@ async def test_a_shared_answer_that_settles_nobody_bills_nobody_twice(
 
 
 async def test_bad_credentials_are_asked_about_once(connect: Connect, webcom_gateway: Gateway):
-    """What the gateway says of the account is raised to each caller, as an exception of its own."""
+    """The gateway's answer about the account is raised to each caller, as an exception of its own."""
     webcom_gateway.accounts[0].token = "another"
     async with connect(webcom_gateway, linger=0.001, token="dummy") as client:
         errors = await all_of(*sends(client, 5))
@@ -205,7 +205,7 @@ async def test_bad_credentials_are_asked_about_once(connect: Connect, webcom_gat
 
 
 async def test_an_empty_account_is_raised_to_those_it_left_out(connect: Connect, webcom_gateway: Gateway):
-    """Whoever got the last SMS has a result, the others have `OutOfBalance`."""
+    """The callers whose SMS the balance covers get a result, the others `OutOfBalance`."""
     webcom_gateway.accounts[0].balance = 2
     async with connect(webcom_gateway, linger=0.001) as client:
         ends = await all_of(*sends(client, 4))
@@ -213,8 +213,8 @@ async def test_an_empty_account_is_raised_to_those_it_left_out(connect: Connect,
     assert ["OutOfBalance", "OutOfBalance", "SendResult", "SendResult"] == sorted(type(end).__name__ for end in ends)
 
 
-async def test_one_that_is_cancelled_before_it_left_is_not_sent(connect: Connect, webcom_gateway: Gateway):
-    """Its neighbours go without it, and a note says that it never left."""
+async def test_a_call_that_is_cancelled_before_it_left_is_not_sent(connect: Connect, webcom_gateway: Gateway):
+    """Its neighbours are sent without it, and a note says that it was not sent."""
     lingering = Lingering()
     notes: list[str] = []
 
@@ -240,8 +240,8 @@ async def test_one_that_is_cancelled_before_it_left_is_not_sent(connect: Connect
     assert "is not_sent" in notes[0]
 
 
-async def test_one_that_is_cancelled_on_the_way_ends_nobody_elses_request(webcom_gateway: Gateway):
-    """Its own end is at once and in question; its neighbours get their results, and so does the same call again."""
+async def test_a_call_that_is_cancelled_in_flight_ends_no_other(webcom_gateway: Gateway):
+    """The cancelled call ends at once as unknown; its neighbours get their results, and so does the same call again."""
     transport = WorkerThread(webcom_gateway)
     notes: list[str] = []
     again: list[SendResult | WebcomError] = []
@@ -275,8 +275,8 @@ async def test_one_that_is_cancelled_on_the_way_ends_nobody_elses_request(webcom
     assert (1, 4) == (webcom_gateway.requests, len(webcom_gateway.ledger))
 
 
-async def test_closing_the_client_lets_everybody_go(webcom_gateway: Gateway):
-    """Who shares a request under way is unknown then, who waits for one was not sent to."""
+async def test_closing_the_client_ends_shared_calls_as_unknown(webcom_gateway: Gateway):
+    """Closing the client makes the calls of a shared request in flight end as unknown."""
     transport = WorkerThread(webcom_gateway)
     ends: list[SendResult | WebcomError] = []
 
@@ -291,8 +291,8 @@ async def test_closing_the_client_lets_everybody_go(webcom_gateway: Gateway):
     assert [Outcome.UNKNOWN] * 3 == [end.outcome for end in ends if isinstance(end, SendResult)]
 
 
-async def test_closing_the_client_sends_nobody_who_waits(connect: Connect, webcom_gateway: Gateway):
-    """A request that has not left does not leave any more."""
+async def test_closing_the_client_sends_no_waiting_call(connect: Connect, webcom_gateway: Gateway):
+    """A request that has not left when the client is closed is not sent."""
     ends: list[SendResult | WebcomError] = []
 
     async def call() -> None:
@@ -308,7 +308,7 @@ async def test_closing_the_client_sends_nobody_who_waits(connect: Connect, webco
 
 
 async def test_sharing_needs_an_opened_client(webcom_gateway: Gateway):
-    """Without `async with` there is nobody to carry the shared request."""
+    """Without `async with` no task could carry the shared request."""
     client = WebcomClient(token=webcom_gateway.token, transport=GatewayTransport(webcom_gateway), linger=0.001)
     with pytest.raises(UsageError, match="async with"):
         await client.send("79612242243", **CODE)
@@ -316,7 +316,7 @@ async def test_sharing_needs_an_opened_client(webcom_gateway: Gateway):
 
 
 async def test_the_same_id_is_in_one_request_only(connect: Connect, webcom_gateway: Gateway):
-    """A second call under an id that lingers shares what becomes of it, and takes no room in the request."""
+    """A second call under a waiting id shares its result, and takes no room in the request."""
     async with connect(webcom_gateway, linger=0.001) as client:
         results = await all_of(*[lambda: client.send("79612242243", client_id_sms=77, **CODE)] * 2)
 
@@ -326,7 +326,7 @@ async def test_the_same_id_is_in_one_request_only(connect: Connect, webcom_gatew
 
 @pytest.mark.parametrize("attempts", [1, 6])
 async def test_a_neighbour_that_fails_the_gateway_leaves_the_others_as_alone(connect: Connect, attempts: int):
-    """Also where nobody is asked for twice: the shared request is no attempt of theirs."""
+    """The shared request does not count as an attempt of the others, even if each has only one."""
     gateway = Failing()
     async with connect(gateway, linger=0.001, attempts=attempts) as client:
         ends = await all_of(*sends(client, 4))
@@ -337,17 +337,17 @@ async def test_a_neighbour_that_fails_the_gateway_leaves_the_others_as_alone(con
 
 
 class Failing(Gateway):
-    """A gateway that breaks down over one phone."""
+    """A gateway that fails for one phone."""
 
     def process(self, request: Received) -> GatewayAnswer:
-        """Fail, or do it."""
+        """Fail, or process the request."""
         if b"79612242245" in request.body:
             return GatewayAnswer(500, {}, b"<html>")
         return super().process(request)
 
 
 async def test_a_request_too_large_makes_the_next_ones_smaller(connect: Connect, webcom_gateway: Gateway):
-    """What the gateway finds too large is not tried again at that size."""
+    """A size that the gateway refused as too large is not tried again."""
     webcom_gateway.faults.script(Fault(status=413))
     async with connect(webcom_gateway, linger=0.001) as client:
         await all_of(*sends(client, 20))
@@ -358,8 +358,8 @@ async def test_a_request_too_large_makes_the_next_ones_smaller(connect: Connect,
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, "cancelled"])
-async def test_a_transports_own_bug_ends_nobody_but_its_caller(webcom_gateway: Gateway, failure: object):
-    """A shared request that fails as none should leaves the client, and whoever holds it, as they were."""
+async def test_a_transports_own_bug_costs_no_caller_its_result(webcom_gateway: Gateway, failure: object):
+    """After a shared request fails with an unexpected exception, its callers get their results, as do later calls."""
     transport = Buggy(webcom_gateway, failure)
     async with WebcomClient(
         token=webcom_gateway.token, transport=transport, linger=0.001, clock=still_clock()
@@ -373,14 +373,14 @@ async def test_a_transports_own_bug_ends_nobody_but_its_caller(webcom_gateway: G
 
 
 class Buggy(GatewayTransport):
-    """A transport whose first request fails with an exception, or a cancellation, of its own."""
+    """A transport whose first request raises, or is cancelled by itself."""
 
     def __init__(self, gateway: Gateway, failure: object) -> None:
         super().__init__(gateway)
         self._failures = [failure]
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Any:  # noqa: ASYNC109
-        """Do it, and fail."""
+        """Send the request, and fail."""
         reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
         if not self._failures:
             return reply
@@ -390,7 +390,7 @@ class Buggy(GatewayTransport):
 
 
 async def a_cancellation() -> BaseException:
-    """Return a cancellation that nobody has asked for."""
+    """Return a cancellation that no caller asked for."""
     caught: list[BaseException] = []
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -408,7 +408,7 @@ def clock_of(lingering: Lingering) -> object:
 
 
 class WorkerThread(GatewayTransport):
-    """A transport that holds its first request back until it may go."""
+    """A transport that holds each request until *go* is set."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
@@ -416,7 +416,7 @@ class WorkerThread(GatewayTransport):
         self.go = anyio.Event()
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Any:  # noqa: ASYNC109
-        """Note that a request is here, and wait."""
+        """Set *came*, and wait."""
         trace.sending()
         self.came.set()
         await self.go.wait()
