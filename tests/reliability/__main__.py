@@ -61,7 +61,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Run the measurements that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--only", choices=SUBJECTS, metavar="ROW", help=f"measure one of: {', '.join(SUBJECTS)}")
     parser.add_argument("--scale", choices=SCALES, default="default", help="how much is measured")
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def _apart(name: str, scale: str, seed: int) -> list[Row]:
-    """Measure a subject in another process; one that breaks has missed its bar."""
+    """Measure a subject in another process; a subject that crashes has missed its bar."""
     command = [
         sys.executable,
         "-m",

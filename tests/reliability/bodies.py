@@ -1,4 +1,4 @@
-"""Webhook bodies that nobody should send: refused, or read as far as they are sound, and never more than that."""
+"""Malformed webhook bodies: refused, or read as far as they are sound, and never further."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ from webcom_async.webhooks import WebhookApp
 
 __all__ = ["measure"]
 
-_WARM = 1_000  # bodies, after which memory does not grow any more
+_WARM = 1_000  # bodies, after which memory must not grow
 _TURN = 100  # bodies
 _BAR = 5.0  # MiB
 
@@ -33,7 +33,7 @@ class _Counting:
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Post so many mutated bodies, and count what was not answered as it should be."""
+    """Post mutated bodies, and count unexpected answers."""
     return [anyio.run(_post, scale.bodies, seed)]
 
 
@@ -45,7 +45,7 @@ async def _post(count: int, seed: int) -> Row:
     for number in range(count):
         answers[(await call(app, mutated(chance))).status] += 1
         if not number % _TURN:
-            await checkpoint()  # as a server's loop turns: timers that were stopped are dropped then
+            await checkpoint()  # a server's loop turns too, and drops stopped timers then
         if number == _WARM:
             before = resident()
     grown = max(0.0, resident() - before)

@@ -1,4 +1,4 @@
-"""One-time codes whose callers lose patience: the same call again, at once, and after a time-out."""
+"""One-time codes for impatient callers: the same call is repeated at once, and after a timeout."""
 
 import random
 from itertools import count
@@ -16,20 +16,20 @@ from webcom_async.emulator import Fault, Gateway, GatewayTransport
 __all__ = ["measure"]
 
 _CUSTOMERS = 6
-_CALLS = 4  # of each customer, before a last one that is patient
+_CALLS = 4  # of each customer, before a last one without a deadline
 _MOST_TURNS = 60
 _FAULTS = (Fault(close=True, processed=True), Fault(close=True), Fault(status=503, processed=True))
 
 
 class _Slow(GatewayTransport):
-    """A transport whose answers take some turns of the event loop, before the gateway's work and behind it."""
+    """A transport that waits some turns of the event loop before and after the gateway's work."""
 
     def __init__(self, gateway: Gateway, chance: random.Random) -> None:
         super().__init__(gateway)
         self._chance = chance
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109 - the interface
-        """Take some time, answer, and take some more."""
+        """Wait, send, and wait again."""
         trace.sending()
         await self._pause()
         reply = await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
@@ -42,13 +42,13 @@ class _Slow(GatewayTransport):
 
 
 async def _some_turns(_seconds: float) -> None:
-    """Wait for no time, but long enough for other calls to join in a request, or to come between two."""
+    """Wait for no time, but let other calls join a request, or come between two."""
     for _ in range(5):
         await anyio.lowlevel.checkpoint()
 
 
 class _Found:
-    """What was found so far."""
+    """The findings so far."""
 
     def __init__(self) -> None:
         self.calls = count()
@@ -58,7 +58,7 @@ class _Found:
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Let customers ask for their codes, again and again, with and without `linger`."""
+    """Let customers ask for their codes repeatedly, with and without `linger`."""
     found = _Found()
     for backend in ("asyncio", "trio"):
         anyio.run(_storms, found, scale.calls // 2, random.Random(f"{seed} {backend}"), backend=backend)
@@ -93,7 +93,7 @@ async def _storms(found: _Found, storms: int, chance: random.Random) -> None:
 
 
 def _judged(claims: list[SendResult], gateway: Gateway) -> Counts:
-    """Return what is wrong with each claim by itself: one phone has many."""
+    """Return the faults of each claim by itself, because one phone has many claims."""
     wrong = Counts(twice=len(gateway.ledger.billed_twice()))
     for claim in claims:
         alone = judged([claim.phone], [claim], gateway.ledger)
@@ -104,7 +104,7 @@ def _judged(claims: list[SendResult], gateway: Gateway) -> Counts:
 async def _customer(
     found: _Found, client: WebcomClient, phone: str, claims: list[SendResult], chance: random.Random
 ) -> None:
-    """Ask some times, with little patience, now and then twice at once and with another code; then wait for it."""
+    """Call some times with a short deadline, sometimes twice at once or with another code; then wait for the result."""
     for _ in range(_CALLS):
         async with anyio.create_task_group() as at_once:
             for _ in range(chance.choice((1, 1, 2))):

@@ -1,4 +1,4 @@
-"""Cancellation at each turn of the event loop, until a run gets through."""
+"""Cancellation at each turn of the event loop, until a run completes."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ _FINISHED_IN_A_ROW = 3  # with threads or a socket, turns take different times
 
 
 class _Found:
-    """What was found so far."""
+    """The findings so far."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -42,7 +42,7 @@ class _Found:
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Cancel everywhere, and count what is left over."""
+    """Cancel at every turn, and count tasks and warnings that are left."""
     rows = []
     for name, connect, journaled, step in (
         ("in process", _in_process, False, 1),
@@ -66,7 +66,7 @@ def measure(scale: Scale, seed: int) -> list[Row]:
 
 @contextmanager
 def _counting_warnings(found: _Found) -> Iterator[None]:
-    """Count every warning, such as of an unclosed socket, and every exception that nobody could catch."""
+    """Count every warning, such as of an unclosed socket, and every exception that could not be raised."""
 
     def unraisable(_: object) -> None:
         found.warnings += 1
@@ -105,7 +105,7 @@ async def _everywhere(
 
 
 async def _cancel_one(found: _Found, connect: Any, journal: Path | None, turns: int) -> bool:
-    """Cancel one run after so many turns, use its client again, and return whether it got through."""
+    """Cancel one run after *turns* turns, use its client again, and return whether the run completed."""
     gateway, run, through = Gateway(), Run(), False
     with connect(gateway) as client_now:
         async with client_now() as client:
@@ -117,7 +117,7 @@ async def _cancel_one(found: _Found, connect: Any, journal: Path | None, turns: 
                     through = True
                     group.cancel_scope.cancel()
             found.tasks += _tasks() - tasks
-            # A request that was cut short may still be on its way: what it does is in the ledger by the next answer.
+            # A request that was cut short may still be on its way: its effect is in the ledger by the next answer.
             before = list(gateway.ledger.sent) if journal is None else []
             found.wrong += judged(run.asked, run.results, gateway.ledger)
             again = await Run().send(client, phones(_PEOPLE), journal=journal)

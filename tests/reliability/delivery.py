@@ -1,4 +1,4 @@
-"""Every accepted SMS is followed to its end, although reports are repeated, early, lost, and out of order."""
+"""Every accepted SMS is tracked to a terminal state, although reports are repeated, early, lost and out of order."""
 
 import tempfile
 from collections import Counter
@@ -19,7 +19,7 @@ __all__ = ["measure", "resident"]
 _SECRET = "a-secret-of-23-letters."
 _READ = Scenario((Step(5, "deliver"), Step(30, "read")))
 _EXPIRED = Scenario((Step(60, "expired"),))
-_RUNS = 4  # the tracking is left three times, and gone on with
+_RUNS = 4  # the tracking is left three times, and resumed
 _FIRST_ID = 1_000_001  # the emulator's
 _STATES = list(DeliveryState)  # the first of them is not final
 _BAR = 60.0  # MiB
@@ -28,12 +28,12 @@ _MIB = 1 << 20
 
 class _Followed:
     """
-    What was told of each SMS, in a byte for each: this memory is not the tracker's.
+    The latest state of each SMS, in a byte for each, apart from the tracker's memory.
 
     Attributes:
-        ended: SMS that have come to their end.
+        ended: SMS in a terminal state.
         peak: The most memory that was in use, in MiB.
-        wrong: SMS whose final state went back.
+        wrong: SMS that left a terminal state.
     """
 
     def __init__(self, count: int) -> None:
@@ -44,11 +44,11 @@ class _Followed:
 
     @property
     def states(self) -> Counter[str]:
-        """SMS per final state."""
+        """SMS per terminal state."""
         return Counter({_STATES[place].value: self._final.count(place) for place in set(self._final) if place})
 
     async def follow(self, client: WebcomClient, journal: Path, reports: Path, leave_after: int | None) -> TrackReport:
-        """Track, and leave after so many SMS have come to their end, if that is given."""
+        """Track, and leave when *leave_after* SMS are in a terminal state, if that is given."""
         async with client.track(journal, campaign=SALE["campaign"], reports=reports) as changes:
             async for change in changes:
                 self._take(int(change.report.id_sms) - _FIRST_ID, change.report.state)
@@ -68,7 +68,7 @@ class _Followed:
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Send, receive and track so many SMS, and compare with what became of them."""
+    """Send, receive and track, and compare the states with those of the gateway."""
     with tempfile.TemporaryDirectory() as folder:
         return [anyio.run(_track, scale.deliveries, seed, Path(folder))]
 
@@ -124,12 +124,12 @@ def _arrived(gateway: Gateway, time: Travel) -> Counter[str]:
 
 
 def _merged(states: Counter[str]) -> Counter[str]:
-    """Return *states* with those that were read among the delivered: a `read` whose report is lost is not asked for."""
+    """Return *states* with `read` counted as delivered: tracking does not ask for a `read` whose report is lost."""
     return Counter({"deliver": states["deliver"] + states["read"], "expired": states["expired"]})
 
 
 def resident() -> float:
-    """Return the memory that this process uses now, in MiB; 0 where the system does not tell so."""
+    """Return the memory that this process uses now, in MiB; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:

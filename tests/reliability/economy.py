@@ -1,4 +1,4 @@
-"""Requests sent against requests needed, and how soon a campaign stops when the account is refused."""
+"""Requests sent against requests needed, and requests until a campaign stops when the account is refused."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _BATCH = 10
 _IN_FLIGHT = 4
 _ATTEMPTS = 6
 _QUOTA = 100
-# The quota pays for repetitions. Every batch that fails spends at least one token beside its own first request.
+# The quota pays for retries. Every batch that fails spends at least one token beside its own first request.
 _DEAD = 2 * _QUOTA + _IN_FLIGHT
 _DEAD_BATCHES = _DEAD + 50
 _SHORT = 0.005  # seconds
@@ -83,11 +83,11 @@ async def _dead(name: str, when: When, batch: int, seed: int) -> tuple[int, str]
 
 class _Watching(GatewayTransport):
     """
-    Counts who is offered after the first answer that refuses the account.
+    Counts the recipients offered after the first answer that refuses the account.
 
     Args:
         gateway: The gateway.
-        refused: Whether an answer does.
+        refused: Whether an answer refuses it.
     """
 
     def __init__(self, gateway: Gateway, refused: Callable[[Reply], bool]) -> None:
@@ -105,7 +105,7 @@ class _Watching(GatewayTransport):
 
 
 class _SlowGateway(Gateway):
-    """A gateway whose every answer takes another time, so that requests overtake each other."""
+    """A gateway whose answers take different times, so that requests overtake each other."""
 
     def __init__(self, account: Account, behaviour: Behaviour, chance: random.Random, locks_after: int | None) -> None:
         super().__init__(account, behaviour=behaviour)
@@ -130,7 +130,7 @@ _REFUSALS: dict[str, tuple[Account, Behaviour, bool]] = {
 
 
 def measure_refusals(scale: Scale, seed: int) -> list[Row]:
-    """Count who is offered after the first refusal of the account, in campaigns that are refused in every way."""
+    """Count the recipients offered after the first refusal, in campaigns that are refused in every way."""
     chance = random.Random(seed)
     over, most = 0, 0
     for name in _REFUSALS:
@@ -164,5 +164,5 @@ async def _offered(name: str, chance: random.Random) -> tuple[int, int]:
     )
     async with client:
         run = await Run().send(client, phones(2_000))
-    # A campaign that was not ended at all has offered everybody.
+    # A campaign that did not end early has offered every recipient.
     return (transport.offered_after if run.error is not None and transport.over else 2_000), in_flight * batch

@@ -1,4 +1,4 @@
-"""Connections that expire while answers come, and answers with more behind them, over http and https."""
+"""Connections that expire while answers arrive, and answers with further bytes, over http and https."""
 
 import os
 import random
@@ -37,7 +37,7 @@ _LOST = 0.2  # share of the requests on a used connection that are not answered
 
 
 def measure_bursts(scale: Scale, seed: int) -> list[Row]:
-    """Send one by one, in bursts, while idle connections are closed."""
+    """Send single messages, in bursts, while idle connections are closed."""
     wrong, others = NONE, 0
     with tempfile.TemporaryDirectory() as folder, _trusted(Path(folder)) as context:
         for backend, tls in product(("asyncio", "trio"), (None, context)):
@@ -141,10 +141,10 @@ async def _pump(source: ByteStream, target: ByteStream) -> None:
 
 class _Talkative:
     """
-    A server that puts more behind its answers, and loses requests.
+    A server that sends more bytes after its answers, and loses requests.
 
     Attributes:
-        ledger: What it has sent.
+        ledger: The SMS that it has sent.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -153,7 +153,7 @@ class _Talkative:
         self._by_client_id: dict[str, str] = {}
 
     async def talk(self, stream: ByteStream) -> None:
-        """Have a connection."""
+        """Serve a connection."""
         async with stream:
             used = False
             try:
@@ -224,7 +224,7 @@ async def _surplus(count: int, chance: random.Random, library: Any, tls: ssl.SSL
 
 @asynccontextmanager
 async def _listening(talk: Any, tls: ssl.SSLContext | None) -> AsyncIterator[str]:
-    """Let *talk* have every connection, in this event loop, and give the base URL."""
+    """Serve every connection with *talk* in this event loop, and yield the base URL."""
     listener: Any = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)
     if tls is not None:
@@ -237,7 +237,7 @@ async def _listening(talk: Any, tls: ssl.SSLContext | None) -> AsyncIterator[str
 
 @contextmanager
 def _trusted(folder: Path) -> Iterator[ssl.SSLContext]:
-    """Make a certificate for this machine that clients of ours trust."""
+    """Make a certificate for this machine that our clients trust."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -1,4 +1,4 @@
-"""The judge: what was really sent, by the gateway's ledger, against what a client claims."""
+"""The judge compares the gateway's ledger with a client's claims."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ _CLAIMS_NOTHING_WAS_SENT = frozenset({Outcome.REJECTED, Outcome.NOT_SENT})
 @dataclass(frozen=True)
 class Counts:
     """
-    What must not happen, and how often it did.
+    The number of each broken promise.
 
     Attributes:
         lost: Recipients that were taken and have no result, or in the end no SMS.
         twice: Recipients that were billed more than once.
-        invented: Claims of `ACCEPTED` of which the ledger knows nothing.
+        invented: Claims of `ACCEPTED` that the ledger does not have.
         wrong_id: Claims of `ACCEPTED` under another `id_sms` than the ledger's.
         falsely_unsent: Claims that nothing was sent, where something was.
     """
@@ -49,13 +49,13 @@ def judged(
     asked: Iterable[str], results: Iterable[SendResult], ledger: Ledger, *, before: Iterable[Sms] = ()
 ) -> Counts:
     """
-    Return what is wrong with the claims of one run.
+    Return the false claims of one run.
 
     Args:
         asked: The phones that the client has taken from the source, each once.
-        results: What it claims of them, read or left unread.
-        ledger: What was really sent.
-        before: What was sent by earlier runs, if the client cannot know of them: "not sent" is no claim about those.
+        results: The client's claims about them, read or left unread.
+        ledger: The SMS that were sent.
+        before: SMS of earlier runs, if the client cannot know those runs: "not sent" makes no claim about them.
     """
     results = list(results)
     sent = {sms.phone: sms.id_sms for sms in ledger.sent}
@@ -76,7 +76,7 @@ def judged(
 
 
 def unreached(asked: Iterable[str], ledger: Ledger) -> Counts:
-    """Return how many of *asked* have no SMS after a campaign that ran well to its end."""
+    """Return how many of *asked* have no SMS after a campaign that ran to its end."""
     return Counts(lost=len(set(asked) - {sms.phone for sms in ledger.sent}))
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` of a real process, at any moment of a campaign, again and again; then a run to the end."""
+"""`kill -9` of a real process, at any moment of a campaign, repeatedly; then a run to the end."""
 
 import multiprocessing
 import random
@@ -30,7 +30,7 @@ _PATIENCE = 60.0  # seconds
 
 
 class _Claim(NamedTuple):
-    """What a process printed before it was killed."""
+    """A result that a process printed before it was killed."""
 
     phone: str
     outcome: str
@@ -38,13 +38,13 @@ class _Claim(NamedTuple):
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Kill so many processes, and count what went wrong."""
+    """Kill processes, and count broken promises."""
     context = multiprocessing.get_context("forkserver")
-    # Imported once: a process that is killed has done more than import.
+    # Imported once, so that a killed process has done more than import.
     context.set_forkserver_preload(["tests.reliability.__main__"])
     wrong, kills, broken = NONE, 0, 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
-        # A process that resumes has less to do than the one that is timed here, hence half of its time at most.
+        # A process that resumes has less to do than the one timed here, hence at most half of its time.
         span = _whole_run(context, Path(folder) / "whole")
         numbers = count()
         while kills < scale.kills:
@@ -77,7 +77,7 @@ def _whole_run(context: ForkServerContext, folder: Path) -> float:
 
 
 def _campaign(context: ForkServerContext, folder: Path, chance: random.Random, span: float) -> tuple[Counts, int, int]:
-    """Kill one campaign several times, run it to the end, and return what is wrong, kills, and broken promises."""
+    """Kill one campaign several times, run it to the end, and return false claims, kills, and broken promises."""
     folder.mkdir()
     gateway = _gateway(chance.randrange(1 << 30))
     with serve(gateway) as url:
@@ -104,7 +104,7 @@ def _child(url: str, folder: Path) -> None:
 
 
 async def _send(url: str, folder: Path) -> None:
-    """Run the campaign, and write down each result when it comes."""
+    """Run the campaign, and print each result when it comes."""
     with (folder / "printed").open("a", buffering=1) as printed:
         async with (
             WebcomClient(token=Gateway().token, base_url=url, batch_size=7, wait_initial=0.01) as client,

@@ -52,7 +52,7 @@ _ENTRIES: tuple[object, ...] = (
 
 
 def _corpus() -> list[bytes]:
-    """Return answers to begin with: documented ones in many shapes, and nasty ones."""
+    """Return the seed answers: documented ones in many shapes, and nasty ones."""
     shapes: list[object] = [{"information": [first, second]} for first in _ENTRIES for second in _ENTRIES]
     shapes += [{"information": [entry] * count} for entry in _ENTRIES for count in (0, 1, 3, 4, 5)]
     shapes += [{"error": entry} for entry in ("Invalid login or password", "Account is locked", "", None, 1, [], {})]
@@ -92,7 +92,7 @@ def _corpus() -> list[bytes]:
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Judge so many answers, and count what comes out that should not."""
+    """Judge mutated answers, and count unsound results."""
     chance = random.Random(seed)
     corpus = _corpus()
     for body in corpus:
@@ -128,18 +128,18 @@ def measure(scale: Scale, seed: int) -> list[Row]:
 
 
 def _verdict(reply: Reply, recipients: Sequence[OutboundRecipient]) -> list[SendResult] | BaseException | None:
-    """Return the results, or an exception that should not be, or None for one that may be."""
+    """Return the results, an unexpected exception, or None for an expected one."""
     try:
         return judge(reply, recipients, 1, Options(), _NOW, send_format=FORMAT).results
     except WebcomError as exc:
         str(exc)
         return None
-    except Exception as exc:  # noqa: BLE001 - it is what is looked for
+    except Exception as exc:  # noqa: BLE001 - the exception is the finding
         return exc
 
 
 def _sound(results: list[SendResult], recipients: Sequence[OutboundRecipient]) -> bool:
-    """Whether there is one result each, in order, and nobody is accepted without an id of his own."""
+    """Whether there is one result each, in order, and each accepted recipient has an id of its own."""
     ids = [result.id_sms for result in results if result.outcome is Outcome.ACCEPTED]
     return (
         [phone.client_id_sms for phone in recipients] == [result.client_id_sms for result in results]

@@ -20,7 +20,7 @@ MakeGateway = Callable[[Kind, When, float, int], TroubledGateway]
 
 
 def measure(scale: Scale, seed: int, make_gateway: MakeGateway = TroubledGateway) -> list[Row]:
-    """Run them all, and a second, quiet run of each campaign afterwards, under the same ids."""
+    """Run every kind, and a second, quiet run of each campaign afterwards, under the same ids."""
     wrong, unknown, needless = NONE, 0, 0
     for backend in ("asyncio", "trio"):
         found = anyio.run(_all, scale.seeds, seed, make_gateway, backend=backend)

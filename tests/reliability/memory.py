@@ -55,7 +55,7 @@ async def _figures(emulator: Child, recipients: int, seed: int, journal: Path | 
 
 
 def _peak() -> float:
-    """Return the highest memory that this process has used so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
 

@@ -1,4 +1,4 @@
-"""Power loss: a journal as a disk may hold it, cut or blanked anywhere, and a campaign that is resumed from it."""
+"""Power loss: a journal as a disk may keep it, cut or blanked anywhere, and a campaign resumed from it."""
 
 import copy
 import random
@@ -24,7 +24,7 @@ _CAMPAIGNS = 4  # from each of which copies are taken
 
 
 class _Copy(NamedTuple):
-    """The files at one moment, and the gateway as it was then."""
+    """The files at one moment, and the gateway at that moment."""
 
     journal: bytes
     wal: bytes
@@ -32,7 +32,7 @@ class _Copy(NamedTuple):
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Resume from cut copies, and count what goes wrong."""
+    """Resume from cut copies, and count broken promises."""
     with tempfile.TemporaryDirectory() as folder:
         return anyio.run(_measure, scale.copies, seed, Path(folder))
 
@@ -61,7 +61,7 @@ async def _measure(count: int, seed: int, folder: Path) -> list[Row]:
 
 
 async def _copies(journal: Path, chance: random.Random) -> list[_Copy]:
-    """Run a campaign twice, the first time into trouble, and take copies of its files on the way."""
+    """Run a campaign twice, the first time with faults, and copy its files on the way."""
     copies: list[_Copy] = []
     gateway = TroubledGateway(KINDS["closed"], When.HALF, 0.3, chance.randrange(1 << 30))
     wal = journal.with_name(f"{journal.name}-wal")
@@ -77,7 +77,7 @@ async def _copies(journal: Path, chance: random.Random) -> list[_Copy]:
 async def _resumed(
     folder: Path, chance: random.Random, copies: list[_Copy], count: int, *, cut_journal: bool
 ) -> tuple[Counts, int]:
-    """Resume from *count* cut copies; return what is wrong, and how many journals were refused."""
+    """Resume from *count* cut copies; return the broken promises, and how many journals were refused."""
     wrong, refused = NONE, 0
     for _ in range(count):
         taken = chance.choice(copies)
@@ -105,12 +105,12 @@ def _torn(wal: bytes, chance: random.Random) -> bytes:
 
 
 async def _resume(journal: Path, gateway: TroubledGateway) -> Counts | None:
-    """Run the campaign from *journal*; return what is wrong, or None if the journal was refused and nothing sent."""
+    """Run the campaign from *journal*; return its false claims, or None if the journal was refused and nothing sent."""
     gateway.calm()
     sent, requests = len(gateway.ledger), gateway.requests
     async with client_of(gateway) as client:
         run = await Run().send(client, phones(_PEOPLE), journal=journal)
     if isinstance(run.error, JournalError):
         return None if (sent, requests) == (len(gateway.ledger), gateway.requests) else Counts(lost=1)
-    # What the power took, the journal cannot know: "not sent" may not be said of anybody all the same.
+    # The journal has lost what the power loss took, but the run may not claim "not sent" of any sent recipient.
     return judged(phones(_PEOPLE), run.results, gateway.ledger) + unreached(phones(_PEOPLE), gateway.ledger)

@@ -1,4 +1,4 @@
-"""Processes that are killed at a moment that chance chooses."""
+"""Processes that are killed at a random moment."""
 
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
@@ -7,7 +7,7 @@ __all__ = ["killed_after"]
 
 
 def killed_after(context: ForkServerContext, seconds: float, target: Callable[..., None], *arguments: object) -> bool:
-    """Run *target* in a process, and kill it after so many seconds; False if it was through by then."""
+    """Run *target* in a process, and kill it after *seconds*; return False if it ended before."""
     process = context.Process(target=target, args=arguments)
     process.start()
     process.join(seconds)

@@ -1,4 +1,4 @@
-"""One run of a campaign, and everything that is claimed in it."""
+"""One run of a campaign, and every claim in it."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -30,8 +30,8 @@ class Run:
 
     Attributes:
         asked: The phones that were taken from the source.
-        results: What is claimed of them, read or left unread.
-        error: What ended it early; None if nothing did.
+        results: The results of these phones, read or left unread.
+        error: The exception that ended it early; None without one.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class Run:
         journal: Path | None = None,
         leave_after: int | None = None,
     ) -> "Run":
-        """Send to *phones*, and leave the stream after so many results, if that is given."""
+        """Send to *phones*, and leave the stream after *leave_after* results, if that is given."""
         return await self.read(client.stream(self._noted(phones), journal=journal, **SALE), leave_after)
 
     async def read(self, campaign: Campaign, leave_after: int | None = None) -> "Run":
-        """Read what *campaign* yields."""
+        """Read the results of *campaign*."""
         results = None
         read: list[SendResult] = []
         try:
@@ -75,7 +75,7 @@ class Run:
 
 
 async def cancelled_after(turns: int, scope: anyio.CancelScope) -> None:
-    """Cancel *scope* after so many turns of the event loop."""
+    """Cancel *scope* after *turns* turns of the event loop."""
     for _ in range(turns):
         await checkpoint()
     scope.cancel()

@@ -1,4 +1,4 @@
-"""How much of everything is measured."""
+"""The number of runs of everything that is measured."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ __all__ = ["DEFAULT", "LONG", "SCALES", "TINY", "Scale"]
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """
-    How much is measured.
+    The number of runs of everything that is measured.
 
     Attributes:
         seeds: Runs per kind of fault, per moment and per event loop.
@@ -15,7 +15,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         kills: Processes killed.
         copies: Journals cut.
         step: Turns of the event loop from one cancellation to the next, where there is a journal or a socket.
-        last_step: The turn at which to stop; None for when a run gets through.
+        last_step: The turn at which to stop; None to go on until a run completes.
         answers: Malformed answers.
         batches: Batches in a campaign whose requests are counted.
         refusals: Campaigns per kind of refusal of the account.
@@ -23,8 +23,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         deliveries: SMS that are tracked.
         bodies: Mutated webhook bodies.
         singles: Single sends in bursts.
-        surplus: Sends per HTTP library, event loop and scheme to a server that says more than an answer.
-        sources: Campaigns whose source sets something, or is left.
+        surplus: Sends per HTTP library, event loop and scheme to a server that sends more than an answer.
+        sources: Campaigns whose source sets a context variable, or is left early.
         calls: Storms of equal calls.
     """
 

@@ -1,4 +1,4 @@
-"""Credentials and full phone numbers, searched in everything that is written about a failure."""
+"""Credentials and full phone numbers, searched in every text about a failure."""
 
 import logging
 import tempfile
@@ -29,7 +29,7 @@ _BREAKING_TURNS = 40
 
 class _Told:
     """
-    What was written, by where it stands.
+    The texts, by where they may be shown.
 
     Attributes:
         private: May hold phones, such as a file or the local variables of a traceback, but no token.
@@ -41,14 +41,14 @@ class _Told:
         self.public: list[str] = []
 
     def error(self, error: BaseException) -> None:
-        """Take down all that can be printed of *error*."""
+        """Collect every text that can be printed of *error*."""
         told = traceback.TracebackException.from_exception(error, capture_locals=True)
         self.private += [*told.format(), repr(vars(error))]
         self.public += [str(error), repr(error), *getattr(error, "__notes__", [])]
 
 
 class _Recorder(logging.Handler):
-    """Writes down every record, with all of its fields."""
+    """Keeps every record, with all of its fields."""
 
     def __init__(self, told: _Told) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Recorder(logging.Handler):
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Let everything fail in every way, and search what is written about it."""
+    """Make every kind of call fail in every way, and search the texts about it."""
     told = _Told()
     with _everything_logged(told), tempfile.TemporaryDirectory() as folder:
         for backend in ("asyncio", "trio"):
@@ -141,7 +141,7 @@ def _client(told: _Told, **options: Any) -> WebcomClient:
 
 
 async def _campaign(told: _Told, client: WebcomClient, journal: Path | None) -> None:
-    """Send to everyone, send to one, and reconcile; take down what comes of it."""
+    """Send to all, send to one, and reconcile; collect the texts of their failures."""
     run = await Run().send(client, phones(_PEOPLE), journal=journal)
     told.private += [repr(result) for result in run.results]
     if run.error is not None:
@@ -155,12 +155,12 @@ async def _campaign(told: _Told, client: WebcomClient, journal: Path | None) -> 
             told.error(again.error)
     try:
         await client.send(next(phones(1)), "Code 1234", sender="ACME")
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it is read
+    except Exception as exc:  # noqa: BLE001 - any exception is read
         told.error(exc)
 
 
 async def _cancelled(told: _Told, client: WebcomClient) -> None:
-    """Cancel a call on its way, and take down what the cancellation tells."""
+    """Cancel a call in flight, and collect the texts of the cancellation."""
 
     async def send() -> None:
         try:

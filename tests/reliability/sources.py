@@ -1,4 +1,4 @@
-"""Sources that set and hold something, and sources that are left in the middle of an item."""
+"""Sources that set and hold resources, and sources that are left in the middle of an item."""
 
 import decimal
 import random
@@ -23,7 +23,7 @@ _FAULTS = (Fault(close=True, processed=True), Fault(close=True), Fault(status=50
 _OUT_OF_SMS = Fault(body='{"error": "Закончились SMS"}'.encode())
 
 
-# ---------------------------------------------------------------------------- what a source sets
+# ---------------------------------------------------------------------------- context of a source
 
 
 def measure_contexts(scale: Scale, seed: int) -> list[Row]:
@@ -84,7 +84,7 @@ class _Slow:
     An async source whose items take some turns of the event loop.
 
     Attributes:
-        given: What it has given.
+        given: The phones that it has yielded.
         cut: Items in the middle of which it was cancelled.
         closed: How often it has ended.
     """
@@ -112,7 +112,7 @@ class _Slow:
 
 
 def measure_pulls(scale: Scale, seed: int) -> list[Row]:
-    """Leave campaigns early, cancel and halt them, and see what becomes of the source and of what it gave."""
+    """Leave, cancel and halt campaigns early, and compare the source and the phones it yielded with the claims."""
     wrong, cut, left_open = NONE, 0, 0
     for backend in ("asyncio", "trio"):
         found = anyio.run(_pulls, scale.sources // 2, random.Random(f"{seed} {backend}"), backend=backend)
@@ -145,7 +145,7 @@ async def _pulls(campaigns: int, chance: random.Random) -> tuple[Counts, int, in
 
 
 async def _read(campaign: object, how: str, chance: random.Random) -> list[SendResult]:
-    """Read a campaign until it is left, cancelled or halted, and return all that it claims."""
+    """Read a campaign until it is left, cancelled or halted, and return all of its results."""
     read: list[SendResult] = []
     results = None
     with anyio.CancelScope() as scope:

@@ -23,15 +23,15 @@ _MOST_TURNS = 400
 
 class Storm:
     """
-    One campaign that has a hard time.
+    One campaign whose gateway and caller cause faults.
 
     Args:
-        people: Whom it is to reach.
-        journal: Where it is remembered; None for nowhere.
+        people: How many recipients it has.
+        journal: The path of its journal; None for none.
         seed: Decides which requests are struck.
 
     Attributes:
-        wrong: What has gone wrong so far.
+        wrong: The broken promises so far.
         gateway: The gateway.
     """
 
@@ -44,32 +44,32 @@ class Storm:
         self._options: dict[str, object] = {"timeout": TIMEOUT}
 
     def strike(self, kind: Kind, when: When, share: float) -> None:
-        """From now on, let *share* of the requests meet a fault."""
+        """Let *share* of the requests meet a fault from now on."""
         trouble = self.gateway.faults
         trouble.kind, trouble.when, trouble.share = kind, when, share
 
     async def renew(self, **options: object) -> None:
-        """Go on with another client."""
+        """Continue with another client."""
         await self.aclose()
         self._options = {"timeout": TIMEOUT} | options
 
     async def run(self, leave_after: int | None = None) -> None:
-        """Run the campaign, to its end or until so many results have been read."""
+        """Run the campaign to its end, or until *leave_after* results have been read."""
         await self._judge(Run(), turns=None, leave_after=leave_after)
 
     async def cancel(self, turns: int) -> None:
-        """Run the campaign, and cancel it after so many turns of the event loop."""
+        """Run the campaign, and cancel it after *turns* turns of the event loop."""
         await self._judge(Run(), turns=turns, leave_after=None)
 
     async def reconcile(self) -> None:
-        """Ask for those of whom nothing is known."""
+        """Send every possibly sent recipient again."""
         if self._journal is None or not self._journal.exists() or not campaigns(self._journal):
             return
         run = await Run().read(self._open().reconcile(self._journal, campaign=SALE["campaign"]))
         self.wrong += judged((), run.results, self.gateway.ledger)
 
     async def end(self) -> None:
-        """Run it in calm weather: everyone has exactly one SMS, and the results say so."""
+        """Run the campaign without faults: each recipient has one SMS, and the results agree."""
         self.gateway.calm()
         await self.renew(timeout=30.0)
         run = await Run().send(self._open(), self._people, journal=self._journal)
@@ -89,7 +89,7 @@ class Storm:
         return self._client
 
     async def _judge(self, run: Run, *, turns: int | None, leave_after: int | None) -> None:
-        # Without a journal, a client knows nothing of what an earlier run has sent.
+        # Without a journal, a client cannot know what an earlier run has sent.
         before = [] if self._journal is not None else list(self.gateway.ledger.sent)
         client = self._open()
         with anyio.CancelScope() as scope:
@@ -98,12 +98,12 @@ class Storm:
                     group.start_soon(cancelled_after, turns, scope)
                 await run.send(client, self._people, journal=self._journal, leave_after=leave_after)
                 group.cancel_scope.cancel()
-        # Cancelled while the journal was opened, or closed: it was never begun, or what it claims is all here.
+        # If cancelled while the journal was opened or closed, the run has not begun, or all of its claims are here.
         self.wrong += judged(run.asked, run.results, self.gateway.ledger, before=before)
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Let storms pass over campaigns, with and without a journal, on asyncio and on trio."""
+    """Run storms over campaigns, with and without a journal, on asyncio and on trio."""
     wrong = NONE
     with tempfile.TemporaryDirectory() as folder:
         for backend in ("asyncio", "trio"):
@@ -156,5 +156,5 @@ async def _renew(storm: Storm, chance: random.Random) -> None:
         in_flight=chance.randint(1, 4),
         retry_quota=9,
         batch_size=chance.choice((3, 16)),
-        batch_bytes=chance.choice((250, 100_000)),  # a few recipients, or everyone
+        batch_bytes=chance.choice((250, 100_000)),  # a few recipients, or all
     )

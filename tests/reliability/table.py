@@ -1,4 +1,4 @@
-"""The table: what was measured, how often, against which bar."""
+"""The table of measurements: what was measured, how often, against which bar."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""kill -9 of whoever tracks, at any moment: the next one goes on, and what was told before still holds."""
+"""`kill -9` of the tracker at any moment: the next one continues, and every earlier report still holds."""
 
 import multiprocessing
 import random
@@ -22,14 +22,14 @@ __all__ = ["measure"]
 
 _PEOPLE = 300
 _KILLS_PER_CAMPAIGN = 6
-_SPAN = 0.8  # seconds: about what a whole run takes
+_SPAN = 0.8  # seconds: the usual time of a whole run
 _FATES = ((0.2, "expired"), (0.2, "not_deliver"), (0.1, "read"))
 
 
 def measure(scale: Scale, seed: int) -> list[Row]:
-    """Kill so many trackers, and count what went wrong."""
+    """Kill trackers, and count broken promises."""
     context = multiprocessing.get_context("forkserver")
-    # Imported once: a process that is killed has done more than import.
+    # Imported once, so that a killed process has done more than import.
     context.set_forkserver_preload(["tests.reliability.__main__"])
     chance = random.Random(seed)
     kills = campaigns = lost = untrue = 0
@@ -50,7 +50,7 @@ def measure(scale: Scale, seed: int) -> list[Row]:
 
 
 def _campaign(context: ForkServerContext, folder: Path, chance: random.Random) -> tuple[int, int, int]:
-    """Kill one campaign's trackers, track it to the end, and return kills, SMS that were lost, and untrue words."""
+    """Kill one campaign's trackers, track it to the end, and return kills, lost SMS and untrue reports."""
     folder.mkdir()
     gateway = Gateway(behaviour=Behaviour(inquiries=Inquiries(several="refused")), seed=chance.randrange(1 << 30))
     gateway.scenarios.default = Scenario((Step(0, "deliver"),))
@@ -85,7 +85,7 @@ def _child(url: str, folder: Path) -> None:
 
 
 async def _track(url: str, folder: Path, told: Path) -> int:
-    """Track, write down each end that is told, and return how many SMS have come to theirs."""
+    """Track, write down each terminal state, and return the number of SMS in one."""
     pace = Pace(first=0, deadline=10**9)
     with told.open("a", buffering=1) as ends:
         async with (
@@ -99,6 +99,6 @@ async def _track(url: str, folder: Path, told: Path) -> int:
 
 
 def _read(path: Path) -> list[tuple[str, str]]:
-    """Return the ends that were told; the last line of a killed process may be cut."""
+    """Return the terminal states in *path*; the last line of a killed process may be cut."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [(line.split()[0], line.split()[1]) for line in lines if line.endswith("\n")]

@@ -22,7 +22,7 @@ Entries = list[Any]
 
 
 class When(enum.Enum):
-    """What the gateway has done of its work when the fault strikes."""
+    """The part of its work that the gateway has done when the fault strikes."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -34,9 +34,9 @@ class Kind(NamedTuple):
     A kind of fault.
 
     Attributes:
-        fault: What the connection and the status do.
-        spoil: What is done to the entries of the answer, given how many there should be and a chance to draw from. It
-            never makes a lie that nobody could see through, such as an id for the one recipient asked for.
+        fault: The fault of the connection and the status.
+        spoil: Changes the entries of the answer, given how many there should be and a source of chance. It never
+            makes a lie that no client could detect, such as an id for the one recipient of the request.
     """
 
     fault: Fault
@@ -109,7 +109,7 @@ class Trouble(Faults):
         worked = self.when is not When.BEFORE
         change: dict[str, Any] = {"processed": worked}
         if not worked and not self.kind.fault.answers and self.kind.spoil is None:
-            change["body"] = b'{"information":[]}'  # which is cut off, or comes too late: nothing is to be done
+            change["body"] = b'{"information":[]}'  # the fault cuts it off, or it comes too late
         return msgspec.structs.replace(self.kind.fault, **change)
 
 
@@ -118,8 +118,8 @@ class TroubledGateway(Gateway):
     A gateway that is struck by one kind of fault.
 
     Args:
-        kind: Which.
-        when: What it has done of its work by then.
+        kind: The kind.
+        when: The part of its work that it has done by then.
         share: How many of the requests are struck.
         seed: Decides which.
     """
@@ -134,12 +134,12 @@ class TroubledGateway(Gateway):
         self.offered: set[str] = set()
 
     def arrive(self, request: Received) -> None:
-        """Note who is in *request*."""
+        """Record the phones of *request*."""
         super().arrive(request)
         self.offered.update(phones_in(request))
 
     def process(self, request: Received) -> GatewayAnswer:
-        """Do what *request* asks for, or the part of it that the trouble lets happen."""
+        """Process *request*, or the part of it that the trouble allows."""
         trouble = self.faults
         if not trouble.striking:
             return super().process(request)
@@ -156,7 +156,7 @@ class TroubledGateway(Gateway):
         return GatewayAnswer(answer.status, answer.headers, _body(trouble.kind.spoil(entries, count, trouble.chance)))
 
     def calm(self) -> None:
-        """Let nothing be struck any more."""
+        """End all faults."""
         self.faults.share = 0.0
 
 

@@ -1,1 +1,1 @@
-"""The proof that a campaign of many workers keeps its promises; `python -m tests.scaleout`."""
+"""The proof that a campaign of many workers keeps its promises: `python -m tests.scaleout`."""

@@ -20,7 +20,7 @@ SUBJECTS = ("faults", "rate", "speedup", "cost", "laptop")
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Run the measurements that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.scaleout", description=__doc__)
     parser.add_argument("--only", choices=SUBJECTS, help="measure this one")
     parser.add_argument("--seeds", type=int, default=3, help="campaigns with faults; 20 for the whole proof")

@@ -1,4 +1,4 @@
-"""Two of four workers killed, one asleep past its lease, the database restarted: everyone still gets one SMS."""
+"""Two of four workers are killed, one sleeps past its lease, the database restarts: each recipient gets one SMS."""
 
 import random
 import time
@@ -48,7 +48,7 @@ def _run(server: Server, folder: Path, phones: Path, recipients: int, seed: int,
 
 
 class _Faults:
-    """What strikes a stage, each at a moment that chance chooses; who sleeps is none of those that are killed."""
+    """Faults of a stage, each at a random moment; the worker that sleeps is not one that is killed."""
 
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self._stage = stage
@@ -56,7 +56,7 @@ class _Faults:
         self._sleeper, *self._others = chance.sample(stage.workers, len(stage.workers))
 
     def strike(self, recipients: int) -> list[str]:
-        """Do everything once its share of the recipients was sent to, and return what was done."""
+        """Cause each fault when its share of the recipients has been sent to, and return the faults."""
         faults = [self._kill, self._kill, self._sleep, self._restart]
         self._chance.shuffle(faults)
         shares = sorted(self._chance.uniform(_EARLIEST, _LATEST) for _ in faults)

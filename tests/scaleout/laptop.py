@@ -1,4 +1,4 @@
-"""The laptop: one process, SQLite, no server; killed at moments that chance chooses, and started again."""
+"""The laptop: one process, SQLite, no server; killed at random moments, and started again."""
 
 import os
 import random
@@ -22,7 +22,7 @@ _KILLS = 3
 
 
 def measure(folder: Path, recipients: int, seeds: range, say: Callable[[str], None]) -> list[Row]:
-    """Kill and start again the same campaign for each seed, and return the lines of the table."""
+    """Kill and restart the same campaign for each seed, and return the lines of the table."""
     phones = write_phones(folder / "phones.csv", recipients)
     verdicts = [_run(folder / str(seed), phones, recipients, seed, say) for seed in seeds]
     sound = sum(each.sound for each in verdicts)

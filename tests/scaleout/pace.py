@@ -1,4 +1,4 @@
-"""How fast: the limit over all workers, what more workers bring, and what the engine costs."""
+"""Speed: the limit over all workers, the gain of more workers, and the cost of the engine."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ _BATCH = 500
 
 
 def measure_rate(server: Server, folder: Path, recipients: int, say: Callable[[str], None]) -> list[Row]:
-    """Return how many recipients per second left, with 1, 2 and 4 workers, against what was set."""
+    """Return the recipients sent per second by 1, 2 and 4 workers, against the rate that was set."""
     phones = write_phones(folder / "phones.csv", recipients)
     rows: list[Row] = []
     for crew in _CREWS:
@@ -38,7 +38,7 @@ def measure_rate(server: Server, folder: Path, recipients: int, say: Callable[[s
 
 
 def measure_speedup(server: Server, folder: Path, recipients: int, say: Callable[[str], None]) -> list[Row]:
-    """Return how much faster 2 and 4 workers are than one, where the gateway's latency is the bound."""
+    """Return the speed of 2 and 4 workers relative to one, where the gateway's latency is the limit."""
     phones = write_phones(folder / "phones.csv", recipients)
     found: dict[int, float] = {}
     for crew in _CREWS:
@@ -59,7 +59,7 @@ def measure_speedup(server: Server, folder: Path, recipients: int, say: Callable
 
 
 def measure_cost(server: Server, folder: Path, recipients: int, say: Callable[[str], None]) -> list[Row]:
-    """Return a worker's CPU per recipient, against that of the plain client with a journal in a file."""
+    """Return a worker's CPU per recipient, relative to the plain client with a journal in a file."""
     worker = _worker_cpu(server, folder, recipients) - _worker_cpu(server, folder, 1)
     plain = _plain_cpu(folder, recipients) - _plain_cpu(folder, 1)
     each, bare = worker / recipients * 1e6, plain / recipients * 1e6
@@ -69,12 +69,12 @@ def measure_cost(server: Server, folder: Path, recipients: int, say: Callable[[s
 
 
 def _per_second(stage: Stage, crew: int) -> float:
-    """Let so many workers send the campaign, and return the recipients per second from the first SMS to the last."""
+    """Let *crew* workers send the campaign, and return the recipients per second from the first SMS to the last."""
     for _ in range(crew):
         stage.add_worker("--in-flight", "4")
     stage.wait_for_end()
     sent = stage.gateway.ledger.sent
-    # Without the last batch: the stretch ends where it begins.
+    # Without the last batch, because the time ends where that batch begins.
     return (len(sent) - _BATCH) / (sent[-1].sent_at - sent[0].sent_at).total_seconds()
 
 

@@ -11,7 +11,7 @@ __all__: list[str] = []
 
 
 async def send(recipients: int, journal: str) -> None:
-    """Send to so many; where to, the environment says."""
+    """Send the campaign to the gateway that the environment names."""
     phones = (FIRST_PHONE + number for number in range(recipients))
     async with WebcomClient.from_env() as client:
         await client.send_all(phones, text="Sale!", sender="ACME", campaign="plain", journal=journal)

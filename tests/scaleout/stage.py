@@ -43,7 +43,7 @@ _LOOK = 0.2
 
 
 class Verdict(NamedTuple):
-    """What a ledger and a journal say of each other."""
+    """The comparison of a ledger and a journal."""
 
     lost: int
     twice: int
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether everyone got one SMS and has one result, which names it."""
+        """Whether every recipient has one SMS and one result, which names it."""
         return (self.lost, self.twice, self.unlike) == (0, 0, 0)
 
 
@@ -66,31 +66,31 @@ class Worker:
         self._process = process
 
     def kill(self) -> None:
-        """End it, without a word of warning."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         self.killed = True
 
     def stop(self) -> None:
-        """Let it stand still."""
+        """Stop the process."""
         self._process.send_signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let it go on."""
+        """Continue the stopped process."""
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> int:
-        """Ask it to end, and return its exit code."""
+        """Ask the process to end, and return its exit code."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
     def lives(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def end_measured(self) -> float:
-        """Ask it to end, and return the seconds of CPU that it took."""
+        """Ask the process to end, and return its seconds of CPU."""
         self._process.send_signal(signal.SIGTERM)
         return cpu_of(self._process)
 
@@ -102,8 +102,8 @@ class Stage:
     Args:
         server: The database server.
         dsn: The campaign's own database.
-        gateway: What is sent to.
-        url: Where that is.
+        gateway: The emulated gateway.
+        url: The gateway's URL.
         folder: For logs and files.
     """
 
@@ -138,11 +138,11 @@ class Stage:
         return self.workers[-1]
 
     def status(self) -> CampaignStatus:
-        """Return how the campaign stands."""
+        """Return the campaign's status."""
         return anyio.run(self._status)
 
     def wait_for_sent(self, recipients: int) -> None:
-        """Wait until the gateway has sent to so many, or every worker has ended."""
+        """Wait until the gateway has sent to *recipients* recipients, or every worker has ended."""
         deadline = time.monotonic() + _PATIENCE
         while len(self.gateway.ledger) < recipients:
             if time.monotonic() > deadline or not any(worker.lives() for worker in self.workers):
@@ -154,7 +154,7 @@ class Stage:
         return wait_until(self.status, lambda standing: standing.state is CampaignState.FINISHED, _PATIENCE)
 
     def judge(self, recipients: int) -> Verdict:
-        """Compare what the gateway has sent with what the journal says."""
+        """Compare the gateway's ledger with the journal."""
         return anyio.run(self._judge, recipients)
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ def gateway_of(latency: float, requests_per_second: int | None = None) -> Gatewa
 
 
 def cpu_of(process: "subprocess.Popen[bytes]") -> float:
-    """Wait for the end of *process*, and return the seconds of CPU that it took."""
+    """Wait for the end of *process*, and return its seconds of CPU."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime
@@ -216,7 +216,7 @@ def cpu_of(process: "subprocess.Popen[bytes]") -> float:
 
 @contextmanager
 def on_stage(server: Server, gateway: Gateway, folder: Path) -> Generator[Stage, None, None]:
-    """Give a stage with a database of its own; its workers are gone when the block ends."""
+    """Yield a stage with a database of its own; its workers end with the block."""
     folder.mkdir(parents=True)
     with serve(gateway) as url:
         stage = Stage(server, server.database(), gateway, url, folder)
@@ -236,7 +236,7 @@ def write_phones(path: Path, count: int) -> Path:
 
 
 def wait_until(look: Callable[[], T], wanted: Callable[[T], bool], seconds: float) -> T:
-    """Return what *look* finds as soon as it is *wanted*."""
+    """Return the result of *look* as soon as it is *wanted*."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(StoreUnavailable):  # the server may be starting again
