@@ -57,7 +57,7 @@ async def async_phones(count: int) -> AsyncIterator[str]:
         yield phone
 
 
-# ---------------------------------------------------------------------------- everyone, once
+# ---------------------------------------------------------------------------- each recipient, once
 
 
 async def test_everyone_gets_exactly_one_result(connect: Connect, webcom_gateway: Gateway):

@@ -236,7 +236,7 @@ def test_only_its_owner_may_read_a_journal(path: Path, before: int | None):
 
 @contextmanager
 def unprivileged() -> Iterator[Path]:
-    """Return a directory, and run as a user whom permissions restrict."""
+    """Return a directory, and run as a user without root's rights."""
     with tempfile.TemporaryDirectory() as name:
         user = os.geteuid()
         if user == 0:

@@ -221,7 +221,7 @@ async def test_a_refused_reservation_leaves_nothing_behind(journals: JournalRead
         assert batch(1) == (await journal.reserve(batch(1))).addressed
 
 
-# ---------------------------------------------------------------------------- what became of it
+# ---------------------------------------------------------------------------- results
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
