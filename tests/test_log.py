@@ -1,5 +1,5 @@
 """
-The journal's log: that it is what a run writes, and that nobody can tell it from rows.
+The journal's log: a run writes nothing else, and readers of the journal see the same as with rows.
 
 `python -m tests.test_log` writes the stored file of today's format; see `test_stored_logs_become_todays_rows`.
 """
@@ -76,7 +76,7 @@ def opened_rows_only(path: Path, campaign: str = "spring") -> CampaignFile:
 
 
 def test_a_first_run_writes_no_row(path: Path):
-    """Two entries a batch are all that a run writes; whoever looks finds rows, and an empty log."""
+    """A run writes two log entries per batch; the first reader turns them into rows and empties the log."""
     with opened(path) as journal:
         run(journal, 5)
         assert (0, 10) == counted(journal)
@@ -85,8 +85,8 @@ def test_a_first_run_writes_no_row(path: Path):
 
 
 @pytest.mark.parametrize("look", [lambda path: list(export(path)), campaigns, lambda path: has_begun(path, "spring")])
-def test_whoever_opens_a_file_finds_rows(path: Path, look: Callable[[Path], object]):
-    """Between runs, nobody has to know of the log."""
+def test_a_reader_of_a_file_finds_rows(path: Path, look: Callable[[Path], object]):
+    """After a run, a reader of the file finds rows only."""
     with opened(path) as journal:
         run(journal, 5)
     with opened_rows_only(path.with_name("rows")) as rows:
@@ -99,7 +99,7 @@ def test_whoever_opens_a_file_finds_rows(path: Path, look: Callable[[Path], obje
 
 
 def test_a_purge_takes_what_is_in_the_log(path: Path):
-    """Whoever was only logged is counted, and gone with all traces."""
+    """Recipients that are only in the log are counted, and a purge removes every trace of them."""
     with opened(path) as journal:
         run(journal, 5)
     assert b"79612242243" in path.read_bytes()
@@ -109,7 +109,7 @@ def test_a_purge_takes_what_is_in_the_log(path: Path):
 
 
 def test_a_resumed_campaign_logs_who_is_new(path: Path):
-    """Rows answer for those they know, and what they do not know is logged again."""
+    """A resumed run takes recipients with a row from there, and logs the others."""
     with opened(path) as journal:
         run(journal, 2)
     with opened(path) as journal:
@@ -118,7 +118,7 @@ def test_a_resumed_campaign_logs_who_is_new(path: Path):
 
 
 def test_leaving_a_campaign_makes_no_rows(path: Path):
-    """Those who were never reserved are looked up, however long the log, without a word about the others."""
+    """A lookup of recipients that were never reserved makes no rows, however long the log."""
     with opened(path) as journal:
         run(journal, 5)
         as_not_sent = [answer(to, Outcome.NOT_SENT) for _, tos in numbered(7) for to in tos]
@@ -135,8 +135,8 @@ def test_who_is_in_the_log_is_recalled(path: Path):
         assert said == journal.lookup([msgspec.structs.replace(each, outcome=Outcome.NOT_SENT) for each in said])
 
 
-def test_nobody_leaves_twice_in_a_run(path: Path):
-    """An id that is in the log already has been settled, or belongs to another; the rows say which."""
+def test_no_recipient_leaves_twice_in_a_run(path: Path):
+    """An id that is in the log already is settled or belongs to another recipient, and the rows say which."""
     with opened(path) as journal:
         journal.settle(answers(batch(2)), journal.reserve(batch(2)))
         other = OutboundRecipient(Phone("79990000000"), ClientIdSms("102"))
@@ -148,7 +148,7 @@ def test_nobody_leaves_twice_in_a_run(path: Path):
 
 
 def test_a_batch_is_settled_after_its_entry_became_rows(path: Path):
-    """A reservation outlives the log it was in, and is mistaken for no later one."""
+    """A reservation outlives the log that held it, and is not confused with a later one."""
     with opened(path) as journal:
         early = journal.reserve(batch(2))
         journal.counts()
@@ -159,7 +159,7 @@ def test_a_batch_is_settled_after_its_entry_became_rows(path: Path):
 
 
 def test_an_old_reservation_denies_no_later_one(path: Path):
-    """Who was asked for again in the meantime may have been sent to, whatever the first request says now."""
+    """A recipient that was reserved again is possibly sent, whatever the first request reports afterwards."""
     with opened(path) as journal:
         early = journal.reserve(batch(1))
         assert {"101"} == journal.reserve(batch(1)).possibly_sent
@@ -168,7 +168,7 @@ def test_an_old_reservation_denies_no_later_one(path: Path):
 
 
 def test_a_batch_is_settled_once_in_the_log(path: Path):
-    """What is said of it again is weighed against what was said first."""
+    """A second settlement is compared with the first."""
     with opened(path) as journal:
         reserved = journal.reserve(batch(1))
         journal.settle(answers(batch(1), Outcome.UNKNOWN), reserved)
@@ -177,7 +177,7 @@ def test_a_batch_is_settled_once_in_the_log(path: Path):
 
 
 def test_results_of_a_batch_may_come_in_parts_and_in_any_order(path: Path):
-    """What is left out stays open, and may be settled later."""
+    """Recipients that a settlement leaves out stay open, and may be settled later."""
     with opened(path) as journal:
         reserved = journal.reserve(batch(4))
         one, two, three, four = answers(batch(4))
@@ -198,7 +198,7 @@ ODD: dict[str, Callable[[list[SendResult]], list[SendResult]]] = {
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_results_that_are_not_one_each_are_weighed_as_rows_are(path: Path, odd: Callable[..., list[SendResult]]):
-    """What is odd about results is noticed, and does to the rows what it would have done at once."""
+    """Odd results are noticed, and change the rows as they would without a log."""
     results = odd(answers(numbered(0), Outcome.REJECTED))
     with opened(path) as journal, opened_rows_only(path.with_name("rows")) as rows:
         assert rows.settle(results, rows.reserve(numbered(0))) == journal.settle(results, journal.reserve(numbered(0)))
@@ -207,7 +207,7 @@ def test_results_that_are_not_one_each_are_weighed_as_rows_are(path: Path, odd: 
 
 
 def test_results_that_come_in_while_others_are_read_are_read_too(path: Path):
-    """Reading goes on over what is logged on the way."""
+    """A reader also gets the results that are logged while it reads."""
     with opened(path) as journal:
         run(journal, 40)
         found = []
@@ -221,7 +221,7 @@ def test_results_that_come_in_while_others_are_read_are_read_too(path: Path):
 @pytest.mark.parametrize("id_sms", ["9", "09", "a9", "9" * 64])
 @pytest.mark.parametrize("when", ["in one batch", "in one run", "in two runs"])
 def test_a_shared_id_sms_is_noticed(path: Path, id_sms: str, when: str):
-    """However an `id_sms` is written, and wherever its first owner stands."""
+    """Two owners of one `id_sms` are noticed however it is written, and wherever the first owner is stored."""
     one, two = wire_phones(2)
     journal = opened(path)
     if when == "in one batch":
@@ -249,7 +249,7 @@ class Broken(Exception):
 
 
 class Breaking:
-    """A file that breaks off at some change."""
+    """A file that fails at one of its changes."""
 
     def __init__(self, file: JournalFile, left: int) -> None:
         self._file = file
@@ -276,7 +276,7 @@ class Breaking:
 
 @pytest.mark.parametrize("left", range(0, 165, 13))
 def test_a_digest_that_breaks_off_anywhere_loses_and_doubles_nothing(path: Path, left: int):
-    """Wherever it ends, the next one goes on to the same rows."""
+    """Wherever a digest breaks off, the next one completes the same rows."""
     with opened(path) as journal, opened_rows_only(path.with_name("rows")) as rows:
         run(journal, 80)
         run(rows, 80)
@@ -301,8 +301,8 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
-def test_a_damaged_log_is_told_and_the_file_left_alone(path: Path, harm: str):
-    """Nobody guesses at what an entry may have said, and nothing is done with the others."""
+def test_a_damaged_log_is_reported_and_the_file_left_alone(path: Path, harm: str):
+    """A damaged entry is an error: its content is not guessed, and the file stays as it is."""
     with opened(path) as journal:
         run(journal, 40)
     with sqlite3.connect(path) as db:
@@ -344,7 +344,7 @@ SETTLED = '["{}","79612242243","accepted","9","none","",1]'
     ],
 )
 def test_an_entry_that_says_nothing_is_damage(path: Path, kind: str, payload: str | bytes):
-    """What cannot be read, and results of nobody, are told even if the CRC is right."""
+    """An entry that cannot be read, or has results without recipients, is reported even if its CRC is right."""
     with opened(path) as journal:
         journal.reserve(batch(1))
         log = journal._log
@@ -354,8 +354,8 @@ def test_an_entry_that_says_nothing_is_damage(path: Path, kind: str, payload: st
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_scrambled_file_is_told_or_harmless(path: Path, seed: int):
-    """Whatever a disk makes of some bytes, what is read is what was written, or an error says that it is not."""
+def test_a_scrambled_file_is_reported_or_harmless(path: Path, seed: int):
+    """Whatever bytes a disk changes, a reader gets what was written, or an error."""
     with opened(path) as journal:
         run(journal, 40)
     shutil.copy(path, path.with_name("whole"))
@@ -384,7 +384,7 @@ def test_the_crc_is_of_the_whole_entry(path: Path):
 
 # ---------------------------------------------------------------------------- against rows
 
-# How far from the first id that nobody has had yet: mostly new ones, as in a campaign.
+# How far from the first unused id: mostly new ones, as in a campaign.
 PEOPLE = st.lists(st.integers(0, 5), max_size=4, unique=True) | st.lists(st.integers(-8, 3), max_size=4, unique=True)
 SPOKEN = st.sampled_from("AAAB")
 ANSWERS = st.sampled_from(Outcome).map(lambda outcome: [outcome] * 12) | st.lists(
@@ -394,7 +394,7 @@ ID_SMS = st.sampled_from(["own"] * 6 + ["7", "8", "08", "x8", "9" * 64])
 
 
 class Twins(RuleBasedStateMachine):
-    """A journal, and one that makes rows at once: the world must not see a difference."""
+    """A journal, and one that makes rows at once: callers must see no difference."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -417,7 +417,7 @@ class Twins(RuleBasedStateMachine):
         self.reading = None
 
     def both(self, act: Callable[[CampaignFile], object]) -> object:
-        """Do the same to both, and compare what comes of it."""
+        """Do the same to both, and compare the results."""
         logged, rows = (attempted(act, journal) for journal in self.journals)
         assert rows == logged
         return logged
@@ -448,7 +448,7 @@ class Twins(RuleBasedStateMachine):
             self.reserved.append((logged, rows))
 
     def person(self, number: int, phone: str | None = None, validity: datetime | None = None) -> OutboundRecipient:
-        """Return a recipient; the one who mostly has an id."""
+        """Return a recipient; mostly with an id."""
         return OutboundRecipient(
             Phone(phone or f"7961{number:07}"), ClientIdSms(str(number)), validity, None, number % 3 or None
         )
@@ -465,7 +465,7 @@ class Twins(RuleBasedStateMachine):
     def settle(
         self, which: int, outcomes: list[Outcome], ids: list[str], part: slice, odd: str | None, words: str
     ) -> None:
-        """Say what became of a batch: for the first time or again, of all of it or of some."""
+        """Settle all or some of a batch, for the first time or again."""
         logged, rows = self.reserved[-1 - which % len(self.reserved)]
         tos = [to for _, some in logged.addressed for to in some]
         results = [
@@ -493,7 +493,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(people=PEOPLE)
     def lookup(self, people: list[int]) -> None:
-        """Ask for some who were not reserved, or were."""
+        """Look up some recipients, reserved or not."""
         results = [answer(self.person(self.new + far), Outcome.NOT_SENT) for far in people]
         self.both(lambda journal: journal.lookup(results))
 
@@ -518,7 +518,7 @@ class Twins(RuleBasedStateMachine):
         killed=st.booleans(),
     )
     def reopen(self, campaign: str, resend: frozenset[Reason], killed: bool) -> None:
-        """Begin another run, after the end of this one, or after the death of its process."""
+        """Begin another run after this one ended, or after its process was killed."""
         if killed:
             self.files += 1
             copies = (self.folder / f"logged {self.files}", self.folder / f"rows {self.files}")
@@ -532,7 +532,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(left=st.integers(0, 40))
     def break_off(self, left: int) -> None:
-        """Fail in the midst of a digest, and go on."""
+        """Fail in the middle of a digest, and go on."""
         log = self.journals[0]._log
         file, log._file = log._file, Breaking(log._file, left)
         try:
@@ -552,7 +552,7 @@ class Twins(RuleBasedStateMachine):
 
 
 def attempted(act: Callable[[CampaignFile], object], journal: CampaignFile) -> object:
-    """Return what comes of an act, whatever it is."""
+    """Return the result of an act, or its error."""
     try:
         return act(journal)
     except IdCollision as exc:
@@ -562,14 +562,14 @@ def attempted(act: Callable[[CampaignFile], object], journal: CampaignFile) -> o
 
 
 def parts(reserved: object) -> object:
-    """Return what the world sees of a reservation."""
+    """Return what a caller sees of a reservation."""
     if not isinstance(reserved, Reservation):
         return reserved
     return (reserved.addressed, reserved.settled, reserved.refused, reserved.possibly_sent)
 
 
-def test_nobody_can_tell_a_log_from_rows():
-    """Whatever is reserved, settled, looked up, left, killed or broken off, the log's journal is the rows' journal."""
+def test_a_log_and_rows_look_the_same():
+    """After any sequence of operations, kills and failures, a journal with a log reads as one with rows."""
     run_state_machine_as_test(Twins, settings=settings(max_examples=60, stateful_step_count=30))
 
 
@@ -599,7 +599,7 @@ def test_numbers_are_remembered_wherever_they_are(batches: list[list[int]]):
 
 
 def test_numbers_are_still_known_if_there_is_no_memory_for_more():
-    """Tables that cannot grow are the tables that they were: nobody is taken for new who is not."""
+    """Tables that cannot grow keep their numbers: no known number passes for a new one."""
     numbers = Numbers(few=10, places=1 << 44)
     assert numbers.add(range(10))
     with pytest.raises(MemoryError):
@@ -622,7 +622,7 @@ def _by_five_servers(number: int) -> int:
     ids=["counted", "2**16 apart", "2**22 apart", "2**37 + 1 apart", "by chance", "snowflakes"],
 )
 def test_many_numbers_are_told_apart_in_little_memory(nth: Callable[[int], int]):
-    """Ids count up, look like chance, or end all alike: each is known from when it was met, and takes a few bytes."""
+    """Ids that count up, are random, or share their last digits are each remembered, in a few bytes."""
     numbers = Numbers(few=1_000, places=1 << 14)
     everyone = [nth(number) for number in range(200_000)]
     for first in range(0, len(everyone), 500):
@@ -637,7 +637,7 @@ def test_many_numbers_are_told_apart_in_little_memory(nth: Callable[[int], int])
 
 
 def test_small_numbers_in_any_order_are_never_taken_for_others():
-    """Customers' numbers hold zeros and each other's ends: none is known before it was met."""
+    """Numbers with zeros, or with each other's last digits, are not known before they were added."""
     chance = random.Random(7)
     everyone = chance.sample(range(1, 2_000_000), 200_000)
     numbers = Numbers(few=1_000, places=1 << 14)
@@ -646,7 +646,7 @@ def test_small_numbers_in_any_order_are_never_taken_for_others():
 
 
 def test_numbers_that_want_one_place_are_told_apart():
-    """Whoever makes numbers that share their place in every table gets a set of them."""
+    """Numbers that share their place in every table are kept in a set."""
     numbers = Numbers(few=10, places=1 << 15)
     assert numbers.add(range(1, 12))
     step = math.prod(map(len, numbers._tables))
@@ -658,7 +658,7 @@ def test_numbers_that_want_one_place_are_told_apart():
 
 @pytest.mark.parametrize("text", ["", "07", "-7", "7.0", "7e1", "x", "٣", "²", " 7", "7,8", "9" * 19, str(2**63)])
 def test_what_is_not_the_one_way_to_write_a_number_is_none(text: str):
-    """Two texts that are one number, or no number of SQLite's, are left to the rows."""
+    """Texts with two spellings of one number, or beyond SQLite's numbers, are left to the rows."""
     assert None is as_numbers(["7", text])
     assert None is as_numbers([text])
     assert [7, 0, 2**63 - 1] == as_numbers(["7", "0", str(2**63 - 1)])
@@ -693,7 +693,7 @@ def test_every_version_with_a_log_has_a_stored_one():
 
 @pytest.mark.parametrize("stored", sorted(STORED.iterdir()), ids=lambda file: file.stem)
 def test_stored_logs_become_todays_rows(stored: Path, path: Path):
-    """The log of every released version says, to today's code, what today's rows would."""
+    """Today's code reads the log of every released version as the rows that it would write."""
     shutil.copy(stored, path)
     rows = path.with_name("rows")
     logged_history(rows, "accepted" if stored.stem in {"version-2", "version-3"} else "")

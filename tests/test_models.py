@@ -28,7 +28,7 @@ def report(**changes: object) -> Report:
     ["A", "ACME", "sender 1", " sender 2", "12345678901", "Eleven char", "123456789012345", "'?><,.-_=+/", "Ромашка"],
 )
 def test_a_sender_of_11_characters_or_15_digits_is_taken_as_it_is(sender: str):
-    """Blanks included: the vendor's own example has a sender that starts with one."""
+    """Blanks stay: the vendor's own example has a sender that starts with one."""
     assert sender == message(sender=sender).sender
 
 
@@ -37,7 +37,7 @@ def test_a_sender_of_11_characters_or_15_digits_is_taken_as_it_is(sender: str):
     [("Twelve chars", "12 characters"), ("123456789012a", "13 characters"), ("1234567890123456", "16 characters")],
 )
 def test_a_longer_sender_is_refused_for_sms(sender: str, limit: str):
-    """The gateway refuses it for everybody, so nothing is sent."""
+    """The gateway refuses a longer sender for every recipient, so nothing is sent."""
     with pytest.raises(InputError, match=limit) as refused:
         message(sender=sender)
 
@@ -54,7 +54,7 @@ def test_a_viber_sender_is_not_limited():
 @pytest.mark.parametrize("empty", ["", " ", "\n\t", "\u00a0"])
 @pytest.mark.parametrize(("field", "reason"), [("sender", Reason.BAD_SENDER), ("text", Reason.BAD_TEXT)])
 def test_an_empty_field_is_refused(field: str, reason: Reason, empty: str):
-    """Empty strings never go on the wire, nor what shows as nothing."""
+    """Strings that are empty or show nothing never go on the wire."""
     with pytest.raises(InputError, match=f"{field} is empty") as refused:
         message(**{field: empty})
 
@@ -63,7 +63,7 @@ def test_an_empty_field_is_refused(field: str, reason: Reason, empty: str):
 
 @pytest.mark.parametrize("value", [None, 5, b"text", ["text"]])
 @pytest.mark.parametrize(("field", "reason"), [("sender", Reason.BAD_SENDER), ("text", Reason.BAD_TEXT)])
-def test_what_is_no_text_is_refused(field: str, reason: Reason, value: object):
+def test_a_text_that_is_not_a_str_is_refused(field: str, reason: Reason, value: object):
     """A number in the place of a text is refused here, not by the gateway."""
     with pytest.raises(InputError, match=f"{field} must be a str, not {type(value).__name__}") as refused:
         message(**{field: value})  # type: ignore[arg-type]
@@ -90,12 +90,12 @@ def test_a_changed_copy_is_checked_too():
     ("value", "field"), [(message(), "text"), (Recipient("79612242243"), "phone"), (report(), "requests")]
 )
 def test_values_cannot_change(value: msgspec.Struct, field: str):
-    """What a batch was made of stays what it was."""
+    """Messages and recipients of a batch are frozen."""
     with pytest.raises(AttributeError):
         setattr(value, field, "other")
 
 
-def test_a_result_claims_nothing_that_it_was_not_told():
+def test_a_plain_result_claims_nothing():
     """A plain result has no gateway id, no reason, no words and no attempt."""
     result = SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.ACCEPTED)
 
@@ -112,7 +112,7 @@ def test_a_report_adds_up():
 
 
 def test_a_rate_before_the_first_second_is_zero():
-    """No time has passed, and nothing is divided by it."""
+    """Before the first second, the rate is zero and no division fails."""
     assert 0.0 == report(seconds=0.0).recipients_per_second
 
 
@@ -125,7 +125,7 @@ def test_a_report_reads_as_one_line():
 
 
 def test_a_report_says_that_it_is_incomplete():
-    """A campaign that was left or halted does not look finished; nothing wrong leaves no empty brackets."""
+    """A report of a campaign that was left or halted says so; one without failures has no empty brackets."""
     shown = str(report(complete=False, reasons={}))
 
     assert shown.startswith("1,000 recipients (incomplete): 994 accepted")
@@ -133,7 +133,7 @@ def test_a_report_says_that_it_is_incomplete():
 
 
 def test_progress_is_a_report_in_the_making():
-    """It says everything a report says, and what has been taken and is on its way."""
+    """Progress has everything that a report has, and counts recipients taken and in flight."""
     progress = Progress(**msgspec.structs.asdict(report(complete=False)), taken=1500, in_flight=1, limit=4, rate=None)
 
     assert isinstance(progress, Report)
@@ -141,7 +141,7 @@ def test_progress_is_a_report_in_the_making():
 
 
 def test_a_batch_in_which_all_are_accepted_has_no_others():
-    """An answer that is known to accept all recipients has no others, and neither has one that is looked through."""
+    """An answer that accepts all recipients has no others, whether that is known or has to be searched for."""
     results = [SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")]
 
     assert [] == SettledResults(results, all_accepted=True).others() == SettledResults(results).others()

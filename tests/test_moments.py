@@ -1,4 +1,4 @@
-"""Times of recipients: one moment, whichever client writes it down, resumes it or sends it, and in whatever zone."""
+"""Times of recipients: one moment, whichever client stores, resumes or sends it, in whatever zone."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ def _read(text: str | None, zone: str) -> datetime | None:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[object]:
-    """Return a journal in which nothing is yet, of each kind in turn."""
+    """Return an empty journal, of each kind in turn."""
     if request.param == "sqlite":
         yield tmp_path / "spring.journal"
         return
@@ -76,7 +76,7 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def test_a_client_in_another_zone_sends_the_same_moments(
     connect: Connect, webcom_gateway: Gateway, journal: object
 ):
-    """Times that a journal remembers are moments: reconciled in another zone, they are written as that zone's clock."""
+    """A journal stores moments: a client in another zone that reconciles writes them as that zone's clock time."""
     async with connect(webcom_gateway, time_zone=MOSCOW, **ONCE) as client:
         await interrupted(client, webcom_gateway, journal)
     async with (
@@ -92,7 +92,7 @@ async def test_a_client_in_another_zone_sends_the_same_moments(
 async def test_a_moment_that_a_zone_cannot_write_leaves_its_recipient_unknown(
     connect: Connect, webcom_gateway: Gateway, tmp_path: Path
 ):
-    """The calendar's last evening has no hour further east: the recipient is not sent to, and stays unknown."""
+    """A moment past the calendar's end in the zone is not sent, and its recipient stays unknown."""
     journal, last = tmp_path / "spring.journal", datetime(9999, 12, 31, 23, 59, tzinfo=ZoneInfo(MOSCOW))
     webcom_gateway.faults.script(LOST)
     async with connect(webcom_gateway, time_zone=MOSCOW, **ONCE) as client:
@@ -128,7 +128,7 @@ async def test_workers_in_two_zones_send_the_moments_of_one_plan(
 async def test_a_campaign_of_an_older_file_goes_on(
     connect: Connect, webcom_gateway: Gateway, tmp_path: Path, campaign: str
 ):
-    """In rows or in the log, its times are the moments that they were to the client's zone, and nothing is refused."""
+    """Times of an older file, in rows or in the log, are read in the client's zone, and none is refused."""
     path = tmp_path / "older.journal"
     shutil.copy(STORED, path)
 
@@ -144,7 +144,7 @@ async def test_a_campaign_of_an_older_file_goes_on(
 
 @pytest.mark.parametrize(("zone", "hour"), [(ZoneInfo(VLADIVOSTOK), 7), (None, 14)])
 def test_an_older_files_times_are_read_in_a_zone(tmp_path: Path, zone: ZoneInfo | None, hour: int):
-    """The file does not say in which zone they are: whoever opens it first does, or it is Moscow's."""
+    """An older file names no zone: its first reader gives one, or it is Moscow's."""
     path = tmp_path / "older.journal"
     shutil.copy(STORED, path)
     moment = TOMORROW.replace(hour=hour).isoformat()

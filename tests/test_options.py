@@ -12,7 +12,7 @@ SECONDS = ["grace", "wait_initial", "wait_max", "retry_after_max"]
 
 
 def test_the_defaults_are_documented():
-    """A client that says nothing posts to the vendor's host over TLS, five hundred at a time."""
+    """By default a client posts to the vendor's host over TLS, in batches of 500."""
     options = Options()
 
     assert "https://lk.mysmpp.ru/json" == options.url
@@ -24,7 +24,7 @@ def test_the_defaults_are_documented():
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])
 def test_counts_are_whole_numbers_of_at_least_one(name: str, value: object):
-    """Zero would never finish, and a fraction or a flag is a slip."""
+    """Zero would never finish, and a fraction or a flag is a mistake."""
     with pytest.raises(ConfigurationError, match=f"{name} is {value!r}; it must be a whole number of at least 1"):
         Options(**{name: value})  # type: ignore[arg-type]
 
@@ -38,7 +38,7 @@ def test_one_is_enough(name: str):
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [-0.1, float("nan"), "1", None, True])
 def test_waits_are_numbers_of_at_least_zero(name: str, value: object):
-    """Nobody waits for less than no time, nor for what is no number."""
+    """A negative wait, or one that is not a number, is refused."""
     with pytest.raises(ConfigurationError, match=f"{name} is"):
         Options(**{name: value})  # type: ignore[arg-type]
 
@@ -51,7 +51,7 @@ def test_no_wait_is_a_wait(name: str):
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, float("nan"), "30", None, True])
 def test_a_timeout_is_above_zero(value: object):
-    """Nothing answers in no time, and a time-out that is no number is named like any other bad setting."""
+    """A time-out of zero, or one that is not a number, is refused by name like any other bad setting."""
     with pytest.raises(ConfigurationError, match="timeout is"):
         Options(timeout=value)  # type: ignore[arg-type]
 
@@ -80,7 +80,7 @@ def test_options_cannot_change():
     ],
 )
 def test_base_url_and_path_are_joined_with_one_slash(base_url: str, path: str, url: str):
-    """A slash at either end of the joint does not matter; the one at the end of the path does, and stays."""
+    """One slash joins them, however each is written; a slash at the end of the path stays."""
     assert url == Options(base_url=base_url, path=path).url
 
 
@@ -89,7 +89,7 @@ def test_base_url_and_path_are_joined_with_one_slash(base_url: str, path: str, u
     ["http://lk.mysmpp.ru", "HTTP://lk.mysmpp.ru", "http://127.0.0.1.example", "http://0.0.0.0", "http://localhost.ru"],
 )
 def test_clear_text_is_refused(base_url: str):
-    """The body holds the password, so that plain http to another machine has to be asked for by name."""
+    """Plain http to another machine needs `allow_cleartext`, because the body holds the password."""
     with pytest.raises(ConfigurationError, match=r"clear text.*allow_cleartext=True"):
         Options(base_url=base_url)
 
@@ -134,7 +134,7 @@ def test_this_machine_is_known(base_url: str, loopback: bool):
     ],
 )
 def test_a_base_url_is_scheme_and_host(base_url: object):
-    """What is no address of a gateway is refused before anything is posted to it."""
+    """A URL that is not a gateway's address is refused before anything is posted to it."""
     with pytest.raises(ConfigurationError, match="base_url"):
         Options(base_url=base_url)  # type: ignore[arg-type]
 
@@ -152,7 +152,7 @@ def test_a_base_url_is_scheme_and_host(base_url: object):
     ],
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(base_url: str):
-    """Whatever else is wrong with the URL, no error shows its password."""
+    """No error shows a URL's password, whatever else is wrong with the URL."""
     with pytest.raises(ConfigurationError) as refused:
         Options(base_url=base_url)
 

@@ -48,14 +48,14 @@ def test_a_region_refuses_what_the_strict_reader_refuses(written: str):
     ],
 )
 def test_a_region_reads_local_forms_and_no_more_digits(region: str, written: str, phone: str):
-    """What a country writes is understood, with the zeros of a decimal left out."""
+    """A region reads its country's local forms, and leaves out the zeros of a decimal."""
     book = phonebook.PhoneBook(region)
 
     assert phone == book.normalise(written)
 
 
 def test_a_number_of_another_country_is_refused_with_the_way_to_write_it():
-    """A region reads digits as its own; the sentence says what a plus would make of them."""
+    """A number of another country is refused, and the error shows how to write it with a plus."""
     with pytest.raises(InputError, match=r"has no such number; if it is one of another country, write \+375291234567"):
         phonebook.PhoneBook("RU").normalise("375291234567")
 

@@ -90,7 +90,7 @@ def test_nothing_else_is_guessed(written: str, phone: str):
         (b"79612242243", "give a str or an int"),
     ],
 )
-def test_what_is_no_phone_is_refused_with_a_reason(written: object, why: str):
+def test_a_bad_phone_is_refused_with_a_reason(written: object, why: str):
     """The error quotes what was written and says what is wrong with it."""
     with pytest.raises(InputError, match=why) as refused:
         normalise_phone(written)
@@ -100,8 +100,8 @@ def test_what_is_no_phone_is_refused_with_a_reason(written: object, why: str):
 
 
 @pytest.mark.parametrize("written", [-79612242243, 10**5000, -(10**5000)], ids=["negative", "huge", "negative huge"])
-def test_an_int_that_is_no_phone_is_refused(written: int):
-    """The sign of a number is no separator, and a number too long to print is refused like any other."""
+def test_a_bad_int_is_refused(written: int):
+    """A minus sign is not a separator, and a number too long to print is refused like any other."""
     with pytest.raises(InputError) as refused:
         normalise_phone(written)
 
@@ -136,7 +136,7 @@ def test_a_decimal_rendering_never_gets_more_digits(written: str, mark: str, zer
 
 @given(st.one_of(st.text(), st.text("0123456789+-()., e", max_size=20), st.integers(), st.none(), st.binary()))
 def test_the_outcome_is_digits_or_an_input_error(written: object):
-    """Whatever is given, there is a phone of 8 to 15 digits or an `InputError`, and nothing else."""
+    """Every input becomes a phone of 8 to 15 digits or raises an `InputError`."""
     try:
         phone = normalise_phone(written)
     except InputError as exc:
@@ -172,7 +172,7 @@ _WRITTEN = st.one_of(
 
 @given(st.lists(_WRITTEN, min_size=1, max_size=5))
 def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
-    """Taking many at once is a shortcut: the same digits, or none of them."""
+    """The fast path for many phones returns the same digits as one by one, or none."""
     taken = normal_phones(written)
 
     assert taken is None or taken.phones == [normalise_phone(each) for each in written]
@@ -181,7 +181,7 @@ def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
 
 @pytest.mark.parametrize("written", ["79612242243", " 79612242243\r\n", "88005553535", "442079460958", "96122422"])
 def test_clean_phones_are_taken_as_a_whole(written: str):
-    """What needs no more than a strip takes the short way."""
+    """Phones that need only stripping take the fast path."""
     taken = normal_phones([written, written])
 
     assert taken is not None
@@ -203,19 +203,19 @@ def test_clean_phones_are_taken_as_a_whole(written: str):
     ],
 )
 def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str):
-    """Nothing is guessed on the short way."""
+    """One phone that is not clean sends the whole batch down the careful path."""
     assert normal_phones(["79612242243", written]) is None
 
 
 def test_a_plus_before_a_russian_trunk_prefix_is_refused():
-    """`+8 9xx` is nobody's country code: taken as it is, it would be another phone when it is read again."""
+    """`+8 9xx` is not a country code: taken literally, it would become another phone when it is read again."""
     with pytest.raises(InputError, match=r"written \+7 9"):
         normalise_phone("+8 961 224 22 43")
 
 
 @given(st.text("0123456789 +-().,", max_size=20))
 def test_a_phone_that_is_read_again_stays_what_it_is(written: str):
-    """Whoever compares phones may read them as often as they like."""
+    """Normalising a phone again returns the same phone."""
     try:
         once = normalise_phone(written)
     except InputError:
@@ -225,17 +225,17 @@ def test_a_phone_that_is_read_again_stays_what_it_is(written: str):
 
 
 class _Float64(float):
-    """As numpy's is one."""
+    """A subclass of float, as numpy has one."""
 
 
 class _Text(str):
-    """As numpy's is one."""
+    """A subclass of str, as numpy has one."""
 
     __slots__ = ()
 
 
 def test_another_librarys_float_is_refused_and_its_text_is_read():
-    """A float may have lost digits, whoever made it; a text is a text, and the phone is a plain one."""
+    """A float of any library is refused, as it may have lost digits; a `str` subclass becomes a plain phone."""
     with pytest.raises(InputError, match="give a str or an int, not a _Float64"):
         normalise_phone(_Float64(79612242243))
 

@@ -1,8 +1,8 @@
 """
-What a path may lead to, and whether what is open stays where it is.
+What a path may lead to, and whether an open file stays where it is.
 
-What is no regular file is refused untouched at every door. What is moved, removed or replaced while it is open is
-noticed before anything is claimed of it.
+Every function that takes a path refuses anything but a regular file, and leaves it untouched. A file that is moved,
+removed or replaced while it is open is noticed before anything is claimed of it.
 """
 
 import importlib
@@ -47,7 +47,7 @@ SPRING = CampaignSettings(campaign="spring", message=message())
 
 
 def device(path: Path) -> None:
-    """Make the null device; a privilege."""
+    """Make a null device, which needs privileges."""
     try:
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
     except PermissionError:
@@ -80,7 +80,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
 
 
 def seen(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Return all that is under *folder*, and what could have been changed of it."""
+    """Return all that is under *folder*, with the attributes that a change would show in."""
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
     return {
         name: (status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns)
@@ -123,8 +123,8 @@ DOORS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_regular_file_is_refused_untouched(tmp_path: Path, kind: str, door: str):
-    """Mode, owner, size, time and name stay, nothing appears beside it, and nothing is waited for."""
+def test_anything_but_a_regular_file_is_refused_untouched(tmp_path: Path, kind: str, door: str):
+    """A refused path keeps its mode, owner, size, time and name, gets no file beside it, and blocks no caller."""
     path = tmp_path / "given"
     KINDS[kind](path)
     before = seen(tmp_path)
@@ -136,8 +136,8 @@ def test_what_is_no_regular_file_is_refused_untouched(tmp_path: Path, kind: str,
 
 
 @pytest.mark.parametrize("look", [highest_price, stopped_phones], ids=["highest price", "stopped phones"])
-def test_what_is_only_asked_of_a_journal_leaves_a_pipe_alone(tmp_path: Path, look: Callable[[Path], object]):
-    """A missing journal knows nothing, and a pipe is not a journal."""
+def test_reading_a_journal_leaves_a_pipe_alone(tmp_path: Path, look: Callable[[Path], object]):
+    """A missing journal has no results, and a pipe is not a journal."""
     path = tmp_path / "journal"
     assert not look(path)
     os.mkfifo(path)
@@ -148,7 +148,7 @@ def test_what_is_only_asked_of_a_journal_leaves_a_pipe_alone(tmp_path: Path, loo
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_lies_beside_a_journal_is_looked_at_too(tmp_path: Path, kind: str, ending: str):
-    """SQLite would open it, and the journal's permissions are given to it."""
+    """A file beside the journal is checked too: SQLite would open it, and it gets the journal's permissions."""
     opened(tmp_path / "journal").close()
     KINDS[kind](tmp_path / f"journal{ending}")
     before = seen(tmp_path)
@@ -176,7 +176,7 @@ async def test_a_link_to_a_regular_file_is_followed(tmp_path: Path):
 @pytest.mark.parametrize("name", ["campaigns.db", "1-spring.journal"])
 @pytest.mark.parametrize("kind", ["a device", "a pipe", "a socket", "a directory"])
 async def test_a_folder_of_campaigns_takes_regular_files_only(tmp_path: Path, kind: str, name: str):
-    """Plans and journals of a store are looked at as other journals are."""
+    """A store's plans and journals are checked as other journals are."""
     async with SqliteStore(tmp_path) as store:
         if name != "campaigns.db":
             await store.plan(SPRING, phones(3))
@@ -198,7 +198,7 @@ def test_a_database_of_dbos_is_a_regular_file(tmp_path: Path):
 
 
 def test_an_empty_results_file_is_put_aside_and_a_dangling_name_kept(tmp_path: Path):
-    """Zero bytes of a regular file are an earlier run's; a link with the next name in line is somebody's."""
+    """An empty results file is put aside as an earlier run's; a dangling link with the next name is kept."""
     path = tmp_path / "results.csv"
     path.touch()
     (tmp_path / "results.csv.1").symlink_to("nothing")
@@ -211,8 +211,8 @@ def test_an_empty_results_file_is_put_aside_and_a_dangling_name_kept(tmp_path: P
     assert path.read_text().startswith("phone,")
 
 
-def test_what_took_the_place_of_earlier_results_is_not_put_aside(tmp_path: Path):
-    """The file is looked at again when the first results come."""
+def test_a_file_in_the_place_of_earlier_results_is_not_put_aside(tmp_path: Path):
+    """The file is checked again when the first results arrive."""
     path = tmp_path / "results.csv"
     path.touch()
     file = ResultsFile(path, replace=True)
@@ -228,8 +228,8 @@ def test_what_took_the_place_of_earlier_results_is_not_put_aside(tmp_path: Path)
     assert 2 == len(path.read_text().splitlines())
 
 
-def test_what_was_checked_is_checked_again_when_it_is_open(tmp_path: Path):
-    """Only a regular file is emptied, and then it is."""
+def test_a_checked_path_is_checked_again_when_it_is_open(tmp_path: Path):
+    """Only a regular file is emptied, even if the path changed after the first check."""
     path = tmp_path / "file"
     path.write_text("before")
     with open_file(path, "w") as file:
@@ -286,7 +286,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class Stage(NamedTuple):
-    """What a journal is asked to do, and what it has done before."""
+    """A call to a journal, and the calls before it."""
 
     before: Callable[[Any], object]
     call: Callable[[Any], object]
@@ -314,7 +314,7 @@ def reserved(addressed: list[Any]) -> Any:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_journal_that_is_gone_claims_nothing(path: Path, way: str, stage: str):
-    """Neither that recipients may leave, nor that their results are kept."""
+    """A journal that is gone neither lets recipients leave nor says that their results are kept."""
     with opened(path) as journal:
         STAGES[stage].before(journal)
         WAYS[way](path)
@@ -324,7 +324,7 @@ def test_a_journal_that_is_gone_claims_nothing(path: Path, way: str, stage: str)
 
 @pytest.mark.parametrize("way", ["moved", "moved with all", "its -wal removed"])
 def test_what_was_written_before_a_move_is_in_the_moved_file(path: Path, way: str):
-    """A file that is moved without its `-wal`, or loses it, has everything when it is closed."""
+    """A file that is moved without its `-wal`, or loses it, is complete when it is closed."""
     with opened(path) as journal:
         journal.settle(answers(batch(3)), journal.reserve(batch(3)))
         WAYS[way](path)
@@ -334,7 +334,7 @@ def test_what_was_written_before_a_move_is_in_the_moved_file(path: Path, way: st
 
 
 def test_a_journal_that_is_put_back_goes_on(path: Path):
-    """What it could not be sure of is in it or not, and both come out right."""
+    """After a journal is put back, a failed write counts right, whether it is in the file or not."""
     with opened(path) as journal:
         first = journal.reserve(batch(3))
         move(path)
@@ -349,7 +349,7 @@ def test_a_journal_that_is_put_back_goes_on(path: Path):
 
 
 def test_what_is_left_of_a_moved_file_is_not_thrown_away(path: Path):
-    """SQLite would remove a `-wal` without its file, and with it the latest rows of a file that may come back."""
+    """A `-wal` without its file stays: SQLite would remove it, with the latest rows of a file that may come back."""
     with opened(path) as journal:
         journal.settle(answers(batch(3)), journal.reserve(batch(3)))
         shutil.copy(path, f"{path}.elsewhere")  # to another disk, as `mv` does it
@@ -364,7 +364,7 @@ def test_what_is_left_of_a_moved_file_is_not_thrown_away(path: Path):
 
 
 def test_a_changed_working_directory_moves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A relative path leads where it led when the file was opened."""
+    """A relative path keeps leading where it led when the file was opened."""
     monkeypatch.chdir(path.parent)
     with opened(Path(path.name)) as journal:
         monkeypatch.chdir("/")
@@ -372,7 +372,7 @@ def test_a_changed_working_directory_moves_nothing(path: Path, monkeypatch: pyte
 
 
 def test_a_link_that_leads_elsewhere_is_noticed(path: Path):
-    """Whoever opens the path next would open another file."""
+    """A link that changes its target is an error: the next process would open another file."""
     path.symlink_to("one")
     (path.parent / "one").touch()
     with opened(path) as journal:
@@ -436,7 +436,7 @@ async def run(connect: Connect, gateway: Gateway, journal: Path) -> list[SendRes
 async def test_a_campaign_ends_when_its_journal_is_moved_and_goes_on_later(
     connect: Connect, webcom_gateway: Gateway, path: Path, number: int, way: str, afterwards: str
 ):
-    """Nothing leaves without a journal; put back, or named where it is, it sends to the rest, once each."""
+    """Nothing leaves without the journal; put back, or opened in its new place, it sends to the rest, once each."""
     webcom_gateway.faults.script(*[Fault()] * number, Fault(arrived=Moving(path, WAYS[way])))
     with pytest.raises(JournalError, match="was moved, removed or replaced while it was open") as ended:
         await run(connect, webcom_gateway, path)
@@ -451,10 +451,10 @@ async def test_a_campaign_ends_when_its_journal_is_moved_and_goes_on_later(
     assert webcom_gateway.ledger.ids() == {each.client_id_sms: each.id_sms for each in results}
 
 
-async def test_a_campaign_that_lost_its_journal_bills_nobody_twice(
+async def test_a_campaign_that_lost_its_journal_bills_no_recipient_twice(
     connect: Connect, webcom_gateway: Gateway, path: Path
 ):
-    """A new journal knows nothing, and the same campaign gives the same ids."""
+    """With a new, empty journal the same campaign derives the same ids, so the gateway sends no second SMS."""
     webcom_gateway.faults.script(Fault(), Fault(arrived=Moving(path, Path.unlink)))
     with pytest.raises(JournalError):
         await run(connect, webcom_gateway, path)
@@ -473,7 +473,7 @@ async def test_a_campaign_that_lost_its_journal_bills_nobody_twice(
 async def test_a_report_is_not_acknowledged_once_its_file_is_gone(
     path: Path, way: str, caplog: pytest.LogCaptureFixture
 ):
-    """The gateway is asked to offer it again, and the log says why."""
+    """A report without its file is left for the gateway to offer again, and the log says why."""
     async with ReportFile(path) as reports:
         app = WebhookApp(reports, secret=SECRET)
         assert (200, ECHO) == ((answer := await call(app)).status, answer.body)
@@ -485,7 +485,7 @@ async def test_a_report_is_not_acknowledged_once_its_file_is_gone(
 
 
 async def test_a_file_of_reports_that_is_put_back_goes_on(path: Path):
-    """The same application acknowledges again, and nothing that it has acknowledged is missing."""
+    """Once the file is back, the application acknowledges again, and every acknowledged report is in it."""
     async with ReportFile(path) as reports:
         app = WebhookApp(reports, secret=SECRET)
         await call(app)
@@ -497,7 +497,7 @@ async def test_a_file_of_reports_that_is_put_back_goes_on(path: Path):
 
 
 async def test_what_was_acknowledged_before_a_move_is_in_the_moved_file(path: Path):
-    """A file of reports that is put aside without a word has all that was acknowledged."""
+    """A file of reports that is moved away has every report that was acknowledged."""
     async with ReportFile(path) as reports:
         await call(WebhookApp(reports, secret=SECRET))
         move(path)
@@ -515,10 +515,10 @@ async def test_what_was_acknowledged_before_a_move_is_in_the_moved_file(path: Pa
     ],
     ids=["after", "latest", "find", "purge"],
 )
-async def test_a_reader_of_reports_is_told_that_the_file_is_gone(
+async def test_a_reader_of_reports_fails_when_the_file_is_gone(
     path: Path, look: Callable[[ReportFile], Awaitable[Any]]
 ):
-    """What others write from now on would be missing, and nobody would know."""
+    """A reader of a file that is gone gets an error: it would miss what others write, without a sign."""
     async with ReportFile(path) as reports:
         await look(reports)
         move(path)
@@ -527,7 +527,7 @@ async def test_a_reader_of_reports_is_told_that_the_file_is_gone(
 
 
 async def test_a_removed_shm_is_noticed_too(path: Path):
-    """Another process would make a new one, and neither would see what the other writes."""
+    """A removed `-shm` is an error: with a new one, two processes would not see each other's writes."""
     async with ReportFile(path) as reports:
         Path(f"{path}-shm").unlink()
         with pytest.raises(JournalError, match="spring-shm was moved, removed or replaced"):
@@ -535,8 +535,8 @@ async def test_a_removed_shm_is_noticed_too(path: Path):
 
 
 @pytest.mark.parametrize("which", ["journal", "reports"])
-async def test_tracking_ends_when_a_file_of_its_is_moved(connect: Connect, tmp_path: Path, which: str):
-    """No count claims what no file has; put back, it goes on to every end."""
+async def test_tracking_ends_when_one_of_its_files_is_moved(connect: Connect, tmp_path: Path, which: str):
+    """Tracking counts only what its files have; with them back, every SMS reaches a terminal state."""
     scene = Scene(tmp_path)
     path = scene.journal if which == "journal" else scene.reports
     async with scene.client(connect) as client:
@@ -557,7 +557,7 @@ async def test_tracking_ends_when_a_file_of_its_is_moved(connect: Connect, tmp_p
 
 @pytest.mark.parametrize("name", ["campaigns.db", "1-spring.journal"])
 async def test_a_store_that_is_moved_lets_nothing_leave(tmp_path: Path, name: str):
-    """Its plans and its journals are looked at before a reservation is worth anything."""
+    """A store checks its plans and journals before a reservation counts."""
     async with SqliteStore(tmp_path / "store") as store:
         await store.plan(SPRING, phones(3))
         lease = await store.acquire("spring", 1, "one", 60.0)
@@ -575,8 +575,8 @@ async def test_a_store_that_is_moved_lets_nothing_leave(tmp_path: Path, name: st
         await journal.aclose()
 
 
-async def test_a_store_that_is_moved_does_not_go_on_telling_how_it_stands(tmp_path: Path):
-    """Others pause and cancel it in another file from then on."""
+async def test_a_store_that_is_moved_does_not_return_a_status(tmp_path: Path):
+    """After a move, other processes pause and cancel the campaign in another file, so its status is an error."""
     async with SqliteStore(tmp_path / "store") as store:
         await store.plan(SPRING, phones(3))
         assert CampaignState.RUNNING is (await store.status("spring")).state
@@ -591,7 +591,7 @@ async def test_a_store_that_is_moved_does_not_go_on_telling_how_it_stands(tmp_pa
 @pytest.mark.parametrize("name", ["results.csv", "results.jsonl", "results.parquet"])
 @pytest.mark.parametrize("way", ["moved", "removed", "replaced"])
 def test_a_results_file_says_whether_it_is_in_place(tmp_path: Path, name: str, way: str):
-    """Rows go on where it was moved, and what took its place is left alone."""
+    """Rows are still written to the moved file, and a file in its place is left alone."""
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow", reason="Parquet is an extra")
     path = tmp_path / name
@@ -606,7 +606,7 @@ def test_a_results_file_says_whether_it_is_in_place(tmp_path: Path, name: str, w
 
 
 def test_no_results_leave_no_file(tmp_path: Path):
-    """A file that nobody wrote to, and nobody moved, is removed, and that is as it should be."""
+    """An empty results file that was not moved is removed, and counts as in place."""
     file = ResultsFile(tmp_path / "results.csv")
     file.close()
 
@@ -663,10 +663,10 @@ COMMANDS = {
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_command_refuses_what_is_no_regular_file(
+def test_every_command_refuses_anything_but_a_regular_file(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], kind: str, words: tuple[str, ...]
 ):
-    """It exits with 2, in one line that names the path, and the path is as it was."""
+    """Every command exits with 2, names the path in one line, and leaves it as it was."""
     KINDS[kind](Path("given"))
     before = {name: found for name, found in seen(Path()).items() if name.startswith(("given", "elsewhere"))}
 
@@ -682,7 +682,7 @@ def test_every_command_refuses_what_is_no_regular_file(
 def test_a_folder_of_the_command_line_takes_regular_files_only(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], kind: str, name: str
 ):
-    """Nothing is sent from a folder whose files are no files."""
+    """Nothing is sent from a folder with a pipe or device in place of its files."""
     pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
     Path("store").mkdir()
     KINDS[kind](Path("store") / name)
@@ -708,7 +708,7 @@ def gateway(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_a_campaign_whose_results_are_moved_goes_on_and_says_so(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ):
-    """It is said once; all rows are where the file was moved, and nothing is where it was."""
+    """The command warns once; all rows are in the moved file, and nothing is in the old place."""
     gateway.faults.script(Fault(), Fault(arrived=Moving(Path("results.csv"), move)))
     assert 0 == command(*SENT, "--results", "results.csv", "--batch-size", "1", "--in-flight", "1")
 
@@ -722,7 +722,7 @@ def test_a_campaign_whose_results_are_moved_goes_on_and_says_so(
 def test_a_command_whose_journal_is_moved_ends_and_can_be_run_again(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ):
-    """It exits with 3, and the same command sends to the rest when the journal is back."""
+    """The command exits with 3; when the journal is back, the same command sends to the rest."""
     words = (*SENT, "--journal", "autumn.journal", "--batch-size", "1", "--in-flight", "1")
     gateway.faults.script(Fault(), Fault(arrived=Moving(Path("autumn.journal"), move)))
     assert 3 == command(*words)
@@ -739,7 +739,7 @@ def test_a_command_whose_journal_is_moved_ends_and_can_be_run_again(
 def test_a_campaign_ends_when_its_store_is_moved_and_goes_on_later(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str], name: str
 ):
-    """It neither sends on nor waits for ever; put back, the same command sends to the rest."""
+    """The command stops sending and ends; when the store is back, the same command sends to the rest."""
     pytest.importorskip("webcom_async.scaleout.dbos", reason="the engine is an extra")
     words = ("campaign", "start", "phones.csv", *SENT[2:], "--store", "store", "--yes", "--batch-size", "1")
     gateway.faults.script(Fault(arrived=Moving(Path("store", name), move)))
@@ -756,7 +756,7 @@ def test_a_campaign_ends_when_its_store_is_moved_and_goes_on_later(
 def test_tracking_whose_changes_are_moved_says_so(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ):
-    """All changes are where the file was moved."""
+    """The command warns, and all changes are in the moved file."""
     gateway.scenarios.default = Scenario((Step(0.0, "deliver"),))
     command(*SENT, "--journal", "autumn.journal")
     gateway.faults.script(Fault(arrived=Moving(Path("changes.csv"), move)))
@@ -767,10 +767,10 @@ def test_tracking_whose_changes_are_moved_says_so(
 
 
 @pytest.mark.socket
-def test_what_a_check_up_has_found_is_told_even_if_it_cannot_be_kept(
+def test_a_check_up_prints_its_findings_even_if_it_cannot_keep_them(
     command: Callable[..., int], gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ):
-    """Its SMS were paid for; the error comes after the facts."""
+    """The findings come before the error, because their SMS were paid for."""
     Path("out").mkdir()
     gateway.faults.script(Fault(arrived=Moving(Path("out"), move)))
     words = ("doctor", "79612242243", "--sender", "ACME", "--yes", "--json")
@@ -782,7 +782,7 @@ def test_what_a_check_up_has_found_is_told_even_if_it_cannot_be_kept(
 
 
 def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
-    """The command was to leave a file, and there is none."""
+    """An export whose file is removed while it writes ends with an error."""
     pytest.importorskip("cyclopts", reason="the command line is an extra")
     pytest.importorskip("rich", reason="the command line is an extra")
     from webcom_async._cli.run.result_export import Filing  # noqa: PLC0415
@@ -796,7 +796,7 @@ def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
 
 
 async def test_a_link_in_the_place_of_a_moved_file_is_noticed(tmp_path: Path):
-    """The same file behind a link is without its `-wal` for all who open it there."""
+    """A link to the moved file is an error: SQLite looks for the `-wal` beside the target."""
     path, moved = tmp_path / "reports.db", tmp_path / "moved.db"
     async with ReportFile(path) as reports:
         app = WebhookApp(reports, secret=SECRET)

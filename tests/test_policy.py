@@ -1,4 +1,4 @@
-"""What an answer or a failure means, and what is to be done about it."""
+"""What an answer or a failure means, and what the client does about it."""
 
 import json
 from datetime import timedelta
@@ -55,7 +55,7 @@ def judged(
 
 
 def failed(*args: object, **kwargs: object) -> WebcomError:
-    """Return the error of an answer that settles nobody."""
+    """Return the error of an answer that settles no recipient."""
     with pytest.raises(WebcomError) as failure:
         judged(*args, **kwargs)  # type: ignore[arg-type]
     return failure.value
@@ -78,7 +78,7 @@ def busy(retry_after: str, **options: object) -> GatewayBusy:
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 404, 413, 429, 500, 503])
 def test_results_count_whatever_the_status(status: int):
-    """The manual contradicts itself about 200 and 400: a body with `information` is results under any status."""
+    """A body with `information` is results under any status: the manual contradicts itself about 200 and 400."""
     assert ["1001", "1002"] == [result.id_sms for result in judged(accepted(1001, 1002), status)]
 
 
@@ -99,7 +99,7 @@ def test_results_count_whatever_the_status(status: int):
     ],
 )
 def test_a_known_sentence_counts_whatever_the_status(status: int, sentence: str, kind: type):
-    """A sentence of the table says more than a status does, and it is kept word for word."""
+    """A known sentence decides over the status, and is kept word for word."""
     failure = failed(error(sentence), status)
 
     assert kind is type(failure)
@@ -120,7 +120,7 @@ def test_a_known_sentence_counts_whatever_the_status(status: int, sentence: str,
     ],
 )
 def test_one_sentence_for_several_recipients_names_none(sentence: str, alone: Knowledge, among_others: Knowledge):
-    """What fits a single recipient settles a request of one; of several, others may have been sent to."""
+    """A sentence settles a request of one recipient; with several, the request is possibly sent."""
     assert (alone, among_others) == (
         failed(error(sentence), count=1).knowledge,
         failed(error(sentence), count=2).knowledge,
@@ -129,7 +129,7 @@ def test_one_sentence_for_several_recipients_names_none(sentence: str, alone: Kn
 
 @pytest.mark.parametrize("sentence", ["There is no such sender", "Phone number is on the stop list"])
 def test_a_sentence_about_a_recipient_settles_the_only_one(sentence: str):
-    """Alone, a recipient is refused as an entry would refuse it; among others, it is in question whom it means."""
+    """A sentence about a recipient refuses a lone recipient; with several, the request is possibly sent."""
     [result] = judged(error(sentence), count=1)
 
     assert (Outcome.REJECTED, sentence) == (result.outcome, result.error)
@@ -149,7 +149,7 @@ def test_a_refused_request_has_the_sentences_reason(sentence: str, reason: Reaso
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 def test_a_redirect_is_refused_with_both_urls(status: int):
-    """The body holds the password, so it goes nowhere else; the error says where from and where to."""
+    """A redirect is not followed, as the body holds the password, and the error names both URLs."""
     failure = failed(b"", status, location="https://elsewhere.example/json/")
 
     assert (RedirectRefused, Knowledge.REFUSED, False, True) == marks(failure)
@@ -158,14 +158,14 @@ def test_a_redirect_is_refused_with_both_urls(status: int):
 
 
 def test_a_redirect_to_nowhere_is_refused_too():
-    """A redirect without a location is no answer either."""
+    """A redirect without a location is refused like any other."""
     assert RedirectRefused is type(failed(b"", 302))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 415])
 @pytest.mark.parametrize("body", [HTML, b"", b"null", error("Forbidden")])
 def test_a_status_that_speaks_of_the_url_halts(status: int, body: bytes):
-    """Asking again would meet the same: the message names URL and status."""
+    """A status about the URL halts, as a retry would meet the same; the message names URL and status."""
     failure = failed(body, status)
 
     assert (ConfigurationError, Knowledge.REFUSED, False, True) == marks(failure)
@@ -178,7 +178,7 @@ def test_a_foreign_page_is_quoted_in_part():
 
 
 def test_a_request_that_is_too_large_says_what_to_lower():
-    """413 is a refusal of the size: the same in halves, and the setting that would have helped is named."""
+    """A batch that meets 413 is sent in halves, and the error names the setting to lower."""
     failure = failed(status=413)
 
     assert (RequestTooLarge, Knowledge.REFUSED, False, False) == marks(failure)
@@ -189,21 +189,21 @@ def test_a_request_that_is_too_large_says_what_to_lower():
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("body", [HTML, b"", error("Internal error"), accepted(1001)])
 def test_a_failing_gateway_is_asked_again(status: int, body: bytes):
-    """It may have processed the request, or will later: in question, and worth another attempt under the same ids."""
+    """A failing gateway may still process the request: it is possibly sent, and retried under the same ids."""
     assert (GatewayBusy, Knowledge.POSSIBLY_SENT, True, False) == marks(failed(body, status))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
 @pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", b"{}"])
 def test_an_answer_that_cannot_be_read_is_asked_again(status: int, body: bytes):
-    """The body says nothing and neither does the status: in question, and worth another attempt."""
+    """An answer without a usable body or status leaves the request possibly sent, and is retried."""
     assert (ReplyError, Knowledge.POSSIBLY_SENT, True, False) == marks(failed(body, status))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])
 @pytest.mark.parametrize("body", [accepted(1001), accepted(1001, 1002, 1003), b'{"information":[{},{}]}'])
 def test_an_answer_that_cannot_be_paired_is_asked_again_once(status: int, body: bytes):
-    """Entries that fit no recipient may be an accident of one answer, not of two."""
+    """Entries that fit no recipient are retried once, as one answer may be an accident."""
     failure = failed(body, status)
 
     assert (PairingError, Knowledge.POSSIBLY_SENT, True, False) == marks(failure)
@@ -212,7 +212,7 @@ def test_an_answer_that_cannot_be_paired_is_asked_again_once(status: int, body: 
 
 @given(st.integers(100, 999), st.binary(max_size=50) | st.sampled_from([HTML, accepted(1), error("?")]), st.text())
 def test_every_answer_means_something(status: int, body: bytes, header: str):
-    """Whatever comes back, it is results for everybody or an error of ours."""
+    """Every answer becomes results for all recipients or a `WebcomError`."""
     reply = Reply(status, {"retry-after": header, "location": header}, body)
     try:
         results = judge(reply, wire_phones(1), 1, Options(), NOW, send_format=FORMAT).results
@@ -259,12 +259,12 @@ def test_retry_after_is_seconds_or_a_date(header: str, seconds: float):
     ],
 )
 def test_nonsense_asks_for_no_wait(header: str):
-    """A header that cannot be read is no header, and no reason to fail otherwise."""
+    """A header that cannot be read counts as missing, and causes no other failure."""
     assert (None, False) == (busy(header).retry_after, busy(header).halts)
 
 
-def test_no_header_is_no_wait():
-    """A busy gateway that names no time is asked again after the usual back-off."""
+def test_a_missing_header_asks_for_no_wait():
+    """A busy gateway without `Retry-After` is retried after the usual back-off."""
     assert None is failed(status=429).retry_after  # type: ignore[attr-defined]
 
 
@@ -272,7 +272,7 @@ def test_no_header_is_no_wait():
     ("header", "halts"), [("60", False), ("61", True), ("9" * 400, True), ("Thu, 31 Dec 2099 23:59:59 GMT", True)]
 )
 def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
-    """A wait up to the ceiling is waited out; beyond it, the rest is better resumed later."""
+    """A wait up to the ceiling is waited out; a longer one halts the campaign, which can be resumed."""
     failure = busy(header, retry_after_max=60.0)
 
     assert (halts, not halts) == (failure.halts, worth_retrying(failure, 1))
@@ -304,7 +304,7 @@ def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
     ],
 )
 def test_only_our_own_transient_errors_are_retried(failure: BaseException, again: bool):
-    """A refusal stays one, and what is not ours passes through untouched."""
+    """Refusals and foreign exceptions are not retried."""
     assert again is worth_retrying(failure, 1)
 
 
@@ -312,14 +312,14 @@ def test_only_our_own_transient_errors_are_retried(failure: BaseException, again
     ("attempts", "bound"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, 20.0), (60, 20.0), (5_000, 20.0)]
 )
 def test_the_bound_doubles_up_to_its_ceiling(attempts: int, bound: float):
-    """Full jitter: the wait is drawn evenly between nothing and a bound that doubles, however often it has."""
+    """Full jitter: the wait is drawn evenly between zero and a bound that doubles up to its ceiling."""
     waits = [wait_before_retry(attempts, ReplyTimeout(), Options(), random) for random in (0.0, 0.5, 1.0)]
 
     assert [0.0, bound / 2, bound] == waits
 
 
 def test_the_bound_is_an_option():
-    """First wait and ceiling are the caller's; zero switches waiting off."""
+    """The caller sets the first wait and the ceiling, and zero switches waiting off."""
     options = Options(wait_initial=3.0, wait_max=10.0)
 
     assert [3.0, 6.0, 10.0] == [wait_before_retry(attempts, None, options, 1.0) for attempts in (1, 2, 3)]
@@ -354,7 +354,7 @@ def result(outcome: Outcome, reason: Reason, words: str = "words") -> SendResult
     ],
 )
 def test_words_about_the_account_halt_the_campaign(reason: Reason, kind: type):
-    """One recipient refused for the account's sake is enough; the error has the gateway's words."""
+    """One recipient that is refused because of the account halts the campaign, with the gateway's words."""
     good, bad = result(Outcome.ACCEPTED, Reason.NONE), result(Outcome.NOT_SENT, reason, "the gateway's own")
     halt = halting([good, bad, good])
 
@@ -377,13 +377,13 @@ def test_words_about_the_account_halt_the_campaign(reason: Reason, kind: type):
     ],
 )
 def test_words_about_a_recipient_halt_nothing(results: list[SendResult]):
-    """A bad number, a stop list or a duplicate is that recipient's own."""
+    """A bad number, a stop list or a duplicate concerns that recipient only."""
     assert None is halting(results)
 
 
 @pytest.mark.parametrize("failure", [RequestRefused("no"), RequestTooLarge("no")])
 def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomError):
-    """A refusal of several names none of them: whoever is not asked alone was not sent to."""
+    """A refusal of a lone recipient rejects it; a refusal of several leaves each of them not sent."""
     outcomes = [conclude(failure, possibly_sent=False, alone=alone)[0] for alone in (True, False)]
 
     assert [Outcome.REJECTED, Outcome.NOT_SENT] == outcomes
@@ -406,20 +406,20 @@ def test_only_who_was_alone_in_a_refused_request_is_rejected(failure: WebcomErro
         (ConfigurationError("no"), False, Outcome.NOT_SENT),
     ],
 )
-def test_the_most_doubtful_attempt_decides(failure: WebcomError, possibly_sent: bool, outcome: Outcome):
-    """After one attempt in question nobody is claimed to be refused or not sent, whatever the last attempt met."""
+def test_one_possibly_sent_attempt_decides(failure: WebcomError, possibly_sent: bool, outcome: Outcome):
+    """After one possibly sent attempt a recipient is unknown, whatever the last attempt met."""
     assert (outcome, failure.reason, "no") == conclude(failure, possibly_sent=possibly_sent, alone=True)
 
 
-def test_the_attempt_in_question_gives_the_reason():
-    """Whose first request got no answer is unknown because of that, and not because the second was never sent."""
+def test_the_possibly_sent_attempt_gives_the_reason():
+    """A recipient without a first answer is unknown for that reason, not because the second request never left."""
     said = conclude(GatewayUnavailable("no way"), possibly_sent=True, alone=True, question=ConnectionLost("gone"))
 
     assert (Outcome.UNKNOWN, Reason.CONNECTION_LOST, "gone") == said
 
 
 def test_results_have_the_gateways_own_words():
-    """Where the gateway said something, that is what the result shows, not our sentence around it."""
+    """The result shows the gateway's own words, without our sentence around them."""
     *_, words = conclude(RequestRefused(error="No link"), possibly_sent=False, alone=True)
 
     assert "No link" == words

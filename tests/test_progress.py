@@ -1,4 +1,4 @@
-"""What is known of an SMS goes forward only."""
+"""The state of an SMS only moves forward."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -50,12 +50,12 @@ def after(*reports: DeliveryReport) -> DeliveryReport:
     ],
 )
 def test_a_final_state_never_goes_back(before: DeliveryReport, news: DeliveryReport, then: str):
-    """A delivered one may be read, a status may come after all, and nothing else follows a final state."""
+    """A terminal state never goes back: only a delivered SMS can still be read."""
     assert then == after(before, news).said
 
 
 def test_a_repeat_says_nothing_new():
-    """It gives back what was known, as the very same object."""
+    """A repeated report returns the known state, as the same object."""
     known = said("deliver", 1, num_parts=2, price=Decimal(3))
 
     assert known is advanced(known, said("deliver", 1))
@@ -63,7 +63,7 @@ def test_a_repeat_says_nothing_new():
 
 
 def test_a_price_is_kept_from_wherever_it_came():
-    """A webhook that brings the final state takes the price from an earlier answer, and the other way round."""
+    """The price is kept from whichever report brings it, before or after the terminal state."""
     asked = said("send", num_parts=2, price=Decimal(3))
 
     for known in (after(asked, said("deliver", 1)), after(said("deliver", 1), asked)):
@@ -72,7 +72,7 @@ def test_a_price_is_kept_from_wherever_it_came():
 
 @pytest.mark.parametrize("order", list(permutations([said("send"), said("deliver", 3), said("read", 4)])))
 def test_any_order_ends_in_the_same_state(order: tuple[DeliveryReport, ...]):
-    """Reports that overtake one another change nothing in the end."""
+    """The same reports end in the same state in any order."""
     assert "read" == after(*order, *order).said
 
 
@@ -87,7 +87,7 @@ REPORTS = st.builds(
 
 @given(st.lists(REPORTS, min_size=1, max_size=8))
 def test_disorder_and_repeats_are_harmless(reports: list[DeliveryReport]):
-    """Once final, always final; a second look at the same reports changes neither the state nor its time."""
+    """A terminal state stays, and reading the same reports again changes neither the state nor its time."""
     known = None
     was_final = False
     for report in reports:
@@ -100,7 +100,7 @@ def test_disorder_and_repeats_are_harmless(reports: list[DeliveryReport]):
 
 
 def test_the_waits_between_questions_grow_to_a_bound():
-    """Each is longer than the one before, up to the longest, however often was asked."""
+    """Each wait is longer than the one before, up to the longest."""
     pace = Pace(first=10, factor=2, longest=100)
 
     assert [10, 20, 40, 80, 100, 100] == [wait_before_asking(asked, pace) for asked in range(6)]
@@ -117,8 +117,8 @@ def test_a_pace_that_cannot_be_kept_is_refused(wrong: dict[str, object]):
         Pace(**wrong)  # type: ignore[arg-type]
 
 
-def test_nobody_is_asked_without_a_pause():
-    """A first question may come at once, a second one not."""
+def test_no_question_follows_without_a_pause():
+    """A first question may leave at once, and a second one waits."""
     waits = [wait_before_asking(asked, Pace(first=0.0)) for asked in range(4)]
 
     assert [0.0, 2.0, 4.0, 8.0] == waits

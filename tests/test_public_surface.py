@@ -1,4 +1,4 @@
-"""What callers may use changes only when somebody says so."""
+"""The public surface changes only together with its list."""
 
 from difflib import unified_diff
 
@@ -22,5 +22,5 @@ def test_every_type_of_a_public_signature_is_public():
 
 
 def test_what_is_left_out_of_the_list_is_there():
-    """What the list leaves out, because only the package calls it, still exists."""
+    """Names that the list leaves out, because only the package calls them, still exist."""
     assert set() == FOR_THE_PACKAGE - {entry.path for entry in reachable()}

@@ -1,4 +1,4 @@
-"""The README's words, run as they stand."""
+"""The README's examples, run as they are."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ HANGS = Fault(delay=2)  # seconds, after the SMS was sent: for longer than the c
 
 
 def test_the_first_example_runs_as_it_stands(tmp_path: Path):
-    """The ten lines on the first screen send to a file of phones and print who was rejected."""
+    """The README's first example sends to a file of phones and prints the rejected ones."""
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     gateway = Gateway()
     gateway.accounts[0].stop_list = {"79612242244"}
@@ -56,7 +56,7 @@ def test_the_example_is_short():
 
 
 def test_the_fixture_example_passes_as_a_test(tmp_path: Path):
-    """The test in the README passes for whoever has the package and pytest."""
+    """The test in the README passes with the package and pytest alone."""
     (tmp_path / "test_example.py").write_text(f"import pytest\n\npytestmark = pytest.mark.anyio\n{PYTHON[1]}")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -67,7 +67,7 @@ def test_the_fixture_example_passes_as_a_test(tmp_path: Path):
 
 @pytest.mark.anyio
 async def test_the_message_example_sends_one_sms_per_attempt(connect: Connect, webcom_gateway: Gateway):
-    """Called again after a time-out and lost answers, as the text says, it sends no second SMS; a new code arrives."""
+    """Called again after a time-out and lost answers, the example sends no second SMS; a new code arrives."""
     [code] = [block for block in PYTHON if "async def send_code(client" in block]
     send_code, impatient = _defined(code), _defined(code.replace("fail_after(5)", "fail_after(0.3)"))
     faults, phone = webcom_gateway.faults, "+7 961 224-22-43"
@@ -95,7 +95,7 @@ def _defined(code: str) -> Callable[..., Awaitable[str]]:
 
 
 class Backend(NamedTuple):
-    """The README's FastAPI application on a socket, beside an emulator, and somebody who calls it."""
+    """The README's FastAPI application on a socket, beside an emulator, and a client that calls it."""
 
     url: str
     user: httpx2.Client
@@ -109,7 +109,7 @@ class Backend(NamedTuple):
 
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """Run the README's backend as it stands."""
+    """Run the README's backend as it is."""
     pytest.importorskip("fastapi", reason="it is not the package's own")
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra
@@ -127,12 +127,12 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend
 
 
 def test_the_backend_is_short():
-    """It shows fewer than forty lines of code."""
+    """The backend has fewer than forty lines of code."""
     assert len([line for line in BACKEND.splitlines() if line.strip()]) < 40
 
 
 def test_the_backend_sends_codes_and_receives_reports(backend: Backend):
-    """The FastAPI application in the README hears from the gateway who got a code."""
+    """The README's FastAPI application sends a code, and receives its delivery report."""
     gateway = backend.gateway
     gateway.scenarios.default = Scenario((Step(0, "deliver"),))
     gateway.webhooks.enabled = True
@@ -149,7 +149,7 @@ def test_the_backend_sends_codes_and_receives_reports(backend: Backend):
 
 
 def test_the_backend_sends_one_sms_per_code_however_often_it_is_asked(backend: Backend):
-    """A time-out, lost answers, and the user who asks again as the table says: one SMS; a new code is another one."""
+    """After a time-out, lost answers and a user's second request one SMS is sent; a new code is another SMS."""
     phone, codes, ledger = "+7 961 224-22-43", backend.names["codes"], backend.gateway.ledger
     backend.gateway.faults.script(HANGS)
     backend.names["timeout"] = lambda _: asyncio.timeout(0.3)
@@ -168,7 +168,7 @@ def test_the_backend_sends_one_sms_per_code_however_often_it_is_asked(backend: B
 
 
 def test_the_backend_says_which_attempt_to_repeat_where_the_gateway_serves_nothing(backend: Backend):
-    """Once the account is filled up, the same attempt sends the code that was made for it."""
+    """Once the account is topped up, the same attempt sends the code that was made for it."""
     backend.gateway.accounts[0].balance = 0
     refused = backend.user.post(f"{backend.url}/codes", params={"phone": "+7 961 224-22-43"})
     backend.gateway.accounts[0].balance = None
@@ -181,7 +181,7 @@ def test_the_backend_says_which_attempt_to_repeat_where_the_gateway_serves_nothi
 
 
 def test_continuous_integration_runs_the_readmes_two_commands():
-    """The commands that the README tells people to copy are those that are tried on every change."""
+    """Continuous integration runs the commands that the README tells readers to copy."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
     for command in ('python -m pip install -e ".[cli]" && webcom-async demo', "python -m pip install nox && nox"):
@@ -190,7 +190,7 @@ def test_continuous_integration_runs_the_readmes_two_commands():
 
 
 def test_every_option_in_the_readme_exists():
-    """Settings named in the README's table are settings, with the default that stands there."""
+    """Every setting in the README's table exists, with the default that the table names."""
     options = __import__("webcom_async").Options()
     table = README.split("## Settings")[1].split("## Command line")[0]
     for names, defaults in re.findall(r"^\| (`.*?`) \| (\S.*?) \|", table, re.MULTILINE):
@@ -213,7 +213,7 @@ async def test_the_observer_example_counts(webcom_gateway: Gateway):
 
 
 def test_every_event_is_in_the_readme():
-    """The table has every event, with its name, level and fields."""
+    """The README's table has every event, with its name, level and fields."""
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\w+) \| (.*) \|$", README, re.MULTILINE)
     listed = {struct: (name, level, re.findall(r"`(\w+)`", fields)) for name, struct, level, fields in rows}
     kinds = [getattr(events, name) for name in events.__all__ if name not in {"Event", "Observer", "Observers"}]

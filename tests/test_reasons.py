@@ -51,7 +51,7 @@ PRINTED = [(reason, sentence) for reason, *sentences in SENTENCES for sentence i
 
 @pytest.mark.parametrize(("reason", "sentence"), PRINTED)
 def test_every_printed_sentence_has_its_reason(reason: Reason, sentence: str):
-    """A sentence is known with and without its final dot, in any case and between blanks."""
+    """A sentence is recognised with and without its final dot, in any case and between blanks."""
     forms = [sentence, f"{sentence}.", sentence.upper(), sentence.lower(), f"  {sentence} \r\n", f"error: {sentence}."]
 
     assert dict.fromkeys(forms, reason) == {form: classify(form) for form in forms}
@@ -59,7 +59,7 @@ def test_every_printed_sentence_has_its_reason(reason: Reason, sentence: str):
 
 @pytest.mark.parametrize(("reason", "english", "russian"), SENTENCES)
 def test_the_table_holds_the_sentences_as_printed(reason: Reason, english: str, russian: str):
-    """The emulator reads its sentences from the table, so the table keeps them letter for letter."""
+    """The table keeps the sentences letter for letter, because the emulator answers with them."""
     row = refusal(reason)
 
     assert (reason, english, russian) == (row.reason, row.english, row.russian)
@@ -88,19 +88,19 @@ def test_the_table_holds_the_sentences_as_printed(reason: Reason, english: str, 
     ],
 )
 def test_real_texts_differ_in_small_things(sentence: str, reason: Reason):
-    """Hyphens, commas, `ё`, odd blanks and one printed line for two sentences do not hide what is meant."""
+    """Hyphens, commas, `ё`, odd blanks and two sentences on one line do not hide a reason."""
     assert reason is classify(sentence)
 
 
 @pytest.mark.parametrize("text", ["", ".", "Flood SMS", "Внутренняя ошибка", "no send", "\x00", "\ud800"])
 def test_an_unknown_sentence_is_other(text: str):
-    """A sentence that is not in the table is a reason too, never a failure."""
+    """A sentence that is not in the table has the reason `OTHER`, and never fails."""
     assert Reason.OTHER is classify(text)
 
 
 @given(st.text(), st.sampled_from(PRINTED), st.text())
 def test_noise_around_a_sentence_never_fails(before: str, printed: tuple[Reason, str], after: str):
-    """Text from the gateway is untrusted, and always gets a reason; a whole sentence in it is never overlooked."""
+    """Any text gets a reason, and a whole sentence within it is never overlooked."""
     assert classify(before + after) in Reason
     assert Reason.OTHER is not classify(f"{before} {printed[1]} {after}")
 
@@ -129,6 +129,6 @@ def test_a_refusal_says_how_far_it_reaches(reason: Reason, scope: Scope):
 
 @pytest.mark.parametrize("reason", [Reason.NONE, Reason.OTHER, Reason.BAD_PHONE, Reason.TIMEOUT, Reason.HALTED])
 def test_our_own_reasons_have_no_sentence(reason: Reason):
-    """What is found out here is not in the gateway's table."""
+    """Reasons that the library finds itself are not in the gateway's table."""
     with pytest.raises(KeyError):
         refusal(reason)

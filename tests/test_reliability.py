@@ -1,4 +1,4 @@
-"""The proof: every subject of it runs, and none of them is blind."""
+"""The reliability measurements: every subject runs, and each of them notices a broken promise."""
 
 import subprocess
 import sys
@@ -35,10 +35,10 @@ class Forgetful(TroubledGateway):
 
 
 class Silent(TroubledGateway):
-    """A gateway that says it has sent, and has not."""
+    """A gateway that claims to have sent, and has not."""
 
     def process(self, request: Received) -> GatewayAnswer:
-        """GatewayAnswer as ever, and take it out of the ledger."""
+        """Answer as usual, and take the SMS out of the ledger."""
         answer = super().process(request)
         self.ledger.sent.clear()
         return answer
@@ -57,7 +57,7 @@ def claim(phone: str, outcome: Outcome, id_sms: str | None = None) -> SendResult
 @pytest.mark.parametrize("name", sorted(SUBJECTS))
 @pytest.mark.socket
 def test_every_subject_is_measured(name: str):
-    """At a tiny scale every subject gives rows with figures, and the seed that repeats them."""
+    """Every subject gives rows with figures and the seed that repeats them, at a tiny scale."""
     command = [sys.executable, "-m", "tests.reliability", "--only", name, "--scale", "tiny", "--seed", "5", "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, cwd=ROOT)
     subject = msgspec.json.decode(done.stdout, type=Subject)
@@ -69,7 +69,7 @@ def test_every_subject_is_measured(name: str):
 
 @pytest.mark.parametrize(("gateway", "words"), [(Forgetful, "twice"), (Silent, "invented")])
 def test_the_matrix_sees_a_gateway_that_cheats(gateway: type[TroubledGateway], words: str):
-    """Where somebody is really billed twice, or gets nothing, the row says so and is missed."""
+    """A gateway that bills a recipient twice, or sends nothing, makes the row miss its bar and say why."""
     row, _ = matrix.measure(TINY, 5, gateway)
 
     assert not row.ok
@@ -90,7 +90,7 @@ def test_the_matrix_sees_a_gateway_that_cheats(gateway: type[TroubledGateway], w
     ],
 )
 def test_the_judge_goes_by_the_ledger(result: list[SendResult], wrong: Counts):
-    """Each kind of untruth is told apart."""
+    """The judge tells each kind of false claim apart."""
     ledger = Ledger()
     ledger.sent.append(sms("1", "7"))
 
@@ -98,7 +98,7 @@ def test_the_judge_goes_by_the_ledger(result: list[SendResult], wrong: Counts):
 
 
 def test_the_judge_sees_a_second_bill():
-    """Two SMS to one phone are one too many, whatever is claimed."""
+    """Two SMS to one phone count as billed twice, whatever the client claims."""
     ledger = Ledger()
     ledger.sent += [sms("1", "7"), sms("1", "7")]
 
