@@ -59,13 +59,13 @@ Opener = Callable[..., PostgresStore]
 
 @pytest.fixture(params=["asyncio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Return the one event loop that psycopg knows."""
+    """Return the one event loop that psycopg supports."""
     return request.param
 
 
 @pytest.fixture
 def opener(postgres: str, schema: str) -> Opener:
-    """Return what opens another handle on the same store, as another host has it."""
+    """Return a function that opens another handle on the same store, as another host has it."""
 
     def opened(**options: Any) -> PostgresStore:
         return PostgresStore(**({"dsn": postgres, "schema": schema} | options))
@@ -88,7 +88,7 @@ async def other(opener: Opener) -> AsyncIterator[PostgresStore]:
 
 
 def ids(addressed: list[Addressed]) -> list[str]:
-    """Return everyone's id."""
+    """Return the id of every recipient."""
     return [to.client_id_sms for _, tos in addressed for to in tos]
 
 
@@ -96,7 +96,7 @@ def ids(addressed: list[Addressed]) -> list[str]:
 
 
 async def test_who_is_reserved_by_another_run_is_a_duplicate(store: PostgresStore, other: PostgresStore):
-    """While the other's request is under way nobody else asks; once it is settled, its result is everybody's."""
+    """A recipient in flight in one run is a duplicate in another; once it is settled, both have its result."""
     async with run(store) as one, run(other) as two:
         first = await one.reserve(batch(2))
         second = await two.reserve(batch(3))
@@ -111,7 +111,7 @@ async def test_who_is_reserved_by_another_run_is_a_duplicate(store: PostgresStor
 
 
 async def test_many_runs_share_a_campaign(opener: Opener, store: PostgresStore):
-    """Eight runs that offer the same people in different orders, all at once, reserve each of them once."""
+    """Eight runs that offer the same recipients in different orders at once reserve each of them once."""
     many = wire_phones(600)
     left: list[str] = []
 
@@ -133,7 +133,7 @@ async def test_many_runs_share_a_campaign(opener: Opener, store: PostgresStore):
 
 
 async def test_of_two_campaigns_that_reserve_an_id_at_once_one_sends(opener: Opener):
-    """The gateway would swallow the second message, so that one of the two is refused, whoever comes first."""
+    """One of two campaigns that reserve an id at once is refused: the gateway would swallow its message."""
     left: list[tuple[int, str]] = []
     met = [anyio.Event() for _ in range(2 * 15)]
 
@@ -159,7 +159,7 @@ async def test_of_two_campaigns_that_reserve_an_id_at_once_one_sends(opener: Ope
 
 
 async def test_of_two_ids_that_share_an_answer_at_once_one_has_it(opener: Opener):
-    """Whichever is written first keeps its `id_sms`; the other is unknown, and its run is told."""
+    """The first of two results keeps a shared `id_sms`; the second is unknown, and its run gets an error."""
     alarms: list[int] = []
 
     async def settle(number: int) -> None:
@@ -180,7 +180,7 @@ async def test_of_two_ids_that_share_an_answer_at_once_one_has_it(opener: Opener
 
 
 async def test_two_clients_send_one_campaign(connect: Connect, webcom_gateway: Gateway, opener: Opener):
-    """By the gateway's ledger everyone has one SMS, and by the journal one result, however the two have shared."""
+    """Two clients of one campaign give every recipient one SMS in the ledger and one result in the journal."""
     async with opener() as one, opener() as two:
 
         async def send(store: PostgresStore) -> None:
@@ -199,7 +199,7 @@ async def test_two_clients_send_one_campaign(connect: Connect, webcom_gateway: G
 
 
 async def test_a_client_reconciles(connect: Connect, webcom_gateway: Gateway, store: PostgresStore):
-    """Who was in a request of a run that ended is asked for again, alone, under the same id."""
+    """A recipient that an ended run left reserved is sent again by `reconcile`, alone, under the same id."""
     campaign = {"text": "Sale!", "sender": "ACME", "campaign": "spring", "journal": store}
     async with connect(webcom_gateway) as client:
         await client.send_all(phones(3), **campaign)
@@ -231,7 +231,7 @@ async def ended(opener: Opener) -> None:
 
 
 async def test_a_run_that_is_not_heard_of_loses_what_it_had(opener: Opener):
-    """Who was in its requests is in doubt for the next one; the woken run reserves nobody, and accepts only."""
+    """Recipients of a lost run are possibly sent for the next run; the lost run can only settle accepted ones."""
     async with opener(lease=0.05) as lost, opener() as next_one:
         old = await lost.open(header(), lambda: NOW)
         before = await old.reserve(batch(3))
@@ -254,7 +254,7 @@ async def test_a_run_that_is_not_heard_of_loses_what_it_had(opener: Opener):
 
 
 async def test_who_was_taken_over_comes_from_the_journal(connect: Connect, webcom_gateway: Gateway, opener: Opener):
-    """A run whose people another one has sent to meanwhile tells their results, and counts them as not its own."""
+    """A run returns results of recipients that another run sent to, and counts them as from the journal."""
     arrived, go_on = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=go_on, status=429))
     reports: list[Report] = []
@@ -282,7 +282,7 @@ async def test_who_was_taken_over_comes_from_the_journal(connect: Connect, webco
 
 
 async def test_a_run_keeps_its_lease_as_it_goes_on(opener: Opener):
-    """A run that is heard of now and then loses nobody, however long it takes."""
+    """A run that renews its lease keeps its recipients, however long it takes."""
     moment = 0.0
 
     class Later:
@@ -302,7 +302,7 @@ async def test_a_run_keeps_its_lease_as_it_goes_on(opener: Opener):
 
 
 async def test_a_run_that_ends_gives_its_lease_back(store: PostgresStore, other: PostgresStore):
-    """Whom it has left reserved is free at once, and in doubt."""
+    """After a run ends, the recipients that it left reserved are free at once, and possibly sent."""
     async with run(store) as journal:
         await journal.reserve(batch(2))
     async with run(other) as journal:
@@ -321,7 +321,7 @@ async def waiting(connection: psycopg.AsyncConnection[Any], count: int) -> None:
 
 @pytest.mark.parametrize("by", ["takeover", "pause"])
 async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgres: str, schema: str, by: str):
-    """When a takeover or a pause has returned, nothing is committed any more that was begun before."""
+    """Once a takeover or a pause returns, no reservation that began before it commits."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
@@ -343,7 +343,7 @@ async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgre
         await psycopg.AsyncConnection.connect(postgres) as in_the_way,
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
-        # Somebody else is writing one of the ids, so that whoever reserves it waits in the middle of that.
+        # Another session is writing one of the ids, so the reservation waits in its middle.
         await in_the_way.execute(
             f"INSERT INTO {schema}.recipients (recipient_id, campaign_id, client_id_sms, phone, message, state, "
             f"reserved_at) SELECT 1, campaign_id, 102, '', gen_random_uuid(), 'reserved', now() FROM {schema}.campaigns"
@@ -362,7 +362,7 @@ async def test_revoking_waits_for_who_is_reserving(store: PostgresStore, postgre
 
 
 async def test_a_takeover_waits_for_who_is_settling(store: PostgresStore, postgres: str, schema: str):
-    """So nobody writes over what the next holder has reserved, and the next one knows what was settled."""
+    """A takeover waits for a settlement, so the next holder sees it, and nothing overwrites its reservations."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
@@ -381,7 +381,7 @@ async def test_a_takeover_waits_for_who_is_settling(store: PostgresStore, postgr
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
         reserved = await journal.reserve(batch(2))
-        # Somebody else is writing the same answer, so that whoever settles with it waits in the middle of that.
+        # Another session is writing the same answer, so the settlement waits in its middle.
         await in_the_way.execute(f"INSERT INTO {schema}.answers VALUES ('77', 1)")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.settle, refused, reserved)
@@ -396,7 +396,7 @@ async def test_a_takeover_waits_for_who_is_settling(store: PostgresStore, postgr
 
 
 async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStore, postgres: str, schema: str):
-    """Whoever asks for one meanwhile is told the new state: the pause could not wait for what it does not see."""
+    """A worker that asks for a lease during a pause waits, and then gets the new state."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID, batch_size=1, shard_size=1), phones(2))
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
@@ -409,7 +409,7 @@ async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStor
         await psycopg.AsyncConnection.connect(postgres) as in_the_way,
         await psycopg.AsyncConnection.connect(postgres, autocommit=True) as watching,
     ):
-        # As somebody does who is reserving.
+        # The same lock as a reservation takes.
         await in_the_way.execute(f"SELECT 1 FROM {schema}.leases WHERE token = {lease.token} FOR KEY SHARE")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.change_state, "spring", CampaignState.PAUSED)
@@ -422,7 +422,7 @@ async def test_no_lease_is_given_while_a_pause_is_on_its_way(store: PostgresStor
 
 
 async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresStore):
-    """What is paused for all its workers is paused for everybody who sends under its name."""
+    """A campaign that is paused for its workers is paused for every run under its name."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID), phones(3))
     async with run(store) as journal:
         await journal.reserve(batch(1))
@@ -439,7 +439,7 @@ async def test_a_run_without_a_lease_of_a_shard_obeys_the_state(store: PostgresS
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_in_the_middle_is_sat_out(postgres_server: Server, schema: str, mode: str):
-    """Reserving and settling go on with the same pool when the server is back; nobody is lost."""
+    """Reserving and settling go on with the same pool when the server is back, and no recipient is lost."""
     done = anyio.Event()
     batches = 0
 
@@ -469,8 +469,8 @@ async def test_a_restart_in_the_middle_is_sat_out(postgres_server: Server, schem
         assert {Outcome.ACCEPTED: 20 * batches} == {key: n for key, n in (await store.counts("spring")).items() if n}
 
 
-async def test_a_server_that_stays_away_is_told(unused_port: int):
-    """After the patience, the error says where and what to do, and never the password."""
+async def test_a_server_that_stays_away_is_reported(unused_port: int):
+    """After `patience`, the error names the server and what to do, and never the password."""
     dsn = f"postgresql://webcom:{PASSWORD}@127.0.0.1:{unused_port}/webcom"
     async with PostgresStore(dsn, patience=0.1) as store:
         with pytest.raises(StoreUnavailable, match=rf"127.0.0.1:{unused_port}/webcom could not be reached") as caught:
@@ -488,10 +488,10 @@ async def test_a_server_that_stays_away_is_told(unused_port: int):
     ],
     ids=["password", "user", "database"],
 )
-async def test_who_is_not_let_in_is_told_at_once(
+async def test_a_refused_login_is_reported_at_once(
     postgres_server: Server, user: str, database: str, words: str, caplog: pytest.LogCaptureFixture
 ):
-    """What no patience helps against is an error at once, without the password, in the log neither."""
+    """A refused login is an error at once, and neither it nor the log has the password."""
     caplog.set_level(logging.DEBUG)
     postgres_server.execute("DROP ROLE IF EXISTS strict; CREATE ROLE strict LOGIN PASSWORD 'another'")
     async with PostgresStore(postgres_server.dsn_of(database, user), patience=600) as store:
@@ -502,8 +502,8 @@ async def test_who_is_not_let_in_is_told_at_once(
     assert PASSWORD not in f"{caught.value} {caught.value.__cause__} {store!r} {caplog.text}"
 
 
-async def test_a_user_who_may_not_make_tables_is_told(postgres_server: Server, schema: str):
-    """The error says which right is missing."""
+async def test_a_user_who_may_not_make_tables_gets_an_error(postgres_server: Server, schema: str):
+    """The error names the missing right."""
     postgres_server.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
     async with PostgresStore(postgres_server.dsn_of("postgres", "guest"), schema=schema) as store:
         with pytest.raises(JournalError, match="GRANT"):
@@ -511,7 +511,7 @@ async def test_a_user_who_may_not_make_tables_is_told(postgres_server: Server, s
 
 
 async def test_a_caller_who_is_cancelled_leaves_a_whole_connection(opener: Opener):
-    """A call that has begun is finished: the next one finds a connection that is in the middle of nothing."""
+    """A call that has begun is finished, so the next call finds an idle connection."""
     async with opener(connections=1) as store, run(store) as journal:
         for step in range(20):
             with anyio.move_on_after(0) as scope:
@@ -528,7 +528,7 @@ async def test_a_caller_who_is_cancelled_leaves_a_whole_connection(opener: Opene
 
 
 async def test_a_run_that_ends_while_the_server_is_away_has_its_results(postgres_server: Server, schema: str):
-    """What was settled is known; that the lease cannot be given back is nobody's trouble, for it ends by itself."""
+    """Settled results stay known; a lease that cannot be released runs out without an error."""
     async with PostgresStore(postgres_server.dsn, schema=schema, patience=0.2) as store:
         try:
             async with run(store) as journal:
@@ -544,7 +544,7 @@ async def test_a_run_that_ends_while_the_server_is_away_has_its_results(postgres
 
 @pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout"])
 async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, postgres: str, schema: str, bound: str):
-    """An administrator's time-outs, beside a lock of another program's, are waited out as an outage is."""
+    """A statement that the administrator's time-outs cancel is retried, as after an outage."""
     async with opener() as store:
         await store.plan(CampaignSettings(campaign="spring", message=message()), phones(2))
     mark, seen = "&" if "?" in postgres else "?", list[Event]()
@@ -565,7 +565,7 @@ async def test_a_statement_that_was_cancelled_is_made_again(opener: Opener, post
 
 @pytest.mark.parametrize("odd", ["DateStyle=German", "DateStyle=SQL", "TimeZone=-03:30", "IntervalStyle=sql_standard"])
 async def test_a_database_may_write_dates_as_it_likes(opener: Opener, postgres: str, odd: str):
-    """What an administrator has set for a database is not what this library reads."""
+    """The library reads dates the same, whatever formats an administrator has set."""
     mark = "&" if "?" in postgres else "?"
     async with opener(dsn=f"{postgres}{mark}options=-c%20{odd.replace('=', '%3D')}") as store:
         await store.plan(CampaignSettings(campaign="весна", message=message("Скидка")), phones(2))
@@ -577,8 +577,8 @@ async def test_a_database_may_write_dates_as_it_likes(opener: Opener, postgres: 
     assert (UTC, [shard.until]) == (standing.planned.tzinfo, [each.until for each in standing.workers])
 
 
-async def test_a_worker_that_the_store_refuses_halts_nobody(opener: Opener, postgres: str, schema: str):
-    """Its shard is for others; it sends again when the store lets it."""
+async def test_a_worker_that_the_store_refuses_halts_no_campaign(opener: Opener, postgres: str, schema: str):
+    """Its shard is free for other workers, and it sends again when the store admits it."""
     gateway = Gateway()
     transport = GatewayTransport(gateway)
     async with opener() as store, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
@@ -599,7 +599,7 @@ async def test_a_worker_that_the_store_refuses_halts_nobody(opener: Opener, post
 
 
 async def test_many_first_runs_make_the_tables_once(opener: Opener):
-    """Hosts that are started at the same moment do not stand in each other's way."""
+    """Hosts that start at the same moment make the tables once, without errors."""
     stores = [opener() for _ in range(6)]
     async with anyio.create_task_group() as tasks:
         for store in stores:
@@ -626,7 +626,7 @@ class Overtaken(Session):
 async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     opener: Opener, postgres: str, schema: str
 ):
-    """Whoever comes between a host's look and its lock has done its work for it."""
+    """Tables that another host makes between a host's check and its lock are used as they are."""
     server = door.Server(
         postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock(), observers=Observers()
     )
@@ -637,7 +637,7 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
 
 
 async def test_tables_of_version_1_are_brought_to_moments(opener: Opener, postgres: str, schema: str):
-    """Their times, texts of a clock, become the moments that the store's zone makes of them."""
+    """Clock times of version 1 become moments in the store's zone."""
     content = msgspec.json.encode(SAID).decode()
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         await connection.execute(f"CREATE SCHEMA {schema}")
@@ -679,7 +679,7 @@ async def test_tables_of_version_1_are_brought_to_moments(opener: Opener, postgr
 async def test_tables_of_others_are_refused_and_left_alone(
     opener: Opener, postgres: str, schema: str, spoil: str, words: str
 ):
-    """The error names the schema and says what to do; nothing is changed."""
+    """Tables of another program are left as they are, and the error names the schema and what to do."""
     if "UPDATE" in spoil:
         async with opener() as store:
             await store.stored_campaigns()
@@ -699,7 +699,7 @@ async def test_tables_of_others_are_refused_and_left_alone(
 
 @pytest.mark.parametrize("how", ["left early", "halted"])
 async def test_a_callers_connection_outlives_a_campaign_that_reads_from_it(postgres: str, how: str):
-    """Leaving, or a halt, cancels no query of the source's: what became of the recipients can be written beside it."""
+    """Leaving, or a halt, cancels no query of the source, so its connection can still write the results."""
     gateway = Gateway()
     if how == "halted":
         gateway.faults.script(Fault(), Fault(body='{"error": "Закончились SMS"}'.encode()))
@@ -737,7 +737,7 @@ async def test_a_callers_connection_outlives_a_campaign_that_reads_from_it(postg
 
 
 async def test_a_plan_that_fails_leaves_a_connection_as_it_was(opener: Opener):
-    """While it is planned nothing bounds the transaction; who uses its connection after that is bounded again."""
+    """A plan lifts the connection's time-outs, and sets them again even if it fails."""
     names = "'idle_in_transaction_session_timeout', 'transaction_timeout', 'lock_timeout'"
     asked = f"SELECT name, setting FROM pg_settings WHERE name IN ({names}) ORDER BY name"
 
@@ -756,8 +756,8 @@ async def test_a_plan_that_fails_leaves_a_connection_as_it_was(opener: Opener):
     assert before == after
 
 
-async def test_who_plans_what_is_being_planned_is_told(postgres: str, opener: Opener, store: PostgresStore):
-    """The other one may stand still: after a while, which the DSN can shorten, it is waited for no longer."""
+async def test_planning_what_is_being_planned_is_an_error(postgres: str, opener: Opener, store: PostgresStore):
+    """A process waits for another one's plan for a bounded time, which the DSN can shorten, and then fails."""
     spring = CampaignSettings(campaign="spring", message=SAID)
     hasty = psycopg.conninfo.make_conninfo(postgres, options="-c lock_timeout=100")
     counts: list[int] = []
@@ -773,8 +773,8 @@ async def test_who_plans_what_is_being_planned_is_told(postgres: str, opener: Op
     assert [0] == counts
 
 
-async def test_nobody_who_plans_is_waited_for_without_end(store: PostgresStore):
-    """Where nobody has set a bound, a plan's own is half a minute, and a silent host's connection ends as soon."""
+async def test_no_plan_is_waited_for_without_end(store: PostgresStore):
+    """By default a wait for a plan ends after 30 seconds, and a silent host's connection is closed as soon."""
 
     async def bounds(session: Session) -> list[tuple[Any, ...]]:
         async with session.unhurried_transaction(StoreUnavailable()):
@@ -785,7 +785,7 @@ async def test_nobody_who_plans_is_waited_for_without_end(store: PostgresStore):
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(store: PostgresStore, postgres: str, schema: str):
-    """The server's clock goes back a day: who asks then waits for those before, and not for that day."""
+    """After the server's clock goes back a day, a batch waits for those before it, and not for a day."""
     await store.plan(CampaignSettings(campaign="spring", message=SAID, rate=10.0), phones(3))
     for _ in range(2):
         await store.reserve_rate("spring", 15)
@@ -797,7 +797,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sending(store: Postgre
 
 
 async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
-    """What is in one is not in the other, in one database."""
+    """Two schemas of one database share nothing."""
     async with opener() as one, PostgresStore(postgres, schema=f"{schema}_2") as two:
         async with run(one) as journal:
             await journal.reserve(batch(1))
@@ -806,7 +806,7 @@ async def test_schemas_are_apart(postgres: str, schema: str, opener: Opener):
 
 
 async def test_results_come_page_by_page(store: PostgresStore):
-    """More recipients than a page holds all come, once, in their order."""
+    """Results that fill several pages come once each, in order."""
     many = wire_phones(2_300)
     async with run(store) as journal:
         await journal.reserve([(SAID, many)])
@@ -832,7 +832,7 @@ async def test_results_come_page_by_page(store: PostgresStore):
     ],
 )
 def test_a_dsn_that_cannot_be_read_is_not_repeated(dsn: Any):
-    """The password may stand anywhere in it."""
+    """An error about a DSN does not repeat it, as the password may be anywhere in it."""
     with pytest.raises(ConfigurationError, match="DSN") as caught:
         PostgresStore(dsn)
 
@@ -860,7 +860,7 @@ def test_a_dsn_that_is_well_written_is_taken(dsn: str, shown: str):
     ids=str,
 )
 def test_options_are_checked_before_anything_is_reached(options: dict[str, Any]):
-    """A mistake is told when the store is made."""
+    """A bad option is an error when the store is made."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         PostgresStore("postgresql://127.0.0.1/webcom", **options)
 
@@ -884,8 +884,8 @@ def test_a_store_belongs_to_one_event_loop(opener: Opener):
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
-async def test_trio_is_told_that_it_cannot():
-    """Psycopg knows asyncio only: it is said in words, and before anything is sent."""
+async def test_trio_is_refused():
+    """Psycopg runs on asyncio only, and on trio an error says so before anything is sent."""
     store = PostgresStore("postgresql://127.0.0.1/webcom")
     with pytest.raises(ConfigurationError, match="asyncio only"):
         await store.open(header(), lambda: NOW)

@@ -62,10 +62,10 @@ def offered(gateway: Gateway) -> list[str]:
     return [str(recipient.phone) for request in gateway.received for recipient in request.recipients]
 
 
-async def test_a_second_run_sends_to_nobody_and_tells_the_same(
+async def test_a_second_run_sends_nothing_and_returns_the_same(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """Settled recipients are not sent again: their results come from the journal, and no request is made."""
+    """A second run takes settled recipients' results from the journal, and makes no request."""
     webcom_gateway.accounts[0].stop_list = {"79612242250"}
     first = await run(connect, webcom_gateway, journal)
     before = webcom_gateway.requests
@@ -77,7 +77,7 @@ async def test_a_second_run_sends_to_nobody_and_tells_the_same(
 
 
 async def test_a_first_run_makes_no_rows(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Every batch of it is two entries of the log, whatever the answers; rows are made when somebody looks."""
+    """A first run writes two log entries per batch, whatever the answers; rows are made at the first read."""
     webcom_gateway.accounts[0].stop_list = {"79612242250"}
     await run(connect, webcom_gateway, journal)
 
@@ -88,7 +88,7 @@ async def test_a_first_run_makes_no_rows(connect: Connect, webcom_gateway: Gatew
 
 
 async def test_a_campaign_that_is_left_makes_no_rows(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """However long its log is, leaving early does not wait for rows; nobody is lost."""
+    """Leaving early makes no rows, however long the log is, and loses no recipient."""
     async with connect(webcom_gateway, batch_size=5) as client:
         async with client.stream(phones(400), journal=journal, **SALE) as results:
             await anext(results)
@@ -107,7 +107,7 @@ def rows_and_entries(journal: Path) -> tuple[int, ...]:
 
 
 async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """After a campaign that ran out of money, the next run offers those who were not sent to, and nobody else."""
+    """After a campaign that ran out of money, the next run sends only to recipients that were not sent to."""
     webcom_gateway.accounts[0].balance = 17
     with pytest.raises(OutOfBalance):
         await run(connect, webcom_gateway, journal, in_flight=1)
@@ -123,8 +123,10 @@ async def test_a_second_run_sends_to_the_rest_only(connect: Connect, webcom_gate
     assert webcom_gateway.ledger.ids() == {result.client_id_sms: result.id_sms for result in results}
 
 
-async def test_a_report_tells_who_was_settled_before(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Whoever comes from the journal is counted as such: the rest is what this run did."""
+async def test_a_report_counts_recipients_that_were_settled_before(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """A report counts recipients from the journal apart from those that this run settled."""
     webcom_gateway.accounts[0].balance = 17
     reports = []
     for _ in range(2):
@@ -141,11 +143,13 @@ async def test_a_report_tells_who_was_settled_before(connect: Connect, webcom_ga
     assert "journal" not in str(reports[0])
 
 
-async def test_who_comes_after_a_halt_is_from_the_journal_too(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Nobody is sent to any more, and those who were before are told and counted as such."""
+async def test_settled_recipients_after_a_halt_come_from_the_journal_too(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
+    """After a halt no recipient is sent to, and results from the journal are returned and counted as such."""
     await run(connect, webcom_gateway, journal, count=30)
     webcom_gateway.accounts[0].balance = 0
-    # The first request takes one of all those who were taken from the source with it.
+    # The first request has one of the recipients that were taken from the source together.
     async with connect(webcom_gateway, batch_bytes=1, in_flight=1) as client:
         with pytest.raises(OutOfBalance) as halted:
             await client.send_all([*phones(40)][::-1], journal=journal, **SALE)
@@ -156,7 +160,7 @@ async def test_who_comes_after_a_halt_is_from_the_journal_too(connect: Connect, 
 
 
 async def test_what_was_unknown_is_asked_again_under_its_id(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """An answer that never came is learnt by the next run, without a second SMS."""
+    """The next run gets an answer that was lost, without a second SMS."""
     webcom_gateway.faults.sometimes(1.0, Fault(close=True, processed=True))
     first = await run(connect, webcom_gateway, journal, count=5, attempts=1)
     second = await run(connect, Gateway(), journal, count=0)
@@ -189,7 +193,7 @@ async def test_leaving_early_and_running_again_reaches_everyone_once(
 async def test_who_is_settled_stays_so_when_the_next_run_is_left(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """A second run that is left before it comes to somebody claims what the first one knew."""
+    """A second run that is left early reports every settled recipient as the first run did."""
     await run(connect, webcom_gateway, journal, count=60)
     async with connect(webcom_gateway, batch_size=20, batch_bytes=400) as client:
         async with client.stream(phones(60), journal=journal, **SALE) as results:
@@ -199,7 +203,9 @@ async def test_who_is_settled_stays_so_when_the_next_run_is_left(
     assert {Outcome.ACCEPTED} == {result.outcome for result in results.unread}
 
 
-async def test_whoever_was_not_asked_alone_is_not_rejected(connect: Connect, webcom_gateway: Gateway, journal: Path):
+async def test_only_a_recipient_that_was_sent_alone_is_rejected(
+    connect: Connect, webcom_gateway: Gateway, journal: Path
+):
     """A halving that is cut short leaves the others not sent, and the next run reaches them."""
     webcom_gateway.accounts[0].balance = 0
     webcom_gateway.faults.script(Fault(status=400, body=b'{"error":"Incorrect JSON document format"}'))
@@ -218,7 +224,7 @@ async def test_whoever_was_not_asked_alone_is_not_rejected(connect: Connect, web
 async def test_a_refused_request_does_not_settle_what_an_earlier_run_left_unknown(
     connect: Connect, webcom_gateway: Gateway, journal: Path, refusal: Fault, *, alone: bool
 ):
-    """Who may have been sent to stays unknown until the gateway gives the first `id_sms`."""
+    """A possibly sent recipient stays unknown until the gateway gives its first `id_sms`."""
     webcom_gateway.faults.script(Fault(close=True, processed=True))
     await run(connect, webcom_gateway, journal, count=1, attempts=1)
     webcom_gateway.faults.script(refusal)
@@ -235,7 +241,7 @@ async def test_a_refused_request_does_not_settle_what_an_earlier_run_left_unknow
 
 
 async def test_a_stopped_sender_does_not_hide_who_has_an_sms(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Whom an earlier run has reached is reported so, also when their message is not sent to anybody any more."""
+    """A recipient that an earlier run reached is reported as accepted, even if its sender is stopped now."""
     await run(connect, webcom_gateway, journal, count=2, in_flight=1, batch_size=2)
     webcom_gateway.accounts[0].senders = set()
     people = [*list(phones(4))[2:], *phones(2)]
@@ -246,10 +252,10 @@ async def test_a_stopped_sender_does_not_hide_who_has_an_sms(connect: Connect, w
     assert [Outcome.ACCEPTED] * 2 + [Outcome.REJECTED] * 2 == [seen[phone] for phone in phones(4)]
 
 
-async def test_who_has_an_sms_is_told_so_after_its_time_has_passed(
+async def test_a_recipient_with_an_sms_stays_accepted_after_its_time_has_passed(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """A `validity_period` that passes between two runs holds back only those who were not sent to in the first."""
+    """A `validity_period` that passes between two runs stops only recipients that the first did not send to."""
     soon = NOW + timedelta(hours=1)
     own = [Recipient(phone, validity_period=soon) for phone in phones(4)]
     async with connect(webcom_gateway) as client:
@@ -264,10 +270,10 @@ async def test_who_has_an_sms_is_told_so_after_its_time_has_passed(
     assert 2 == len(webcom_gateway.ledger)
 
 
-async def test_a_call_whose_time_has_passed_tells_what_the_journal_knows(
+async def test_a_call_whose_time_has_passed_returns_what_the_journal_has(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """The same call again, too late for everyone who is left: the settled are told, the others are not sent to."""
+    """The same call after its time returns the settled results, and sends to no other recipient."""
     soon = NOW + timedelta(hours=1)
     async with connect(webcom_gateway) as client:
         await client.send_all(phones(3), journal=journal, validity_period=soon, **SALE)
@@ -279,7 +285,7 @@ async def test_a_call_whose_time_has_passed_tells_what_the_journal_knows(
 
 
 async def test_a_first_run_whose_time_has_passed_is_refused(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """A past time on a new campaign is a mistake: an error on entering, and the right call can follow."""
+    """A past time on a new campaign is an error on entering, and the corrected call can follow."""
     async with connect(webcom_gateway) as client:
         for _ in range(2):
             with pytest.raises(InputError, match=r"validity_period .* is past"):
@@ -289,8 +295,8 @@ async def test_a_first_run_whose_time_has_passed_is_refused(connect: Connect, we
     assert 3 == report.accepted == len(webcom_gateway.ledger)
 
 
-async def test_an_earlier_runs_doubt_is_about_one_recipient(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Those who share a batch with an unknown recipient, and never left before, are not sent; it alone is unknown."""
+async def test_an_unknown_recipient_makes_no_other_unknown(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """New recipients in a batch with an unknown one are not sent after a halt, and only that one stays unknown."""
     webcom_gateway.faults.script(Fault(close=True, processed=True))
     await run(connect, webcom_gateway, journal, count=1, attempts=1)
     webcom_gateway.accounts[0].locked = True
@@ -303,7 +309,7 @@ async def test_an_earlier_runs_doubt_is_about_one_recipient(connect: Connect, we
 
 
 async def test_without_a_journal_too_an_unknown_recipient_stays_unknown(connect: Connect, webcom_gateway: Gateway):
-    """A phone that comes again after its answer was lost may have an SMS, also if its sender is stopped meanwhile."""
+    """A phone whose answer was lost stays unknown, even if its sender is stopped before it comes again."""
     webcom_gateway.faults.script(Fault(close=True, processed=True))
 
     async def source() -> AsyncIterator[str]:
@@ -324,7 +330,7 @@ async def test_without_a_journal_too_an_unknown_recipient_stays_unknown(connect:
 async def test_an_unknown_recipient_stays_so_in_a_run_that_never_comes_to_it(
     connect: Connect, webcom_gateway: Gateway, journal: Path, way: str
 ):
-    """Whom a killed run has left reserved is unknown, however early the next run ends, and the one after asks again."""
+    """A recipient that a killed run left reserved is unknown, however early the next run ends, and is sent again."""
 
     def raising() -> Iterator[str]:
         yield from phones(12)
@@ -351,7 +357,7 @@ async def test_an_unknown_recipient_stays_so_in_a_run_that_never_comes_to_it(
 async def test_an_id_that_another_campaign_has_used_is_refused(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """Not sent here, and sent to somebody else there: the gateway would answer with that one's `id_sms`."""
+    """An id that another campaign used is refused: the gateway would answer with that campaign's `id_sms`."""
     here = {"text": "Sale!", "sender": "ACME", "campaign": "a", "journal": journal}
     async with connect(webcom_gateway) as client:
         webcom_gateway.accounts[0].balance = 0
@@ -366,8 +372,8 @@ async def test_an_id_that_another_campaign_has_used_is_refused(
     assert ["79612249999"] == [sms.phone for sms in webcom_gateway.ledger.sent]
 
 
-async def test_doubt_of_any_campaign_counts(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Of three campaigns with one id, the one in between is the one that does not know."""
+async def test_an_unknown_result_of_any_campaign_counts(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """An id that is unknown in the second of three campaigns stays unknown in the third."""
     person = [Recipient("79612242243", 1001)]
     here = {"text": "Sale!", "sender": "ACME", "journal": journal}
     async with connect(webcom_gateway, attempts=1) as client:
@@ -383,10 +389,10 @@ async def test_doubt_of_any_campaign_counts(connect: Connect, webcom_gateway: Ga
     assert (1, 0) == (report.unknown, report.not_sent)
 
 
-async def test_another_campaigns_doubt_about_an_id_is_doubt_here_too(
+async def test_an_id_that_is_unknown_in_another_campaign_is_unknown_here_too(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """Who may have an SMS under this id is not claimed to be not sent because another campaign asks now."""
+    """A recipient that another campaign possibly sent to under its id is not claimed to be not sent."""
     webcom_gateway.faults.script(Fault(close=True, processed=True))
     here = {"text": "Sale!", "sender": "ACME", "campaign": "a", "journal": journal}
     async with connect(webcom_gateway, attempts=1) as client:
@@ -401,7 +407,7 @@ async def test_another_campaigns_doubt_about_an_id_is_doubt_here_too(
 
 
 async def test_a_refused_first_run_does_not_bind_the_name(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """A run that was refused before it began leaves no header: the next one may say something else."""
+    """A run that is refused before it begins leaves no header, so the next run may use other settings."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="is past"):
             await client.send_all(phones(3), journal=journal, validity_period=NOW, **SALE)
@@ -411,8 +417,8 @@ async def test_a_refused_first_run_does_not_bind_the_name(connect: Connect, webc
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 4))
-def test_a_natively_cancelled_campaign_lets_go_of_its_journal(journal: Path, turns: int):
-    """Asyncio can cancel a task without waiting for its thread: the file is free again soon, and not at some time."""
+def test_a_natively_cancelled_campaign_closes_its_journal(journal: Path, turns: int):
+    """A task that asyncio cancels without waiting for its thread frees the journal's file soon."""
 
     async def cancelled() -> None:
         gateway = Gateway()
@@ -435,7 +441,7 @@ def test_a_natively_cancelled_campaign_lets_go_of_its_journal(journal: Path, tur
 
 
 def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
-    """Leave a journal as `kill -9` leaves it: everyone reserved and sent to, and nobody settled."""
+    """Leave a journal as `kill -9` leaves it: every recipient reserved and sent to, and none settled."""
     said = Message(sender=SALE["sender"], text=SALE["text"])
     ids = IdScheme(SALE["campaign"])
     people = [OutboundRecipient(Phone(phone), ids.derive(Phone(phone))) for phone in phones(count)]
@@ -446,10 +452,10 @@ def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
     gateway.process(Received("POST", "/json", {}, body))
 
 
-async def test_who_was_refused_for_a_reason_that_is_gone_is_asked_for_again(
+async def test_a_recipient_refused_for_a_reason_that_is_gone_is_sent_again(
     connect: Connect, webcom_gateway: Gateway, journal: Path
 ):
-    """After a refusal of everyone was cleared up, `resend_rejected` reaches those who were refused; others stay so."""
+    """`resend_rejected` sends again to recipients that were rejected for the given reasons, and to no others."""
     *_, last = phones(301)
     webcom_gateway.accounts[0].stop_list = {last}
     async with connect(webcom_gateway) as client:
@@ -467,8 +473,8 @@ async def test_who_was_refused_for_a_reason_that_is_gone_is_asked_for_again(
     assert 0 == webcom_gateway.ledger.repeats
 
 
-async def test_what_is_not_remembered_is_not_resent(connect: Connect, webcom_gateway: Gateway):
-    """Without a journal nobody is rejected from before."""
+async def test_resending_rejected_recipients_needs_a_journal(connect: Connect, webcom_gateway: Gateway):
+    """Without a journal no earlier rejections are known, so `resend_rejected` is refused."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="give journal= too"):
             client.stream(phones(1), resend_rejected={Reason.OTHER}, **SALE)
@@ -507,7 +513,7 @@ async def _cancel_after(turns: int, scope: anyio.CancelScope) -> None:
 
 
 async def test_reconcile_asks_for_the_unknown_alone(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Each unknown recipient is asked for alone, with the same message, and learns the truth without a second SMS."""
+    """Each unknown recipient is sent again alone, with the same message, and is settled without a second SMS."""
     webcom_gateway.faults.script(Fault(close=True, processed=True), Fault(close=True))
     async with connect(webcom_gateway, batch_size=3, in_flight=1, attempts=1) as client:
         async with client.stream(phones(9), journal=journal, **SALE) as results:
@@ -525,10 +531,8 @@ async def test_reconcile_asks_for_the_unknown_alone(connect: Connect, webcom_gat
     assert not webcom_gateway.ledger.billed_twice()
 
 
-async def test_reconcile_of_a_settled_campaign_asks_for_nobody(
-    connect: Connect, webcom_gateway: Gateway, journal: Path
-):
-    """When everything is known there is nothing to ask."""
+async def test_reconcile_of_a_settled_campaign_sends_nothing(connect: Connect, webcom_gateway: Gateway, journal: Path):
+    """When every recipient is settled, `reconcile` makes no request."""
     await run(connect, webcom_gateway, journal)
     before = webcom_gateway.requests
     async with connect(webcom_gateway) as client, client.reconcile(journal, campaign="spring") as results:
@@ -570,7 +574,7 @@ async def test_an_id_for_another_message_is_refused(connect: Connect, webcom_gat
 
 
 async def test_a_collision_between_batches_ends_the_campaign(connect: Connect, journal: Path):
-    """With a journal, an `id_sms` that was seen under another id in an earlier batch raises the alarm too."""
+    """An `id_sms` that an earlier batch has under another id halts the campaign."""
     gateway = Gateway(behaviour=Behaviour(id_bits=5))
     with pytest.raises(IdCollision):
         await run(connect, gateway, journal, count=200, batch_size=1, in_flight=1)
@@ -580,7 +584,7 @@ async def test_a_collision_between_batches_ends_the_campaign(connect: Connect, j
 
 
 async def test_one_journal_is_run_by_one_at_a_time(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """A second run of a journal that is open is refused at once, and the first goes on."""
+    """A second run with an open journal is refused at once, and the first goes on."""
     async with connect(webcom_gateway, batch_size=5) as client:
         async with client.stream(phones(20), journal=journal, **SALE) as results:
             with pytest.raises(JournalError):
@@ -593,7 +597,7 @@ async def test_one_journal_is_run_by_one_at_a_time(connect: Connect, webcom_gate
 @pytest.mark.parametrize(
     "content", [b"not a journal at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000], ids=["foreign", "corrupt"]
 )
-async def test_a_file_that_is_no_journal_sends_nothing(
+async def test_a_file_that_is_not_a_journal_sends_nothing(
     connect: Connect, webcom_gateway: Gateway, journal: Path, content: bytes
 ):
     """A foreign or corrupt file is refused before anything is sent, and is left as it is."""
@@ -613,13 +617,13 @@ async def test_a_directory_that_is_not_there_sends_nothing(connect: Connect, web
 
 
 async def test_a_journal_needs_a_name(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """Without a campaign's name there is nothing to remember it by."""
+    """A journal without a campaign's name is refused, as its results could not be found again."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match="give campaign= too"):
             client.stream(phones(1), text="Sale!", sender="ACME", journal=journal)
 
 
-async def test_a_journal_holds_no_token_and_is_nobody_elses(connect: Connect, webcom_gateway: Gateway, journal: Path):
+async def test_a_journal_holds_no_token_and_is_private(connect: Connect, webcom_gateway: Gateway, journal: Path):
     """The file has neither the token nor rights for others, and can be exported whole."""
     await run(connect, webcom_gateway, journal)
 
@@ -630,7 +634,7 @@ async def test_a_journal_holds_no_token_and_is_nobody_elses(connect: Connect, we
 
 
 async def test_an_async_source_is_resumed_too(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """A source that breaks off half-way is taken up by the next run."""
+    """The next run goes on after an async source that failed half-way."""
 
     async def half() -> AsyncIterator[str]:
         for phone in phones(17):
@@ -675,7 +679,7 @@ def killed_campaign(url: str, journal: Path, lines: int) -> Iterator[str]:
 @pytest.mark.socket
 @pytest.mark.parametrize("seed", range(4))
 async def test_killed_again_and_again_a_campaign_reaches_everyone_once(connect_to: Connect, journal: Path, seed: int):
-    """`kill -9` at three moments, then run to the end: one SMS each, nothing lost, what was printed still holds."""
+    """After three `kill -9` and a full run, every recipient has one SMS, and every printed result still holds."""
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     from webcom_async.emulator import serve  # noqa: PLC0415 - an extra
 
@@ -703,7 +707,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_I
 
 @pytest.mark.socket
 async def test_a_disk_that_fills_up_stops_the_campaign_and_the_next_run_ends_it(connect_to: Connect, journal: Path):
-    """When the journal cannot be written nothing more is offered; with room again everyone is reached, once."""
+    """A full disk stops the sending; with room again the next run reaches every recipient, once."""
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     from webcom_async.emulator import serve  # noqa: PLC0415 - an extra
 

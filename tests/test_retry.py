@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Attempts:
-    """Fails with *failures*, one per call, then succeeds; counts its calls."""
+    """A call that fails with *failures*, one each time, then succeeds; it counts its calls."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.made = 0
@@ -37,7 +37,7 @@ class Attempts:
 
 
 def noting_clock(waits: list[float], random: Callable[[], float] = lambda: 1.0) -> Clock:
-    """Return a clock that notes in *waits* how long it was told to sleep, and does not."""
+    """Return a clock that notes its sleeps in *waits*, and returns at once."""
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -51,7 +51,7 @@ def always() -> bool:
 
 
 async def test_without_quota_nothing_is_repeated():
-    """A spent quota ends the retrying before it waits."""
+    """A spent quota ends the retries before the first wait."""
     attempts, waits = Attempts(ReplyTimeout("the first")), list[float]()
 
     with pytest.raises(ReplyTimeout, match="the first"):
@@ -68,7 +68,7 @@ async def test_the_first_success_is_the_answer():
     assert (1, []) == (attempts.made, waits)
 
 
-async def test_transient_failures_are_asked_again():
+async def test_transient_failures_are_retried():
     """Each failure is followed by a longer wait, until an attempt succeeds."""
     attempts, waits = Attempts(ReplyTimeout(), ConnectionLost(), GatewayUnavailable()), list[float]()
 
@@ -78,7 +78,7 @@ async def test_transient_failures_are_asked_again():
 
 @pytest.mark.parametrize("allowed", [1, 2, 6])
 async def test_the_last_attempts_own_error_is_raised(allowed: int):
-    """After `attempts` requests the error comes bare, and nobody waits for nothing after the last."""
+    """After `attempts` requests the last error is raised bare, without a wait after it."""
     last, waits = ReplyTimeout("the last"), list[float]()
     attempts = Attempts(*[ReplyTimeout("earlier")] * (allowed - 1), last)
 
@@ -92,8 +92,8 @@ async def test_the_last_attempts_own_error_is_raised(allowed: int):
 @pytest.mark.parametrize(
     "failure", [AuthenticationError(), TimeoutError("not ours"), ValueError("a bug"), KeyboardInterrupt()]
 )
-async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
-    """A refusal, a bug and a foreign exception come out at once, the very object that was raised."""
+async def test_a_permanent_failure_is_not_retried(failure: BaseException):
+    """A refusal, a bug and a foreign exception are raised at once, as the same object."""
     attempts, waits = Attempts(ReplyTimeout(), failure), list[float]()
 
     with pytest.raises(type(failure)) as raised:
@@ -112,7 +112,7 @@ async def test_the_gateways_own_wait_is_waited():
 
 
 async def test_a_wait_over_the_ceiling_is_not_waited():
-    """A busy gateway that halts the campaign is not asked again."""
+    """A `Retry-After` over the ceiling halts the campaign without a retry."""
     failure, attempts, waits = GatewayBusy(retry_after=3600.0), Attempts(), list[float]()
     failure.halts = True
     attempts = Attempts(failure)
@@ -124,7 +124,7 @@ async def test_a_wait_over_the_ceiling_is_not_waited():
 
 
 async def test_each_wait_draws_its_own_chance():
-    """The jitter is drawn anew for every wait."""
+    """Every wait draws its own jitter."""
     draws, waits = iter([0.0, 1.0, 0.25]), list[float]()
     await retrying(Attempts(*[ReplyTimeout()] * 3), 6, always, Options(), noting_clock(waits, lambda: next(draws)))
 
@@ -132,7 +132,7 @@ async def test_each_wait_draws_its_own_chance():
 
 
 async def test_cancelling_ends_a_back_off_at_once():
-    """Nobody finishes a wait, nor makes another attempt, after being cancelled."""
+    """A cancelled call neither finishes its wait nor makes another attempt."""
     attempts = Attempts(ReplyTimeout())
     waiting = anyio.Event()
 
@@ -150,7 +150,7 @@ async def test_cancelling_ends_a_back_off_at_once():
 
 
 async def test_cancelling_an_attempt_is_not_retried():
-    """A cancellation inside an attempt passes through; it is no failure of the gateway."""
+    """A cancellation inside an attempt passes through, and is not retried."""
     made, in_flight = 0, anyio.Event()
 
     async def attempt() -> None:
