@@ -1,4 +1,4 @@
-"""Workers: what they send of a shard, who takes it over from them, and what stops them."""
+"""Workers: what they send of a shard, how another one takes it over, and what stops them."""
 
 import multiprocessing
 import random
@@ -62,7 +62,7 @@ def spring(**changes: object) -> CampaignSettings:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return where campaigns may be."""
+    """Return a folder for campaigns."""
     return tmp_path / "campaigns"
 
 
@@ -75,7 +75,7 @@ async def store(folder: Path) -> AsyncIterator[SqliteStore]:
 
 
 async def sent(client: WebcomClient, store: SqliteStore, holder: str = "one", **settings: Any) -> list[ShardOutcome]:
-    """Run every shard in turn, as one worker, and return how that ended."""
+    """Run every shard in turn, as one worker, and return the outcomes."""
     worker = Worker(client, store, holder, **({"clock": still_clock()} | settings))
     return [(await worker.run_shard("spring", shard.number)).ending for shard in await store.shards("spring")]
 
@@ -99,7 +99,7 @@ async def everyone_got_one(store: SqliteStore, gateway: Gateway, count: int = 40
 
 
 def held(gateway: Gateway, processed: bool = True) -> tuple[anyio.Event, anyio.Event]:
-    """Let the next request wait, done or not, and return what tells that it is here, and what lets it go on."""
+    """Hold the next request, processed or not, and return its events: arrived, and the one that releases it."""
     arrived, until = anyio.Event(), anyio.Event()
     gateway.faults.script(Fault(arrived=arrived, until=until, processed=processed))
     return arrived, until
@@ -109,7 +109,7 @@ def held(gateway: Gateway, processed: bool = True) -> tuple[anyio.Event, anyio.E
 
 
 async def test_a_campaign_is_sent_shard_by_shard(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """Everybody gets one SMS and one result, and the last shard finishes the campaign."""
+    """Every recipient gets one SMS and one result, and the last shard finishes the campaign."""
     async with connect(webcom_gateway) as client:
         assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
@@ -117,8 +117,10 @@ async def test_a_campaign_is_sent_shard_by_shard(connect: Connect, webcom_gatewa
     assert [("one", [], 40)] == [(each.name, each.shards, each.done) for each in standing.workers]
 
 
-async def test_the_last_shard_tells_that_it_was(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """Whoever calls knows when the campaign is finished; a shard that was done is done at once, and asks nobody."""
+async def test_the_last_shard_says_that_the_campaign_is_finished(
+    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
+):
+    """The last shard's end says that the campaign is finished, and a done shard makes no request when run again."""
     async with connect(webcom_gateway) as client:
         ends = [await run_shard(client, store, "spring", number, holder="one") for number in (1, 2)]
         requests = webcom_gateway.requests
@@ -141,7 +143,7 @@ async def test_workers_send_at_once(connect: Connect, webcom_gateway: Gateway, s
 
 
 async def test_batches_are_sent_several_at_once(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """As many as the client has requests under way."""
+    """A worker has as many batches in flight as the client allows."""
     gates = [held(webcom_gateway) for _ in range(3)]
     async with connect(webcom_gateway, in_flight=3) as client:
         async with anyio.create_task_group() as tasks:
@@ -155,8 +157,8 @@ async def test_batches_are_sent_several_at_once(connect: Connect, webcom_gateway
     await everyone_got_one(store, webcom_gateway)
 
 
-async def test_who_cannot_be_sent_to_has_a_result(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """Bad phones, duplicates and the late are results, nobody waits for them, and the campaign is finished."""
+async def test_a_recipient_that_cannot_be_sent_to_has_a_result(connect: Connect, webcom_gateway: Gateway, folder: Path):
+    """Bad phones, duplicates and late recipients have results, and do not keep the campaign from finishing."""
     late = Recipient("79612242250", validity_period=NOW)
     people = ["79612242243", "nonsense", "+7 961 224 22 43", late, "79612242244", Recipient("79612242245", 17)]
     people += [Recipient("79612242246", 17)]
@@ -175,7 +177,7 @@ async def test_who_cannot_be_sent_to_has_a_result(connect: Connect, webcom_gatew
 
 
 async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """Whoever comes up again is known, or is asked for by another batch just now; it is nobody's loss."""
+    """A phone that occurs in several batches gets one SMS, and leaves no recipient open."""
     people = [*phones(7), *phones(7), *phones(7)]
     async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=5) as client:
         await store.plan(spring(), people)
@@ -188,8 +190,8 @@ async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gate
     assert 7 == len(webcom_gateway.ledger)
 
 
-async def test_who_is_asked_for_elsewhere_is_open_once(store: SqliteStore):
-    """A phone twice in a batch, and in another one that is under way: one may be asked for again, the other never."""
+async def test_a_recipient_in_flight_elsewhere_is_open_once(store: SqliteStore):
+    """A phone twice in a batch, and in flight in another one, counts as open once and is left out once."""
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
@@ -203,23 +205,23 @@ async def test_who_is_asked_for_elsewhere_is_open_once(store: SqliteStore):
 # ---------------------------------------------------------------------------- the gateway is not
 
 
-async def test_who_stays_open_is_asked_for_in_further_passes(
+async def test_an_open_recipient_is_sent_again_in_further_passes(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """An answer that was lost is learnt by the next pass, under the same id."""
+    """The next pass gets an answer that was lost, under the same id."""
     webcom_gateway.faults.script(*[CUT] * 3)
     async with connect(webcom_gateway, attempts=1, in_flight=1) as client:
         assert [ShardOutcome.DONE] * 2 == await sent(client, store)
 
     await everyone_got_one(store, webcom_gateway)
-    # Batch and halves in vain, then seven batches, then the first one again.
+    # A batch and its halves fail, then seven batches leave, then the first one again.
     assert (3 + 7 + 1, 5 + 5) == (webcom_gateway.requests, webcom_gateway.ledger.repeats)
 
 
-async def test_who_stays_open_after_the_last_pass_waits_for_a_resume(
+async def test_a_recipient_open_after_the_last_pass_waits_for_a_resume(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """The campaign is finished all the same, says how many are open, and offers them again when it is resumed."""
+    """The campaign finishes with a count of open recipients, and sends to them again when it is resumed."""
     webcom_gateway.faults.sometimes(1.0, CUT)
     async with connect(webcom_gateway, attempts=1, retry_quota=1_000) as client:
         assert [ShardOutcome.DONE] * 2 == await sent(client, store)
@@ -234,7 +236,7 @@ async def test_who_stays_open_after_the_last_pass_waits_for_a_resume(
 
 
 async def test_an_empty_account_halts_the_campaign(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """No other worker begins in vain, everybody sees why, and after a resume the rest is sent."""
+    """An empty account stops every worker with its reason, and after a resume the rest is sent."""
     webcom_gateway.accounts[0].balance = 12
     async with connect(webcom_gateway, in_flight=1) as client:
         first = await Worker(client, store, "one").run_shard("spring", 1)
@@ -252,7 +254,7 @@ async def test_an_empty_account_halts_the_campaign(connect: Connect, webcom_gate
 
 
 async def test_a_paused_campaign_is_not_halted(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """A batch that was under way when somebody paused it may fail: the pause stays a pause."""
+    """A paused campaign stays paused if a batch that was in flight fails."""
     webcom_gateway.accounts[0].locked = True
     arrived, until = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=until))
@@ -271,10 +273,10 @@ async def test_a_paused_campaign_is_not_halted(connect: Connect, webcom_gateway:
     assert ([ShardOutcome.STOPPED], CampaignState.PAUSED, "lunch") == (ends, paused.state, paused.why)
 
 
-async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
+async def test_a_dead_gateway_does_not_cost_every_shard_its_retries(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """What may be spent on retries is spent once per worker, and not once per batch."""
+    """A worker has one retry quota, not one per batch."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=503))
     async with connect(webcom_gateway, in_flight=1, attempts=2, retry_quota=3) as client:
         assert [ShardOutcome.STOPPED] * 2 == await sent(client, store)
@@ -286,15 +288,15 @@ async def test_a_dead_gateway_is_not_asked_for_every_shard_anew(
 
 
 class SharedFolder(SqliteStore):
-    """A folder that says of itself that other hosts send from it too."""
+    """A folder that claims to be shared with other hosts."""
 
     shared = True
 
 
-async def test_a_host_without_a_network_halts_nobody_else(
+async def test_a_host_without_a_network_halts_no_other_host(
     connect: Connect, connect_to: Connect, webcom_gateway: Gateway, folder: Path, unused_port: int
 ):
-    """Its shard is free again, before it waits as long as a lease; the others send everything."""
+    """A host without a network releases its shard before it waits, and the other hosts send everything."""
     waits: list[tuple[float, bool]] = []
 
     async def note(seconds: float) -> None:
@@ -317,7 +319,7 @@ async def test_a_host_without_a_network_halts_nobody_else(
 async def test_a_gateway_that_the_only_host_does_not_reach_halts_the_campaign(
     connect_to: Connect, store: SqliteStore, unused_port: int
 ):
-    """Nobody else would reach it; the words say why."""
+    """The only host halts the campaign if it cannot reach the gateway, and says why."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as cut_off:
         end = await run_shard(cut_off, store, "spring", 1, holder="one")
     halted = await store.status("spring")
@@ -329,7 +331,7 @@ async def test_a_gateway_that_the_only_host_does_not_reach_halts_the_campaign(
 async def test_a_worker_goes_on_when_what_halted_it_is_cleared_up(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """The same worker has its retries back when the campaign is resumed."""
+    """A resumed campaign gives the worker its full retry quota."""
     webcom_gateway.faults.sometimes(1.0, Fault(status=503))
     async with connect(webcom_gateway, in_flight=1, attempts=2, retry_quota=1) as client:
         worker = Worker(client, store, "one", clock=still_clock())
@@ -343,8 +345,10 @@ async def test_a_worker_goes_on_when_what_halted_it_is_cleared_up(
     await everyone_got_one(store, webcom_gateway)
 
 
-async def test_a_refusal_of_everyone_is_noticed_over_batches(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """Words that nobody knows, for everybody from the beginning, end the campaign after a few batches."""
+async def test_a_refusal_of_all_recipients_is_noticed_over_batches(
+    connect: Connect, webcom_gateway: Gateway, folder: Path
+):
+    """An unknown refusal of every recipient from the start halts the campaign after a few batches."""
     refusal = b'{"information":[' + b",".join([b'{"error":"a new rule"}'] * 50) + b"]}"
     webcom_gateway.faults.sometimes(1.0, Fault(status=200, body=refusal))
     async with SqliteStore(folder) as store, connect(webcom_gateway, in_flight=1) as client:
@@ -356,10 +360,8 @@ async def test_a_refusal_of_everyone_is_noticed_over_batches(connect: Connect, w
     assert "a new rule" in halted.why
 
 
-async def test_a_sender_that_nobody_gets_is_asked_for_once(
-    connect: Connect, webcom_gateway: Gateway, store: SqliteStore
-):
-    """What the gateway takes from nobody is not offered batch after batch."""
+async def test_a_refused_sender_is_tried_once(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
+    """A sender that the gateway refuses is not sent batch after batch."""
     webcom_gateway.accounts[0].senders = set()
     async with connect(webcom_gateway, in_flight=1) as client:
         assert [ShardOutcome.DONE] * 2 == await sent(client, store)
@@ -368,14 +370,14 @@ async def test_a_sender_that_nobody_gets_is_asked_for_once(
     assert 5 == (await store.status("spring")).outcomes[Outcome.REJECTED]
 
 
-# ---------------------------------------------------------------------------- somebody stops it
+# ---------------------------------------------------------------------------- it is stopped
 
 
 @pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.CANCELLED])
 async def test_what_is_stopped_in_the_middle_stops_at_once(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path, state: CampaignState
 ):
-    """Another process says stop: what is under way is settled, nothing else leaves, and the worker says why."""
+    """When another process stops a campaign, requests in flight are settled, no other leaves, and the worker says why."""
     arrived, until = held(webcom_gateway)
     ends: list[ShardEnd] = []
     async with connect(webcom_gateway, in_flight=1) as client, SqliteStore(folder) as other:
@@ -405,7 +407,7 @@ async def test_what_is_stopped_in_the_middle_stops_at_once(
 async def test_a_worker_that_is_cancelled_gives_its_shard_back(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, turns: int
 ):
-    """At whatever step: another one takes the shard at once, and everybody gets one SMS."""
+    """A worker cancelled at any step releases its shard at once, and every recipient gets one SMS."""
     async with connect(webcom_gateway, in_flight=2, grace=0.05) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Worker(client, store, "one").run_shard, "spring", 1)
@@ -419,8 +421,8 @@ async def test_a_worker_that_is_cancelled_gives_its_shard_back(
     await everyone_got_one(store, webcom_gateway)
 
 
-async def test_what_comes_while_a_worker_leaves_is_counted(connect: Connect, store: SqliteStore):
-    """Its last requests get their grace, and the campaign's counts are those of the gateway."""
+async def test_answers_that_arrive_while_a_worker_leaves_are_counted(connect: Connect, store: SqliteStore):
+    """A leaving worker's last requests get their grace, and the campaign's counts match the gateway's."""
     arrived, answer = anyio.Event(), anyio.Event()
     gateway = Gateway()
     gateway.faults.script(Fault(arrived=arrived, until=answer))
@@ -438,7 +440,7 @@ async def test_what_comes_while_a_worker_leaves_is_counted(connect: Connect, sto
 
 
 async def test_a_shard_that_is_held_is_left_alone(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """Whoever is told to run it meanwhile learns who has it, and asks the gateway for nothing."""
+    """A worker that runs a held shard learns its holder, and makes no request."""
     lease = await store.acquire("spring", 1, "another host", 60.0)
     async with connect(webcom_gateway) as client:
         end = await run_shard(client, store, "spring", 1, holder="one")
@@ -451,7 +453,7 @@ async def test_a_shard_that_is_held_is_left_alone(connect: Connect, webcom_gatew
 async def test_a_worker_does_not_take_a_shard_from_itself(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """A task that an engine delivers twice to one worker is done once."""
+    """A worker runs a task once that an engine delivers to it twice."""
     arrived, until = held(webcom_gateway)
     async with connect(webcom_gateway, in_flight=1) as client:
         worker = Worker(client, store, "one")
@@ -470,7 +472,7 @@ async def test_a_worker_does_not_take_a_shard_from_itself(
 async def test_a_woken_worker_sends_nothing_more(
     connect: Connect, webcom_gateway: Gateway, folder: Path, *, processed: bool
 ):
-    """Its lease ran out while it waited, another one has sent the shard: what it learns is written, and it ends."""
+    """A worker that wakes after its lease ran out writes the answer that it gets, and ends."""
     travel = Travel()
     arrived, until = held(webcom_gateway, processed)
     ends: list[ShardEnd] = []
@@ -498,7 +500,7 @@ async def test_a_woken_worker_sends_nothing_more(
 
 
 class Deaf(SqliteStore):
-    """A store that answers no heartbeat any more, once a request has arrived at the gateway."""
+    """A store that answers no heartbeat once a request has arrived at the gateway."""
 
     def __init__(self, folder: Path, arrived: anyio.Event) -> None:
         super().__init__(folder)
@@ -514,7 +516,7 @@ class Deaf(SqliteStore):
 
 
 async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """By its own clock, before it learns that somebody else was faster; it says so, and gives up what is under way."""
+    """A worker that cannot renew its lease stops by its own clock, says so, and gives up requests in flight."""
     arrived, go_on = held(webcom_gateway)
     async with (
         Deaf(folder, arrived) as store,
@@ -531,7 +533,7 @@ async def test_a_worker_that_cannot_renew_stops_by_itself(connect: Connect, webc
 
 
 class Heard(SqliteStore):
-    """A store on whose clock half a second passes with every heartbeat, and that tells after four of them."""
+    """A store whose clock gains half a second per heartbeat, and that sets an event after four of them."""
 
     def __init__(self, folder: Path) -> None:
         self.travel = Travel()
@@ -547,7 +549,7 @@ class Heard(SqliteStore):
 
 
 async def test_a_lease_is_renewed_while_the_block_lasts(folder: Path):
-    """Long after its seconds it is still held."""
+    """A block holds its lease long after the lease's seconds."""
     async with Heard(folder) as store:
         await store.plan(spring(), phones(40))
         lease = await store.acquire("spring", 1, "one", 0.9)
@@ -561,7 +563,7 @@ async def test_a_lease_is_renewed_while_the_block_lasts(folder: Path):
 
 
 async def test_a_block_ends_when_its_lease_is_taken(store: SqliteStore):
-    """The next heartbeat tells, and the block is cancelled."""
+    """The next heartbeat after a takeover cancels the block."""
     lease = await store.acquire("spring", 1, "one", 1.5)
     assert lease is not None
     with pytest.raises(LeaseLost, match="taken the shard over"):
@@ -575,7 +577,7 @@ async def test_a_block_ends_when_its_lease_is_taken(store: SqliteStore):
 
 @pytest.mark.parametrize("exc", [ValueError, OutOfBalance])
 async def test_a_blocks_own_error_comes_out_bare(store: SqliteStore, exc: type[Exception]):
-    """Holding a lease changes nothing about what goes wrong meanwhile."""
+    """An exception in a block that holds a lease is raised unchanged."""
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
 
@@ -588,7 +590,7 @@ async def test_a_blocks_own_error_comes_out_bare(store: SqliteStore, exc: type[E
 
 
 async def test_a_batch_is_sent_and_noted(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """What an engine calls whose steps are batches; calling it again sends nobody a second SMS."""
+    """An engine can send batch by batch, and a second call sends no second SMS."""
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     ref = BatchRef("spring", 1, 2)
@@ -603,7 +605,7 @@ async def test_a_batch_is_sent_and_noted(connect: Connect, webcom_gateway: Gatew
 
 
 async def test_a_batch_without_a_lease_does_not_leave(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """The store says so before anything is sent."""
+    """A batch without a lease is refused by the store before anything is sent."""
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
     await store.acquire("spring", 1, "one", 60.0)
@@ -617,7 +619,7 @@ async def test_a_batch_without_a_lease_does_not_leave(connect: Connect, webcom_g
 async def test_a_failure_that_ends_a_batch_loses_nothing_of_it(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """What was sent before is noted, and the rest is open."""
+    """A failure that ends a batch keeps the results so far, and leaves the rest open."""
     webcom_gateway.accounts[0].balance = 3
     lease = await store.acquire("spring", 1, "one", 60.0)
     assert lease is not None
@@ -633,7 +635,7 @@ async def test_a_failure_that_ends_a_batch_loses_nothing_of_it(
 
 
 async def test_recipients_leave_at_the_campaigns_rate(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """After the first second's worth, as many a second as were planned with, over all shards."""
+    """After the first second's worth, recipients leave at the planned rate, over all shards."""
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store, connect(webcom_gateway) as client:
         await store.plan(spring(rate=10.0), phones(200))
@@ -647,7 +649,7 @@ async def test_recipients_leave_at_the_campaigns_rate(connect: Connect, webcom_g
 
 
 class Away(SqliteStore):
-    """A store that is away for every second call of each kind."""
+    """A store whose every second call of each kind fails as away."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -685,7 +687,7 @@ class Away(SqliteStore):
 
 
 async def test_a_store_that_is_away_is_waited_for(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """Nothing is halted by it, and nobody gets a second SMS."""
+    """A store that is away halts no campaign, and causes no second SMS."""
     async with Away(folder) as store, connect(webcom_gateway, in_flight=1) as client:
         await store.plan(spring(), phones(40))
         assert [ShardOutcome.DONE] * 2 == await sent(client, store)
@@ -698,7 +700,7 @@ async def test_a_store_that_is_away_is_waited_for(connect: Connect, webcom_gatew
 
 
 async def test_a_worker_of_other_ids_sends_nothing(connect: Connect, webcom_gateway: Gateway, store: SqliteStore):
-    """It would send everybody a second SMS; the campaign goes on without it."""
+    """A worker with another `id_bits` would send second SMS, so it is refused, and the campaign goes on."""
     async with connect(webcom_gateway, id_bits=53) as client:
         with pytest.raises(ConfigurationError, match="planned with id_bits=63"):
             await run_shard(client, store, "spring", 1, holder="one")
@@ -708,7 +710,7 @@ async def test_a_worker_of_other_ids_sends_nothing(connect: Connect, webcom_gate
 
 
 async def test_a_worker_of_another_account_sends_nothing(connect: Connect, store: SqliteStore):
-    """Its gateway does not know who was sent to; the campaign goes on, and somebody may say that it is the same."""
+    """A worker of another account is refused, unless the caller declares the accounts the same."""
     gateway = Gateway(Account(), Account(token="a new token", login="other"))
     async with connect(gateway) as client, connect(gateway, token="a new token") as other:
         assert ShardOutcome.DONE is (await run_shard(client, store, "spring", 1, holder="one")).ending
@@ -723,7 +725,7 @@ async def test_a_worker_of_another_account_sends_nothing(connect: Connect, store
 async def test_a_mistyped_password_does_not_become_the_campaigns_account(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """It halts the campaign, as it would for everybody; whoever has the right one goes on after a resume."""
+    """A mistyped password halts the campaign, and a worker with the right one goes on after a resume."""
     async with connect(webcom_gateway, token="mistyped") as slip, connect(webcom_gateway) as client:
         halted = await run_shard(slip, store, "spring", 1, holder="one")
         await store.change_state("spring", CampaignState.RUNNING)
@@ -740,7 +742,7 @@ async def test_a_mistyped_password_does_not_become_the_campaigns_account(
 async def test_a_worker_has_a_name_and_a_time(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, wrong: dict[str, Any]
 ):
-    """What makes no sense is said before anything is done."""
+    """A worker without a name or a positive lease time is refused before anything happens."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match=r"name|lease_seconds"):
             await run_shard(client, store, "spring", 1, **wrong)
@@ -749,7 +751,7 @@ async def test_a_worker_has_a_name_and_a_time(
 async def test_a_closed_client_does_not_halt_the_campaign(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore
 ):
-    """It is that worker's mistake, and its shard is free for others."""
+    """A closed client is its worker's error: the shard is released, and the campaign goes on."""
     async with connect(webcom_gateway) as client:
         pass
     with pytest.raises(UsageError, match="client is closed"):
@@ -759,10 +761,10 @@ async def test_a_closed_client_does_not_halt_the_campaign(
     assert [None, None] == [shard.until for shard in await store.shards("spring")]
 
 
-async def test_a_second_process_that_sends_is_told_so(
+async def test_a_second_process_that_sends_from_a_folder_is_refused(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path
 ):
-    """A folder is sent from by one process: the other one's mistake stops nobody, and it takes no shard."""
+    """A second process that sends from a folder gets an error and no shard, and stops no other worker."""
     lease = await store.acquire("spring", 1, "one", 60.0)
     async with connect(webcom_gateway) as client, SqliteStore(folder) as other:
         with pytest.raises(JournalError, match="in use"):
@@ -776,7 +778,7 @@ async def test_a_second_process_that_sends_is_told_so(
 
 
 async def test_a_campaign_whose_time_has_passed_is_finished(connect: Connect, webcom_gateway: Gateway, folder: Path):
-    """Nobody is sent to, everybody has a result that says why, and nobody is asked for again."""
+    """After its time a campaign sends to no recipient, and every recipient has a final result with the reason."""
     async with SqliteStore(folder, clock=Travel().clock()) as store:
         await store.plan(spring(validity_period=NOW.replace(hour=13)), phones(40))
         async with connect(webcom_gateway, clock=still_clock(now=lambda: NOW.replace(hour=14))) as client:
@@ -793,7 +795,7 @@ async def test_a_campaign_whose_time_has_passed_is_finished(connect: Connect, we
 
 class Chaos:
     """
-    Workers who share a campaign, and everything that happens to them.
+    Workers that share a campaign, and every fault that may happen to them.
 
     Args:
         store: Where the campaign is.
@@ -811,7 +813,7 @@ class Chaos:
         self.over = False
 
     async def work(self, name: str) -> None:
-        """Send whatever is free, and begin anew whenever this worker is cancelled, until all is over."""
+        """Send free shards, and start again when this worker is cancelled, until the campaign ends."""
         while not self.over:
             with anyio.CancelScope() as scope:
                 self.scopes[name] = scope
@@ -837,12 +839,12 @@ class Chaos:
                 await self.go_on(CampaignState.RUNNING)  # whatever has halted it
 
     async def go_on(self, state: CampaignState) -> None:
-        """Change the campaign's state, unless it is finished and has nobody left."""
+        """Change the campaign's state, unless it is finished without open recipients."""
         with suppress(InputError):
             await self.store.change_state("spring", state)
 
     async def end(self) -> None:
-        """Let the campaign go on until nobody is open, and send the workers home."""
+        """Let the campaign go on until no recipient is open, and end the workers."""
         self.gateway.faults = Faults()
         while (standing := await self.store.status("spring")).state is not CampaignState.FINISHED or standing.open:
             await self.go_on(CampaignState.RUNNING)
@@ -850,10 +852,10 @@ class Chaos:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_happens_everybody_gets_one_sms(
+async def test_whatever_happens_every_recipient_gets_one_sms(
     connect: Connect, webcom_gateway: Gateway, folder: Path, seed: int
 ):
-    """Workers are cancelled, leases run out, answers are lost, the campaign is paused: one SMS and one result each."""
+    """Cancelled workers, expired leases, lost answers and pauses leave one SMS and one result per recipient."""
     webcom_gateway.faults.sometimes(0.2, CUT)
     travel = Travel()
     async with SqliteStore(folder, clock=travel.clock()) as store:
@@ -889,7 +891,7 @@ async def _send_all(url: str, folder: Path, name: str) -> None:
 
 @pytest.mark.socket
 async def test_a_killed_process_is_taken_over(store: SqliteStore, folder: Path):
-    """`kill -9` in the middle, twice: the process that comes back under its name goes on at once."""
+    """After `kill -9` a process that is started again under its name goes on at once."""
     gateway = Watched(latency=0.01)
     context = multiprocessing.get_context("spawn")
     with serve(gateway) as url:

@@ -1,4 +1,4 @@
-"""Where the credentials may not turn up: whatever happens to a request, and whoever writes down what happened."""
+"""Credentials appear in no exception, log, pickle or traceback, whatever happens to a request."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ TURNS = 100
 
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Switch every logger on, and look through what they have written in the end."""
+    """Switch every logger on, and check at the end what they wrote."""
     caplog.set_level(logging.DEBUG)
     yield caplog
     records = caplog.get_records("call")
@@ -113,7 +113,7 @@ def resets(server: RawServer, connection: socket.socket, _number: int) -> None:
     ids=["reset", "closed", "not HTTP", "cut", "unknown coding", "too large", "timed out"],
 )
 async def test_a_failed_exchange_tells_no_credentials(library: Any, talk: Talk):
-    """Neither words, causes, local variables nor a pickle of the exception hold them."""
+    """Neither message, causes, local variables nor a pickle of the exception hold credentials."""
     with raw_server(talk) as server:
         with pytest.raises(WebcomError) as caught:
             await ask(library, server.url, 0.3)
@@ -124,7 +124,7 @@ async def test_a_failed_exchange_tells_no_credentials(library: Any, talk: Talk):
 
 
 async def test_a_refused_connection_tells_no_credentials(library: Any, unused_port: int):
-    """Nor does an exception for a request that was never written."""
+    """An exception for a request that was never written holds no credentials."""
     with pytest.raises(WebcomError) as caught:
         await ask(library, f"http://127.0.0.1:{unused_port}")
 
@@ -133,7 +133,7 @@ async def test_a_refused_connection_tells_no_credentials(library: Any, unused_po
 
 
 async def test_a_call_that_ends_in_an_exception_tells_no_credentials(connect_to: Connect, unused_port: int):
-    """Nor does what a caller of the client catches."""
+    """An exception that a caller of the client catches holds no credentials."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", token=TOKEN, attempts=2) as client:
         with pytest.raises(WebcomError, match="No connection") as caught:
             await client.send("79612242243", **CODE)
@@ -142,7 +142,7 @@ async def test_a_call_that_ends_in_an_exception_tells_no_credentials(connect_to:
 
 
 async def test_a_good_exchange_tells_no_credentials(connect_to: Connect):
-    """Nor does the log of a message that was sent."""
+    """The log of a message that was sent holds no credentials."""
     with raw_server(answers(accepting())) as server:
         async with connect_to(server.url, token=TOKEN) as client:
             result = await client.send("79612242243", **CODE)
@@ -158,7 +158,7 @@ def reads_nothing(server: RawServer, connection: socket.socket, _number: int) ->
 
 
 async def told_when_cancelled(send: Callable[[], Awaitable[object]], moment: Callable[[], Awaitable[object]]) -> str:
-    """Start *send*, cancel it at *moment*, and return all that the cancellation tells."""
+    """Start *send*, cancel it at *moment*, and return all that can be printed of the cancellation."""
     told = []
 
     async def listen() -> None:
@@ -188,7 +188,7 @@ async def turns(count: int) -> None:
 
 @pytest.mark.parametrize("talk", [answers(b"", hold=True), answers(http(b"{}")[:-1], hold=True)], ids=["head", "body"])
 async def test_a_call_cancelled_while_it_waits_tells_no_credentials(connect_to: Connect, talk: Talk):
-    """A cancellation goes to the caller with every frame it came through, and none of them says more than `***`."""
+    """A cancellation carries every frame that it passed through, and none of them shows more than `***`."""
     with raw_server(talk) as server:
         async with connect_to(server.url, token=TOKEN) as client:
             told = await told_when_cancelled(lambda: client.send("79612242243", **CODE), lambda: came(server))
@@ -198,7 +198,7 @@ async def test_a_call_cancelled_while_it_waits_tells_no_credentials(connect_to: 
 
 
 async def test_a_request_cancelled_while_it_is_written_tells_no_credentials(library: Any, stages: tuple[str, str]):
-    """Nor do the frames that were busy with the bytes themselves."""
+    """The frames that write the body hold no credentials when they are cancelled."""
     with raw_server(reads_nothing) as server:
         told = await told_when_cancelled(
             lambda: ask(library, server.url, messages=b'["' + b"x" * (32 << 20) + b'"]'), lambda: came(server)
@@ -209,7 +209,7 @@ async def test_a_request_cancelled_while_it_is_written_tells_no_credentials(libr
 
 
 async def test_a_call_cancelled_anywhere_tells_no_credentials(connect_to: Connect, stages: tuple[str, str]):
-    """At each turn of the event loop, from before the connection to after the answer."""
+    """A call cancelled at any turn of the event loop, from connecting to the answer, shows no credentials."""
     told = []
     with raw_server(answers(b"", hold=True)) as server:
         async with connect_to(server.url, token=TOKEN) as client:
@@ -226,7 +226,7 @@ async def test_a_call_cancelled_anywhere_tells_no_credentials(connect_to: Connec
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_call_under_the_callers_time_out_tells_no_credentials(connect_to: Connect):
-    """`asyncio.timeout` around a call ends in a `TimeoutError` whose cause is the cancellation."""
+    """A `TimeoutError` of `asyncio.timeout`, and the cancellation that caused it, hold no credentials."""
     with raw_server(answers(b"", hold=True)) as server:
         async with connect_to(server.url, token=TOKEN) as client:
             with pytest.raises(TimeoutError) as caught:
@@ -239,7 +239,7 @@ async def test_a_call_under_the_callers_time_out_tells_no_credentials(connect_to
 
 
 async def test_a_stream_that_is_left_tells_no_credentials(connect_to: Connect):
-    """An exception in the body of a campaign comes out without the requests that were under way."""
+    """An exception in the body of a campaign holds nothing of the requests in flight."""
     with raw_server(answers(b"", hold=True)) as server:
         async with connect_to(server.url, token=TOKEN, grace=0.2) as client:
             with pytest.raises(ZeroDivisionError) as caught:

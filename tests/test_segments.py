@@ -36,7 +36,7 @@ POOLS = [GSM, f"a{EXTENSION}", "€", "Я–", "я😀", "😀"]
     ],
 )
 def test_texts_are_counted_at_the_limits(text: str, encoding: str, units: int, parts: int, left: int):
-    """160 and 153 septets, 70 and 67 units; an escape or a pair that does not fit goes to the next part whole."""
+    """A part holds 160 or 153 septets, 70 or 67 units, and an escape or a pair is never split between parts."""
     counted = segments(text)
 
     assert (encoding, units, parts, left) == (counted.encoding.label, counted.units, counted.parts, counted.units_left)
@@ -45,7 +45,7 @@ def test_texts_are_counted_at_the_limits(text: str, encoding: str, units: int, p
 
 @given(st.one_of(st.text(), *(st.text(pool, min_size=low, max_size=low + 200) for pool in POOLS for low in (0, 140))))
 def test_parts_are_whole_full_and_make_up_the_text(text: str):
-    """Joined, the parts are the text; each fits; none could have taken the next one's first character as well."""
+    """Joined, the parts are the text; each fits, and none has room for the next one's first character."""
     counted, parts = segments(text), split(text)
     limit = counted.encoding.single if len(parts) == 1 else counted.encoding.part
 
@@ -56,7 +56,7 @@ def test_parts_are_whole_full_and_make_up_the_text(text: str):
 
 
 def units(text: str, encoding: Encoding) -> int:
-    """Count as the standard says, in the plainest way."""
+    """Count as the standard says, in the simplest way."""
     if encoding is Encoding.GSM_7:
         return sum(2 if character in EXTENSION else 1 for character in text)
     return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
@@ -97,7 +97,7 @@ def test_cyrillic_is_offered_in_latin_letters():
 
 
 def test_what_has_no_plain_form_is_named_and_left():
-    """Nothing in GSM-7 stands for an emoji: it is named, its cost is told, and nothing is offered."""
+    """An emoji has no GSM-7 form: it is named with its cost, and no other text is suggested."""
     text = "🎉" + "x" * 100
     counted = segments(text)
 
@@ -107,7 +107,7 @@ def test_what_has_no_plain_form_is_named_and_left():
 
 @given(st.text(st.one_of(st.sampled_from("«»–—…№ёЪщ😀é\u0301\u00a0ab"), st.characters(exclude_categories=("Cs",)))))
 def test_each_suggestion_is_cheaper_than_the_one_before(text: str):
-    """What is offered takes fewer parts than the text, and a stronger change fewer than a milder one."""
+    """Every suggestion takes fewer parts than the text, and a stronger change fewer than a milder one."""
     parts = [segments(text).parts, *(offered.parts for offered in suggestions(text))]
 
     assert sorted(set(parts), reverse=True) == parts
