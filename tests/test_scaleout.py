@@ -377,7 +377,7 @@ async def test_a_refused_sender_is_tried_once(connect: Connect, webcom_gateway: 
 async def test_what_is_stopped_in_the_middle_stops_at_once(
     connect: Connect, webcom_gateway: Gateway, store: SqliteStore, folder: Path, state: CampaignState
 ):
-    """When another process stops a campaign, requests in flight are settled, no other leaves, and the worker says why."""
+    """Once another process stops a campaign, requests in flight are settled, no other leaves, and workers say why."""
     arrived, until = held(webcom_gateway)
     ends: list[ShardEnd] = []
     async with connect(webcom_gateway, in_flight=1) as client, SqliteStore(folder) as other:

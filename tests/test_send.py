@@ -52,7 +52,7 @@ async def test_one_message_is_sent_and_answered(connect: Connect, webcom_gateway
 
 @pytest.mark.parametrize("path", ["/json", "/json/"])
 async def test_both_paths_are_reachable(connect: Connect, webcom_gateway: Gateway, path: str):
-    """`/json` and `/json/` are a matter of configuration."""
+    """A client posts to `/json` or `/json/`, as configured."""
     async with connect(webcom_gateway, path=path) as client:
         await client.send("79612242243", **CODE)
 
@@ -67,8 +67,8 @@ async def test_the_header_is_the_documented_one(connect: Connect, webcom_gateway
     assert "text/json; charset=utf-8" == webcom_gateway.received[0].headers["content-type"]
 
 
-async def test_login_and_password_stand_in_the_body_without_a_token(connect: Connect, webcom_gateway: Gateway):
-    """Either a token or the pair is sent, never an empty third."""
+async def test_login_and_password_are_in_the_body_without_a_token(connect: Connect, webcom_gateway: Gateway):
+    """The body holds either a token or the pair, and never an empty field for the other."""
     async with connect(webcom_gateway, token=None, login="emulator-login", password="emulator-password") as client:
         await client.send("79612242243", **CODE)
 
@@ -105,7 +105,7 @@ async def test_a_given_id_goes_on_the_wire_in_quotes(connect: Connect, webcom_ga
 
 
 async def test_a_refused_recipient_is_a_result(connect: Connect, webcom_gateway: Gateway):
-    """The stop list is no exception."""
+    """A recipient on the stop list is a result, not an exception."""
     webcom_gateway.accounts[0].stop_list = {"79612242243"}
     async with connect(webcom_gateway) as client:
         result = await client.send("79612242243", **CODE)
@@ -124,7 +124,7 @@ async def test_one_error_for_the_only_recipient_is_its_refusal(connect: Connect,
 
 
 async def test_processed_and_then_closed_ends_with_one_sms(connect: Connect, webcom_gateway: Gateway):
-    """The answer is lost, the retry finds the first SMS: one in the ledger, the right `id_sms` in the result."""
+    """After a lost answer the retry finds the first SMS: one in the ledger, its `id_sms` in the result."""
     webcom_gateway.faults.script(Fault(processed=True, close=True), Fault(processed=True, status=502, body=b""))
     async with connect(webcom_gateway) as client:
         result = await client.send("79612242243", **CODE)
@@ -134,7 +134,7 @@ async def test_processed_and_then_closed_ends_with_one_sms(connect: Connect, web
 
 
 async def test_no_answer_at_all_is_unknown(connect: Connect, webcom_gateway: Gateway):
-    """When every attempt is lost, the result is unknown and names the id to ask again under."""
+    """When every attempt is lost, the result is unknown and has the id to send again under."""
     webcom_gateway.faults.sometimes(1.0, Fault(processed=True, close=True))
     async with connect(webcom_gateway, attempts=2) as client:
         result = await client.send("79612242243", client_id_sms="101", **CODE)
@@ -157,7 +157,7 @@ async def _send_within(scope: anyio.CancelScope, notes: list[str], client: Webco
 
 @pytest.mark.parametrize("linger", [0.0, 0.001])
 async def test_a_second_equal_call_waits_for_the_request_in_flight(webcom_gateway: Gateway, linger: float):
-    """It is sent once, and each caller gets the result: nobody is told that it was not sent."""
+    """Two equal calls send one SMS, and both callers get its result."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
     ends: list[SendResult] = []
@@ -238,7 +238,7 @@ async def test_another_message_under_an_id_in_flight_is_not_sent(connect: Connec
 
 
 async def test_a_call_waits_for_a_campaign_that_has_its_recipient_in_flight(connect: Connect, webcom_gateway: Gateway):
-    """The same message is in a batch on its way: the call returns what becomes of it there, and sends nothing."""
+    """A call for a recipient in a batch in flight returns the result of the batch, and sends nothing."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
     ends: list[SendResult] = []
@@ -258,7 +258,7 @@ async def test_a_call_waits_for_a_campaign_that_has_its_recipient_in_flight(conn
 
 
 async def test_a_call_that_waits_for_a_campaign_sends_when_that_is_left(connect: Connect, webcom_gateway: Gateway):
-    """A campaign that was left before the answer has no result to give: the call asks under the same id, and knows."""
+    """When the campaign that a call waits for is left, the call sends under the same id, and gets the first SMS."""
     arrived = anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event(), processed=True))
     ends: list[SendResult] = []
@@ -273,8 +273,8 @@ async def test_a_call_that_waits_for_a_campaign_sends_when_that_is_left(connect:
     assert 1 == len(webcom_gateway.ledger.to("79612242243"))
 
 
-async def test_a_caller_who_leaves_is_not_told_not_sent_while_another_waits(connect: Connect, webcom_gateway: Gateway):
-    """Two wait for a place; one gives up; the request still goes out for the other, so nothing is denied."""
+async def test_a_caller_who_leaves_gets_no_denial_while_another_waits(connect: Connect, webcom_gateway: Gateway):
+    """When one of two callers gives up, the request still leaves for the other, so its note denies nothing."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held))
     ends: list[SendResult] = []
@@ -296,7 +296,7 @@ async def test_a_caller_who_leaves_is_not_told_not_sent_while_another_waits(conn
 
 
 class Leaving(GatewayTransport):
-    """A transport whose first answer is lost, or does not come; then there is no connection any more."""
+    """A transport whose first answer is lost, or does not come; after that no connection is made."""
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """Post once."""
@@ -306,8 +306,8 @@ class Leaving(GatewayTransport):
 
 
 @pytest.mark.parametrize("how", ["unknown", "cancelled", "in a campaign"])
-async def test_what_may_have_been_sent_is_not_denied_by_the_next_call(webcom_gateway: Gateway, how: str):
-    """A call that meets no connection after one in doubt says *unknown*, and not that nothing was sent."""
+async def test_a_possibly_sent_message_is_not_denied_by_the_next_call(webcom_gateway: Gateway, how: str):
+    """A call that cannot connect after a possibly sent one is *unknown*, and does not claim that nothing was sent."""
     arrived = anyio.Event()
     never = Fault(arrived=arrived, until=anyio.Event(), processed=True)
     lost = Fault(close=True, processed=True)
@@ -362,8 +362,8 @@ class Failed(BaseException):
     """What a test's own assertion raises in a transport."""
 
 
-async def test_what_a_transport_raises_comes_to_its_caller(webcom_gateway: Gateway):
-    """Also what is no `Exception`: a test whose transport fails it must fail."""
+async def test_an_exception_of_a_transport_reaches_the_caller(webcom_gateway: Gateway):
+    """A transport's exception reaches the caller even if it is not an `Exception`, so that a failed test fails."""
 
     class Failing(GatewayTransport):
         async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
@@ -390,7 +390,7 @@ def test_an_eager_event_loop_sends_as_another_does():
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_second_cancellation_does_not_lose_the_id(webcom_gateway: Gateway):
-    """A task that is cancelled twice has the note with its id on what comes out."""
+    """A task that is cancelled twice has the note with its id on the exception."""
     arrived = anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=anyio.Event()))
     transport = GatewayTransport(webcom_gateway)
@@ -407,7 +407,7 @@ async def test_a_second_cancellation_does_not_lose_the_id(webcom_gateway: Gatewa
 
 
 async def test_every_caller_gets_an_error_of_its_own(connect: Connect, webcom_gateway: Gateway):
-    """What stops the account is raised to each who waits, with one note each."""
+    """An error of the account is raised to every waiting caller, with one note each."""
     arrived, held = anyio.Event(), anyio.Event()
     webcom_gateway.faults.script(Fault(arrived=arrived, until=held, body=b'{"error":"Out of SMS"}'))
     errors: list[Exception] = []
@@ -468,10 +468,10 @@ async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
     ],
     ids=["login", "balance", "not found", "redirect"],
 )
-async def test_what_would_stop_every_call_is_an_exception(
+async def test_an_error_that_would_stop_every_call_is_an_exception(
     connect: Connect, webcom_gateway: Gateway, fault: Fault, error: type[Exception], words: str
 ):
-    """What is wrong with the account or the set-up is raised, at the first attempt, with the id in a note."""
+    """An error of the account or the set-up is raised at the first attempt, with the id in a note."""
     webcom_gateway.faults.script(fault)
     async with connect(webcom_gateway) as client:
         with pytest.raises(error, match=words) as caught:
@@ -492,8 +492,8 @@ async def test_a_redirect_is_not_followed(connect: Connect):
     assert ["/json"] == [request.path for request in gateway.received]
 
 
-async def test_nobody_listening_is_an_exception_and_nothing_was_sent(connect_to: Connect, unused_port: int):
-    """Without a connection there is nothing in question."""
+async def test_a_refused_connection_is_an_exception_and_nothing_was_sent(connect_to: Connect, unused_port: int):
+    """Without a connection nothing is possibly sent."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", attempts=2) as client:
         with pytest.raises(GatewayUnavailable):
             await client.send("79612242243", **CODE)
@@ -518,7 +518,7 @@ async def test_nobody_listening_is_an_exception_and_nothing_was_sent(connect_to:
 async def test_bad_input_is_an_error_before_anything_is_sent(
     connect: Connect, webcom_gateway: Gateway, call: dict, words: str
 ):
-    """Each mistake has an error that says which and what to do, and no request is made."""
+    """Bad input raises an error that says what is wrong and what to do, and makes no request."""
     async with connect(webcom_gateway) as client:
         with pytest.raises(InputError, match=words):
             await client.send(**call)
@@ -527,7 +527,7 @@ async def test_bad_input_is_an_error_before_anything_is_sent(
 
 
 async def test_a_loop_over_a_transport_that_never_waits_lets_others_run(connect: Connect):
-    """A time-out around it fires, also where nothing is waited for, as with a mock."""
+    """A time-out fires around a loop over a transport that never waits, such as a mock."""
     with anyio.move_on_after(0.2) as scope:
         async with connect(Gateway()) as client:
             while True:
@@ -537,7 +537,7 @@ async def test_a_loop_over_a_transport_that_never_waits_lets_others_run(connect:
 
 
 async def test_a_cancellation_that_is_pending_stops_a_message_that_has_not_left(connect: Connect):
-    """Also one of asyncio's own, which comes while the task runs: nothing leaves, and the note says so."""
+    """A pending cancellation, also one of asyncio's own, stops a message before it leaves, and a note says so."""
     if sniffio.current_async_library() != "asyncio":
         pytest.skip("asyncio's own")
     gateway = Gateway()

@@ -1,4 +1,4 @@
-"""Sentences that keep their template and parameters, so that a person can read them in another language."""
+"""Sentences that keep their template and parameters, so that they can be shown in another language."""
 
 import pickle
 from pathlib import Path
@@ -11,7 +11,7 @@ from webcom_async._domain.sentences import Sentence
 from webcom_async.audience import Audience
 
 
-def test_an_error_has_its_english_sentence_and_what_it_is_made_of():
+def test_an_error_has_its_english_sentence_template_and_parameters():
     """The message stays one English sentence; template and parameters survive a pickle."""
     with pytest.raises(InputError) as raised:
         normalise_phone("123")
@@ -25,14 +25,14 @@ def test_an_error_has_its_english_sentence_and_what_it_is_made_of():
 
 
 def test_an_error_without_parameters_has_its_message_as_its_sentence():
-    """Which may be the default, that of its class."""
+    """An error without parameters has its message, or its class's default, as its sentence."""
     for error in (InputError("nothing to send"), InputError("")):
         assert str(error) == error.sentence
     assert "Something in the call cannot be sent; nothing was." == str(InputError(""))
 
 
 def test_a_finding_is_a_line_and_words_with_their_sentence_beside_them(tmp_path: Path):
-    """It unpacks as a pair, and only the sentence knows the parameters."""
+    """A finding unpacks as a pair of line and words, and keeps its sentence beside them."""
     path = tmp_path / "people.csv"
     path.write_text("phone\n79612242243\n79612242243\n", encoding="utf-8")
     [finding] = Audience(path, "Sale!").check().duplicates

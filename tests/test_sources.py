@@ -1,4 +1,4 @@
-"""A caller's source: asked in one context, by one task, and never cancelled in the middle of an item."""
+"""A caller's source: pulled in one context, by one task, and never cancelled in the middle of an item."""
 
 import decimal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +23,7 @@ OUT_OF_SMS = '{"error": "Закончились SMS"}'.encode()
 
 
 async def asynchronous(items: Iterator[Recipient]) -> AsyncIterator[Recipient]:
-    """Yield *items* where each has to be awaited; a context that one of them sets is set for this generator too."""
+    """Yield *items* from an async generator, in the context that the items themselves set."""
     for item in items:
         await anyio.lowlevel.checkpoint()
         yield item
@@ -52,7 +52,7 @@ def map_exception() -> Iterator[Recipient]:
 async def test_what_a_source_sets_is_set_when_it_goes_on(
     connect: Connect, webcom_gateway: Gateway, make: Callable[[], Iterator[Recipient]], wrap: Callable[[Any], Any]
 ):
-    """Whichever worker asks, texts are those of a plain loop, and the caller's own context stays as it was."""
+    """Whichever worker pulls, texts are those of a plain loop, and the caller's own context stays as it was."""
     expected = [recipient.text for recipient in make()]
     async with connect(webcom_gateway, batch_size=7, in_flight=4) as client:
         report = await client.send_all(wrap(make()), sender="ACME", campaign="bonus")
@@ -66,7 +66,7 @@ async def test_what_a_source_sets_is_set_when_it_goes_on(
 async def test_a_source_that_is_left_early_ends_in_its_own_context(
     connect: Connect, webcom_gateway: Gateway, wrap: Callable[[Any], Any]
 ):
-    """A generator's `finally` finds what it has set: a token can be reset, and nothing is said on stderr."""
+    """A generator's `finally` runs in its own context, so it can reset a token, and stderr stays empty."""
     ends: list[str] = []
 
     def noted() -> Iterator[Recipient]:
@@ -86,7 +86,7 @@ async def test_a_source_that_is_left_early_ends_in_its_own_context(
 
 
 async def test_an_async_source_is_asked_by_one_task(connect: Connect, webcom_gateway: Gateway):
-    """A generator may hold a task group or a time limit from one item to the next."""
+    """One task pulls an async source, so it may hold a task group or a time limit from one item to the next."""
 
     async def limited() -> AsyncIterator[str]:
         with anyio.fail_after(60):
@@ -108,7 +108,7 @@ class Cursor:
     Attributes:
         asked: Set when the third item is asked for.
         come: Set when it may come.
-        said: What has become of it, and of the source.
+        said: What became of the item and of the source.
     """
 
     def __init__(self) -> None:
@@ -142,8 +142,8 @@ async def set_after(first: anyio.Event, second: anyio.Event) -> None:
     second.set()
 
 
-async def test_leaving_early_lets_the_item_come_that_was_asked_for(connect: Connect, webcom_gateway: Gateway):
-    """The source is not cancelled in the middle of an item; then it is closed, and the item is told as not sent."""
+async def test_leaving_early_waits_for_the_item_that_was_requested(connect: Connect, webcom_gateway: Gateway):
+    """Leaving early waits for the item in progress, reports it as not sent, and closes the source."""
     cursor, leaving = Cursor(), anyio.Event()
     async with connect(webcom_gateway, batch_size=2, in_flight=1) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(set_after, leaving, cursor.come)
@@ -159,8 +159,8 @@ async def test_leaving_early_lets_the_item_come_that_was_asked_for(connect: Conn
     assert 2 == len(webcom_gateway.ledger)
 
 
-async def test_a_cancelled_caller_lets_the_item_come_that_was_asked_for(connect: Connect, webcom_gateway: Gateway):
-    """A time-out around the campaign reaches the source no more than a `break` does."""
+async def test_a_cancelled_caller_waits_for_the_item_that_was_requested(connect: Connect, webcom_gateway: Gateway):
+    """A time-out around the campaign does not cancel the source in the middle of an item, as a `break` does not."""
     cursor = Cursor()
     async with connect(webcom_gateway, batch_size=2, in_flight=1) as client, anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
@@ -176,8 +176,8 @@ async def test_a_cancelled_caller_lets_the_item_come_that_was_asked_for(connect:
     assert (2, 1) == (results.report.accepted, results.report.not_sent)
 
 
-async def test_a_halt_lets_the_item_come_that_was_asked_for(webcom_gateway: Gateway):
-    """Out of SMS while a worker waits for the source: the item comes, is told as not sent, and the source is closed."""
+async def test_a_halt_waits_for_the_item_that_was_requested(webcom_gateway: Gateway):
+    """A halt while a worker pulls an item waits for it, reports it as not sent, and closes the source."""
     cursor = Cursor()
     webcom_gateway.faults.script(Fault(until=cursor.asked, body=OUT_OF_SMS))
     transport = GatewayTransport(webcom_gateway)
@@ -196,9 +196,7 @@ async def test_a_halt_lets_the_item_come_that_was_asked_for(webcom_gateway: Gate
     assert 3 == caught.value.report.recipients
 
 
-async def test_an_item_that_does_not_come_is_waited_for_no_longer_than_the_grace(
-    connect: Connect, webcom_gateway: Gateway
-):
+async def test_a_slow_item_is_waited_for_no_longer_than_the_grace(connect: Connect, webcom_gateway: Gateway):
     """After the grace the source is cancelled, then closed, and the campaign ends."""
     cursor = Cursor()
     async with connect(webcom_gateway, batch_size=2, in_flight=1, grace=0.05) as client:
@@ -213,7 +211,7 @@ async def test_an_item_that_does_not_come_is_waited_for_no_longer_than_the_grace
 
 
 async def test_a_source_that_fails_as_it_is_closed_says_so(connect: Connect, webcom_gateway: Gateway):
-    """Its error comes out when the campaign is left; what was sent is counted."""
+    """The error of a source that fails as it is closed is raised on leaving, and what was sent is counted."""
 
     async def spoilt() -> AsyncIterator[str]:
         try:
@@ -233,7 +231,7 @@ async def test_a_source_that_fails_as_it_is_closed_says_so(connect: Connect, web
 async def test_a_source_of_ids_that_was_cancelled_does_not_pass_for_one_that_has_ended(
     connect: Connect, webcom_gateway: Gateway
 ):
-    """A generator that was cancelled in the middle of an item has nothing more to give, and that is said."""
+    """Iterating again over a source that was cancelled in the middle of an item raises an error."""
 
     async def ids() -> AsyncIterator[str]:
         yield (await client.send("79612242243", "Code 1", sender="ACME")).id_sms or ""
@@ -249,7 +247,7 @@ async def test_a_source_of_ids_that_was_cancelled_does_not_pass_for_one_that_has
 
 @asynccontextmanager
 async def watched(fire: anyio.Event) -> AsyncIterator[None]:
-    """Run a task that fails when it is told to."""
+    """Run a task that fails when its event is set."""
 
     async def fail() -> None:
         await fire.wait()
@@ -262,7 +260,7 @@ async def watched(fire: anyio.Event) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def timed(_fire: anyio.Event) -> AsyncIterator[None]:
-    """Fail after some time, with a scope that is open meanwhile."""
+    """Fail after some time, inside an open scope."""
     with anyio.fail_after(0.05):
         yield
 
@@ -273,7 +271,7 @@ async def timed(_fire: anyio.Event) -> AsyncIterator[None]:
 async def test_a_scope_that_a_source_holds_may_end_it_between_two_items(
     connect: Connect, webcom_gateway: Gateway, hold: Callable[[anyio.Event], Any], failure: type[Exception]
 ):
-    """What it raises ends the campaign as the source's own error does, after what was in flight, and it is closed."""
+    """A scope's error ends the campaign as the source's own does: requests in flight end, the source is closed."""
     closed: list[str] = []
     fire = anyio.Event()
 
@@ -301,7 +299,7 @@ async def test_a_scope_that_a_source_holds_may_end_it_between_two_items(
 
 
 async def test_a_source_may_go_on_after_a_scope_that_it_holds(connect: Connect, webcom_gateway: Gateway):
-    """What a generator yields behind a `move_on_after` is sent to, as in a plain loop."""
+    """Recipients that a generator yields after its `move_on_after` are sent to, as in a plain loop."""
     moved = anyio.Event()
 
     async def held() -> AsyncIterator[str]:

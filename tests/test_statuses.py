@@ -1,4 +1,4 @@
-"""Statuses and the balance, asked for over a client."""
+"""A client asks for statuses and the balance."""
 
 import json
 from collections import Counter
@@ -50,7 +50,7 @@ async def read(client: WebcomClient, ids: object) -> list[DeliveryReport]:
 
 
 def shapes(gateway: Gateway) -> Counter[int]:
-    """Return how many questions had so many ids; 0 is a bare object."""
+    """Return the number of questions by their number of ids; 0 is a bare object."""
     bodies = [json.loads(request.body) for request in gateway.received if request.path.endswith("state.php")]
     return Counter(len(body) if isinstance(body, list) else 0 for body in bodies)
 
@@ -72,7 +72,7 @@ def shapes(gateway: Gateway) -> Counter[int]:
 async def test_every_sms_has_a_report_whatever_the_gateway_understands(
     connect: Connect, inquiries: dict[str, Any], requests: int
 ):
-    """Several at once, one by one, in an array or bare: each id is told of once, and questions are not wasted."""
+    """Whether the gateway reads several ids at once, one, an array or a bare object, each id has one report."""
     gateway = after_a_campaign(300, **inquiries)
     async with connect(gateway) as client:
         ids = await sent(client, 300)
@@ -85,8 +85,8 @@ async def test_every_sms_has_a_report_whatever_the_gateway_understands(
     assert sum(shapes(gateway).values()) <= requests
 
 
-async def test_an_unknown_id_is_told_in_the_gateways_words_or_in_none(connect: Connect):
-    """It costs the others nothing, and is never final."""
+async def test_an_unknown_id_has_the_gateways_words_or_none(connect: Connect):
+    """An unknown id does not affect the others, and is never in a terminal state."""
     for unknown, said in (("Нет такого", "Нет такого"), (None, "")):
         gateway = after_a_campaign(3, unknown=unknown)
         async with connect(gateway) as client:
@@ -99,7 +99,7 @@ async def test_an_unknown_id_is_told_in_the_gateways_words_or_in_none(connect: C
 
 
 async def test_ids_come_from_any_source(connect: Connect):
-    """A generator, an async generator and numbers; an empty source is no report."""
+    """Ids come from a generator, an async generator or numbers, and an empty source has no reports."""
     gateway = after_a_campaign(2)
 
     async def later(ids: list[str]) -> AsyncIterator[int]:
@@ -114,7 +114,7 @@ async def test_ids_come_from_any_source(connect: Connect):
 
 
 async def test_a_source_is_pulled_lazily(connect: Connect):
-    """Of an endless source no more is taken than a round of questions asks for."""
+    """An endless source is pulled no further than one round of questions needs."""
     taken = 0
 
     def endless() -> Any:
@@ -131,15 +131,15 @@ async def test_a_source_is_pulled_lazily(connect: Connect):
 
 
 @pytest.mark.parametrize("ids", ["1000001", 1000001, b"1", None])
-async def test_what_is_no_iterable_of_ids_is_said_at_once(connect: Connect, ids: object):
-    """A single id is put in a list by whoever has it."""
+async def test_anything_but_an_iterable_of_ids_is_refused_at_once(connect: Connect, ids: object):
+    """A single id that is not in a list is an error."""
     async with connect(Gateway()) as client:
         with pytest.raises(InputError, match="iterable"):
             client.statuses(ids)  # type: ignore[arg-type]
 
 
-async def test_an_item_that_is_no_id_comes_after_those_before_it(connect: Connect):
-    """The reports up to it are read, then it is named, and iterating again goes on."""
+async def test_a_bad_id_is_raised_after_the_reports_before_it(connect: Connect):
+    """A bad id is an error after the reports before it, and iterating again goes on behind it."""
     async with connect(after_a_campaign()) as client:
         statuses = client.statuses(["1", "2", None, "3"])  # type: ignore[list-item]
         assert ["1", "2"] == [(await anext(statuses)).id_sms for _ in range(2)]
@@ -148,8 +148,8 @@ async def test_an_item_that_is_no_id_comes_after_those_before_it(connect: Connec
         assert ["3"] == [report.id_sms async for report in statuses]
 
 
-async def test_failures_are_asked_again(connect: Connect):
-    """Lost answers, 503 and nonsense cost a repeated question and nothing else."""
+async def test_transient_failures_of_a_question_are_retried(connect: Connect):
+    """Lost answers, 503 and unreadable answers cost a repeated question and nothing else."""
     gateway = after_a_campaign(30)
     async with connect(gateway) as client:
         ids = await sent(client, 30)
@@ -167,8 +167,8 @@ async def test_failures_are_asked_again(connect: Connect):
         (Fault(status=503), GatewayBusy),
     ],
 )
-async def test_what_fails_for_good_is_raised_and_loses_nothing(connect: Connect, fault: Fault, error: type[Exception]):
-    """A lone exception comes out bare, and iterating again goes on with the rest, all of it."""
+async def test_a_permanent_failure_is_raised_and_loses_nothing(connect: Connect, fault: Fault, error: type[Exception]):
+    """A permanent failure is raised bare, and iterating again goes on with all the remaining ids."""
     gateway = after_a_campaign(40)
     async with connect(gateway, attempts=2) as client:
         ids = await sent(client, 40)
@@ -187,7 +187,7 @@ async def test_what_fails_for_good_is_raised_and_loses_nothing(connect: Connect,
 
 
 async def test_cancelled_at_every_step_nothing_is_lost(connect: Connect):
-    """A step that is cut short is taken again: every id has its report in the end, and no task is left behind."""
+    """A cancelled step is repeated: every id has its report in the end, and no task is left behind."""
     gateway = after_a_campaign(60)
     async with connect(gateway) as client:
         ids = await sent(client, 60)
@@ -211,8 +211,8 @@ async def cancel_after(turns: int, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def test_the_balance_is_told(connect: Connect):
-    """Money is exact, and spent by what is sent."""
+async def test_the_balance_is_exact(connect: Connect):
+    """The balance is an exact sum, less the price of every SMS that was sent."""
     gateway = Gateway()
     gateway.accounts[0].money = Decimal("35.00")
     async with connect(gateway) as client:
@@ -224,8 +224,8 @@ async def test_the_balance_is_told(connect: Connect):
     assert Decimal("24.40") == after.money
 
 
-async def test_a_question_of_somebody_who_was_cancelled_is_not_asked(connect: Connect, webcom_gateway: Gateway):
-    """What has not left does not leave any more."""
+async def test_a_question_of_a_cancelled_caller_does_not_leave(connect: Connect, webcom_gateway: Gateway):
+    """A question that is cancelled before it leaves is never sent."""
     async with connect(webcom_gateway) as client:
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -236,7 +236,7 @@ async def test_a_question_of_somebody_who_was_cancelled_is_not_asked(connect: Co
 
 
 async def test_a_refused_balance_is_raised_without_credentials(connect: Connect):
-    """The gateway's words are told, and what they repeat of the request is not."""
+    """The error has the gateway's words, without the credentials that they repeat."""
     gateway = Gateway()
     gateway.faults.script(Fault(body=f'{{"error":"no {gateway.token}, go away"}}'.encode(), status=200))
     async with connect(gateway) as client:
@@ -247,7 +247,7 @@ async def test_a_refused_balance_is_raised_without_credentials(connect: Connect)
 
 
 async def test_a_closed_client_asks_nothing(connect: Connect):
-    """It says so, for statuses and for the balance."""
+    """A closed client raises an error for statuses and for the balance."""
     async with connect(Gateway()) as client:
         pass
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""Stop lists, and phones in them that may be of someone else."""
+"""Stop lists, and ambiguous phones in them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from webcom_async.audience import StopList
 
 @pytest.mark.parametrize("line", ["9612242243", "(961) 224-22-43", "9612242243.00"])
 def test_a_stop_list_refuses_a_phone_that_may_be_another_ones(tmp_path: Path, line: str):
-    """Read as a number in Lebanon, it would let the Russian mobile be sent to."""
+    """A Russian mobile without its country code is refused: read as a number in Lebanon, it would stop nothing."""
     path = tmp_path / "stop.csv"
     path.write_text(f"phone\n79612242244\n{line}\n", encoding="utf-8")
 
@@ -22,7 +22,7 @@ def test_a_stop_list_refuses_a_phone_that_may_be_another_ones(tmp_path: Path, li
 
 
 def test_a_stop_list_with_a_region_reads_it(tmp_path: Path):
-    """There it is said whose it is."""
+    """With a region, a stop list reads local numbers as that region's."""
     book = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
     path = tmp_path / "stop.txt"
     path.write_text("9612242243\n", encoding="utf-8")

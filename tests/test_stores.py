@@ -1,5 +1,5 @@
 """
-Stores of campaigns of many workers: the plan, the standing, the leases, and what a lease lets into the journal.
+Stores for campaigns of many workers: plan, status, leases, and which writes a lease permits.
 
 Every store passes the same tests: `world` has one per kind.
 """
@@ -49,7 +49,7 @@ class SqliteWorld:
     Where stores in one folder are opened.
 
     Attributes:
-        seconds: How long a lease is taken for that is to run out.
+        seconds: Length of a lease that is to run out.
         time: What its clock shows.
     """
 
@@ -75,10 +75,10 @@ class SqliteWorld:
 
 class PostgresWorld:
     """
-    Where stores in one schema of a server are opened: as `SqliteWorld`, but the time that counts is the server's own.
+    Where stores in one schema of a server are opened: as `SqliteWorld`, but leases go by the server's time.
 
     Attributes:
-        seconds: How long a lease is taken for that is to run out.
+        seconds: Length of a lease that is to run out.
         time: What the clock of the store's host shows.
     """
 
@@ -149,7 +149,7 @@ async def taken(store: CampaignStore, shard: int = 1, holder: str = "one", secon
 
 
 def done(accepted: int = 0, *, unknown: int = 0, left_out: list[SendResult] | None = None) -> BatchDone:
-    """Return what became of a batch; whoever is unknown is open."""
+    """Return the result of a batch, whose unknown recipients are open."""
     outcomes = {Outcome.ACCEPTED: accepted, Outcome.UNKNOWN: unknown, Outcome.NOT_SENT: len(left_out or [])}
     return BatchDone(outcomes=outcomes, open=unknown, left_out=left_out or [])
 
@@ -160,12 +160,12 @@ async def opened(store: CampaignStore, lease: Lease) -> DurableCampaignJournal:
 
 
 def batch(count: int = 2, first: int = 0) -> list[Addressed]:
-    """Return recipients as they stand on the wire."""
+    """Return recipients as they go on the wire."""
     return [(SAID, wire_phones(first + count)[first:])]
 
 
 def answers(addressed: list[Addressed], outcome: Outcome = Outcome.ACCEPTED) -> list[SendResult]:
-    """Return the same outcome for everyone; who is accepted has an `id_sms` of their own."""
+    """Return the same outcome for every recipient; an accepted one has its own `id_sms`."""
     return [answer(to, outcome) for _, tos in addressed for to in tos]
 
 
@@ -199,7 +199,7 @@ async def test_a_plan_is_cut_into_batches_and_shards(store: CampaignStore):
 
 
 async def test_recipients_are_kept_as_they_were_given(store: CampaignStore):
-    """Whatever a recipient brings comes back, also what cannot be sent to."""
+    """A plan keeps every field of every recipient, also of one that cannot be sent to."""
     given: list[object] = [
         79612242243,
         "not a phone",
@@ -215,7 +215,7 @@ async def test_recipients_are_kept_as_they_were_given(store: CampaignStore):
 
 
 async def test_other_kinds_of_text_are_text(store: CampaignStore):
-    """Phones and texts may be of a kind of str that JSON does not know, as numpy's are."""
+    """Phones and texts may be subclasses of str, such as numpy's."""
 
     class Text(str):
         __slots__ = ()
@@ -227,7 +227,7 @@ async def test_other_kinds_of_text_are_text(store: CampaignStore):
 
 
 async def test_planning_again_changes_nothing(store: CampaignStore, other: CampaignStore):
-    """The same settings and recipients are the same plan, wherever and however they come."""
+    """The same settings and recipients are the same plan, whichever process and kind of source they come from."""
     await planned(store)
     lease = await taken(store)
     before = await store.status("spring")
@@ -252,7 +252,7 @@ async def test_planning_again_changes_nothing(store: CampaignStore, other: Campa
     ],
 )
 async def test_other_settings_are_another_campaign(store: CampaignStore, changes: dict[str, object], words: str):
-    """The error names what is different, quotes no text, and nothing is changed."""
+    """Other settings under a planned name are an error that names the difference, and change nothing."""
     await planned(store)
 
     with pytest.raises(InputError, match=words) as caught:
@@ -266,7 +266,7 @@ async def test_other_settings_are_another_campaign(store: CampaignStore, changes
     ("count", "backwards", "words"), [(7, False, "6 recipients, not 7"), (6, True, "other recipients, or in another")]
 )
 async def test_other_recipients_are_another_campaign(store: CampaignStore, count: int, words: str, *, backwards: bool):
-    """The error says so, and nothing is changed."""
+    """Other recipients under a planned name are an error, and change nothing."""
     await planned(store)
     people = list(phones(count))
 
@@ -298,7 +298,7 @@ async def test_other_recipients_are_another_campaign(store: CampaignStore, count
     ],
 )
 async def test_bad_settings_plan_nothing(store: CampaignStore, changes: dict[str, object], words: str):
-    """The error names the setting, before the source is touched."""
+    """A bad setting is an error that names it, before the source is pulled."""
 
     def source() -> Iterator[str]:
         raise AssertionError("the source was touched")
@@ -311,7 +311,7 @@ async def test_bad_settings_plan_nothing(store: CampaignStore, changes: dict[str
 
 
 async def test_a_time_that_passes_after_planning_is_no_error(world: World, store: CampaignStore):
-    """Planning again changes nothing, also when it would be too late to plan."""
+    """Planning again after the campaign's time is no error, and changes nothing."""
     until = NOW + timedelta(hours=1)
     await planned(store, validity_period=until)
     world.pass_by(7_200)
@@ -322,8 +322,8 @@ async def test_a_time_that_passes_after_planning_is_no_error(world: World, store
 @pytest.mark.parametrize(
     "odd", [None, b"79612242243", Recipient(1.5), Recipient("79612242243", key=5), Recipient("\ud800")], ids=repr
 )
-async def test_an_item_that_cannot_be_kept_plans_nothing(store: CampaignStore, odd: object):
-    """The error says which item it is, and nothing of it; the name is free."""
+async def test_a_bad_item_plans_nothing(store: CampaignStore, odd: object):
+    """A bad item is an error with its position and without its content, and leaves the name free."""
     with pytest.raises(InputError, match="item 4 of the source") as caught:
         await store.plan(spring(), [*phones(3), odd, *phones(3)])
 
@@ -333,7 +333,7 @@ async def test_an_item_that_cannot_be_kept_plans_nothing(store: CampaignStore, o
 
 
 async def test_a_source_that_is_left_early_is_closed(store: CampaignStore):
-    """It is, when one of its items cannot be kept: it may be a cursor of a database."""
+    """A source with a bad item is closed, because it may be a cursor of a database."""
     closed: list[bool] = []
 
     async def source() -> AsyncIterator[object]:
@@ -352,7 +352,7 @@ async def test_a_source_that_is_left_early_is_closed(store: CampaignStore):
 
 @pytest.mark.parametrize("source", ["79612242243", 5, Recipient("79612242243")], ids=repr)
 async def test_a_source_is_something_to_iterate(store: CampaignStore, source: object):
-    """One phone is not taken for a list of its digits."""
+    """A single phone is refused as a source, and not read as a list of digits."""
     with pytest.raises(InputError, match="recipients"):
         await store.plan(spring(), source)
 
@@ -360,7 +360,7 @@ async def test_a_source_is_something_to_iterate(store: CampaignStore, source: ob
 
 
 async def test_a_source_that_fails_plans_nothing(store: CampaignStore):
-    """Its error comes out, the source is closed, and the name is free."""
+    """A source's error is raised, the source is closed, and the name stays free."""
     closed: list[bool] = []
 
     async def source() -> AsyncIterator[str]:
@@ -379,7 +379,7 @@ async def test_a_source_that_fails_plans_nothing(store: CampaignStore):
 
 
 async def test_planning_that_is_cancelled_plans_nothing(store: CampaignStore):
-    """Whoever gives up waiting for a slow source leaves nothing behind; the source is closed."""
+    """A cancelled plan leaves nothing behind, and closes its source."""
     begun = anyio.Event()
     closed: list[bool] = []
 
@@ -400,8 +400,8 @@ async def test_planning_that_is_cancelled_plans_nothing(store: CampaignStore):
     assert ([True], []) == (closed, await store.campaigns())
 
 
-async def test_a_campaign_of_nobody_is_refused(store: CampaignStore):
-    """A plan never changes: a wrong file that is empty must not use up the campaign's name."""
+async def test_a_campaign_without_recipients_is_refused(store: CampaignStore):
+    """A plan without recipients is refused, so that an empty file does not use up the campaign's name."""
     with pytest.raises(InputError, match="no recipients"):
         await store.plan(spring(), [])
 
@@ -409,8 +409,8 @@ async def test_a_campaign_of_nobody_is_refused(store: CampaignStore):
     await planned(store)
 
 
-async def test_a_slow_source_keeps_nobody_waiting(store: CampaignStore, other: CampaignStore):
-    """While one plan is in the making, another is made, by the same process and by others."""
+async def test_a_slow_source_delays_no_other_plan(store: CampaignStore, other: CampaignStore):
+    """While one plan reads a slow source, this process and others make further plans."""
 
     async def source() -> AsyncIterator[str]:
         for number, phone in enumerate(phones(100)):
@@ -426,7 +426,7 @@ async def test_a_slow_source_keeps_nobody_waiting(store: CampaignStore, other: C
 
 
 async def test_the_first_account_is_the_campaigns(store: CampaignStore, other: CampaignStore):
-    """Whoever comes later is told which it is, until somebody forgets it; a campaign that is not there is named."""
+    """The first account that claims a campaign keeps it, until the claim is removed."""
     await store.plan(spring(), phones(3))
 
     assert ["a", "a", None, "b"] == [
@@ -440,7 +440,7 @@ async def test_the_first_account_is_the_campaigns(store: CampaignStore, other: C
 
 
 async def test_campaigns_are_listed_by_their_states(store: CampaignStore):
-    """One state, or several; all, if none is given."""
+    """Campaigns are listed by one state, by several, or all without one."""
     for name in ("spring", "summer", "autumn"):
         await store.plan(spring(campaign=name), phones(3))
     await store.change_state("summer", CampaignState.PAUSED)
@@ -452,7 +452,7 @@ async def test_campaigns_are_listed_by_their_states(store: CampaignStore):
 
 
 async def test_of_two_who_plan_at_once_both_have_planned(store: CampaignStore, other: CampaignStore):
-    """One campaign is there, and both are told how many recipients it has."""
+    """Two processes that plan the same campaign at once make one, and both get its number of recipients."""
     counts: list[int] = []
 
     async def plan(store: CampaignStore) -> None:
@@ -467,7 +467,7 @@ async def test_of_two_who_plan_at_once_both_have_planned(store: CampaignStore, o
 
 
 async def test_batches_are_no_larger_than_a_second_of_the_rate(store: CampaignStore):
-    """A batch leaves whole, so that a larger one could not keep to the rate."""
+    """A batch is cut to a second of the rate, because a batch leaves whole."""
     await planned(store, 5, rate=1.5, batch_size=4)
 
     assert [2, 2, 1] == [len(await store.recipients(ref)) for ref in await store.open_batches("spring", 1)] + [
@@ -491,18 +491,18 @@ async def test_batches_are_no_larger_than_a_second_of_the_rate(store: CampaignSt
     ],
 )
 async def test_what_was_not_planned_is_named(store: CampaignStore, ask: Callable[[CampaignStore], object]):
-    """A wrong name, or number, is an error that says so, and nothing like an empty campaign."""
+    """An unknown campaign, shard or batch is an error that names it."""
     await planned(store)
 
     with pytest.raises(InputError, match=r"campaign '(winter|spring)'"):
         await ask(store)  # type: ignore[misc]
 
 
-# ---------------------------------------------------------------------------- the standing
+# ---------------------------------------------------------------------------- the status
 
 
 async def test_a_new_campaign_runs(store: CampaignStore):
-    """Its standing has everything at zero."""
+    """A new campaign is running, with every count at zero."""
     status = await (await planned(store)).status("spring")
 
     assert (CampaignState.RUNNING, "", 6, 2, 0, 0) == (
@@ -518,7 +518,7 @@ async def test_a_new_campaign_runs(store: CampaignStore):
 
 
 async def test_done_batches_are_counted_once(store: CampaignStore):
-    """The latest word on a batch counts, for the campaign and for whoever had it done."""
+    """A batch that is done twice counts once, with its latest result, for the campaign and for its worker."""
     await planned(store)
     first = await taken(store)
     one, two = await store.open_batches("spring", 1)
@@ -539,7 +539,7 @@ async def test_done_batches_are_counted_once(store: CampaignStore):
 
 
 async def test_the_last_shard_finishes_the_campaign(store: CampaignStore):
-    """Whoever is done with it is told; nobody can take anything any more."""
+    """The last shard's worker learns that the campaign is finished, and no shard can be acquired any more."""
     await planned(store)
 
     told = [await store.shard_done(await taken(store, shard)) for shard in (1, 2)]
@@ -552,8 +552,8 @@ async def test_the_last_shard_finishes_the_campaign(store: CampaignStore):
     assert await store.acquire("spring", 1, "two", 60.0) is None
 
 
-async def test_a_finished_campaign_hands_out_again_who_is_open(store: CampaignStore):
-    """Resuming it opens the shards with open recipients, and no others."""
+async def test_a_finished_campaign_sends_again_to_open_recipients(store: CampaignStore):
+    """Resuming a finished campaign opens the shards with open recipients, and no others."""
     await planned(store)
     for shard, became in ((1, done(1, unknown=1)), (2, done(2))):
         lease = await taken(store, shard)
@@ -569,7 +569,7 @@ async def test_a_finished_campaign_hands_out_again_who_is_open(store: CampaignSt
 
 
 async def test_a_finished_campaign_without_open_recipients_stays_so(store: CampaignStore):
-    """There is nothing to resume, to pause or to cancel, and the error says so."""
+    """A finished campaign without open recipients cannot be resumed, paused or cancelled."""
     await planned(store, 2)
     await store.shard_done(await taken(store))
 
@@ -580,7 +580,7 @@ async def test_a_finished_campaign_without_open_recipients_stays_so(store: Campa
 
 
 async def test_a_cancelled_campaign_stays_so(store: CampaignStore):
-    """Cancelling is for good; asking for it again changes nothing."""
+    """Cancelling is permanent, and cancelling again changes nothing."""
     await planned(store)
     cancelled = await store.change_state("spring", CampaignState.CANCELLED, "wrong text")
 
@@ -591,8 +591,8 @@ async def test_a_cancelled_campaign_stays_so(store: CampaignStore):
     assert "wrong text" == cancelled.why
 
 
-async def test_nobody_finishes_a_campaign_by_word(store: CampaignStore):
-    """Only its last shard does."""
+async def test_no_caller_sets_a_campaign_to_finished(store: CampaignStore):
+    """Only its last shard finishes a campaign."""
     await planned(store)
 
     with pytest.raises(InputError, match="last shard"):
@@ -612,8 +612,8 @@ async def test_pause_and_resume_are_seen_everywhere(store: CampaignStore, other:
     await taken(store)
 
 
-async def test_a_generation_is_handed_out_once(store: CampaignStore, other: CampaignStore):
-    """Of several schedulers that hand out a shard for the same time, one starts it."""
+async def test_a_generation_is_dispatched_once(store: CampaignStore, other: CampaignStore):
+    """Of several schedulers that dispatch one generation of a shard, one starts it."""
     await planned(store)
     told: list[bool] = []
 
@@ -634,7 +634,7 @@ async def test_a_generation_is_handed_out_once(store: CampaignStore, other: Camp
 
 
 async def test_a_shard_is_one_workers(store: CampaignStore, other: CampaignStore):
-    """Of many who come at once one gets it, and the standing says who."""
+    """Of many workers that acquire a shard at once one gets it, and the status names it."""
     await planned(store)
     leases: list[Lease | None] = []
 
@@ -655,7 +655,7 @@ async def test_a_shard_is_one_workers(store: CampaignStore, other: CampaignStore
 
 
 async def test_an_expired_lease_is_taken_over(world: World, store: CampaignStore):
-    """A newer lease has a larger token, and the older one is worth nothing any more."""
+    """A newer lease has a larger token, and the older one permits nothing."""
     await planned(store)
     old = await taken(store, seconds=world.seconds)
     await world.expire(store)
@@ -674,8 +674,8 @@ async def test_an_expired_lease_is_taken_over(world: World, store: CampaignStore
     assert 0 == (await store.status("spring")).outcomes[Outcome.ACCEPTED]
 
 
-async def test_an_expired_lease_that_nobody_took_is_renewed(world: World, store: CampaignStore):
-    """A worker that was asleep goes on if no other worker has come meanwhile."""
+async def test_an_expired_lease_that_was_not_taken_is_renewed(world: World, store: CampaignStore):
+    """A worker that was asleep renews its expired lease, unless another worker took the shard."""
     await planned(store)
     lease = await taken(store, seconds=max(1.0, world.seconds))  # long enough for the two questions below
     await world.expire(store)
@@ -687,7 +687,7 @@ async def test_an_expired_lease_that_nobody_took_is_renewed(world: World, store:
 
 
 async def test_a_worker_takes_over_from_itself(store: CampaignStore):
-    """One that was restarted under its name need not wait for its own lease to run out."""
+    """A worker that restarts under its name does not wait for its own lease to run out."""
     await planned(store)
     old = await taken(store)
     new = await taken(store)
@@ -696,8 +696,8 @@ async def test_a_worker_takes_over_from_itself(store: CampaignStore):
     assert (False, True) == (await store.renew(old), await store.renew(new))
 
 
-async def test_what_is_given_back_is_free_at_once(store: CampaignStore):
-    """Another worker takes it without waiting; the one who gave it back can do nothing more with it."""
+async def test_a_released_shard_is_free_at_once(store: CampaignStore):
+    """Another worker acquires a released shard without waiting, and the old lease permits nothing."""
     await planned(store)
     lease = await taken(store)
     await store.release(lease)
@@ -719,15 +719,15 @@ async def test_shards_are_leased_one_by_one(store: CampaignStore):
 # ---------------------------------------------------------------------------- the rate
 
 
-async def test_without_a_rate_everyone_may_leave_at_once(store: CampaignStore):
-    """Nobody waits for anything."""
+async def test_without_a_rate_all_recipients_may_leave_at_once(store: CampaignStore):
+    """Without a rate no recipient waits."""
     await planned(store)
 
     assert [0.0, 0.0] == [await store.reserve_rate("spring", 500) for _ in range(2)]
 
 
 async def test_all_workers_share_the_rate(store: CampaignStore, other: CampaignStore):
-    """After the first second's worth every recipient waits for those before, whoever sends them."""
+    """After the first second's worth every recipient waits for those before it, in whichever worker."""
     await planned(store, rate=100.0)
     waits = [await each.reserve_rate("spring", 50) for each in (store, other) * 3]
 
@@ -759,7 +759,7 @@ async def test_a_holders_batch_leaves_and_is_settled(store: CampaignStore):
 
 
 async def test_without_a_lease_nothing_leaves(world: World, store: CampaignStore):
-    """Who was taken over, or has given back, reserves nobody."""
+    """A worker that lost or released its lease reserves no recipient."""
     await planned(store)
     lost = await taken(store, seconds=world.seconds)
     journal = await opened(store, lost)
@@ -778,8 +778,10 @@ async def test_without_a_lease_nothing_leaves(world: World, store: CampaignStore
 
 
 @pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.HALTED, CampaignState.CANCELLED])
-async def test_what_does_not_run_lets_nobody_leave(store: CampaignStore, other: CampaignStore, state: CampaignState):
-    """From the moment that the state was changed, by whomever, nothing is reserved; answers are still written."""
+async def test_a_campaign_that_does_not_run_lets_no_recipient_leave(
+    store: CampaignStore, other: CampaignStore, state: CampaignState
+):
+    """Once a campaign is stopped by any process, no recipient is reserved, and answers are still written."""
     await planned(store)
     journal = await opened(store, await taken(store))
     reserved = await journal.reserve(batch())
@@ -793,8 +795,8 @@ async def test_what_does_not_run_lets_nobody_leave(store: CampaignStore, other: 
     assert answers(batch()) == await told(store)
 
 
-async def test_what_a_lost_worker_had_reserved_is_in_doubt(store: CampaignStore):
-    """The next one asks again under the same ids, and knows that they may have been sent to."""
+async def test_recipients_of_a_lost_worker_are_possibly_sent(store: CampaignStore):
+    """The next worker sends again under the same ids, and its reservation marks them as possibly sent."""
     await planned(store)
     first = await opened(store, await taken(store))
     await first.reserve(batch())
@@ -808,8 +810,8 @@ async def test_what_a_lost_worker_had_reserved_is_in_doubt(store: CampaignStore)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-async def test_a_woken_worker_only_writes_who_was_accepted(store: CampaignStore, outcome: Outcome):
-    """Whatever else it believes, the next one is asking already."""
+async def test_a_woken_worker_settles_accepted_recipients_only(store: CampaignStore, outcome: Outcome):
+    """A worker that wakes without its lease settles accepted recipients only, as the next one sends already."""
     await planned(store)
     first = await opened(store, await taken(store))
     reserved = await first.reserve(batch())
@@ -826,8 +828,8 @@ async def test_a_woken_worker_only_writes_who_was_accepted(store: CampaignStore,
     assert answers(batch()) == final == await told(store)
 
 
-async def test_who_is_reserved_by_another_worker_is_a_duplicate(store: CampaignStore):
-    """A phone that stands in two shards is in one request at a time; after that, its result is known."""
+async def test_a_recipient_reserved_by_another_worker_is_a_duplicate(store: CampaignStore):
+    """A phone in two shards is in one request at a time; after that, its result is known."""
     await planned(store)
     one, two = await taken(store, 1), await taken(store, 2, "two")
     first, second = await opened(store, one), await opened(store, two)
@@ -843,8 +845,8 @@ async def test_who_is_reserved_by_another_worker_is_a_duplicate(store: CampaignS
     assert answers(batch()) == afterwards.settled
 
 
-async def test_who_was_reserved_by_a_lost_worker_is_no_duplicate(world: World, store: CampaignStore):
-    """Whoever is not heard of any more keeps nobody from being asked for."""
+async def test_a_recipient_reserved_by_a_lost_worker_is_not_a_duplicate(world: World, store: CampaignStore):
+    """A lost worker's reservations keep no recipient from being sent again."""
     await planned(store)
     one, two = await taken(store, 1, seconds=world.seconds), await taken(store, 2, "two", seconds=world.seconds)
     first = await opened(store, one)
@@ -861,7 +863,7 @@ async def test_who_was_reserved_by_a_lost_worker_is_no_duplicate(world: World, s
 
 
 async def test_a_campaigns_journal_has_the_campaigns_settings(store: CampaignStore):
-    """A client that says something else, or derives other ids, is refused before anything leaves."""
+    """A client with another message or another way to derive ids is refused before anything leaves."""
     await planned(store)
     lease = await taken(store)
     journal = await opened(store, lease)
@@ -873,8 +875,8 @@ async def test_a_campaigns_journal_has_the_campaigns_settings(store: CampaignSto
     await journal.aclose()
 
 
-async def test_what_is_known_is_recalled_by_id(store: CampaignStore, other: CampaignStore):
-    """A result that was given comes back for whoever is not known; it takes no lease to ask."""
+async def test_known_results_are_looked_up_by_id(store: CampaignStore, other: CampaignStore):
+    """A lookup needs no lease, and returns the given result of a recipient that is not known."""
     await planned(store, 8)
     asked = [not_sent(to, Reason.HALTED, "asked") for _, phones in batch(4) for to in phones]
     assert asked == await store.lookup("spring", asked)
@@ -891,7 +893,7 @@ async def test_what_is_known_is_recalled_by_id(store: CampaignStore, other: Camp
 
 
 async def test_results_are_of_the_offered_and_of_the_left_out(store: CampaignStore):
-    """Everybody who came up has a result, also who never came to the journal; they can be filtered."""
+    """Every offered recipient has a result, also one that never reached the journal, and results can be filtered."""
     await planned(store)
     lease = await taken(store)
     left_out = SendResult(
@@ -910,15 +912,15 @@ async def test_results_are_of_the_offered_and_of_the_left_out(store: CampaignSto
     assert answers(batch(1)) == await told(store, Outcome.ACCEPTED)
 
 
-async def test_before_anybody_was_offered_there_are_no_results(store: CampaignStore):
-    """A campaign that was only planned has none."""
+async def test_before_the_first_batch_there_are_no_results(store: CampaignStore):
+    """A campaign that was only planned has no results."""
     await planned(store)
 
     assert [] == await told(store)
 
 
 async def test_a_store_remembers(world: World):
-    """Another process finds plan, standing and journal as the last one has left them."""
+    """A store that is opened again has plan, status and journal as the last process left them."""
     async with world.open() as store:
         await planned(store)
         lease = await taken(store)

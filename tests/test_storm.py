@@ -1,4 +1,4 @@
-"""Storms that Hypothesis thinks up, and makes small when one goes wrong."""
+"""Random sequences of faults, runs and cancellations, which Hypothesis shrinks when one fails."""
 
 import tempfile
 from pathlib import Path
@@ -40,7 +40,7 @@ class StormMachine(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        """Ask for the unknown."""
+        """Send again to the unknown recipients."""
         self._call(self._storm.reconcile)
 
     @rule()
@@ -50,11 +50,11 @@ class StormMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        """Nobody is lost or billed twice, and every claim is true."""
+        """No recipient is lost or billed twice, and every claim is true."""
         assert not self._storm.wrong, str(self._storm.wrong)
 
     def teardown(self) -> None:
-        """Run it to the end: everyone has exactly one SMS."""
+        """Run it to the end: every recipient has exactly one SMS."""
         try:
             self._call(self._storm.end)
             self.nothing_is_wrong()
