@@ -36,7 +36,7 @@ def settled(batches: Iterable[list[SendResult]]) -> CampaignCounters:
 
 
 def test_a_new_tally_names_every_outcome():
-    """Before the first result each outcome is zero, not missing."""
+    """Before the first result every outcome is there, at zero."""
     report = CampaignCounters("spring", now=100.0).report()
 
     assert dict.fromkeys(Outcome, 0) == report.outcomes
@@ -50,7 +50,7 @@ def test_a_new_tally_names_every_outcome():
 
 
 def test_outcomes_and_reasons_are_counted():
-    """Each result counts once; reasons are those of recipients who were not accepted, the most frequent first."""
+    """Each result counts once; reasons are those of recipients that were not accepted, the most frequent first."""
     stopped, lost = (Outcome.REJECTED, Reason.STOP_LIST), (Outcome.UNKNOWN, Reason.TIMEOUT)
     held = (Outcome.ACCEPTED, Reason.HELD_FOR_FUNDS)
     report = settled([accepted(5), results(stopped, lost, held), results(lost, lost)]).report()
@@ -60,8 +60,8 @@ def test_outcomes_and_reasons_are_counted():
 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from(Outcome), st.sampled_from(Reason)), max_size=5), max_size=5))
-def test_nobody_is_counted_twice_or_not_at_all(batches: list[list[tuple[Outcome, Reason]]]):
-    """However results come in, the outcomes add up to them, and the reasons to those not accepted."""
+def test_every_recipient_is_counted_once(batches: list[list[tuple[Outcome, Reason]]]):
+    """However results arrive, outcomes add up to all of them, and reasons to those not accepted."""
     report = settled(results(*batch) for batch in batches).report()
     everyone = [outcome for batch in batches for outcome, _ in batch]
 
@@ -70,14 +70,14 @@ def test_nobody_is_counted_twice_or_not_at_all(batches: list[list[tuple[Outcome,
 
 
 def test_time_ends_with_the_last_result():
-    """A report that is read late shows the campaign's time, not the reader's; progress shows the time until now."""
+    """A report that is read late shows the campaign's time; progress shows the time until now."""
     counters = settled([accepted(1), accepted(1)])
 
     assert 2.0 == counters.report().seconds
     assert 60.0 == counters.progress(now=160.0, limit=4, rate=None).seconds
 
 
-def test_progress_shows_what_is_on_its_way():
+def test_progress_shows_requests_in_flight():
     """A request is in flight until it ends, whichever way it ends."""
     counters = CampaignCounters("spring", now=0.0)
     counters.taken = 1000
@@ -93,7 +93,7 @@ def test_progress_shows_what_is_on_its_way():
 
 
 def test_traffic_is_what_the_transport_noted():
-    """Bytes, connections and answers count as far as the transport has told."""
+    """Bytes, connections and answers are those that the transport noted."""
     counters, as_not_sent, sent = CampaignCounters("spring", now=0.0), RequestTrace(), RequestTrace()
     with counters.request(as_not_sent, again=False), counters.request(sent, again=False):
         sent.bytes_sent, sent.bytes_received, as_not_sent.given_up_blocked = 25, 40, True
@@ -120,7 +120,7 @@ def test_complete_means_read_to_the_end_and_all_settled(exhausted: bool, taken: 
 
 
 def test_a_report_does_not_change_any_more():
-    """Counting goes on without touching the reports that were handed out."""
+    """Counting does not change reports that were returned before."""
     counters = settled([accepted(1)])
     before = counters.report()
     counters.settle(SettledResults(results((Outcome.REJECTED, Reason.STOP_LIST))), now=102.0)

@@ -55,7 +55,7 @@ class Recipe:
     Args:
         gateway: The gateway's URL.
         nats: NATS's URL.
-        store: Where campaigns are, as it is told.
+        store: Where campaigns are, as its settings name it.
     """
 
     def __init__(self, gateway: str, nats: str, store: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ class Recipe:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """Return where campaigns are, as the recipe is told."""
+    """Return where campaigns are, as the recipe's settings name it."""
     if request.param == "sqlite":
         return {"CAMPAIGN_STORE": str(tmp_path / "campaigns")}
     dsn, schema = request.getfixturevalue("postgres"), request.getfixturevalue("schema")
@@ -88,7 +88,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 def open_store(where: dict[str, str]) -> AbstractAsyncContextManager[CampaignStore]:
-    """Open the store that the recipe was told."""
+    """Open the store that the recipe uses."""
     if "CAMPAIGN_SCHEMA" not in where:
         return SqliteStore(where["CAMPAIGN_STORE"])
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
@@ -97,7 +97,7 @@ def open_store(where: dict[str, str]) -> AbstractAsyncContextManager[CampaignSto
 
 
 def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, where: dict[str, str], tmp_path: Path):
-    """Two workers, `kill -9` for one that sends: everybody gets one SMS and one result, without anybody's help."""
+    """Two workers, `kill -9` for one that sends: every recipient gets one SMS and one result, without help."""
     people = tmp_path / "phones.txt"
     people.write_text("\n".join(phones(PEOPLE)))
     gateway = Watched(latency=1.0)  # the first requests are not through when the worker is killed
@@ -128,7 +128,7 @@ def test_a_killed_workers_shards_are_sent_by_the_other(nats: str, where: dict[st
 async def test_a_worker_that_is_set_up_wrongly_keeps_its_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """It says what is wrong, and the shard is not lost: it is sent once that is put right."""
+    """A wrongly set up worker says what is wrong, and its shard is sent once that is mended."""
     monkeypatch.setenv("LEASE_SECONDS", "1")
     recipe = runpy.run_path(str(RECIPE))
     gateway = Gateway()
@@ -159,7 +159,7 @@ async def senders(where: dict[str, str]) -> set[int]:
 
 
 async def compare(where: dict[str, str], gateway: Watched) -> None:
-    """Compare the ledger, the journal and the standing."""
+    """Compare the ledger, the journal and the status."""
     async with open_store(where) as store:
         results = [result async for result in store.results("spring")]
         status = await store.status("spring")

@@ -19,13 +19,13 @@ from webcom_async.audience.templates import Template
     ],
 )
 def test_columns_stand_in_braces(text: str, said: str):
-    """A column's name in braces is the row's cell; doubled braces are braces."""
+    """A column's name in braces becomes the row's cell, and doubled braces become braces."""
     assert said == Template(text).bind(["Name", "city", "first name"]).render([" Анна ", "Москва", "Anna"])
 
 
 @pytest.mark.parametrize("text", ["{", "}", "{}", "{ }", "Hello, {name", "name}", "{a{name}}", "{name}}"])
 def test_a_brace_that_means_nothing_is_an_error(text: str):
-    """What stands in the braces is named, or the text is refused before anything is sent."""
+    """Braces that name no column are an error before anything is sent."""
     with pytest.raises(InputError, match="at character"):
         Template(text).bind(["name", "a"])
 
@@ -34,26 +34,26 @@ def test_a_brace_that_means_nothing_is_an_error(text: str):
     "text", ["{name.__class__}", "{name[0]}", "{name!r}", "{name:>1000000000}", "{0}", "{name:{city}}"]
 )
 def test_braces_hold_no_expressions(text: str):
-    """Attributes, indexes, conversions and formats are names of columns that are not there."""
+    """Attributes, indexes, conversions and formats in braces are read as unknown columns."""
     with pytest.raises(InputError, match=r"no column|at character"):
         Template(text).bind(["name", "city"])
 
 
 def test_a_name_that_two_columns_have_is_an_error():
-    """Nobody can tell which of two columns of one name is meant."""
+    """A name that two columns share is an error, because either may be meant."""
     with pytest.raises(InputError, match="2 columns"):
         Template("{name}").bind(["name", "Name "])
 
 
 @pytest.mark.parametrize("cells", [["", "x"], [" \t", "x"], []])
 def test_an_empty_cell_is_an_error(cells: list[str]):
-    """`Hello, !` is never sent."""
+    """An empty cell is an error, so `Hello, !` is never sent."""
     with pytest.raises(InputError, match="'name' is empty"):
         Template("Hello, {name}!").bind(["name", "city"]).render(cells)
 
 
 def test_a_cell_is_not_read_as_a_template():
-    """Braces in a cell are braces."""
+    """Braces in a cell stay as they are."""
     assert "Hello, {city}!" == Template("Hello, {name}!").bind(["name", "city"]).render(["{city}", "Moscow"])
 
 

@@ -19,7 +19,7 @@ limits = st.integers(1, 64)
 
 
 def departures(throttle: Throttle, claims: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Return when each of *claims* leaves, and how many; a claim is the pause before it, and its recipients."""
+    """Return when each of *claims* leaves, with its recipients; a claim is the pause before it and its recipients."""
     now, left = 0.0, []
     for pause, recipients in claims:
         now += pause
@@ -49,13 +49,13 @@ def test_a_throttle_needs_no_clock():
 
 
 def test_the_burst_is_a_seconds_worth_unless_said():
-    """A second's recipients leave at once, and below one a second, a single one."""
+    """By default a second's recipients leave at once, or one if the rate is below one a second."""
     assert [0.0, 0.5] == [Throttle(rate=64).reserve(recipients, now=0.0) for recipients in (64, 96)]
     assert [0.0, 2.0] == [Throttle(rate=0.5).reserve(recipients, now=0.0) for recipients in (1, 2)]
 
 
 def test_a_pause_earns_one_burst_and_no_more():
-    """However long nobody was sent to, at most the burst leaves at once."""
+    """After a pause of any length, at most the burst leaves at once."""
     throttle = Throttle(rate=10, burst=20)
     throttle.reserve(20, now=0.0)
 
@@ -63,22 +63,22 @@ def test_a_pause_earns_one_burst_and_no_more():
 
 
 def test_a_batch_larger_than_the_burst_waits_for_its_last():
-    """It is not refused: it leaves whole when the burst and the time since have made room for all of it."""
+    """A batch larger than the burst leaves whole, once burst and time have made room for all of it."""
     throttle = Throttle(rate=10, burst=20)
 
     assert [3.0, 5.0] == [throttle.reserve(recipients, now=0.0) for recipients in (50, 20)]
 
 
 def test_time_that_passes_is_taken_off_the_wait():
-    """Who claims later waits less."""
+    """A later claim waits less."""
     throttle = Throttle(rate=100, burst=100)
     throttle.reserve(100, now=7.0)
 
     assert 0.75 == throttle.reserve(100, now=7.25)
 
 
-def test_a_claim_that_was_given_back_holds_nobody_up():
-    """A batch that was cancelled while it waited makes the next one wait for nothing."""
+def test_a_claim_that_was_given_back_delays_no_batch():
+    """A batch that is cancelled while it waits does not delay the next one."""
     throttle = Throttle(rate=10, burst=10)
     throttle.reserve(10, now=0.0)
     throttle.reserve(500, now=0.0)
@@ -88,7 +88,7 @@ def test_a_claim_that_was_given_back_holds_nobody_up():
 
 
 def test_the_rate_can_be_read():
-    """Whoever shows a campaign's progress can show what it is held to."""
+    """A throttle has its rate, so that a progress display can show it."""
     assert 12.5 == Throttle(rate=12.5).rate
 
 
@@ -100,7 +100,7 @@ def test_no_stretch_of_time_sees_more_than_burst_and_rate(rate: float, burst: in
 
 
 @given(rates, bursts, st.lists(st.tuples(pauses, batches), min_size=1, max_size=30))
-def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
+def test_no_batch_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
     """Waits are never negative, keep the order of the claims, and end when the rate allows the last of all."""
     left = departures(Throttle(rate, burst), claims)
     claimed = sum(count for _, count in claims)
@@ -112,7 +112,7 @@ def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, cla
 
 @given(rates, bursts, st.lists(st.tuples(pauses, batches, st.booleans()), max_size=30))
 def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, claims: list[tuple[float, int, bool]]):
-    """Claims that were given back before the next one leave no trace in anybody else's wait."""
+    """Claims that were given back before the next one change no other wait."""
     tried, spared = Throttle(rate, burst), Throttle(rate, burst)
     now = 0.0
     for pause, recipients, leaves in claims:
@@ -129,13 +129,13 @@ def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, 
 
 @pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
 def test_a_limit_starts_low(ceiling: int, start: int):
-    """It begins at four, or at the ceiling where that is lower."""
+    """A limit begins at four, or at its ceiling if that is lower."""
     assert start == AdaptiveLimit(ceiling).limit
 
 
 @pytest.mark.parametrize(("start", "limit"), [(0, 1), (1, 1), (8, 8), (9, 8)])
 def test_a_start_stays_between_one_and_the_ceiling(start: int, limit: int):
-    """What is asked for is brought into range."""
+    """A start outside the range is moved into it."""
     assert limit == AdaptiveLimit(8, start=start).limit
 
 
@@ -151,7 +151,7 @@ def test_every_answer_earns_one_more_before_the_first_push_back():
 
 
 def test_a_clean_round_earns_one_more_after_a_push_back():
-    """As many answers as the limit, and it grows by one; then the next round counts from nothing."""
+    """After a push-back, as many answers as the limit raise it by one, and the next round counts from zero."""
     limit, grown = limit_of(4), []
     limit.pushed_back(limit.sent())
     for _ in range(9):
@@ -162,7 +162,7 @@ def test_a_clean_round_earns_one_more_after_a_push_back():
 
 
 def test_a_push_back_halves():
-    """Half of an odd limit is rounded down, and one request stays allowed."""
+    """A push-back halves the limit, rounded down, and leaves at least one request."""
     limit, halved = limit_of(11), []
     for _ in range(5):
         limit.pushed_back(limit.sent())
@@ -172,7 +172,7 @@ def test_a_push_back_halves():
 
 
 def test_a_push_back_ends_a_round():
-    """Answers before it do not count towards the next growth."""
+    """Answers before a push-back do not count towards the next growth."""
     limit = limit_of(8)
     limit.pushed_back(limit.sent())
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_a_push_back_ends_a_round():
 
 @given(limits, st.integers(1, 64))
 def test_failures_of_one_round_halve_once(start: int, failures: int):
-    """However many requests were under way together and failed, they say one thing."""
+    """Requests in flight together that fail halve the limit once."""
     limit = limit_of(start)
     rounds = [limit.sent() for _ in range(failures)]
     for each in rounds:
@@ -196,7 +196,7 @@ def test_failures_of_one_round_halve_once(start: int, failures: int):
 
 @given(limits, st.lists(st.booleans(), max_size=64))
 def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[bool]):
-    """Neither its failures nor its successes move the limit that was set after it."""
+    """Answers to requests from before a halving, good or bad, do not move the new limit."""
     limit = limit_of(start)
     before = limit.sent()
     limit.pushed_back(limit.sent())
@@ -209,7 +209,7 @@ def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[b
 
 @given(limits, st.none() | limits, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63)), max_size=300))
 def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
-    """Whatever is sent, answered and refused, in any order, one request may leave and never more than the ceiling."""
+    """After any sequence of answers and refusals, the limit is between one request and the ceiling."""
     limit = AdaptiveLimit(ceiling, start)
     in_flight = [limit.sent()]
     for event, which in events:

@@ -1,4 +1,4 @@
-"""Whom the password is shown to: certificates, and proxies from the environment."""
+"""Which server sees the password: certificates, and proxies from the environment."""
 
 import base64
 import inspect
@@ -94,10 +94,8 @@ def over_tls(certificate: Any, talk: Talk) -> Talk:
     return talk_over_tls
 
 
-async def test_what_comes_behind_an_answer_in_a_record_of_its_own_is_nobodys(
-    connect_tls: ConnectTls, authority: Any, http: str
-):
-    """Two answers in two records of one segment: the second is not taken for the answer to the next request."""
+async def test_a_second_answer_in_a_record_of_its_own_is_dropped(connect_tls: ConnectTls, authority: Any, http: str):
+    """A second answer in another TLS record of the segment is not taken as the answer to the next request."""
     if http in {"httpx", "httpx2"}:
         pytest.skip("a caller's client keeps what it keeps")
     said = threading.Event()
@@ -139,10 +137,10 @@ async def test_a_trusted_certificate_is_enough(connect_tls: ConnectTls, authorit
     ],
     ids=["untrusted", "wrong name", "expired"],
 )
-async def test_a_certificate_that_proves_nothing_ends_it_before_a_byte(
+async def test_a_bad_certificate_ends_the_call_before_a_byte(
     connect_tls: ConnectTls, authority: Any, *, identity: str, trusting: bool, not_after: datetime | None, words: str
 ):
-    """Untrusted, for another host or out of date: nothing is sent, nothing retried, and the words say why."""
+    """An untrusted, expired or foreign certificate is an error that says why, and nothing is sent or retried."""
     certificate = authority.issue_cert(identity, not_before=LONG_AGO, not_after=not_after)
     with raw_server(over_tls(certificate, answers(accepting()))) as server:
         async with connect_tls(server.port, trusting=trusting) as client:
@@ -153,8 +151,8 @@ async def test_a_certificate_that_proves_nothing_ends_it_before_a_byte(
     assert (True, Knowledge.NOT_REACHED) == (caught.value.halts, caught.value.knowledge)
 
 
-async def test_a_server_without_tls_ends_it_before_a_byte(connect_tls: ConnectTls):
-    """Plain HTTP behind an https URL will be plain HTTP at the next attempt, so there is none."""
+async def test_a_server_without_tls_ends_the_call_before_a_byte(connect_tls: ConnectTls):
+    """Plain HTTP behind an https URL is not retried, because the next attempt would meet the same."""
 
     def plain(_server: RawServer, connection: socket.socket, _number: int) -> None:
         connection.recv(65_536)
@@ -169,7 +167,7 @@ async def test_a_server_without_tls_ends_it_before_a_byte(connect_tls: ConnectTl
 
 
 async def test_a_handshake_that_is_cut_off_is_tried_again(connect_tls: ConnectTls, authority: Any):
-    """A server that is just starting may do better the next time; nothing has been sent."""
+    """A handshake that is cut off is retried, as nothing was sent and the server may be starting."""
 
     def better_at_the_second(server: RawServer, connection: socket.socket, number: int) -> None:
         if number > 1:
@@ -185,14 +183,14 @@ async def test_a_handshake_that_is_cut_off_is_tried_again(connect_tls: ConnectTl
 
 
 def test_nothing_turns_certificate_checks_off():
-    """There is no such argument, and no such option."""
+    """No argument and no option turns certificate checks off."""
     names = {*inspect.signature(WebcomClient).parameters, *OptionFields.__annotations__}
 
     assert set() == {name for name in names if {"verify", "ssl", "tls", "cert", "insecure"} & set(name.split("_"))}
 
 
 def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch):
-    """A wrong `SSL_CERT_FILE` is a matter of configuration."""
+    """A wrong `SSL_CERT_FILE` is a configuration error that names it."""
     monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
 
     with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
@@ -231,7 +229,7 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def proxied_client(**options: Any) -> WebcomClient:
-    """Return a client to a host that only a proxy can find."""
+    """Return a client to a host that only a proxy can reach."""
     return WebcomClient(token="dummy", base_url=f"https://{ELSEWHERE}", clock=still_clock(), **options)
 
 
@@ -240,7 +238,7 @@ def proxied_client(**options: Any) -> WebcomClient:
 async def test_https_goes_through_the_proxy_that_was_set_when_the_client_was_made(
     monkeypatch: pytest.MonkeyPatch, authority: Any, variable: str
 ):
-    """The proxy is asked for a tunnel, and sees nothing inside it; later changes of the environment change nothing."""
+    """The proxy gets a tunnel that it cannot read, and later changes of the environment have no effect."""
     with raw_server(over_tls(authority.issue_cert(ELSEWHERE), answers(accepting()))) as gateway:
         with proxy("200 OK", gateway.port) as (server, heads):
             monkeypatch.setenv(variable, f"http://user:pr0xy@{HERE}:{server.port}")
@@ -255,7 +253,7 @@ async def test_https_goes_through_the_proxy_that_was_set_when_the_client_was_mad
 
 
 async def test_a_proxy_cannot_vouch_for_the_gateway(monkeypatch: pytest.MonkeyPatch, authority: Any):
-    """Behind a proxy certificates are checked all the same."""
+    """Behind a proxy the gateway's certificate is checked too."""
     with raw_server(over_tls(authority.issue_cert(ELSEWHERE), answers(accepting()))) as gateway:
         with proxy("200 OK", gateway.port) as (server, _):
             monkeypatch.setenv("HTTPS_PROXY", server.url)
@@ -275,10 +273,10 @@ async def test_a_proxy_cannot_vouch_for_the_gateway(monkeypatch: pytest.MonkeyPa
         ("502 Bad Gateway", GatewayUnavailable, 3),
     ],
 )
-async def test_a_proxy_that_refuses_is_not_pressed(
+async def test_a_refusal_of_a_proxy_is_not_retried(
     monkeypatch: pytest.MonkeyPatch, answer: str, error: type[Exception], connections: int
 ):
-    """A refusal ends the campaign; an upstream that is away for now is tried again. Nothing was sent either way."""
+    """A proxy's refusal ends the campaign, an unavailable upstream is retried, and in both cases nothing was sent."""
     with proxy(answer) as (server, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:pr0xy@{HERE}:{server.port}")
         async with proxied_client(attempts=3) as client:
@@ -294,7 +292,7 @@ async def test_a_proxy_that_refuses_is_not_pressed(
 async def test_a_handshake_that_breaks_costs_one_request(
     monkeypatch: pytest.MonkeyPatch, authority: Any, broken: bytes
 ):
-    """Behind a proxy whose way is gone once, the next request finds another."""
+    """When a tunnel breaks during its handshake, the next request makes a new one."""
 
     def once_broken(_server: RawServer, connection: socket.socket, number: int) -> None:
         if not connection.recv(65_536):
@@ -320,7 +318,7 @@ async def test_a_handshake_that_breaks_costs_one_request(
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_is_refused_where_it_would_read_the_password(monkeypatch: pytest.MonkeyPatch, variable: str):
-    """Clear text to another machine is one thing, clear text to a third party another."""
+    """A proxy is refused for clear text, even where clear text to the gateway is allowed."""
     monkeypatch.setenv(variable, f"http://user:pr0xy@{HERE}:3128")
 
     with pytest.raises(ConfigurationError, match="would read your password") as caught:
@@ -329,8 +327,8 @@ def test_a_proxy_is_refused_where_it_would_read_the_password(monkeypatch: pytest
     assert "pr0xy" not in str(caught.value)
 
 
-async def test_no_proxy_is_heard_for_clear_text(monkeypatch: pytest.MonkeyPatch):
-    """A host that is named in `NO_PROXY` is asked directly: nobody connects to the proxy."""
+async def test_no_proxy_is_obeyed_for_clear_text(monkeypatch: pytest.MonkeyPatch):
+    """A host that is named in `NO_PROXY` is reached directly, without a connection to the proxy."""
     with raw_server(answers(accepting())) as server:
         monkeypatch.setenv("HTTP_PROXY", server.url)
         monkeypatch.setenv("NO_PROXY", ELSEWHERE)
@@ -342,8 +340,8 @@ async def test_no_proxy_is_heard_for_clear_text(monkeypatch: pytest.MonkeyPatch)
     assert 0 == server.connections
 
 
-async def test_a_gateway_on_this_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch, unused_port: int):
-    """A proxy has no business between this machine and itself."""
+async def test_a_gateway_on_this_machine_is_reached_directly(monkeypatch: pytest.MonkeyPatch, unused_port: int):
+    """A gateway on this machine is reached without a proxy."""
     pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
     monkeypatch.setenv("HTTP_PROXY", f"http://{HERE}:{unused_port}")
     monkeypatch.setenv("ALL_PROXY", f"http://{HERE}:{unused_port}")
@@ -357,7 +355,7 @@ async def test_a_gateway_on_this_machine_is_asked_directly(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("url", ["ftp://user:pr0xy@proxy.test", "http://user:pr0xy"])
 def test_a_proxy_that_cannot_be_used_is_reported_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str):
-    """The message names the variables, not what is in them."""
+    """An unusable proxy is an error that names the variables, and not their values."""
     monkeypatch.setenv("HTTPS_PROXY", url)
 
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
@@ -369,7 +367,7 @@ def test_a_proxy_that_cannot_be_used_is_reported_without_its_password(monkeypatc
 
 
 def test_certificates_that_cannot_be_read_show_no_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch):
-    """Whatever is wrong, no variable on the way to the error holds it, for a tool that prints them."""
+    """No local variable on the way to an error holds a proxy's password, for tools that print them."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy@proxy.test")
     monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
 
@@ -380,6 +378,6 @@ def test_certificates_that_cannot_be_read_show_no_password_of_a_proxy(monkeypatc
 
 
 def assert_frames_hide(secret: str, error: BaseException) -> None:
-    """Check the local variables of every function that *error* came through, but for the test's own."""
+    """Check the local variables of every function that *error* passed through, except the test's own."""
     _, *frames = traceback.walk_tb(error.__traceback__)
     assert secret not in "".join(repr(frame.f_locals) for frame, _ in frames)

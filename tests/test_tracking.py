@@ -1,4 +1,4 @@
-"""Every accepted SMS is followed to its end, whatever happens to reports, processes and the gateway."""
+"""Tracking follows every accepted SMS to a terminal state, whatever happens to reports, processes and the gateway."""
 
 from collections import Counter
 from decimal import Decimal
@@ -38,7 +38,7 @@ FATES = (
 
 
 class Scene:
-    """A gateway in the time of its own, and a campaign that was sent."""
+    """A gateway with its own clock, and a campaign that was sent."""
 
     def __init__(self, tmp_path: Path, **inquiries: Any) -> None:
         self.time = Travel()
@@ -49,7 +49,7 @@ class Scene:
             self.gateway.scenarios.sometimes(share, fate)
 
     def client(self, connect: Connect, **options: Any) -> Any:
-        """Return a client that goes by the same time."""
+        """Return a client with the same clock."""
         return connect(self.gateway, clock=self.time.clock(), **options)
 
     async def send(self, client: WebcomClient, count: int) -> None:
@@ -67,12 +67,12 @@ class Scene:
 
 
 def states(report: TrackReport) -> Counter[str]:
-    """Return the states that there are."""
+    """Return the counts of the states that occur."""
     return Counter({state.value: count for state, count in report.states.items() if count})
 
 
 def ends(changes: list[Delivery]) -> dict[str, list[str]]:
-    """Return the final states that were told of each SMS, in order."""
+    """Return the reported terminal states of each SMS, in order."""
     told: dict[str, list[str]] = {}
     for change in changes:
         if change.report.final:
@@ -89,7 +89,7 @@ def arrived(states: Counter[str]) -> Counter[str]:
 
 @pytest.mark.parametrize("inquiries", [{}, {"several": "refused"}])
 async def test_polling_alone_finds_every_end(connect: Connect, tmp_path: Path, inquiries: dict[str, Any]):
-    """Each SMS comes to its end once; parts, money and the rate are the ledger's."""
+    """Each SMS reaches a terminal state once; parts, money and the rate are the ledger's."""
     scene = Scene(tmp_path, **inquiries)
     async with scene.client(connect) as client:
         await scene.send(client, 200)
@@ -104,7 +104,7 @@ async def test_polling_alone_finds_every_end(connect: Connect, tmp_path: Path, i
 
 
 async def test_webhooks_do_the_work_and_polling_finds_what_was_lost(connect: Connect, tmp_path: Path):
-    """Reports are repeated, early, overtaken and lost: every SMS comes to its end, and few are asked for."""
+    """With reports repeated, early, overtaken and lost, every SMS reaches a terminal state after few questions."""
     scene = Scene(tmp_path)
     hooks = scene.gateway.webhooks
     hooks.enabled, hooks.repeated, hooks.early, hooks.lost, hooks.jitter = True, 0.3, 0.1, 0.05, 20.0
@@ -126,7 +126,7 @@ async def test_webhooks_do_the_work_and_polling_finds_what_was_lost(connect: Con
 
 
 async def test_a_final_state_never_goes_back(connect: Connect, tmp_path: Path):
-    """Contradictions from either side change nothing but `deliver` into `read`."""
+    """Contradictory reports change nothing except `deliver` into `read`."""
     scene = Scene(tmp_path)
     async with scene.client(connect) as client, ReportFile(scene.reports) as reports:
         await scene.send(client, 3)
@@ -151,7 +151,7 @@ def said(id_sms: str, state: DeliveryState) -> DeliveryReport:
 
 
 async def test_what_is_read_between_two_runs_is_joined(connect: Connect, tmp_path: Path):
-    """A webhook that says more of an SMS that had come to its end, or was overdue, is found by the next run."""
+    """The next run reads webhooks about SMS that were in a terminal state or overdue."""
     scene = Scene(tmp_path)
     scene.gateway.scenarios._chances.clear()
     scene.gateway.scenarios.to["79612242244"] = Scenario()
@@ -166,8 +166,8 @@ async def test_what_is_read_between_two_runs_is_joined(connect: Connect, tmp_pat
     assert ({"read": 1, "expired": 1}, 0) == (states(after), after.overdue)
 
 
-async def test_an_export_tells_of_deliveries(connect: Connect, tmp_path: Path):
-    """What became of each SMS stands beside what was sent."""
+async def test_an_export_has_deliveries(connect: Connect, tmp_path: Path):
+    """An export has the delivery state of each SMS beside its recipient."""
     scene = Scene(tmp_path)
     async with scene.client(connect) as client:
         await scene.send(client, 5)
@@ -180,7 +180,7 @@ async def test_an_export_tells_of_deliveries(connect: Connect, tmp_path: Path):
 
 
 async def test_prices_are_asked_for_once_where_webhooks_bring_none(connect: Connect, tmp_path: Path):
-    """`prices=True` asks for each SMS whose end a webhook has told, and no more than once."""
+    """`prices=True` asks once for each SMS whose terminal state came over a webhook."""
     scene = Scene(tmp_path)
     async with scene.client(connect) as client:
         await scene.send(client, 20)
@@ -196,7 +196,7 @@ async def test_prices_are_asked_for_once_where_webhooks_bring_none(connect: Conn
 
 
 async def test_waits_grow_and_a_deadline_ends_them(connect: Connect, tmp_path: Path):
-    """An SMS of which nothing is ever heard is asked for ever more rarely, then given up, and can be taken up again."""
+    """An SMS without a report is asked for ever more rarely, then is overdue, and can be tracked again."""
     scene = Scene(tmp_path)
     scene.gateway.scenarios._chances.clear()
     scene.gateway.scenarios.default = Scenario()
@@ -215,7 +215,7 @@ async def test_waits_grow_and_a_deadline_ends_them(connect: Connect, tmp_path: P
 
 
 async def test_a_gateway_that_is_out_is_waited_for(connect: Connect, tmp_path: Path):
-    """Failures that pass do not end the tracking; wrong credentials do."""
+    """Transient failures do not end the tracking; wrong credentials do."""
     scene = Scene(tmp_path)
     async with scene.client(connect, attempts=2) as client:
         await scene.send(client, 50)
@@ -229,7 +229,7 @@ async def test_a_gateway_that_is_out_is_waited_for(connect: Connect, tmp_path: P
 
 
 async def test_a_gateway_that_never_comes_back_ends_in_overdue(connect: Connect, tmp_path: Path):
-    """Whose time is over is given up, asked for or not."""
+    """An SMS that reaches its deadline is overdue, even if the gateway never answered."""
     scene = Scene(tmp_path)
     async with scene.client(connect, attempts=1) as client:
         await scene.send(client, 5)
@@ -240,7 +240,7 @@ async def test_a_gateway_that_never_comes_back_ends_in_overdue(connect: Connect,
 
 
 async def test_cancelled_at_any_step_it_goes_on_where_it_was(connect: Connect, tmp_path: Path):
-    """Cut short again and again, in the same tracking and in new ones, every SMS comes to its end, and none is lost."""
+    """Tracking cancelled again and again loses no SMS, and each of them reaches a terminal state."""
     scene = Scene(tmp_path)
     ended: set[str] = set()
     async with scene.client(connect) as client:
@@ -286,7 +286,7 @@ async def test_a_cancelled_step_is_taken_again(connect: Connect, tmp_path: Path)
 
 
 async def test_what_cannot_be_tracked_is_said(connect: Connect, tmp_path: Path):
-    """No journal, no such campaign, a campaign that is running; and tracking is opened before it is read."""
+    """Tracking without a journal, of an unknown or running campaign, or read before it is opened is an error."""
     scene = Scene(tmp_path)
     async with scene.client(connect) as client:
         with pytest.raises(JournalError):
@@ -308,7 +308,7 @@ async def test_what_cannot_be_tracked_is_said(connect: Connect, tmp_path: Path):
 
 
 async def test_a_purged_campaign_leaves_no_deliveries(connect: Connect, tmp_path: Path):
-    """What became of its SMS goes with it, and another campaign's stays."""
+    """A purge removes a campaign's deliveries, and keeps those of other campaigns."""
     scene = Scene(tmp_path)
     async with scene.client(connect) as client:
         await scene.send(client, 3)

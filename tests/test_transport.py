@@ -1,4 +1,4 @@
-"""One exchange over a real socket: what can happen to it, and what is then known."""
+"""One exchange over a real socket: its faults, and what is known after each."""
 
 import gzip
 import socket
@@ -108,7 +108,7 @@ async def test_a_hundred_thousand_recipients_over_a_socket(connect_to: Connect):
     ids=["closed", "processed and closed", "no body", "cut body", "busy", "processed and failed"],
 )
 async def test_a_fault_on_the_socket_costs_a_repetition_and_no_second_sms(connect_to: Connect, fault: Fault):
-    """Closed, cut or refused: one more request ends with one SMS and the `id_sms` that the ledger has."""
+    """After a closed, cut or refused request, one retry leaves one SMS, with the ledger's `id_sms`."""
     gateway = Gateway()
     gateway.faults.script(Fault(), fault)
     with serve(gateway) as base_url:
@@ -133,8 +133,8 @@ async def test_a_fault_on_the_socket_costs_a_repetition_and_no_second_sms(connec
     ],
     ids=["closed", "not HTTP", "cut", "cut chunk", "unknown coding", "cut gzip", "too large"],
 )
-async def test_what_is_no_whole_answer_leaves_the_recipient_unknown(connect_to: Connect, answer: bytes):
-    """The request may have been processed: nothing else is claimed, and nothing else is raised."""
+async def test_an_incomplete_answer_leaves_the_recipient_unknown(connect_to: Connect, answer: bytes):
+    """An incomplete answer leaves the recipient unknown, because the gateway may have processed the request."""
     with raw_server(answers(answer)) as server:
         async with connect_to(server.url, attempts=2) as client:
             result = await client.send("79612242243", **CODE)
@@ -159,7 +159,7 @@ async def test_one_deadline_covers_the_whole_exchange(connect_to: Connect, answe
 
 
 def drip(server: RawServer, connection: socket.socket, _number: int) -> None:
-    """Answer without end, a byte at a time."""
+    """Answer endlessly, a byte at a time."""
     server.request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n")
     while not server.stopping.wait(0.02):
@@ -167,7 +167,7 @@ def drip(server: RawServer, connection: socket.socket, _number: int) -> None:
 
 
 async def test_a_dripping_answer_is_cut_at_the_deadline(connect_to: Connect):
-    """Bytes that keep coming do not put the deadline off."""
+    """A slow stream of bytes does not extend the deadline."""
     with raw_server(drip) as server:
         async with connect_to(server.url, attempts=1, timeout=0.3) as client:
             with anyio.fail_after(10):
@@ -180,7 +180,7 @@ async def test_a_dripping_answer_is_cut_at_the_deadline(connect_to: Connect):
     ("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"]
 )
 async def test_a_compressed_answer_is_understood(connect_to: Connect, coding: str, compress: Callable[[bytes], bytes]):
-    """A server, or a proxy in between, that compresses unasked is no reason to doubt an SMS."""
+    """An answer that a server or proxy compresses unasked is read like any other."""
     with raw_server(answers(framed(compress(accepted(7)), f"content-encoding: {coding}"))) as server:
         async with connect_to(server.url) as client:
             result = await client.send("79612242243", **CODE)
@@ -248,7 +248,7 @@ async def test_a_status_speaks_for_a_body_that_cannot_be_read(
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent"])
 async def test_a_redirect_is_not_followed_even_by_a_client_that_follows(library: Any, status: str):
-    """The body holds the credentials, so a redirect ends the campaign with both URLs, and nobody else is asked."""
+    """A redirect ends the campaign with both URLs, and no other server gets the body with the credentials."""
     with raw_server(answers(accepting())) as other:
         elsewhere = f"{other.url}/json"
         with raw_server(answers(framed(b"", f"location: {elsewhere}", status=status))) as server:
@@ -295,8 +295,8 @@ async def test_a_kept_connection_that_is_closed_meanwhile_is_replaced(
     assert server.requests[1] == server.requests[2]
 
 
-async def test_an_answer_that_comes_unasked_is_nobodys(connect_to: Connect):
-    """What is said on an idle connection would give the next recipient another one's `id_sms`: it is not taken up."""
+async def test_an_unrequested_answer_is_dropped(connect_to: Connect):
+    """Bytes on an idle connection are not read as the next answer, whose recipient would get another's `id_sms`."""
     idle, said = threading.Event(), threading.Event()
 
     def says_it_twice(server: RawServer, connection: socket.socket, number: int) -> None:
@@ -320,7 +320,7 @@ async def test_an_answer_that_comes_unasked_is_nobodys(connect_to: Connect):
 
 @pytest.mark.parametrize("attempts", [1, 2])
 async def test_no_more_requests_leave_than_attempts_allow(connect_to: Connect, attempts: int):
-    """A send makes so many requests and no more, whether its connection was kept or fresh, and ends unknown."""
+    """A send makes at most `attempts` requests, whether its connection is kept or fresh, and ends unknown."""
     with raw_server(breaks_when_used_again(reset, always=True)) as server:
         async with connect_to(server.url, attempts=attempts) as client:
             await client.send("79612242244", **CODE)
@@ -354,7 +354,7 @@ async def test_a_kept_connection_that_breaks_costs_an_attempt(
 
 
 async def test_a_batch_on_a_kept_connection_that_breaks_is_not_halved(connect_to: Connect):
-    """A connection that the server has closed says nothing about who is in the batch: one attempt is one request."""
+    """A closed connection says nothing about the batch, so the batch is sent again whole."""
     gateway = Gateway()
     gateway.faults.script(Fault(), Fault(close=True))
     with serve(gateway) as base_url:
@@ -381,7 +381,7 @@ async def test_the_first_break_of_a_kept_connection_is_not_waited_for(connect_to
 
 
 async def test_a_question_on_a_kept_connection_that_breaks_is_asked_again(connect_to: Connect):
-    """The balance is asked for as often as `attempts` says, and no more often."""
+    """A question makes at most `attempts` requests."""
     gateway = Gateway()
     gateway.faults.script(Fault(), Fault(close=True))
     with serve(gateway) as base_url:
@@ -401,7 +401,7 @@ async def test_a_question_on_a_kept_connection_that_breaks_is_asked_again(connec
 @pytest.mark.parametrize("transport", ["httpx2", "aiohttp"])
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_second_attempt_passes_over_every_kept_connection(transport: Any):
-    """A pool may hold more connections that the server has closed: the fresh one is fresh."""
+    """A second attempt uses a new connection, as the pool may hold others that the server has closed."""
     together = threading.Barrier(3)
 
     def breaks_later(server: RawServer, connection: socket.socket, number: int) -> None:
@@ -426,7 +426,7 @@ async def test_a_second_attempt_passes_over_every_kept_connection(transport: Any
 
 
 async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: Any):
-    """That no fresh connection can be had says nothing about the request that went out before."""
+    """A refused fresh connection says nothing about the request before it, which stays possibly sent."""
 
     def answers_once(server: RawServer, connection: socket.socket, _number: int) -> None:
         server.request(connection)
@@ -446,7 +446,7 @@ async def test_a_kept_connection_whose_server_is_gone_is_in_question(library: An
 
 
 async def test_a_break_tells_whether_its_connection_was_kept(library: Any):
-    """The error says so, for whoever decides about another attempt; a fresh connection's error does not."""
+    """An error says whether its connection was kept, so that the retry can decide."""
     broken: list[bool] = []
     with raw_server(breaks_when_used_again(reset, always=True)) as server:
         async with library.AsyncClient(trust_env=False) as mine:
@@ -461,7 +461,7 @@ async def test_a_break_tells_whether_its_connection_was_kept(library: Any):
 
 
 async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
-    """A connection that is open and silent may be at work on the request."""
+    """Silence on a kept connection is not repeated, as the gateway may be processing the request."""
 
     def falls_silent(server: RawServer, connection: socket.socket, _number: int) -> None:
         server.request(connection)
@@ -479,8 +479,8 @@ async def test_silence_on_a_kept_connection_is_not_repeated(library: Any):
     assert (1, 2) == (server.connections, len(server.requests))
 
 
-async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_twice(library: Any):
-    """Whether a connection was kept is told by httpcore; elsewhere nothing is guessed."""
+async def test_a_transport_without_connection_facts_is_not_used_twice(library: Any):
+    """Without httpcore's word that a connection was kept, no second attempt is made at once."""
     asked = []
 
     def lose(request: Any) -> None:
@@ -498,7 +498,7 @@ async def test_a_transport_that_tells_nothing_of_its_connections_is_not_asked_tw
 
 
 async def test_a_deadline_before_the_connection_stands_says_that_nothing_was_sent(connect_to: Connect):
-    """A host that does not answer a connection attempt has not got the request: not reached, and not in question."""
+    """A request to a host that never accepts the connection is not sent, rather than possibly sent."""
     with unanswered() as base_url:
         async with connect_to(base_url, timeout=0.2, attempts=2) as client:
             with pytest.raises(GatewayUnavailable) as caught:
@@ -509,7 +509,7 @@ async def test_a_deadline_before_the_connection_stands_says_that_nothing_was_sen
 
 
 async def test_a_campaign_to_a_host_that_does_not_answer_is_not_sent(connect_to: Connect):
-    """Nobody is claimed to be unknown of whom not a byte has left."""
+    """A recipient is not sent, and not unknown, if no byte of its request left."""
     with unanswered() as base_url:
         async with connect_to(base_url, timeout=0.2, attempts=1) as client:
             with pytest.raises(GatewayUnavailable) as caught:
@@ -520,8 +520,8 @@ async def test_a_campaign_to_a_host_that_does_not_answer_is_not_sent(connect_to:
     assert (3, 0) == (report.not_sent, report.unknown)
 
 
-async def test_a_name_that_is_not_found_is_asked_for_again(library: Any):
-    """No address today may be an address in a second; nothing was sent, and the client says so."""
+async def test_a_name_that_is_not_found_is_looked_up_again(library: Any):
+    """A failed name lookup is retried, and the error says that nothing was sent."""
     asked = []
 
     def not_found(request: Any) -> None:
@@ -538,7 +538,7 @@ async def test_a_name_that_is_not_found_is_asked_for_again(library: Any):
 
 @contextmanager
 def unanswered() -> Iterator[str]:
-    """Yield the URL of a host that is there, and takes no further connection: its queue is full."""
+    """Yield the URL of a host whose queue is full, so that it accepts no further connection."""
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -554,17 +554,17 @@ def unanswered() -> Iterator[str]:
 
 class Silent:
     """
-    A transport that tells nothing of its requests, as one may that somebody has written in a hurry.
+    A transport that records nothing on its trace, as an incomplete one may.
 
     Args:
-        end: What its requests end in; None if they do not end.
+        end: Result or exception of its requests; None if they do not end.
     """
 
     def __init__(self, end: Reply | Exception | None) -> None:
         self.end = end
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """End as it was told."""
+        """Return or raise *end*."""
         await anyio.lowlevel.checkpoint()
         if self.end is None:
             await anyio.sleep_forever()
@@ -587,10 +587,10 @@ class Silent:
     ],
     ids=["answered", "timed out", "lost", "a bug"],
 )
-async def test_a_transport_that_tells_nothing_may_have_sent(
+async def test_a_transport_that_records_nothing_may_have_sent(
     end: Reply | Exception | None, outcome: Outcome, reason: Reason
 ):
-    """Nothing is claimed of a request whose transport never says when it sends."""
+    """A request whose transport records nothing is possibly sent."""
     async with WebcomClient(token="dummy", transport=Silent(end), timeout=0.05, attempts=1) as client:
         result = await client.send("79612242243", **CODE)
 
@@ -598,7 +598,7 @@ async def test_a_transport_that_tells_nothing_may_have_sent(
 
 
 async def test_a_campaign_that_is_left_while_it_connects_has_not_sent():
-    """Of whom not a byte has left when the grace ends, nothing else is claimed."""
+    """Recipients whose request is still connecting when the grace ends are not sent."""
 
     class Connecting(Silent):
         async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
@@ -631,7 +631,7 @@ class Slow:
 
 
 async def test_an_answer_that_is_here_is_not_timed_out():
-    """When the loop was blocked longer than the time-out, an answer that arrived meanwhile is taken."""
+    """An answer that arrives while the event loop is blocked past the time-out counts."""
     async with WebcomClient(token="dummy", transport=Slow(), timeout=0.1, attempts=1) as client:
         result = await client.send("79612242243", **CODE)
 
@@ -639,7 +639,7 @@ async def test_an_answer_that_is_here_is_not_timed_out():
 
 
 class Buggy(GatewayTransport):
-    """A transport that raises a `KeyError` of its own once: before a byte leaves, or behind what was processed."""
+    """A transport that raises a `KeyError` once: before a byte leaves, or after the request was processed."""
 
     def __init__(self, gateway: Gateway, *, sent: bool) -> None:
         super().__init__(gateway)
@@ -660,7 +660,7 @@ class Buggy(GatewayTransport):
 async def test_a_failure_that_no_http_library_documents_is_a_lost_connection(
     webcom_gateway: Gateway, caplog: pytest.LogCaptureFixture
 ):
-    """From the first byte to the whole answer it may have been sent: it is asked again, and an event has the type."""
+    """An unforeseen exception after the first byte means possibly sent: it is retried, and an event names it."""
     transport, seen = Buggy(webcom_gateway, sent=True), list[Event]()
     async with WebcomClient(
         token=webcom_gateway.token, transport=transport, clock=still_clock(), observers=[seen.append]
@@ -676,7 +676,7 @@ async def test_a_failure_that_no_http_library_documents_is_a_lost_connection(
 
 
 async def test_a_bug_before_the_first_byte_is_raised(webcom_gateway: Gateway):
-    """What nobody foresaw and nothing left before comes out as it is, and says so; the next call works."""
+    """An unforeseen exception before a byte leaves is raised as it is, with a note, and the next call works."""
     transport = Buggy(webcom_gateway, sent=False)
     async with WebcomClient(token=webcom_gateway.token, transport=transport, clock=still_clock()) as client:
         await client.send("79612242242", **CODE)
@@ -689,7 +689,7 @@ async def test_a_bug_before_the_first_byte_is_raised(webcom_gateway: Gateway):
 
 
 async def test_a_bug_ends_a_campaign_when_what_is_in_flight_is_settled(webcom_gateway: Gateway):
-    """The other requests are waited for, the batch that met it is not sent, and every recipient is counted."""
+    """A bug in one batch leaves that batch not sent, waits for the other requests, and counts every recipient."""
     transport = Buggy(webcom_gateway, sent=False)
     read: list[SendResult] = []
     async with WebcomClient(token=webcom_gateway.token, transport=transport, batch_size=5, in_flight=2) as client:
@@ -713,7 +713,7 @@ class Closing:
 
     @asynccontextmanager
     async def stream(self, *given: Any, **named: Any) -> AsyncIterator[Any]:
-        """Answer, and fail behind it."""
+        """Answer, and fail afterwards."""
         async with self._client.stream(*given, **named) as response:
             yield response
         if self._failure is not None:
@@ -728,7 +728,7 @@ class Closing:
 async def test_an_answer_stands_whatever_comes_of_closing_it(
     library: Any, webcom_gateway: Gateway, failure: type[Exception] | None
 ):
-    """Once the whole answer is here, neither a failure behind it nor a deadline turns it into anything else."""
+    """Once an answer is complete, neither a failure nor a deadline while closing changes it."""
     asgi = library.ASGITransport(app=GatewayApp(webcom_gateway))
     async with library.AsyncClient(transport=asgi) as inner:
         mine = Closing(inner, failure)
@@ -747,7 +747,7 @@ async def test_an_answer_stands_whatever_comes_of_closing_it(
 async def test_an_answer_stands_whatever_its_own_stream_does_behind_it(
     library: Any, webcom_gateway: Gateway, failure: type[Exception] | None
 ):
-    """A cache or an instrument around a caller's transport may fail, or hang, when the answer is closed."""
+    """An answer counts even if a wrapper around the caller's transport fails or hangs as it closes the answer."""
     asgi = library.ASGITransport(app=GatewayApp(webcom_gateway))
 
     class Stream(library.AsyncByteStream):
@@ -779,7 +779,7 @@ async def test_an_answer_stands_whatever_its_own_stream_does_behind_it(
 
 
 async def test_an_answer_behind_an_interim_one_stands_with_garbage_behind_it(http: str, connect_to: Connect):
-    """`100 Continue`, the answer and bytes that are no HTTP, all in one piece: the answer is taken."""
+    """An answer between `100 Continue` and garbage in one piece is read."""
     if http in {"httpx", "httpx2"}:
         pytest.skip("what a caller's client keeps is told in other tests")
     answer = b"HTTP/1.1 100 Continue\r\n\r\n" + accepting(7) + b"garbage"
@@ -791,7 +791,7 @@ async def test_an_answer_behind_an_interim_one_stands_with_garbage_behind_it(htt
 
 
 async def test_connections_may_expire_while_others_are_given_back(http: str):
-    """Requests that end while idle connections are being closed get their answers, all of them."""
+    """Requests that end while idle connections are being closed all get their answers."""
     if http != "own":
         pytest.skip("our own connections")
     gateway, clock = Gateway(), {"now": 0.0}
@@ -824,8 +824,8 @@ async def test_connections_may_expire_while_others_are_given_back(http: str):
     "extra", [accepting(5_000_000), b"garbage", b"\r\n", b"\0" * 3], ids=["answer", "text", "blank", "NUL"]
 )
 @pytest.mark.parametrize("coding", ["length", "chunked"])
-async def test_what_comes_behind_an_answer_is_nobodys(http: str, connect_to: Connect, coding: str, extra: bytes):
-    """A connection with more than an answer on it is closed: the next request gets the answer that is its own."""
+async def test_bytes_behind_an_answer_are_dropped(http: str, connect_to: Connect, coding: str, extra: bytes):
+    """A connection with bytes behind its answer is closed, so the next request gets its own answer."""
     if http in {"httpx", "httpx2"}:
         pytest.skip("what a caller's client keeps is told in the next tests")
     if http == "aiohttp" and not extra.strip():
@@ -854,7 +854,7 @@ def says_it_twice(server: RawServer, connection: socket.socket, _number: int) ->
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_callers_client_takes_no_answer_that_was_there_before_the_request(library: Any):
-    """What its parser kept from an earlier answer comes without a turn of the event loop: it is asked again."""
+    """An answer that a caller's client kept from before the request is not used, and the request is sent again."""
     with raw_server(says_it_twice) as server:
         async with library.AsyncClient(trust_env=False) as mine:
             async with WebcomClient(token="dummy", base_url=server.url, http_client=mine) as client:
@@ -865,7 +865,7 @@ async def test_a_callers_client_takes_no_answer_that_was_there_before_the_reques
 
 
 async def test_a_callers_client_that_keeps_no_connection_takes_no_answer_for_another(library: Any):
-    """With `Connection: close` among its headers, what comes behind an answer is lost with the connection."""
+    """With a `Connection: close` header, bytes behind an answer are lost with the connection."""
     with raw_server(says_it_twice) as server:
         async with library.AsyncClient(trust_env=False, headers={"connection": "close"}) as mine:
             async with WebcomClient(token="dummy", base_url=server.url, http_client=mine) as client:
@@ -875,7 +875,7 @@ async def test_a_callers_client_that_keeps_no_connection_takes_no_answer_for_ano
 
 
 async def test_a_callers_own_client_is_left_open(library: Any):
-    """The client closes what it has opened, and leaves alone what it was given."""
+    """The client closes only the HTTP client that it opened itself."""
     gateway = Gateway()
     with serve(gateway) as base_url:
         async with library.AsyncClient(trust_env=False) as mine:
@@ -887,7 +887,7 @@ async def test_a_callers_own_client_is_left_open(library: Any):
 
 
 async def test_an_attempt_after_a_kept_connection_broke_is_counted(connect_to: Connect):
-    """The report's requests are those that the gateway sees, also where a kept connection was closed on the way."""
+    """A report counts every request that the gateway sees, also the one after a kept connection broke."""
     gateway = Gateway()
     gateway.faults.script(Fault(), Fault(close=True, processed=True))
     with serve(gateway) as base_url:
@@ -900,7 +900,7 @@ async def test_an_attempt_after_a_kept_connection_broke_is_counted(connect_to: C
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 async def test_a_mock_of_the_http_library_is_understood(name: str):
-    """Whoever tests with a mock transport of httpx or httpx2 gets its answer."""
+    """A test with a mock transport of httpx or httpx2 gets the mock's answer."""
     library = pytest.importorskip(name)
     answer = {"information": [{"state": "send", "id_sms": "7"}]}
     mock = library.MockTransport(lambda _request: library.Response(200, json=answer))
@@ -921,20 +921,20 @@ def test_an_http_library_that_is_not_installed_is_named():
 @pytest.mark.skipif(find_spec("aiohttp") is None, reason="aiohttp is an extra")
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_aiohttp_on_trio_is_refused():
-    """It is asyncio's alone: nothing is sent, and the error says what to do."""
+    """Aiohttp on trio is an error that says what to do, and nothing is sent."""
     async with WebcomClient(token="dummy", transport="aiohttp", base_url="http://127.0.0.1:9") as client:
         with pytest.raises(UsageError, match="leave transport= out"):
             await client.send("79612242243", **CODE)
 
 
 def test_an_unknown_http_library_is_refused():
-    """A name that is none of ours is an error that lists them."""
+    """An unknown HTTP library is an error that lists the known ones."""
     with pytest.raises(ConfigurationError, match="'httpx2', 'aiohttp'"):
         WebcomClient(token="dummy", transport="requests")  # type: ignore[arg-type]
 
 
 def test_two_ways_to_post_are_refused():
-    """A transport and an HTTP client together are a contradiction."""
+    """A transport together with an HTTP client is an error."""
     with pytest.raises(ConfigurationError, match="not both"):
         WebcomClient(token="dummy", transport=Slow(), http_client=object())  # type: ignore[arg-type]
 
@@ -952,7 +952,7 @@ async def test_a_mock_of_a_callers_client_answers_whole_and_decoded(library: Any
 
 
 async def test_a_closed_client_sends_nothing_more(connect_to: Connect):
-    """Whoever closes a client ends its campaigns: what waits for a place, or to be sent again, does not leave."""
+    """A closed client ends its campaigns, and requests that wait for a slot or a retry do not leave."""
     gateway = Gateway()
     gateway.faults.sometimes(1.0, Fault(delay=0.05))
     with serve(gateway) as base_url:
@@ -964,15 +964,15 @@ async def test_a_closed_client_sends_nothing_more(connect_to: Connect):
             with pytest.raises(UsageError):
                 await client.send("79612249999", **CODE)
 
-    # The server has ended: what was on its way then is in the ledger.
+    # The server has ended, so requests that were in flight then are in the ledger.
     sent = {sms.phone for sms in gateway.ledger.sent}
     assert "79612249999" not in sent
     assert len(sent) < 10
     assert len(sent) <= results.report.accepted + results.report.unknown
 
 
-async def test_connections_of_a_burst_are_let_go(http: str):
-    """After a burst, quiet traffic keeps the connections that it needs, and closes the others in some seconds."""
+async def test_connections_of_a_burst_are_closed(http: str):
+    """After a burst, idle connections are closed within seconds, and quiet traffic keeps those that it needs."""
     if http != "own":
         pytest.skip("our own choice")
     closed = threading.Event()

@@ -63,7 +63,7 @@ def over_httpx2() -> Transport:
 async def test_a_transport_keeps_its_contract(
     check: TransportCheck, make_transport: Callable[[], Transport], anyio_backend_name: str
 ):
-    """What was sent, and how often, is told as it is, wherever a request ends; and nothing is left open."""
+    """Wherever a request ends, a transport records truly what it sent and how often, and leaves nothing open."""
     if make_transport is over_aiohttp and anyio_backend_name == "trio":
         pytest.skip("aiohttp is asyncio's alone")
     await check(make_transport)
@@ -115,7 +115,7 @@ async def test_the_contract_finds_a_fault(fault: str, check: str, words: str):
 
 
 async def test_the_emulators_transport_has_sent_nothing_when_it_is_cancelled_before():
-    """In process too, a request that was cancelled before it began has not left."""
+    """The emulator's transport has sent nothing if it is cancelled before it begins."""
     gateway, trace = Gateway(), RequestTrace()
     trace.connecting()
     with anyio.CancelScope() as scope:
@@ -126,8 +126,8 @@ async def test_the_emulators_transport_has_sent_nothing_when_it_is_cancelled_bef
     assert (False, 0) == (trace.possibly_sent, gateway.requests)
 
 
-async def test_the_emulators_transport_tells_what_it_has_sent():
-    """One request, its bytes and those of its answer, and no connection."""
+async def test_the_emulators_transport_records_what_it_has_sent():
+    """The emulator's transport records one request, its bytes and those of its answer, and no connection."""
     gateway, trace = Gateway(), RequestTrace()
     request = request_of(token=gateway.token)
     reply = await exchange(GatewayTransport(gateway), request, trace, timeout=10, max_bytes=1_000)
@@ -137,7 +137,7 @@ async def test_the_emulators_transport_tells_what_it_has_sent():
 
 
 async def test_the_emulators_transport_may_have_sent_when_it_is_cancelled():
-    """While the emulator is at work on a request, nobody knows what becomes of it."""
+    """A request that is cancelled while the emulator processes it is possibly sent."""
     gateway, trace, arrived = Gateway(), RequestTrace(), anyio.Event()
     gateway.faults.script(Fault(arrived=arrived, until=anyio.Event()))
     transport = GatewayTransport(gateway)

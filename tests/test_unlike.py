@@ -1,4 +1,4 @@
-"""Phones that are unlike the others of a table: left out until it is said that they are meant."""
+"""Phones that are unlike the others of a table: left out until the caller includes them."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def sent(audience: Audience) -> list[object]:
 
 
 def test_phones_unlike_nearly_all_others_are_left_out(tmp_path: Path):
-    """A digit too few, too many, or no country code: named with its line, and not sent to."""
+    """A phone with a digit too few or too many, or without a country code, is named with its line and not sent to."""
     people = audience(tmp_path, [*USUAL, *ODD])
     audit = people.check()
 
@@ -39,7 +39,7 @@ def test_phones_unlike_nearly_all_others_are_left_out(tmp_path: Path):
 
 
 def test_what_is_left_out_has_a_result_with_its_reason(tmp_path: Path):
-    """Every row is accounted for."""
+    """Every row that is left out has a result with its reason."""
     people = audience(tmp_path, [*USUAL, *ODD])
     skipped = [person.skipped for person in people.people() if person.skipped is not None]
 
@@ -62,7 +62,7 @@ def test_they_are_sent_to_when_they_are_meant(tmp_path: Path):
 
 
 def test_what_is_left_out_costs_nothing(tmp_path: Path):
-    """Parts, the longest and the costliest text, and the samples are of rows that are sent to."""
+    """Rows that are left out count in no sum, and supply neither samples nor the longest text."""
     lines = [f"{ODD[0]},{'x' * 500}", f"{ODD[1]},{'Я' * 300}", *(f"{phone},{phone[-2:]}" for phone in USUAL)]
     lines[50] = lines[50] + "y" * 200
     audit = audience(tmp_path, lines, "phone,name", "Hi {name}").check()
@@ -92,7 +92,7 @@ def test_sizes_are_the_same_whatever_the_shapes(tmp_path: Path):
 
 
 def test_a_table_of_many_countries_has_no_odd_ones(tmp_path: Path):
-    """Where fewer than nine in ten are alike, no phone is unlike the others."""
+    """In a table with fewer than nine in ten phones alike, no phone is left out as unlike."""
     people = audience(tmp_path, [*phones(8), "442079460958", "4930901820"])
 
     assert (0, 10) == (people.check().count("unlike"), len(sent(people)))
@@ -100,7 +100,7 @@ def test_a_table_of_many_countries_has_no_odd_ones(tmp_path: Path):
 
 @pytest.mark.parametrize("written", ["9612242243", "961 224-22-43", "(961) 224.22.43", "9612242243.0"])
 def test_a_table_of_russian_mobiles_as_they_are_written_at_home_is_not_sent_abroad(tmp_path: Path, written: str):
-    """Ten digits from 9 on, without a plus: left out even if the whole table is written so."""
+    """Ten digits from 9 on, without a plus, are left out even if the whole table is written so."""
     people = audience(tmp_path, [written, "9258432958"])
     audit = people.check()
 
@@ -110,7 +110,7 @@ def test_a_table_of_russian_mobiles_as_they_are_written_at_home_is_not_sent_abro
 
 
 def test_a_plus_says_that_a_number_in_lebanon_is_meant(tmp_path: Path):
-    """So does a region, which reads the others as its own."""
+    """A plus marks a number in Lebanon, and so does a region, which reads the others as its own."""
     assert ["9612242243"] == sent(audience(tmp_path, ["+961 2242243", "9258432958"]))
 
     book = pytest.importorskip("webcom_async.audience.phonebook", reason="an extra")
@@ -120,14 +120,14 @@ def test_a_plus_says_that_a_number_in_lebanon_is_meant(tmp_path: Path):
 
 
 def test_home_forms_have_no_say_in_what_is_usual(tmp_path: Path):
-    """The few that are complete are sent to, however many are not."""
+    """Complete phones are sent to, however many others lack their country code."""
     home = [f"96122422{number}" for number in range(10, 99)]
 
     assert ["79612242243", "79612242244"] == sent(audience(tmp_path, [*home, "79612242243", "79612242244"]))
 
 
 def test_a_duplicate_of_a_row_that_is_left_out_is_not_sent(tmp_path: Path):
-    """Neither is the first, nor the second."""
+    """Neither a row that is left out nor its duplicate is sent to."""
     people = audience(tmp_path, [*USUAL, ODD[0], ODD[1], ODD[0], ODD[1]])
 
     assert USUAL == sent(people)
@@ -135,7 +135,7 @@ def test_a_duplicate_of_a_row_that_is_left_out_is_not_sent(tmp_path: Path):
 
 
 def test_a_good_row_after_one_that_is_left_out_is_sent_once(tmp_path: Path):
-    """By its phone, which has a plus there, or by its own id, under a phone like the others."""
+    """A good row is sent once after one with the same phone or id that is left out."""
     lines = [
         "9612242243,",  # left out
         "+9612242243,",  # a number in Lebanon: unlike the others
@@ -156,7 +156,7 @@ def test_a_good_row_after_one_that_is_left_out_is_sent_once(tmp_path: Path):
     assert ["9612242243"] == sent(audience(tmp_path, ["9612242243", "+9612242243", "+9612242243", "9612242243"]))
 
 
-def test_a_row_without_a_text_does_not_stand_in_the_way_of_one_with_a_text(tmp_path: Path):
+def test_a_row_without_a_text_does_not_displace_one_with_a_text(tmp_path: Path):
     """Of the rows of one id, the one with a usual phone and a text is sent."""
     lines = ["8961224224,7,A", "79612249000,7,", "79612249001,7,B", *(f"{phone},,C" for phone in USUAL)]
     people = audience(tmp_path, lines, "phone,client_id_sms,name", "Hi {name}")
@@ -165,8 +165,8 @@ def test_a_row_without_a_text_does_not_stand_in_the_way_of_one_with_a_text(tmp_p
     assert (0, 1, 1) == tuple(people.check().count(kind) for kind in ("unsayable", "unlike", "duplicates"))
 
 
-def test_a_phone_changed_by_a_rule_is_told_only_if_it_is_sent_to(tmp_path: Path):
-    """What is left out is told as such, and once."""
+def test_a_phone_changed_by_a_rule_is_reported_only_if_it_is_sent_to(tmp_path: Path):
+    """A row that is left out is reported once, and not as a guessed phone too."""
     audit = audience(tmp_path, [*USUAL, "8 961 224 99 99", "298212345.0"]).check()
 
     assert [102] == [finding.line for finding in audit.guessed]
@@ -184,10 +184,10 @@ _ROWS = st.lists(
 
 
 @given(_ROWS, st.booleans())
-def test_nobody_is_sent_to_twice_or_lost(
+def test_no_row_is_sent_to_twice_or_lost(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], include: bool
 ):
-    """Whatever stands where: each row has one verdict, each id and phone one SMS, and the counts agree."""
+    """In any table each row has one verdict, each id and phone one SMS, and the counts agree."""
     lines = [f"{phone},{given}" for phone, given in [*rows, *((phone, "") for phone in phones(20))]]
     people = audience(tmp_path_factory.mktemp("people"), lines, "phone,client_id_sms", include_unlike=include)
     audit = people.check()
@@ -204,7 +204,7 @@ def _left_out(audit: Audit, *, include: bool) -> int:
 
 
 def test_of_many_findings_the_first_thousand_are_kept(tmp_path: Path):
-    """All are counted; memory stays bounded."""
+    """All findings are counted, and the first thousand are kept."""
     path = tmp_path / "people.txt"
     path.write_text("\n".join(str(9612240000 + number) for number in range(3_000)), encoding="utf-8")
     audit = Audience(path, "Sale!").check()

@@ -17,19 +17,19 @@ def test_a_formula_in_a_results_file_is_text(cell: str):
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\u202eb", "line\nbreak", "\x9b31m", "\u2066x", "nul\0"])
 def test_text_from_outside_cannot_steer_a_terminal(text: str):
-    """Control and direction marks become a replacement character."""
+    """Control and direction marks become a replacement character before a terminal gets them."""
     assert not {c for c in printable(text) if ord(c) < 32 or c in "\x9b\u202e\u2066"}
     assert "\ufffd" in printable(text)
 
 
 def test_ordinary_text_is_left_alone():
-    """Russian, dashes and emoji are ordinary."""
+    """Russian, dashes and emoji are shown as they are."""
     assert "Номер телефона — «стоп-лист» 🙂" == printable("Номер телефона — «стоп-лист» 🙂")
 
 
 @given(st.text())
 def test_what_is_shown_holds_nothing_hidden(text: str):
-    """No control, direction mark or half of a character is left, and nothing else is changed."""
+    """Shown text has no control, direction mark or half of a character, and is otherwise unchanged."""
     shown = printable(text)
 
     assert len(text) == len(shown)
@@ -38,7 +38,7 @@ def test_what_is_shown_holds_nothing_hidden(text: str):
 
 
 def test_a_list_in_a_message_stays_short():
-    """A file with thousands of columns, or a column with a name of thousands of characters, fills no screen."""
+    """A list of thousands of columns, or of names with thousands of characters, is shortened in a message."""
     assert "a, b" == listed(["a", "b"])
     assert len(listed(["x" * 5_000] * 5_000)) < 600
     assert listed(["x"] * 20).endswith("and 8 more")

@@ -1,4 +1,4 @@
-"""The webhook receiver: what is committed is acknowledged, what is not is refused within bounds."""
+"""The webhook receiver: it acknowledges committed reports, and refuses other bodies within bounds."""
 
 import json
 import random
@@ -49,7 +49,7 @@ class Memory:
 
 
 class Answer:
-    """What an application answered."""
+    """The answer of an application."""
 
     def __init__(self, events: list[dict[str, Any]]) -> None:
         start = events[0] if events else {}
@@ -87,7 +87,7 @@ async def call(
 
 
 def test_parse_and_acknowledge_are_each_others_counterpart():
-    """What is parsed and committed is repeated, in the type that it came in; the zone is the caller's."""
+    """`acknowledge` repeats the id of every parsed report in its original type; the zone is the caller's."""
     reports = parse(PUSH, time_zone="UTC")
 
     assert datetime(2030, 1, 1, 15, tzinfo=UTC) == reports[0].changed_at
@@ -120,7 +120,7 @@ def test_parse_and_acknowledge_are_each_others_counterpart():
 def test_forwarded_addresses_are_believed_from_named_proxies_only(
     peer: str | None, forwarded: list[str], admitted: bool
 ):
-    """The caller is the last address that is none of our own proxies'."""
+    """The caller's address is the last one that does not belong to our own proxies."""
     callers = AllowList(["192.0.2.0/24", "2001:db8::/32"], ["10.0.0.0/8"])
 
     assert admitted is callers.admits(peer, [(b"X-Forwarded-For", hop.encode()) for hop in forwarded])
@@ -129,8 +129,8 @@ def test_forwarded_addresses_are_believed_from_named_proxies_only(
 @pytest.mark.parametrize(
     "wrong", [{"allowed": ["nowhere"]}, {"proxies": "10.0.0.1"}, {"secret": "short"}, {"secret": "/" * 20}]
 )
-def test_what_cannot_be_set_up_is_said_at_once(wrong: dict[str, Any]):
-    """A bad network, a list that is none, and a secret that can be guessed or is no path."""
+def test_a_wrong_set_up_is_an_error_at_once(wrong: dict[str, Any]):
+    """A bad network, a bad list, and a secret that can be guessed or does not fit a path are errors at once."""
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         WebhookApp(Memory(), **({"secret": SECRET} | wrong))
     with pytest.raises(ConfigurationError, match="seconds"):
@@ -141,7 +141,7 @@ def test_what_cannot_be_set_up_is_said_at_once(wrong: dict[str, Any]):
 
 
 async def test_reports_are_committed_and_then_acknowledged():
-    """The answer repeats every id, and the store has every report."""
+    """The store has every report, and the answer repeats every id."""
     store = Memory()
     answer = await call(WebhookApp(store, secret=SECRET))
 
@@ -150,7 +150,7 @@ async def test_reports_are_committed_and_then_acknowledged():
 
 
 async def test_only_what_was_committed_is_acknowledged():
-    """A store that keeps one of two, or breaks, is not spoken for."""
+    """A report that the store does not keep is not acknowledged."""
     partial, broken = Memory(keeps=1), Memory(broken=True)
 
     assert b'[{"id_sms":3234}]' == (await call(WebhookApp(partial, secret=SECRET))).body
@@ -181,7 +181,7 @@ async def test_only_what_was_committed_is_acknowledged():
     ],
 )
 async def test_what_is_not_a_webhook_is_refused_and_nothing_stored(status: int, changes: dict[str, Any]):
-    """A wrong secret, another method, too much, too deep, cut: each has its status, and no body of ours."""
+    """Each kind of bad request has its status and an empty body, and nothing is stored."""
     store = Memory()
     answer = await call(WebhookApp(store, secret=SECRET), **changes)
 
@@ -190,7 +190,7 @@ async def test_what_is_not_a_webhook_is_refused_and_nothing_stored(status: int, 
 
 
 async def test_a_wrong_path_is_refused_before_a_byte_is_read():
-    """Whoever does not know the secret costs no memory."""
+    """A request with a wrong secret is refused before its body is read."""
 
     async def receive() -> dict[str, Any]:
         raise AssertionError("it was read")
@@ -199,7 +199,7 @@ async def test_a_wrong_path_is_refused_before_a_byte_is_read():
 
 
 async def test_a_slow_body_is_given_up():
-    """Its time is over whether it trickles or stops; whoever leaves half-way is not answered."""
+    """A body that is too slow is refused after its time, and a caller that leaves gets no answer."""
     store = Memory()
     app = WebhookApp(store, secret=SECRET, limits=Limits(seconds=0.02))
 
@@ -216,7 +216,7 @@ async def test_a_slow_body_is_given_up():
 
 
 async def test_calls_at_once_are_bounded():
-    """One too many is asked to come again, and the others are answered."""
+    """A call above the bound is refused for now, and the others are answered."""
     app = WebhookApp(Memory(), secret=SECRET, limits=Limits(in_flight=2))
     gate = anyio.Event()
     answers: list[Answer] = []
@@ -244,7 +244,7 @@ async def test_nothing_of_a_call_is_logged(caplog: pytest.LogCaptureFixture):
     caplog.set_level("DEBUG", "webcom_async")
     for changes in ({"body": b'[{"id_sms":"private"'}, {"path": "/private-private-private"}, {}):
         await call(WebhookApp(Memory(), secret=SECRET), **changes)
-    # Without the moment, the thread and the process, whose digits may be those of the id.
+    # Without the time, the thread and the process, whose digits may equal those of the id.
     fields = [(name, value) for record in caplog.records for name, value in vars(record).items()]
     told = "".join(f"{name}={value} " for name, value in fields if isinstance(value, str | dict | list | tuple))
 
@@ -269,14 +269,14 @@ async def test_posts_are_seen_by_observers():
 
 
 async def test_mutated_bodies_break_nothing():
-    """Twenty thousand bodies with bytes changed, cut and doubled are answered 200, 400 or 413, and nothing else."""
+    """Twenty thousand damaged bodies are answered with 200, 400 or 413, and nothing else."""
     app = WebhookApp(Memory(), secret=SECRET)
     chance = random.Random(5)
     assert {200, 400, 413} >= {(await call(app, mutated(chance))).status for _ in range(20_000)}
 
 
 def mutated(chance: random.Random) -> bytes:
-    """Return a webhook's body after some harm."""
+    """Return a damaged webhook body."""
     body = bytearray(PUSH)
     for _ in range(chance.randrange(1, 5)):
         place = chance.randrange(len(body))
@@ -302,7 +302,7 @@ def said(id_sms: str, state: DeliveryState, minute: int = 0) -> DeliveryReport:
 
 
 async def test_a_file_of_reports_keeps_the_furthest_state(tmp_path: Path):
-    """Repeats and disorder change nothing, and a second run finds what the first has written."""
+    """Repeats and disorder change nothing, and a second run finds the states of the first."""
     path = tmp_path / "reports.db"
     first = [said("1", DeliveryState.DELIVER, 1), said("2", DeliveryState.EXPIRED, 1)]
     async with ReportFile(path, clock=still_clock()) as reports:
@@ -335,14 +335,14 @@ async def test_a_file_of_reports_keeps_the_furthest_state(tmp_path: Path):
     )
 )
 def test_whatever_is_stored_can_be_read_again(report: DeliveryReport):
-    """Any moment, text, count and price comes back as it was, but for what SQLite cannot hold."""
+    """Any moment, text, count and price that SQLite can hold comes back as it was."""
     columns = msgspec.json.decode(msgspec.json.encode(report_columns(report)))
 
     assert msgspec.structs.replace(report, said=columns[2]) == report_of(columns)
 
 
 async def test_commits_at_once_share_a_transaction_and_an_outcome(tmp_path: Path):
-    """All of them are on the disk when they return, and one that is cancelled takes nobody with it."""
+    """Concurrent commits are on the disk when they return, and a cancelled one fails no other."""
     async with ReportFile(tmp_path / "reports.db") as reports:
         async with anyio.create_task_group() as tasks:
             for number in range(200):
@@ -354,7 +354,7 @@ async def test_commits_at_once_share_a_transaction_and_an_outcome(tmp_path: Path
 
 
 async def test_two_processes_may_have_the_file_open(tmp_path: Path):
-    """One receives, another tracks: both read and write."""
+    """A receiving and a tracking process both read and write one file."""
     path = tmp_path / "reports.db"
     async with ReportFile(path) as here, ReportFile(path) as there:
         await here.commit([said("1", DeliveryState.DELIVER)])
@@ -363,7 +363,7 @@ async def test_two_processes_may_have_the_file_open(tmp_path: Path):
 
 
 async def test_a_file_that_cannot_be_used_is_said_and_nothing_is_acknowledged(tmp_path: Path):
-    """A foreign database, a damaged file and a missing directory; a closed file is a mistake."""
+    """A foreign database, a damaged file, a missing directory or a closed file is an error without acknowledgement."""
     foreign = tmp_path / "foreign.db"
     with sqlite3.connect(foreign) as database:
         database.execute("CREATE TABLE t (x)")
@@ -382,7 +382,7 @@ async def test_a_file_that_cannot_be_used_is_said_and_nothing_is_acknowledged(tm
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 def test_killed_between_commit_and_answer_the_repeat_is_acknowledged_and_nothing_doubles(tmp_path: Path):
-    """What was committed when the process died is there, once, when the gateway offers it again."""
+    """Reports that were committed before a `kill -9` are stored once when the gateway offers them again."""
     path = tmp_path / "reports.db"
     done = subprocess.run([sys.executable, "-c", DIES, str(path)], check=False, capture_output=True)
     assert -9 == done.returncode, done.stderr
@@ -451,7 +451,7 @@ def _litestar_type(name: str) -> Any:
 @pytest.mark.socket
 @pytest.mark.parametrize("mounted", [lambda app: app, mounted_in_starlette, mounted_in_fastapi, mounted_in_litestar])
 def test_a_real_server_and_real_frameworks_carry_it(mounted: Callable[[WebhookApp], Any], tmp_path: Path):
-    """Alone, and mounted in Starlette, FastAPI and Litestar, under uvicorn: acknowledged over a socket, and kept."""
+    """Under uvicorn, alone or in Starlette, FastAPI or Litestar, the application stores and acknowledges reports."""
     import httpx2  # noqa: PLC0415 - for this test alone
 
     from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra

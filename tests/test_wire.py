@@ -68,12 +68,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str
 
 
 def pairs(document: str | bytes) -> Any:
-    """Return *document* with its objects as lists of pairs, so that comparing compares the order too."""
+    """Return *document* with its objects as lists of pairs, so that a comparison includes their order."""
     return json.loads(document, object_pairs_hook=list)
 
 
 def answer(*entries: object, **others: object) -> bytes:
-    """Return an answer with *entries*, and whatever else it holds."""
+    """Return an answer with *entries* and *others*."""
     return json.dumps({"information": list(entries)} | others).encode()
 
 
@@ -101,7 +101,7 @@ def test_the_body_is_the_vendors_example():
 
 
 def test_a_token_goes_alone():
-    """With a token there is neither login nor password, not even an empty one."""
+    """With a token the body has neither login nor password, not even an empty one."""
     body = request_of(FORMAT.encode([(message(), wire_phones(1))]), token="token").body
 
     assert ["token", "message"] == [key for key, _ in pairs(body)]
@@ -117,7 +117,7 @@ def test_what_is_left_out_is_absent():
 
 
 def test_every_field_goes_under_the_vendors_name():
-    """The fields of the XML page stand between text and recipients, under their own names."""
+    """The fields of the XML page go between text and recipients, under their own names."""
     card = {"phone": VcardPhone(cell="79612242243"), "address": VcardAddress(city="Moscow")}
     full = Message(type_send_2=Channel.SMS, type=MessageType.VCARD, sender="ACME", text="Sale!", name="ACME", **card)
     phone = OutboundRecipient(Phone("79612242243"), ClientIdSms("101"), time_send=NOW, number_sms=7)
@@ -133,7 +133,7 @@ def test_every_field_goes_under_the_vendors_name():
     "text", ["Скидка!", '"quoted" \\ /', "two\nlines\ttab", "🎁", "two\u2028lines", "\x7f", "<b>&amp;"]
 )
 def test_a_text_arrives_as_it_was_written(text: str):
-    """Every character survives the way to the gateway, which reads the body as UTF-8."""
+    """The gateway reads every character of a text as it was written."""
     body = b'{"message":' + FORMAT.encode([(message(text), wire_phones(1))]) + b"}"
 
     assert text == json.loads(body.decode("utf-8"))["message"][0]["text"]
@@ -141,12 +141,12 @@ def test_a_text_arrives_as_it_was_written(text: str):
 
 
 def test_the_content_type_is_the_vendors():
-    """Not `application/json`: the pages say `text/json`."""
+    """The content type is `text/json`, as the vendor's pages have it, and not `application/json`."""
     assert "text/json; charset=utf-8" == CONTENT_TYPE
 
 
 def test_a_request_hides_its_credentials():
-    """Its repr, and what rich prints of it, shows the way and sizes: neither query, header values nor body."""
+    """A request's repr, also in rich, shows method, host, path and sizes, and neither query, header values nor body."""
     request = request_of(b"[]", login="me", password="hunter2")
     query = Request("GET", "https://lk.mysmpp.ru:8443/get?token=hunter2", {"cookie": "hunter2"}, b"")
 
@@ -157,7 +157,7 @@ def test_a_request_hides_its_credentials():
 
 
 def test_a_reply_hides_what_it_may_repeat():
-    """A server may repeat the request: the repr, and what rich prints, shows sizes."""
+    """A reply's repr, also in rich, shows sizes only, as a server may repeat the request."""
     reply = Reply(200, {"location": "/?token=hunter2"}, b"hunter2")
 
     assert "<Reply: 200, 1 headers, 7 bytes>" == repr(reply)
@@ -178,7 +178,7 @@ def test_a_reply_hides_what_it_may_repeat():
     ],
 )
 def test_times_are_written_in_the_gateways_zone(moment: datetime, zone: Any, second: str, minute: str | None):
-    """Whatever zone a moment is given in, the wire has the gateway's, to the second or to the minute."""
+    """A moment in any zone is written in the gateway's, to the second or to the minute."""
     assert second == wire_second(moment, zone)
     assert (minute or second[:16]) == wire_minute(moment, zone)
 
@@ -203,7 +203,7 @@ message_strategy = st.builds(
 
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, min_size=1, max_size=4)), min_size=1, max_size=4))
 def test_sizes_predict_the_bytes(addressed: list[tuple[Message, list[OutboundRecipient]]]):
-    """The sizes of messages and recipients add up to the array: its brackets and the commas that last items lack."""
+    """Sizes of messages and recipients add up to the array's, with its brackets and without the last commas."""
     sizes = sum(FORMAT.size_of(said) + sum(map(FORMAT.size_of_recipient, to)) for said, to in addressed)
 
     # Two brackets, less the array's last comma, less the last comma of each `phones`.
@@ -217,7 +217,7 @@ times = st.none() | st.integers(0, 2**32).map(lambda seconds: datetime.fromtimes
 def test_the_quick_way_to_write_alike_recipients_is_the_plain_one(
     template: Message, said: list[tuple[str, int]], validity_period: datetime | None, time_send: datetime | None
 ):
-    """Recipients that share message and moments are written in the same bytes, whichever way is taken."""
+    """The fast path writes recipients that share message and moments in the same bytes as the plain one."""
     times = {"validity_period": validity_period, "time_send": time_send}
     groups = [
         (
@@ -233,7 +233,7 @@ def test_the_quick_way_to_write_alike_recipients_is_the_plain_one(
 
 @given(st.lists(st.tuples(message_strategy, st.lists(phone_strategy, max_size=4)), max_size=4))
 def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message, list[OutboundRecipient]]]):
-    """Encoding and the gateway's decoding agree on who gets what."""
+    """The gateway decodes the same messages and recipients that the client encoded."""
     body = request_of(FORMAT.encode(addressed)).body
     read = [
         (said.text, said.sender, [(p.phone, p.client_id_sms) for p in said.phones])
@@ -249,7 +249,7 @@ def test_the_gateway_reads_what_the_client_writes(addressed: list[tuple[Message,
 
 
 def test_answers_are_paired_by_position():
-    """The documented entries name no recipient: the first answers the first, and so on."""
+    """Entries that name no recipient are paired by position."""
     results = decode_send(accepted(1001, 1002, 1003), wire_phones(3), 2).results
 
     assert [
@@ -262,14 +262,14 @@ def test_answers_are_paired_by_position():
 
 @pytest.mark.parametrize("id_sms", ["1001", 1001, "9223372036854775807", 2**63 - 1, 2**64, "a1-b2"])
 def test_an_id_may_be_text_or_number(id_sms: str | int):
-    """The table says Int and the example shows quotes: either is kept as text, digit by digit."""
+    """An id is kept as text, digit by digit, whether it comes as text or number."""
     assert str(id_sms) == only(sent(id_sms)).id_sms
 
 
 @pytest.mark.parametrize("state", ["send", "Send", "SEND"])
 @pytest.mark.parametrize("error", [{}, {"error": ""}, {"error": None}])
 def test_an_accepted_entry_may_have_an_empty_error(state: str, error: dict[str, object]):
-    """Whether a good entry carries an empty error is not documented, so both are good."""
+    """An accepted entry may have an empty error or none, as the manual documents neither."""
     result = only({"state": state, "id_sms": "1001"} | error)
 
     assert (Outcome.ACCEPTED, "1001", Reason.NONE, "") == (result.outcome, result.id_sms, result.reason, result.error)
@@ -279,7 +279,7 @@ def test_an_accepted_entry_may_have_an_empty_error(state: str, error: dict[str, 
     "others", [{}, {"state": ""}, {"state": "error"}, {"state": "send"}, {"id_sms": "0"}, {"id_sms": 0}]
 )
 def test_an_entry_with_an_error_and_no_id_is_refused(others: dict[str, object]):
-    """Nothing was sent to this one; the reason is ours, the words are the gateway's."""
+    """An entry with an error and without an id is a refusal, with our reason and the gateway's words."""
     result = only({"error": "Phone number is on the stop list"} | others)
 
     assert (Outcome.REJECTED, None) == (result.outcome, result.id_sms)
@@ -306,14 +306,14 @@ def test_an_entry_with_an_error_and_no_id_is_refused(others: dict[str, object]):
 def test_an_outcome_claims_no_more_than_the_entry_says(
     error: str, id_sms: str | None, outcome: Outcome, reason: Reason
 ):
-    """Words about the account mean not sent, words about an SMS no refusal, and a contradiction is unknown."""
+    """Words about the account mean not sent, words about an SMS are no refusal, and a contradiction is unknown."""
     result = only({"error": error, "id_sms": id_sms})
 
     assert (outcome, reason, id_sms, error) == (result.outcome, result.reason, result.id_sms, result.error)
 
 
 def test_an_accepted_entry_keeps_the_gateways_remark():
-    """State and id say that it was taken; words beside them are passed on and take nothing back."""
+    """An entry with state and id is accepted, and the gateway's remark beside them is passed on."""
     result = only(sent(error="Недостаточно средств для отправки SMS."))
 
     assert (Outcome.ACCEPTED, Reason.HELD_FOR_FUNDS) == (result.outcome, result.reason)
@@ -335,22 +335,22 @@ def test_an_accepted_entry_keeps_the_gateways_remark():
         {"error": ""},
     ],
 )
-def test_an_entry_that_says_neither_yes_nor_no_settles_nobody(entry: dict[str, object]):
-    """A `send` without id, an id without `send`, nothing at all: the whole answer is in question, good entries too."""
+def test_an_entry_that_says_neither_yes_nor_no_settles_no_recipient(entry: dict[str, object]):
+    """An entry with half of `send` and id, or neither, leaves the whole batch possibly sent, good entries too."""
     with pytest.raises(ReplyError, match="neither accepted nor refused"):
         decode_send(answer(sent(1001), entry), wire_phones(2), 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 100])
-def test_a_differing_count_settles_nobody(count: int):
-    """Fewer or more answers than recipients are an error of the batch, never a guess."""
+def test_a_differing_count_settles_no_recipient(count: int):
+    """Fewer or more entries than recipients are an error of the whole batch."""
     with pytest.raises(ReplyError, match=f"{count} answers for 3 recipients"):
         decode_send(accepted(*range(1001, 1001 + count)), wire_phones(3), 1)
 
 
 @pytest.mark.parametrize("form", [str, int])
 def test_entries_that_name_their_recipient_are_paired_by_name(form: type):
-    """Should entries carry `client_id_sms`, their order does not matter, nor whether ids are text or numbers."""
+    """Entries with `client_id_sms` are paired by it, in any order, whether ids are text or numbers."""
     entries = [sent(900 + number, client_id_sms=form(number)) for number in (103, 101, 102)]
     results = decode_send(answer(*entries), wire_phones(3), 1).results
 
@@ -364,8 +364,8 @@ def test_entries_that_name_their_recipient_are_paired_by_name(form: type):
     [("102", "103"), ("101", "101"), ("101", None), (None, "101"), ("", ""), ("0101", "0102")],
     ids=["foreign", "twice", "first only", "last only", "empty", "zeros"],
 )
-def test_names_that_do_not_fit_the_recipients_settle_nobody(names: tuple[str | None, str | None]):
-    """A foreign, repeated, missing or malformed name leaves no way to pair; position is no way out any more."""
+def test_names_that_do_not_fit_the_recipients_settle_no_recipient(names: tuple[str | None, str | None]):
+    """With a foreign, repeated, missing or malformed name no entry is paired, not even by position."""
     entries = [sent(1001 + number, client_id_sms=name) for number, name in enumerate(names)]
 
     with pytest.raises(ReplyError):
@@ -375,7 +375,7 @@ def test_names_that_do_not_fit_the_recipients_settle_nobody(names: tuple[str | N
 @pytest.mark.parametrize("error", ["Out of SMS", "Неправильный логин или пароль.", "anything", " "])
 @pytest.mark.parametrize("others", [{}, {"information": None}, {"code": 5}])
 def test_an_error_for_everything_refuses_the_request(error: str, others: dict[str, object]):
-    """One error instead of entries is told apart from an answer that cannot be read, and kept word for word."""
+    """One error instead of entries refuses the request, and is kept word for word."""
     with pytest.raises(RefusedRequest) as refused:
         decode_send(json.dumps({"error": error} | others).encode(), wire_phones(2), 1)
 
@@ -385,7 +385,7 @@ def test_an_error_for_everything_refuses_the_request(error: str, others: dict[st
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("around", [b"%s", b" \r\n%s\n"])
 def test_a_byte_order_mark_does_not_matter(bom: bytes, around: bytes):
-    """A BOM and blanks around the JSON are a habit of PHP files, not a fault."""
+    """A BOM and blanks around the JSON, as PHP files produce them, are ignored."""
     [result] = decode_send(bom + around % accepted(1001), wire_phones(1), 1).results
 
     assert "1001" == result.id_sms
@@ -436,7 +436,7 @@ def test_a_byte_order_mark_does_not_matter(bom: bytes, around: bytes):
     ids=lambda body: repr(body[:60]),
 )
 def test_an_answer_that_cannot_be_read_is_a_reply_error(body: bytes):
-    """HTML, nothing, null, a list, broken UTF-8, absurd nesting and numbers: one kind of error, and nobody settled."""
+    """HTML, nothing, null, a list, broken UTF-8, absurd nesting and numbers are one kind of error: possibly sent."""
     with pytest.raises(ReplyError) as unreadable:
         decode_send(body, wire_phones(1), 1)
 
@@ -453,7 +453,7 @@ DOCUMENTED = [
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """Return a documented answer in which something was changed, lost, doubled or put in."""
+    """Return a documented answer with bytes changed, lost, doubled or inserted."""
     body = bytearray(draw(st.sampled_from(DOCUMENTED)))
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(body)))
@@ -467,8 +467,8 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(st.one_of(damaged(), st.binary(), st.text().map(str.encode)), st.integers(0, 4))
-def test_every_answer_settles_everybody_once_or_nobody(body: bytes, count: int):
-    """Whatever comes back, there is exactly one result per recipient, in order, or an error that settles nobody."""
+def test_every_answer_settles_all_recipients_once_or_none(body: bytes, count: int):
+    """Every answer becomes exactly one result per recipient, in order, or an error that settles none."""
     recipients = wire_phones(count)
     try:
         results = decode_send(body, recipients, 1).results
@@ -487,8 +487,8 @@ odd_entries = st.dictionaries(st.sampled_from(["state", "id_sms", "error", "clie
 
 
 @given(st.lists(odd_entries, min_size=1, max_size=4), st.integers(1, 4))
-def test_every_odd_entry_settles_everybody_once_or_nobody(entries: list[dict[str, object]], count: int):
-    """Valid JSON with any values in the documented fields is no more dangerous than invalid JSON."""
+def test_every_odd_entry_settles_all_recipients_once_or_none(entries: list[dict[str, object]], count: int):
+    """Valid JSON with any values in its fields becomes one result per recipient, or an error that settles none."""
     try:
         results = decode_send(answer(*entries), wire_phones(count), 1).results
     except ReplyError:

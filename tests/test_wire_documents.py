@@ -1,5 +1,5 @@
 """
-Client and emulator, each measured by the documents in `tests/wire`.
+Client and emulator, each tested against the documents in `tests/wire`.
 
 The documents follow the vendor's pages, and `wire/index.json` says what each means. Each side is tested alone against
 both, so that a change on one side fails even if the other side changes with it.
@@ -48,17 +48,17 @@ AFTER = datetime(2021, 5, 1, tzinfo=UTC)
 
 
 def of(side: str, documents: dict[str, Any]) -> list[str]:
-    """Return the names of *documents* that this side has to do with."""
+    """Return the names of *documents* that concern this side."""
     return [name for name, meaning in documents.items() if meaning.get("only", side) == side]
 
 
 def document(name: str | None) -> bytes:
-    """Return a document as it stands in its file; nothing for a request without a body."""
+    """Return a document as its file has it; nothing for a request without a body."""
     return b"" if name is None else (FOLDER / f"{name}.json").read_bytes()
 
 
 def pairs(body: bytes) -> Any:
-    """Return *body* with its objects as lists of pairs, so that comparing compares the order too."""
+    """Return *body* with its objects as lists of pairs, so that a comparison includes their order."""
     return json.loads(body, object_pairs_hook=list, parse_float=Decimal)
 
 
@@ -82,7 +82,7 @@ class Recorded(Gateway):
 
 
 def test_every_document_is_in_the_index_and_says_what_it_is():
-    """A file that no test reads is no measure of anything."""
+    """Every document is in the index, so that a test reads it."""
     listed = {name: meaning["about"] for part in INDEX.values() for name, meaning in part.items()}
     echoes = {f"{name}-acknowledged" for name in WEBHOOKS}
     refused = {meaning["to"] for meaning in SEND_ANSWERS.values()} - set(SENDS) - {None}
@@ -103,7 +103,7 @@ def recipient(said: Message, given: dict[str, Any]) -> Recipient:
 
 @pytest.mark.parametrize("name", of("client", SENDS))
 async def test_the_client_writes_the_request(connect: Connect, name: str):
-    """What a caller says becomes the document, key by key in its order."""
+    """A caller's message becomes the document, key by key in its order."""
     meaning = SENDS[name]
     emulated = Recorded("answer-accepted", 200)
     messages = [dict(message) for message in meaning["messages"]]
@@ -116,7 +116,7 @@ async def test_the_client_writes_the_request(connect: Connect, name: str):
 
 
 def meant(message: ReceivedMessage) -> dict[str, Any]:
-    """Return what the emulator has read, as the index writes it: with moments, and without what is missing."""
+    """Return what the emulator has read, as the index writes it: with moments, and without missing fields."""
     read = {key: value for key, value in msgspec.structs.asdict(message).items() if value not in ("", None)}
     return read | {"phones": [msgspec.structs.asdict(phone) for phone in message.phones]}
 
@@ -140,7 +140,7 @@ def moscow_times(given: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SENDS)
 def test_the_emulator_reads_the_request(name: str):
-    """Every message and recipient of the document, with every field."""
+    """The emulator reads every message and recipient of the document, with every field."""
     request = Received("POST", "/json", {}, document(name))
 
     assert [expected(message) for message in SENDS[name]["messages"]] == [meant(said) for said in request.messages]
@@ -148,7 +148,7 @@ def test_the_emulator_reads_the_request(name: str):
 
 @pytest.mark.parametrize("name", SENDS)
 def test_the_emulator_checks_the_credentials_of_the_request(name: str):
-    """An account with those of the document is served, and another is not."""
+    """The emulator serves an account with the document's credentials, and no other."""
     credentials = SENDS[name]["credentials"]
     others = {key: f"another {value}" for key, value in credentials.items()}
     request = Received("POST", "/json", {}, document(name))
@@ -162,7 +162,7 @@ def test_the_emulator_checks_the_credentials_of_the_request(name: str):
 
 @pytest.mark.parametrize("name", of("client", SEND_ANSWERS))
 async def test_the_client_reads_the_answer(connect: Connect, name: str):
-    """One result per recipient, with the id, or with the reason and the gateway's words; or an error that says why."""
+    """The client reads one result per recipient, with its id, or its reason and the gateway's words, or an error."""
     meaning = SEND_ANSWERS[name]
     count = len(meaning["results"])
     to = [Recipient(phone, 101 + number) for number, phone in enumerate(list(phones(3)) * count)][:count]
@@ -195,7 +195,7 @@ def test_the_emulator_writes_the_answer(name: str):
 
 
 def test_the_documents_have_every_outcome_and_every_sentence():
-    """All twenty sentences of the page are there in two languages, and each outcome is met."""
+    """The documents have all twenty sentences of the page in two languages, and every outcome."""
     results = [result for meaning in SEND_ANSWERS.values() for result in meaning["results"]]
     sentences = {(result["reason"], result["error"]) for result in results if "error" in result}
     siblings = {Reason.HELD_FOR_FUNDS.value, Reason.ALREADY_SENT.value}
@@ -241,7 +241,7 @@ def with_ledger(emulated: Gateway, ledger: list[dict[str, Any]]) -> Gateway:
 
 
 def report(meaning: dict[str, Any]) -> DeliveryReport:
-    """Return a report of the index as the client tells it."""
+    """Return a report of the index as the client returns it."""
     return msgspec.convert(meaning, DeliveryReport)
 
 
@@ -252,7 +252,7 @@ def plain(told: DeliveryReport) -> DeliveryReport:
 
 @pytest.mark.parametrize("name", of("client", QUESTIONS))
 async def test_the_client_writes_the_question(connect: Connect, name: str):
-    """An array of objects; and for one id the bare object, where the gateway does not read the array."""
+    """The client writes an array of objects, or for one id the bare object where the gateway does not read arrays."""
     meaning = QUESTIONS[name]
     behaviour = Behaviour(inquiries=Inquiries(array=meaning["array"]))
     emulated = Gateway(Account(**meaning["credentials"]), behaviour=behaviour)
@@ -264,7 +264,7 @@ async def test_the_client_writes_the_question(connect: Connect, name: str):
 
 @pytest.mark.parametrize("name", of("client", STATUS_ANSWERS))
 async def test_the_client_reads_the_statuses(connect: Connect, name: str):
-    """A report per id: state, moment, parts and price; or an error that says why there is none."""
+    """The client reads a report per id, with state, moment, parts and price, or an error with the reason."""
     meaning = STATUS_ANSWERS[name]
     reports, raised = [], None
     async with connect(Recorded(name, meaning["status"]), attempts=1) as client:
@@ -288,7 +288,7 @@ def test_the_emulator_reads_the_question_and_writes_the_statuses(name: str):
 
 
 @pytest.mark.parametrize("name", [name for name, asked in QUESTIONS.items() if len(asked["ids"]) == 1])
-def test_a_question_with_and_without_detail_is_told_apart(name: str):
+def test_a_question_with_detail_differs_from_one_without(name: str):
     """The emulator answers with parts and price only if the document asks for them."""
     ledger = [{"id_sms": "82216", "state": "deliver", "changed_at": "2021-04-26T12:15:03Z"}]
     emulated = with_ledger(Gateway(Account(token="token"), now=lambda: AFTER), ledger)
@@ -302,7 +302,7 @@ def test_a_question_with_and_without_detail_is_told_apart(name: str):
 
 @pytest.mark.parametrize("name", BALANCE_QUESTIONS)
 async def test_the_client_asks_for_the_balance(connect: Connect, name: str):
-    """The question is the credentials, and nothing else."""
+    """The question about the balance holds the credentials and nothing else."""
     emulated = Recorded("balances-limited", 200)
     async with connect(emulated, **({"token": None} | BALANCE_QUESTIONS[name]["credentials"])) as client:
         await client.balance()
@@ -312,7 +312,7 @@ async def test_the_client_asks_for_the_balance(connect: Connect, name: str):
 
 @pytest.mark.parametrize("name", BALANCE_ANSWERS)
 async def test_the_client_reads_the_balance(connect: Connect, name: str):
-    """The sum to its last digit, and each direction."""
+    """The client reads the sum to its last digit, and each direction."""
     meaning = {key: BALANCE_ANSWERS[name][key] for key in ("money", "currency", "directions")}
     async with connect(Recorded(name, 200)) as client:
         assert msgspec.convert(meaning, Balance) == await client.balance()
@@ -321,7 +321,7 @@ async def test_the_client_reads_the_balance(connect: Connect, name: str):
 @pytest.mark.parametrize("name", of("emulator", BALANCE_ANSWERS))
 @pytest.mark.parametrize("question", BALANCE_QUESTIONS)
 def test_the_emulator_writes_the_balance(question: str, name: str):
-    """Either way to sign the question is read, and the answer is the document."""
+    """The emulator reads either kind of credentials, and answers with the document."""
     emulated = gateway(BALANCE_ANSWERS[name])
     emulated.accounts[0].login, emulated.accounts[0].password = "login", "password"
     answer = emulated.process(Received("POST", "/json/balance.php", {}, document(question)))

@@ -66,7 +66,7 @@ async def many(client: WebcomClient) -> None:
 
 
 async def delivery(client: WebcomClient) -> None:
-    """What became of them, asked for and unasked."""
+    """Delivery reports, by questions and by webhooks."""
     async for report in client.statuses(["82216", 82217]):
         assert_type(report, DeliveryReport)
         assert_type(report.price, Decimal | None)

@@ -1,4 +1,4 @@
-"""A gateway on a socket that tells of its requests."""
+"""A gateway on a socket that reports the arrival of its requests."""
 
 import threading
 
@@ -17,7 +17,7 @@ class Watched(Gateway):
     _here = threading.Condition()
 
     def arrive(self, request: Received) -> None:
-        """Tell of it."""
+        """Report the arrival of a request."""
         with self._here:
             super().arrive(request)
             self._here.notify_all()
