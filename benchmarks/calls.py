@@ -25,7 +25,7 @@ def ours(case: Case) -> Figures:
     """Call `client.send`."""
 
     async def run(server: Server) -> Figures:
-        """Open a client and let everybody call."""
+        """Open a client and let every caller call."""
         numbers = count(_FIRST_PHONE)
         async with client(case, server.url) as opened:
             return await _called(case, lambda: opened.send(str(next(numbers)), **SALE))
@@ -37,7 +37,7 @@ def bare(case: Case) -> Figures:
     """Post the same body with nothing but the HTTP library."""
 
     async def run(server: Server) -> Figures:
-        """Open the library's client and let everybody post."""
+        """Open the library's client and let every caller post."""
         body = encode(request_for([WirePhone(str(_FIRST_PHONE), str(10**18))], None))
         async with poster(case.transport, f"{server.url}/json", case.in_flight) as post:
             return await _called(case, lambda: post(body))
@@ -58,7 +58,7 @@ def _served(case: Case, run: Callable[[Server], Awaitable[Figures]]) -> Figures:
 
 async def _called(case: Case, call: Call) -> Figures:
     """Let callers call, each again as soon as it has its answer; first to warm up, then to measure."""
-    # The client lets one more request under way after each round, so it takes this many answers to let all.
+    # The client allows one more request in flight after each round, so it takes this many answers to allow all.
     await _round(case, case.in_flight * (case.in_flight + 1) // 2, call)
     with Watch() as watch:
         waits = await _round(case, case.recipients, call)

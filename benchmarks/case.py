@@ -31,10 +31,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: Which function measures; see `benchmarks.cases`.
         recipients: How many.
-        personal: Whether everyone has a text of their own.
+        personal: Whether every recipient has a text of its own.
         transport: The HTTP library.
         batches: Whether results are read in lists.
-        in_flight: Requests under way at once.
+        in_flight: Requests in flight at once.
         batch_size: Recipients in a request.
         latency: Seconds before the gateway answers.
         slow_share: Share of its answers that take longer.
@@ -44,7 +44,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         callers: Concurrent calls of `send`.
         linger: Seconds that a call of `send` may wait for others; None for the client's default.
         journal: Whether the campaign is written down in a journal.
-        receiver: Who receives reports: `ours`, `unkept` or `empty`.
+        receiver: What receives reports: `ours`, `unkept` or `empty`.
     """
 
     name: str

@@ -15,7 +15,7 @@ _STYLE = "text{font:13px system-ui,sans-serif;fill:#343a40}.small{font-size:11px
 
 
 def chart(found: dict[str, Measured]) -> str:
-    """Return the picture of what everybody took, the least first."""
+    """Return the picture of what each contender took, the least first."""
     bars = sorted((measured.figures["times_ref"], name) for name, measured in found.items() if measured.figures)
     decades = max(1, math.ceil(math.log10(max(times for times, _ in bars)))) if bars else 1
     bottom = _TOP + _STEP * len(bars)

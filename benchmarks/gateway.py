@@ -2,7 +2,7 @@
 A gateway that does next to nothing, so that it is never what a contender waits for.
 
 `python -m benchmarks.gateway OPTIONS` answers HTTP/1.1 on a free port of this machine until its standard input ends.
-It does not read JSON: it counts how often `"phone":` stands in a body, and says yes so many times, with ids that are
+It does not read JSON: it counts how often `"phone":` occurs in a body, and accepts so many times, with ids that are
 never used twice. To elasticsearch's client it is a bulk endpoint. Standard library only, so that it starts at once.
 """
 

@@ -35,7 +35,7 @@ Work = list[tuple[list[Addressed], list[SendResult]]]
 
 
 def work(batches: int) -> Work:
-    """Return batches of recipients who have never been sent to, each with its answers."""
+    """Return batches of recipients that were never sent to, each with its answers."""
     ids = IdScheme(HEADER.campaign)
     made: Work = []
     for first in range(FIRST_PHONE, FIRST_PHONE + batches * SIZE, SIZE):

@@ -16,18 +16,18 @@ from webcom_async import Results, SendResult
 
 __all__ = ["blocked_loop", "campaign", "first_result", "pace", "slow_reader"]
 
-_PHONES = 400_000  # more than are under way at once; then they come round again
+_PHONES = 400_000  # more than are in flight at once; then they come round again
 _REPEATS = 5
 _MESSAGE_TO = "79612242243"
 
 
 class _Marks:
     """
-    When how many results had come.
+    When how many results had arrived.
 
     Attributes:
-        opened: Seconds until all requests were under way at once; the rest of the run is measured for its pace.
-        at: The seconds when `recipients` results had come; None before.
+        opened: Seconds until all requests were in flight at once; the rest of the run is measured for its pace.
+        at: The seconds when `recipients` results had arrived; None before.
     """
 
     def __init__(self, case: Case) -> None:
@@ -60,7 +60,7 @@ class _Marks:
         return whole_round and self.at is not None and self.seconds - self.opened >= self._case.seconds
 
     def pace(self) -> float:
-        """Return the results per second since all requests were under way at once."""
+        """Return the results per second since all requests were in flight at once."""
         return (self._read - self._read_when_opened) / (self.seconds - (self.opened or 0.0))
 
 
@@ -69,7 +69,7 @@ def pace(case: Case) -> Figures:
     Send for a while, and compare with requests in flight × recipients each ÷ seconds for each.
 
     Two shares come out: of a campaign of so many recipients from its first to its last, and of the time after as many
-    requests were under way as may be. The client starts with few, so the two differ.
+    requests were in flight as may be. The client starts with few, so the two differ.
     """
     with gateway(case.behaviour) as server:
         return asyncio.run(_paced(case, server))

@@ -51,7 +51,7 @@ def import_shares() -> list[str]:
         name = module.strip()
         spent[name if name.startswith(webcom_async.__name__) else name.partition(".")[0]] += int(own)
     dearest = ", ".join(f"{name} {microseconds / 1e3:.0f} ms" for name, microseconds in spent.most_common(_FUNCTIONS))
-    return [f"where the time goes, in one process that is told to time it: {dearest}"]
+    return [f"where the time goes, in one process that times its imports: {dearest}"]
 
 
 def _waits(place: Place) -> bool:

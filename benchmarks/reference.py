@@ -86,7 +86,7 @@ def request_of(batch: Sequence[str | Recipient], ids: "count[int]") -> tuple[lis
 
 
 def results_of(phones: list[WirePhone], answer: Answer) -> list[SendResult]:
-    """Return what became of *phones*, as a careful person does it: one entry for each, or nobody is settled."""
+    """Return the results of *phones*, as careful code does: one entry for each, or no phone is settled."""
     return [
         SendResult(phone.client_id_sms, phone.phone, _ACCEPTED if entry.state == "send" else _REJECTED, entry.id_sms)
         for phone, entry in zip(phones, answer.information, strict=True)
@@ -110,7 +110,7 @@ def _one_batch(batch: Sequence[str | Recipient], said: bytes) -> float:
 
 
 def _fresh(one: str | Recipient) -> str | Recipient:
-    """Return a copy with a text that nobody has encoded yet: Python keeps the bytes of one that has been."""
+    """Return a copy with a text that was never encoded: Python keeps the bytes of an encoded one."""
     if isinstance(one, str) or one.text is None:
         return one
     return Recipient(one.phone, text=one.text[:1] + one.text[1:])

@@ -83,12 +83,12 @@ def at_least(what: str, value: float | str, bar: float, unit: str = "", digits: 
 
 
 def without_bar(what: str, value: float | str, unit: str = "", digits: int = 2) -> Row:
-    """Return a row for a figure that is only told."""
+    """Return a row for a figure without a bar."""
     return Row(what, "", value if isinstance(value, str) else f"{value:,.{digits}f}{unit}", "")
 
 
 def _row(what: str, value: float | str, bar: str, unit: str, digits: int, *, ok: bool) -> Row:
-    """Return a row; one without a value is nobody's fault."""
+    """Return a row; one without a value misses no bar."""
     if isinstance(value, str):
         return Row(
             what, bar, value[:_LONGEST_REASON], "is_connection_lost" if value.startswith(BROKE) else "not available"
@@ -111,7 +111,7 @@ def plain(report: Report) -> str:
 
 
 def markdown(report: Report) -> str:
-    """Return *report* as it stands in a README."""
+    """Return *report* as Markdown for a README."""
     versions = ", ".join(f"{name} {number}" for name, number in report.versions.items() if name != "python")
     parts = [f"{report.machine}. Scale: {report.scale}. {versions}.", report.head_room]
     for group in report.groups:

@@ -15,10 +15,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         one_text: Recipients of workload A.
         own_texts: Recipients of workload B.
         journaled: Recipients of workload I.
-        one_by_one: Recipients for who sends each a POST of their own.
+        one_by_one: Recipients for contenders that send a POST for each.
         anchored: Items for other servers' clients.
-        rounds: Rounds of requests in a campaign of workloads C and D, if all were under way from the start.
-        seconds: Seconds that the pace is measured once all requests are under way.
+        rounds: Rounds of requests in a campaign of workloads C and D, if all were in flight from the start.
+        seconds: Seconds that the pace is measured once all requests are in flight.
         slow_batches: Batches for the slow reader.
         blocked_batches: Batches while the event loop is blocked.
         calls: Calls of `send`.

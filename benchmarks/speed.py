@@ -33,10 +33,10 @@ _WARM_UP = 2_000
 
 def measure(case: Case) -> Figures:
     """
-    Let a contender send to everybody.
+    Let a contender send to every recipient.
 
-    The recipients are in memory beforehand, and out of the garbage collector's sight: where they come from costs
-    everyone the same and is nobody's work.
+    The recipients are in memory beforehand, and out of the garbage collector's sight: their source costs
+    every contender the same, and is not measured.
 
     Raises:
         Unavailable: It is not installed.

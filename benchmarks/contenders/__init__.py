@@ -1,1 +1,1 @@
-"""Who takes part in the race: functions that send to everybody and return how many were accepted."""
+"""The contenders: functions that send to every recipient and return how many were accepted."""

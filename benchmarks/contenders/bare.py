@@ -1,5 +1,5 @@
 """
-The same batches as bodies that are ready, and answers that nobody reads: what the HTTP library takes by itself.
+The same batches as ready bodies, and answers that are not read: what the HTTP library takes by itself.
 
 Nothing is encoded, decoded or made a result: what is left of a bar beside this and REF is all that a client may take.
 """

@@ -1,9 +1,9 @@
 """
-The hand-written loop with all that is arithmetic in ours: what no code can leave out that keeps the same word.
+The hand-written loop with all that is arithmetic in ours: what no code can leave out that keeps the same promise.
 
 Recipients are checked and addressed, ids derived, no id is in two requests, every answer is judged, no `id_sms` counts
 twice, and results are read from an async iterator. Nothing is retried, limited, timed, given grace or counted: that is
-what stands between this and ours.
+the difference between this and ours.
 """
 
 from collections import deque
@@ -31,7 +31,7 @@ _ROOMY = 2**30  # bytes of a batch: its recipients are what is bounded
 
 
 async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: Watch) -> int:
-    """Send to *source* and read every result, one by one, as it comes."""
+    """Send to *source* and read every result, one by one, as it arrives."""
     send_format = JsonFormat(UTC)
     said = call_defaults(None if case.personal else TEXT, SENDER, None, None, None, send_format=send_format)
     batcher = RecipientBatcher(said, IdScheme("sale"), send_format, size=case.batch_size, max_bytes=_ROOMY)

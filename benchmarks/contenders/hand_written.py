@@ -45,8 +45,8 @@ async def loop(
 
     Args:
         case: How.
-        url: Where to.
-        source: Whom to.
+        url: Gateway's URL.
+        source: The recipients.
         watch: What measures.
         settle: Sends one batch.
         read: Reads the results of all, and counts them.

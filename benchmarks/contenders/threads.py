@@ -33,7 +33,7 @@ async def send(case: Case, url: str, source: Sequence[str | Recipient], watch: W
 
 
 def _read(results: "Queue[list[SendResult] | None]", running: int) -> int:
-    """Count who was accepted, until as many threads as are *running* have said that they are done."""
+    """Count accepted recipients, until as many threads as are *running* are done."""
     accepted = 0
     while running:
         settled = results.get()

@@ -41,7 +41,7 @@ def slow_gateway(scale: Scale) -> Group:
         facts=_paces(found),
         rows=[
             *(
-                at_least(f"{name}, once all are under way", figure(found[name], "share"), bar, digits=3)
+                at_least(f"{name}, once all are in flight", figure(found[name], "share"), bar, digits=3)
                 for name, bar in wanted
             ),
             *(
@@ -64,7 +64,7 @@ def slow_gateway(scale: Scale) -> Group:
 
 def _paces(found: dict[str, Measured]) -> list[list[str]]:
     """Return the table behind C."""
-    head = ["", "recipients/s", "core busy", "seconds until all were under way"]
+    head = ["", "recipients/s", "core busy", "seconds until all were in flight"]
     lines = [
         [name, f"{of['recipients_per_second']:,.0f}", f"{of['core_busy']:.0%}", f"{of['opened_seconds']:.1f}"]
         for name, measured in found.items()
@@ -93,7 +93,7 @@ def stragglers(scale: Scale) -> Group:
     found = raced({", ".join(map(str, key)): case for key, case in cases.items()}, 1)
     rows = [
         at_least(
-            f"{limit} in flight, {library}, once all are under way",
+            f"{limit} in flight, {library}, once all are in flight",
             figure(found[f"pace, {library}, {limit}"], "share"),
             bar,
             digits=3,

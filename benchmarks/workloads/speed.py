@@ -1,4 +1,4 @@
-"""Workloads A, B and I: what a recipient takes, of us and of everybody else."""
+"""Workloads A, B and I: what a recipient takes, with ours and with every other contender."""
 
 from benchmarks.case import Case, Measured
 from benchmarks.contenders.one_by_one import AT_ONCE
@@ -18,7 +18,7 @@ _SAME_BATCHES = {
 
 
 def one_text(scale: Scale) -> Group:
-    """Workload A against everybody."""
+    """Workload A against every contender."""
     everyone = {"recipients": scale.one_text}
     each = {"recipients": scale.one_by_one}
     anchored = {"recipients": scale.anchored}
@@ -75,7 +75,7 @@ def journaled(scale: Scale) -> Group:
 
 
 def _with_the_same_batches(**options: int) -> dict[str, Case]:
-    """Return the cases of those who send the same batches, on each HTTP library."""
+    """Return the cases of contenders that send the same batches, on each HTTP library."""
     return {
         f"{said} on {library}": Case(name=name, transport=library, **options)
         for said, name in _SAME_BATCHES.items()
@@ -148,7 +148,7 @@ def _cpu_ratio(found: dict[str, Measured], above: str, below: str) -> tuple[str,
 
 
 def _speeds(found: dict[str, Measured]) -> list[list[str]]:
-    """Return the table of what everybody took."""
+    """Return the table of what each contender took."""
     head = ["contender", "CPU ns per recipient", "× REF", "wall ns", "recipients/s", "peak over idle, MiB"]
     return [head, *(_speed(name, measured) for name, measured in found.items())]
 
