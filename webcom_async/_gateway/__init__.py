@@ -1,3 +1,3 @@
-"""The way to the gateway that everything shares: session, limits, retry, policy, safeguards."""
+"""Everything that talks to the gateway shares this package: session, limits, retry, policy and safeguards."""
 
 __all__: list[str] = []

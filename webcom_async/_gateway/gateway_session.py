@@ -1,4 +1,4 @@
-"""The way to the gateway that all a client sends shares: its account, its limits, and what is under way on it."""
+"""The session that all requests of a client share: account, transport, limits and ids in flight."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -37,24 +37,24 @@ _REPLY_PER_RECIPIENT = 2_048  # a documented entry has about 60 bytes; a refusal
 
 class GatewaySession:
     """
-    The way to the gateway.
+    The account, transport, limits and ids in flight that all requests of a client share.
 
     Args:
-        transport: Carries requests.
-        credentials: Whose account it is.
+        transport: The carrier of requests.
+        credentials: The account's credentials.
         options: The client's settings.
         clock: Time and chance.
-        send_format: How messages are written and answers are read.
+        send_format: The adapter that encodes messages and decodes answers.
         observers: The client's observers.
 
     Attributes:
         send_format: The same.
         observers: The same.
-        ids_in_flight: Ids in requests that have not been answered. An id is in one request at a time: the manual does
-            not say whether the gateway notices two at once.
-        limit: How many they may be.
-        throttle: How fast recipients may leave; None for as fast as it goes.
-        closed: Whether nothing may leave any more.
+        ids_in_flight: Ids in requests without an answer yet. An id is in one request at a time: the manual does not say
+            whether the gateway deduplicates two at once.
+        limit: The limit on requests in flight.
+        throttle: The limit on recipients per second; None for no limit.
+        closed: Whether the client is closed, so that nothing may be sent.
     """
 
     def __init__(
@@ -83,16 +83,15 @@ class GatewaySession:
         self._credentials = credentials
 
     def account(self, campaign: str) -> str:
-        """Return what tells this account from others, and nothing of it; another for each campaign."""
+        """Return a digest of the account, which reveals nothing and differs between campaigns."""
         return self._credentials.digest(campaign)
 
     def register(self, batch: Batch) -> None:
-        """Note that *batch* is on its way, and its ids with it."""
         self._batches.append(batch)
         self.ids_in_flight.update(batch.client_ids)
 
     def unregister(self, batch: Batch, results: Sequence[SendResult]) -> None:
-        """Note that it is not any more, and give the calls that wait for one of its ids their results."""
+        """Take *batch* out of those in flight, and resolve the calls that wait for one of its ids."""
         self._batches.remove(batch)
         self.ids_in_flight.difference_update(batch.client_ids)
         if self._expected:
@@ -104,23 +103,22 @@ class GatewaySession:
                 self._expected.pop(client_id).resolve(None)
 
     def find_batch(self, client_id: ClientIdSms) -> Batch | None:
-        """Return the batch of a campaign in which an id is on its way; None if it is in none."""
         if client_id not in self.ids_in_flight:
             return None
         return next((batch for batch in self._batches if client_id in batch.client_ids), None)
 
     async def wait_for_result(self, client_id: ClientIdSms) -> SendResult | None:
-        """Wait for the batch in which an id is on its way, and return what became of it; None if that is not known."""
+        """Wait for the batch in flight with *client_id*, and return its result; None if that is not known."""
         expected = self._expected.setdefault(client_id, ExpectedResult())
         await expected.resolved.wait()
         return expected.result
 
     def slot(self) -> "Slot":
-        """Return what holds one of the places for requests under way, as a context manager that waits for it."""
+        """Return a context manager that waits for a slot."""
         return Slot(self._slots)
 
     async def acquire_rate(self, recipients: int) -> None:
-        """Wait until *recipients* may leave; whoever is cancelled while waiting leaves the turn to the next."""
+        """Wait until *recipients* may leave. A cancelled caller gives its turn back."""
         if self.throttle is None:
             return
         async with self._rate_lock:
@@ -131,7 +129,7 @@ class GatewaySession:
                 raise
 
     def adapt_limit(self, sent_in: Round, error: WebcomError | None) -> None:
-        """Let more requests under way, or fewer, after one that was sent in *sent_in* was answered or met *error*."""
+        """Feed the outcome of a request of round *sent_in* to the adaptive limit; no *error* means an answer."""
         before = self.limit.limit
         if error is None:
             self.limit.succeeded(sent_in)
@@ -142,20 +140,14 @@ class GatewaySession:
             self.observers.emit(LimitChanged(before=before, limit=limit))
 
     def request(self, encoded: bytes) -> Request:
-        """Return the request that sends *encoded*: a new one for each attempt."""
         return self.send_format.request(encoded, self._credentials, self.options)
 
     async def send(self, request: Request, trace: RequestTrace, recipients: int) -> Reply:
         """
-        Send *request*, once, and return the answer.
-
-        Args:
-            request: What goes out; see `request`.
-            trace: Is told how far it has come.
-            recipients: How many are in it, which bounds the answer.
+        Send *request* once, and return the answer, whose size *recipients* bounds.
 
         Raises:
-            UsageError: The client was closed.
+            UsageError: The client is closed.
             WebcomError: There is no answer; see `exchange`.
         """
         self.check_open()
@@ -165,10 +157,10 @@ class GatewaySession:
 
     def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """
-        Return what *reply* says of *phones*, without what it repeats of the credentials.
+        Return the results of *phones* that *reply* gives, with the credentials redacted.
 
         Raises:
-            WebcomError: It settles nobody; see `_policy.judge`.
+            WebcomError: The answer settles no recipient.
         """
         redact = self._credentials.redact
         judged = _judged(
@@ -177,22 +169,18 @@ class GatewaySession:
         if isinstance(judged, WebcomError):
             raise self._redacted(judged)
         if judged.all_accepted:
-            return judged  # no sentence that could repeat anything
+            return judged  # no sentence that could repeat a credential
         replace = msgspec.structs.replace
         return SettledResults([replace(result, error=redact(result.error)) for result in judged.results])
 
     async def call(self, call: Call[T], quota: RetryQuota, count: Callable[[], None]) -> T:
         """
-        Ask the gateway, when the limit on requests in flight lets, and return the answer.
-
-        Args:
-            call: The question.
-            quota: What may be spent on retries.
-            count: Is called for each attempt.
+        Send *call* in a slot, and return the decoded answer; *quota* pays for retries, and *count* is called per
+        attempt.
 
         Raises:
-            UsageError: The client was closed.
-            WebcomError: There is no usable answer, after as many attempts as the options and the call allow.
+            UsageError: The client is closed.
+            WebcomError: There is no usable answer after as many attempts as the options and the call allow.
         """
         lost = False
 
@@ -213,7 +201,7 @@ class GatewaySession:
 
     async def _ask(self, call: Call[T], trace: RequestTrace) -> T:
         async with self.slot():
-            await checkpoint()  # whoever is cancelled asks nothing any more
+            await checkpoint()  # a cancelled call sends nothing
             sent_in = self.limit.sent()
             try:
                 request = call.request(self._credentials, self.options)
@@ -228,17 +216,10 @@ class GatewaySession:
             return judged
 
     def check_open(self) -> None:
-        """
-        Check that something may leave still.
-
-        Raises:
-            UsageError: The client was closed.
-        """
         if self.closed:
             raise UsageError("this client is closed: make another one")
 
     def _redacted(self, error: WebcomError) -> WebcomError:
-        """Return *error* without what it repeats of the credentials."""
         redact = self._credentials.redact
         words = [redact(str(each)) for each in error.args]
         if isinstance(error, GatewayError):
@@ -251,7 +232,7 @@ class ExpectedResult:
     A result that a call waits for.
 
     Attributes:
-        here: Set when it is here.
+        resolved: An event that is set when the result is here.
         result: The result; None if it is not known.
     """
 
@@ -260,13 +241,16 @@ class ExpectedResult:
         self.result: SendResult | None = None
 
     def resolve(self, result: SendResult | None) -> None:
-        """Tell it to those who wait."""
         self.result = result
         self.resolved.set()
 
 
 class Slot:
-    """A place of *places*. A free one is taken at once, where anyio would let the event loop turn before."""
+    """
+    A context manager that holds one of the slots of *places*.
+
+    It takes a free slot at once, where `CapacityLimiter` would first let the event loop turn.
+    """
 
     def __init__(self, places: anyio.CapacityLimiter) -> None:
         self._slots = places
@@ -284,7 +268,7 @@ class Slot:
 
 
 def _judged(judge: Callable[[], T]) -> T | WebcomError:
-    """Return the results, or the error without the frames it came through: their variables hold the gateway's words."""
+    """Return the results, or the error without its traceback: the frames' variables hold the gateway's words."""
     try:
         return judge()
     except WebcomError as exc:

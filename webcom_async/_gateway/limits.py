@@ -1,8 +1,7 @@
 """
-How fast, and how much at once: the two limits on what leaves.
+The limits on what leaves: recipients per second, and requests in flight.
 
-Arithmetic only. What leaves, who waits for it and what a failure means is not known here; time is an argument, and
-nothing sleeps.
+Pure arithmetic: the current time is an argument, and nothing here waits or sends.
 """
 
 import math
@@ -10,7 +9,7 @@ from typing import NewType
 
 __all__ = ["AdaptiveLimit", "Round", "Throttle"]
 
-Round = NewType("Round", int)  # the stretch between two halvings of a limit, in which a request left
+Round = NewType("Round", int)  # the period between two halvings of a limit, in which a request left
 
 _START = 4  # requests; a sibling platform's manual warns above 5 parallel streams
 
@@ -19,12 +18,12 @@ class Throttle:
     """
     Spread recipients evenly over time (the virtual scheduling of GCRA: ITU-T I.371, annex A).
 
-    In any stretch of time no more leave than `burst` and `rate` times its seconds. A batch larger than the burst
+    In any period no more recipients leave than `burst` plus `rate` times its seconds. A batch larger than the burst
     waits until its last recipient is due, and then leaves whole, as the only one at that moment.
 
     Args:
         rate: Recipients per second, above 0.
-        burst: Recipients that may leave at once after a pause; a second's worth if left out.
+        burst: Recipients that may leave at once after a pause; by default a second's worth.
     """
 
     def __init__(self, rate: float, burst: int | None = None) -> None:
@@ -34,36 +33,35 @@ class Throttle:
 
     @property
     def rate(self) -> float:
-        """Recipients per second."""
         return self._rate
 
     def reserve(self, recipients: int, now: float) -> float:
-        """Claim *recipients* and return the seconds to wait before they may leave. *now* never goes back."""
+        """Claim *recipients*, and return the seconds to wait before they may leave. *now* never goes back."""
         self._claimed = max(self._claimed, now) + recipients / self._rate
         return max(0.0, self._claimed - self._tolerance - now)
 
     def release(self, recipients: int) -> None:
         """
-        Undo the latest claim, of *recipients* who did not leave.
+        Undo the latest claim, whose *recipients* did not leave.
 
-        An earlier one cannot be undone: those behind it have been told when to leave. So whoever may give back lets
-        nobody claim until his own recipients have left.
+        Earlier claims cannot be undone: later callers already know when to leave. So a caller that may release holds a
+        lock until its own recipients leave.
         """
         self._claimed -= recipients / self._rate
 
 
 class AdaptiveLimit:
     """
-    Find out how many requests at once the gateway bears: one more after a clean round, half after a push-back.
+    Find how many requests in flight the gateway bears: one more after a clean round, half after a push-back.
 
-    Until the first push-back, one more after each answer, which doubles the limit in every round (slow start, as RFC
-    5681 has it for TCP): a limit of 128 is reached after five round trips, and not after 124. After that, additive
-    increase, multiplicative decrease (Chiu and Jain, 1989), and one halving per round trip, however many of its
-    requests failed (as RFC 6582 has it for TCP): those that left before a halving say nothing about what is left.
+    Until the first push-back, the limit grows by one after each answer, which doubles it in every round (slow start, as
+    in RFC 5681 for TCP): a limit of 128 is reached after 5 round trips instead of 124. After that, it follows additive
+    increase, multiplicative decrease (Chiu and Jain, 1989), with one halving per round trip, however many of its
+    requests failed (as in RFC 6582 for TCP): requests that left before a halving say nothing about the limit after it.
 
     Args:
-        ceiling: The limit never goes above it, nor below 1.
-        start: Where it begins.
+        ceiling: The highest value of the limit. The lowest is 1.
+        start: The first value.
     """
 
     def __init__(self, ceiling: int, start: int | None = None) -> None:
@@ -74,15 +72,14 @@ class AdaptiveLimit:
 
     @property
     def limit(self) -> int:
-        """Requests that may be under way now."""
         return self._limit
 
     def sent(self) -> Round:
-        """Return the round to which a request belongs that leaves now."""
+        """Return the round of a request that leaves now."""
         return self._round
 
     def succeeded(self, sent_in: Round) -> None:
-        """Count an answer to a request of *sent_in*; as many as the limit make a clean round."""
+        """Count an answer to a request of round *sent_in*. A clean round has as many answers as the limit."""
         if sent_in != self._round:
             return
         self._clean += 1

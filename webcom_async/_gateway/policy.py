@@ -1,8 +1,8 @@
 """
-What an answer or a failure means, and what is to be done about it.
+Decide what an answer or a failure means, and what follows from it.
 
-The one place that decides. Pure functions on values; `retry` waits, `_sending` acts. Decisions are taken by the
-*body*, not by 200 against 400: the manual's own headings contradict each other there.
+Only this module decides. Its functions are pure; `retry` waits, and `_sending` acts. The *body* decides before the
+status does: the manual's own headings contradict each other about 200 and 400.
 """
 
 import math
@@ -55,7 +55,7 @@ _HALTING: dict[Reason, type[GatewayError]] = {
     Reason.PROVIDER_OUT_OF_SMS: OutOfBalance,
 }
 _WHOLE_REQUEST = frozenset({Reason.BAD_LOGIN, Reason.ACCOUNT_LOCKED, Reason.BAD_DOCUMENT, Reason.NO_POST_DATA})
-_DOUBLINGS = 64  # beyond any wait that somebody would sit out
+_DOUBLINGS = 64  # far beyond any wait in use
 
 
 def judge(
@@ -68,18 +68,10 @@ def judge(
     send_format: SendFormat,
 ) -> SettledResults:
     """
-    Return one result per recipient, or say why there is none.
-
-    Args:
-        reply: The answer.
-        phones: The recipients of the request, in order.
-        attempts: Requests so far, this one included.
-        options: How long a `Retry-After` is obeyed.
-        now: The moment, for a `Retry-After` that names a date.
-        send_format: How the answer is read.
+    Return one result per recipient of *phones*; *attempts* includes this request.
 
     Raises:
-        WebcomError: The answer settles nobody. `knowledge`, `transient` and `halts` say what that means.
+        WebcomError: The answer settles no recipient. `knowledge`, `transient` and `halts` say what follows.
     """
     try:
         return _told_apart(send_format.decode(reply, phones, attempts))
@@ -93,7 +85,7 @@ def judge(
         by_status = _by_status(_UnsettlingReply(reply, error, options.url, options, now))
         raise by_status or _by_sentence(error, reason, alone=alone)
     if alone and scope_of(reason) in (Scope.RECIPIENT, Scope.MESSAGE):
-        # What an entry would have said: there is nobody else whom the sentence could mean.
+        # The sentence can only mean this recipient, so it counts as the recipient's entry.
         [phone] = phones
         outcome = refused_outcome(reason)
         result = SendResult(phone.client_id_sms, phone.phone, outcome, None, reason, error, attempts)
@@ -103,14 +95,7 @@ def judge(
 
 def judge_call(reply: Reply, call: Call[T], url: str, options: Options, now: datetime) -> T:
     """
-    Return what *call* makes of its answer, or say why there is nothing.
-
-    Args:
-        reply: The answer.
-        call: What was asked.
-        url: Where it was asked.
-        options: How long a `Retry-After` is obeyed.
-        now: The moment, for a `Retry-After` that names a date.
+    Return the decoded answer to *call*, which was sent to *url*.
 
     Raises:
         WebcomError: There is no usable answer.
@@ -127,7 +112,7 @@ def judge_call(reply: Reply, call: Call[T], url: str, options: Options, now: dat
 
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
-    """Return the error that ends a campaign in which *results* came, or None."""
+    """Return the first error in *results* that ends a campaign, or None."""
     for result in not_accepted(results):
         if result.reason in _HALTING:
             return _HALTING[result.reason](error=result.error)
@@ -135,7 +120,7 @@ def halting(results: Sequence[SendResult]) -> WebcomError | None:
 
 
 def worth_retrying(error: BaseException | None, attempts: int) -> bool:
-    """Whether the same request, under the same ids, may succeed after *attempts*: our own transient errors only."""
+    """Whether the same request, under the same ids, may succeed after *attempts* requests."""
     if isinstance(error, GatewayBusy) and error.halts:
         return False
     if isinstance(error, WebcomError) and error.split is Split.AFTER_ONE_RETRY:
@@ -144,7 +129,6 @@ def worth_retrying(error: BaseException | None, attempts: int) -> bool:
 
 
 def shrinks(error: WebcomError) -> bool:
-    """Whether *error* says that too much is under way at once."""
     return isinstance(error, GatewayBusy | ReplyTimeout)
 
 
@@ -152,8 +136,8 @@ def wait_before_retry(attempts: int, error: BaseException | None, options: Optio
     """
     Return the seconds to wait after *attempts* requests, the last of which met *error*.
 
-    Full jitter: evenly between zero and a bound that doubles, so that many clients do not come back at once. A
-    `Retry-After` is obeyed in full, and the jitter comes on top.
+    Full jitter: evenly distributed between zero and a bound that doubles, so that many clients do not return at once. A
+    `Retry-After` is obeyed in full, and the jitter is added to it.
     """
     bound = min(options.wait_max, math.ldexp(options.wait_initial, min(attempts - 1, _DOUBLINGS)))
     asked = error.retry_after if isinstance(error, GatewayBusy) else None
@@ -164,13 +148,10 @@ def conclude(
     error: WebcomError, *, possibly_sent: bool, alone: bool, question: WebcomError | None = None
 ) -> tuple[Outcome, Reason, str]:
     """
-    Return what became of a recipient whose last request ended with *error*, with the reason and the words for it.
+    Return the outcome, reason and words of a recipient whose last request met *error*.
 
-    Args:
-        error: How it ended.
-        possibly_sent: Whether any attempt may have been processed.
-        alone: Whether the request carried nobody else.
-        question: How that attempt ended; it says more about this recipient than the last one.
+    If an attempt was *possibly_sent*, the error that it met, *question*, says more than the last one. A request is
+    *alone* if it has one recipient.
     """
     if possibly_sent:
         outcome, error = Outcome.UNKNOWN, question or error
@@ -182,7 +163,7 @@ def conclude(
 
 
 def _told_apart(settled: SettledResults) -> SettledResults:
-    """Return *settled*, if no two of its results share an `id_sms`: they answer different ids."""
+    """Return *settled*, after a check that no two of its results share an `id_sms`: their ids differ."""
     if settled.all_accepted:
         return settled
     given = given_ids(settled.results)
@@ -192,7 +173,7 @@ def _told_apart(settled: SettledResults) -> SettledResults:
 
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
-    """Return what a sentence means that stands for a whole request; *alone* if that has one recipient."""
+    """Return the meaning of a sentence that answers a whole request; *alone* if that has one recipient."""
     # A sentence that fits one recipient names none of several: others may have been sent to.
     names_all = alone or reason in _WHOLE_REQUEST
     knowledge = Knowledge.REFUSED if names_all else Knowledge.POSSIBLY_SENT
@@ -202,7 +183,7 @@ def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
 
 
 class _UnsettlingReply(NamedTuple):
-    """An answer whose body settles nobody, and what it takes to say what its status means."""
+    """An answer whose body settles no recipient, with what the meaning of its status depends on."""
 
     reply: Reply
     error: str
@@ -212,7 +193,7 @@ class _UnsettlingReply(NamedTuple):
 
 
 def _redirected(answer: _UnsettlingReply) -> WebcomError:
-    # Without the query, which may repeat the request, and with it the credentials.
+    # Without the query, which may repeat the request and its credentials.
     target = answer.reply.headers.get("location", "nowhere").partition("?")[0]
     return RedirectRefused(
         f"the gateway redirects {answer.url} to {target!r}; it is not followed, "
@@ -221,7 +202,7 @@ def _redirected(answer: _UnsettlingReply) -> WebcomError:
 
 
 def _wrong_url(answer: _UnsettlingReply) -> WebcomError:
-    # Without the body, which may quote the request, and with it the credentials.
+    # Without the body, which may quote the request and its credentials.
     return ConfigurationError(f"{answer.url} answered {answer.reply.status} {answer.error}: check base_url and path")
 
 
@@ -244,8 +225,8 @@ def _failing(answer: _UnsettlingReply) -> WebcomError:
     return _busy(answer, Split.NEVER if "retry-after" in answer.reply.headers else Split.IF_A_HALF_SUCCEEDS)
 
 
-# What a status means when the body says nothing. What follows from a meaning stands on the error itself: `knowledge`,
-# `transient`, `halts` and `split`.
+# What a status means when the body says nothing. The error itself says what follows: `knowledge`, `transient`, `halts`
+# and `split`.
 _BY_STATUS: tuple[tuple[Container[int], Callable[[_UnsettlingReply], WebcomError]], ...] = (
     (range(300, 400), _redirected),
     (frozenset({401, 403, 404, 405, 410, 415}), _wrong_url),
@@ -256,17 +237,16 @@ _BY_STATUS: tuple[tuple[Container[int], Callable[[_UnsettlingReply], WebcomError
 
 
 def _by_status(answer: _UnsettlingReply) -> WebcomError | None:
-    """Return what the status means of an answer whose body says nothing; None if it says nothing either."""
     return next((meaning(answer) for statuses, meaning in _BY_STATUS if answer.reply.status in statuses), None)
 
 
 def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3); None for none or nonsense."""
+    """Return the seconds of a `Retry-After` header (RFC 9110, 10.2.3); None for none or nonsense."""
     if value is None:
         return None
     if value.strip().isdecimal():
         return float(value)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - it imports much, for a header that is rare
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - a slow import for a rare header
 
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())

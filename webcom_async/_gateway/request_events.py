@@ -1,4 +1,4 @@
-"""The events of requests: of a campaign's batch, of single sends, or of a question."""
+"""Emit the events of requests: of a campaign's batch, of single sends, or of a call."""
 
 from collections.abc import Sequence
 
@@ -26,8 +26,8 @@ class RequestEvents:
 
     Args:
         observers: The client's observers.
-        campaign: The campaign's name; empty for single sends and questions.
-        batch: The batch's number; 0 for questions.
+        campaign: The campaign's name; empty for single sends and calls.
+        batch: The batch's number; 0 for calls.
     """
 
     def __init__(self, observers: Observers, campaign: str = "", batch: int = 0) -> None:
@@ -36,7 +36,6 @@ class RequestEvents:
         self._batch = batch
 
     def sent(self, phones: Sequence[OutboundRecipient], attempt: int) -> None:
-        """Emit that a request with *phones* is sent."""
         emit, recipients = self._observers.emit, len(phones)
         if self._campaign:
             emit(BatchSent(campaign=self._campaign, batch=self._batch, attempt=attempt, recipients=recipients))
@@ -45,7 +44,6 @@ class RequestEvents:
             emit(SendSent(client_id_sms=phone.client_id_sms, attempt=attempt, recipients=recipients))
 
     def answered(self, phones: Sequence[OutboundRecipient], attempt: int, status: int, seconds: float) -> None:
-        """Emit that a request with *phones* was answered, *seconds* after it was sent."""
         if self._campaign:
             answered = BatchAnswered(
                 campaign=self._campaign,
@@ -62,12 +60,10 @@ class RequestEvents:
             self._observers.emit(answer)
 
     def failed(self, attempt: int, error: WebcomError) -> None:
-        """Emit that an attempt met *error*."""
         name = type(error).__name__
         self._observers.emit(AttemptFailed(campaign=self._campaign, batch=self._batch, attempt=attempt, error=name))
 
     def retried(self, attempt: int, error: WebcomError, seconds: float) -> None:
-        """Emit that the next attempt follows in *seconds*, after one that met *error*."""
         campaign, batch, emit = self._campaign, self._batch, self._observers.emit
         name = type(error).__name__
         emit(RequestRetried(campaign=campaign, batch=batch, attempt=attempt, error=name, seconds=seconds))
@@ -75,6 +71,6 @@ class RequestEvents:
             emit(RetryAfterObeyed(campaign=campaign, batch=batch, attempt=attempt, seconds=error.retry_after))
 
     def spent(self, quota: RetryQuota) -> None:
-        """Emit that a campaign's *quota* has become low."""
+        """Emit that a campaign's *quota* is low, if it has just become so."""
         if self._campaign and quota.became_low():
             self._observers.emit(RetryQuotaLow(campaign=self._campaign, left=quota.left))

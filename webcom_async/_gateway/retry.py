@@ -1,8 +1,8 @@
 """
-The only place that waits between attempts, and the only door to tenacity.
+Wait between attempts. No other module does, and no other module imports tenacity.
 
-It wraps a batch, never a recipient. What is worth another attempt and how long to wait is decided in `policy`; only
-our own transient errors are retried, so that cancellation and bugs pass through untouched.
+A retry repeats a whole batch, never a single recipient. `policy` decides which errors are worth another attempt and how
+long to wait. Only our own transient errors are retried; cancellation and bugs pass through.
 """
 
 from collections.abc import Awaitable, Callable
@@ -33,17 +33,16 @@ async def retrying(
     """
     Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
 
-    The first failure on a reused connection is followed by another attempt without a wait: the server may only have
-    closed that connection.
+    The first failure on a reused connection is retried without a wait: the server may only have closed that connection.
 
     Args:
-        attempt: What to do.
-        attempts: How often, at most.
-        quota: Asked before every repetition; False forbids it.
-        options: How long to wait.
-        clock: How to wait.
-        met: What the first attempt has met, if it was made already.
-        retried: Called before each wait, with the attempt's number, its error and the seconds.
+        attempt: The call to make.
+        attempts: The maximum number of calls.
+        quota: A callback before every retry; False forbids it.
+        options: The bounds of the waits.
+        clock: Time and chance.
+        met: The error of the first attempt, if that was made already.
+        retried: A callback before each wait, with the attempt's number, its error and the seconds.
 
     Raises:
         WebcomError: The last attempt's own error.
@@ -68,7 +67,7 @@ async def retrying(
         return seconds
 
     if met is None:
-        # Without tenacity, which would cost a request that succeeds a tenth of its time.
+        # Without tenacity, which would take a tenth of the time of a request that succeeds.
         try:
             return await attempt()
         except WebcomError as exc:

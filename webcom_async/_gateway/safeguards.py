@@ -1,7 +1,7 @@
 """
-What a campaign learns while it runs, so that it does not go on in vain.
+What a campaign learns while it runs, so that it stops sending what cannot succeed.
 
-Pure: each safeguard is shown what happened and answers what it thinks of it. Nothing here sends, waits or logs.
+Pure: each safeguard reads results and answers with a decision. Nothing here sends, waits or logs.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 __all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
 _LOW = 0.25  # of the tokens: ours
-_REFUND = 0.5  # ours: a third of all requests may be repetitions for ever
+_REFUND = 0.5  # ours: up to a third of all requests may be retries, without end
 _SYSTEMATIC = 200  # recipients
 _REMEMBERED = 10_000  # messages; a campaign of personal texts may have a million
 _SENDERS_FAULT = frozenset(
@@ -26,17 +26,17 @@ _SENDERS_FAULT = frozenset(
 
 class RetryQuota:
     """
-    How many requests a campaign may spend on doing again what failed.
+    The number of requests that a campaign may spend on retries.
 
-    A token bucket, as the AWS SDKs have it: every further request for the same recipients costs a token, every usable
-    answer gives half of one back. A gateway that is dead costs the bucket and no more; one that fails now and then
-    never empties it.
+    A token bucket, as in the AWS SDKs: every retry costs a token, and every usable answer refunds half of one. A
+    gateway
+    that is down costs one bucket and no more; one that fails now and then never empties it.
 
     Args:
-        tokens: Requests.
+        tokens: The size of the bucket, in requests.
 
     Attributes:
-        spent: Whether somebody has asked for more than was left.
+        spent: Whether a retry was refused for want of tokens.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -47,11 +47,9 @@ class RetryQuota:
 
     @property
     def left(self) -> int:
-        """Whole tokens that are left."""
         return int(self._left)
 
     def spend(self, requests: int = 1) -> bool:
-        """Take a token for each of *requests*; False, and none is taken, if there are not so many left."""
         if self._left < requests:
             self.spent = True
             return False
@@ -59,19 +57,18 @@ class RetryQuota:
         return True
 
     def became_low(self) -> bool:
-        """Whether no more than a quarter is left; True once, until answers have refilled it above that."""
+        """Whether no more than a quarter is left; True once, until refunds lift it above that."""
         low = self._left <= self._full * _LOW
         became_low = low and not self._told_low
         self._told_low = low
         return became_low
 
     def refund(self) -> None:
-        """Give back what a usable answer is worth."""
         self._left = min(self._full, self._left + _REFUND)
 
 
 class SystematicRefusals:
-    """Notice that a campaign begins with nothing but one refusal that is not in the table."""
+    """Notice a campaign that begins with nothing but one refusal that is not in the table of refusals."""
 
     def __init__(self) -> None:
         self._words: str | None = None
@@ -79,7 +76,7 @@ class SystematicRefusals:
         self._ruled_out = False
 
     def look(self, results: Sequence[SendResult]) -> WebcomError | None:
-        """Return the error that ends a campaign whose answers so far, *results* the latest, are all that refusal."""
+        """Return the error that ends the campaign if all results so far are that refusal."""
         for result in results if not self._ruled_out else ():
             self._words = result.error if self._words is None else self._words
             if result.reason is not Reason.OTHER or result.error != self._words:
@@ -92,7 +89,7 @@ class SystematicRefusals:
 
 
 class StoppedMessages:
-    """Remember what the gateway takes from nobody: a message, or everything of a sender."""
+    """Remember the messages, and the senders, that the gateway refuses for every recipient."""
 
     def __init__(self) -> None:
         self._senders: dict[tuple[Channel, str], SendResult] = {}
@@ -102,7 +99,6 @@ class StoppedMessages:
         return bool(self._senders or self._messages)
 
     def look(self, addressed: Sequence[Addressed], settled: SettledResults) -> None:
-        """Learn from *settled*, which answers the recipients of *addressed* one to one."""
         if not settled.others():
             return
         answers = iter(settled.results)
@@ -125,15 +121,15 @@ class StoppedMessages:
 
 class Safeguards:
     """
-    All of them, for a campaign; several runs that share them learn together.
+    The safeguards of a campaign; several runs that share them learn together.
 
     Args:
-        retry_quota: Requests; see `RetryQuota`.
+        retry_quota: The size of the retry quota, in requests.
 
     Attributes:
-        quota: What may be spent on asking again.
-        systematic: Whether anybody gets anything.
-        stopped: What nobody gets.
+        quota: The budget for retries.
+        systematic: The check for one refusal of every recipient.
+        stopped: The messages that are refused for every recipient.
     """
 
     def __init__(self, retry_quota: int) -> None:
