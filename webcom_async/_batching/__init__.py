@@ -1,3 +1,3 @@
-"""From what callers give to what one request carries."""
+"""Turn what a source yields into the recipients of one request."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
 """
-Addressing: from a recipient as a caller gives it, and what the call says for everyone, to a recipient on its way out.
+Addressing: combine a recipient with the call's defaults into an outbound recipient.
 
-Pure: the moment is an argument. A recipient that cannot be sent to is an `InputError` that says why.
+Pure: the current time is an argument. A recipient that cannot be sent to raises an `InputError` that says why.
 """
 
 from datetime import datetime
@@ -24,13 +24,13 @@ _LARGEST_NUMBER = 2**63 - 1
 
 class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a call says for every recipient that does not say it itself.
+    What a call gives for recipients that do not give it themselves.
 
     Attributes:
-        message: The message; None if every recipient brings a text or message.
-        sender: The sender for recipients that bring a text only.
-        validity_period: See `Recipient`.
-        time_send: See `Recipient`.
+        message: The message; None if every recipient has a text or message.
+        sender: The sender for recipients that have a text only.
+        validity_period: The default for `Recipient.validity_period`.
+        time_send: The default for `Recipient.time_send`.
     """
 
     message: Message | None = None
@@ -40,10 +40,10 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
 
     def message_for(self, recipient: Recipient) -> Message:
         """
-        Return what *recipient* is to be told.
+        Return the message for *recipient*.
 
         Raises:
-            InputError: Nobody says what, or the text cannot be sent.
+            InputError: There is no text, or it cannot be sent.
         """
         if recipient.message is not None:
             return _checked(recipient.message)
@@ -55,7 +55,7 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def template(self) -> Message | None:
-        """The message in which a recipient's own text stands; None if the call names no sender."""
+        """The message that takes a recipient's own text; None if the call gives no sender."""
         if self.message is None and self.sender is not None:
             return Message(sender=self.sender, text="a recipient's own")
         return self.message
@@ -77,7 +77,7 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
         return Message(sender=self.sender, text=text)
 
     def past(self, now: datetime, recipient: Recipient | None = None) -> InputError | None:
-        """Return an error that names the time that lies before *now*, of *recipient* or of everyone; None if none."""
+        """Return an error that names a time before *now*, of *recipient* or of the call; None if there is none."""
         validity_period, time_send = self.validity_period, self.time_send
         if recipient is not None:
             validity_period = recipient.validity_period or validity_period
@@ -98,18 +98,10 @@ def call_defaults(
     send_format: SendFormat,
 ) -> CallDefaults:
     """
-    Return what a call says for everyone, checked; except that its times may be `past`.
-
-    Args:
-        text: See `WebcomClient.stream`.
-        sender: Likewise.
-        message: Likewise.
-        validity_period: Likewise.
-        time_send: Likewise.
-        send_format: What messages and moments must be fit for.
+    Check a call's arguments, and return its defaults. Its times may be past.
 
     Raises:
-        InputError: It contradicts itself, or cannot be sent.
+        InputError: The arguments contradict each other, or cannot be sent in *send_format*.
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
@@ -129,7 +121,7 @@ def call_defaults(
 def _checked(message: object) -> Message:
     if not isinstance(message, Message):
         raise InputError(f"message must be a Message, not {type(message).__name__}")
-    # Not in `Message`: one that a journal holds from an earlier release must stay readable.
+    # Not in `Message`: messages that an earlier release put into a journal must stay readable.
     if isinstance(message.sender_viber, str) and not message.sender_viber.strip():
         raise InputError("sender_viber is empty: give it a value, or leave it out", Reason.BAD_SENDER)
     return message
@@ -137,15 +129,10 @@ def _checked(message: object) -> Message:
 
 def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tuple[Message, OutboundRecipient]:
     """
-    Return the message for *recipient*, and it as it goes out. Its times may be past.
-
-    Args:
-        recipient: As the caller gave it.
-        defaults: What the call says for everyone.
-        derive: Gives an id to a recipient who brings none.
+    Return the message and the outbound recipient for *recipient*. Its times may be past.
 
     Raises:
-        InputError: Something about it cannot be sent; the message says what.
+        InputError: It cannot be sent to; the message says why.
     """
     phone = normalise_phone(recipient.phone)
     if not isinstance(recipient.key, str):
@@ -169,7 +156,7 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
 def _number_sms(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _LARGEST_NUMBER:
         raise InputError(f"number_sms {shown(given)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
-    return int(given)  # other kinds of int cannot be written as JSON
+    return int(given)  # msgspec cannot encode subclasses of int
 
 
 def _moment(field: str, given: datetime | None) -> datetime | None:

@@ -1,8 +1,8 @@
 """
-Batches: from what a source yields to what one request carries.
+Cut what a source yields into batches.
 
-Pure arithmetic on values: the moment of cutting and the ids under way are arguments. Nothing here reads a clock or
-awaits. A bad recipient becomes a result with its reason, and the others go on.
+Pure: the current time and the ids in flight are arguments; nothing here reads a clock or awaits. A bad recipient
+becomes a result with its reason, and the others continue.
 """
 
 from collections import deque
@@ -33,15 +33,15 @@ DUPLICATE_WORDS = "the same id is in a request that has no answer yet: is the ph
 
 class Batch(msgspec.Struct):
     """
-    One request's worth of recipients.
+    The recipients of one request.
 
     Attributes:
         number: 1, 2, 3, … within the campaign.
         addressed: Messages and their recipients, in source order.
         client_ids: The ids of all recipients.
-        unusable: Recipients that cannot be sent to, as results.
-        late: Why some may not be sent to any more; unless they have been, in an earlier run.
-        messages: `addressed` as it goes out, if it is encoded already.
+        unusable: Results of the recipients that cannot be sent to.
+        late: Errors of the recipients whose time is past. They are sent only if an earlier run possibly sent them.
+        messages: `addressed` as encoded for the wire; None if it is not encoded yet.
     """
 
     number: int
@@ -53,11 +53,10 @@ class Batch(msgspec.Struct):
 
     @property
     def phones(self) -> list[OutboundRecipient]:
-        """All recipients, in source order."""
         return phones_of(self.addressed)
 
     def narrow(self, addressed: list[Addressed]) -> None:
-        """Keep *addressed* only."""
+        """Keep only the recipients of *addressed*."""
         if addressed is not self.addressed:
             self.addressed = addressed
             self.messages = None
@@ -67,7 +66,7 @@ class Batch(msgspec.Struct):
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
     def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
-        """Return what is said under an id, and to which phone; None if nothing, because the journal knows better."""
+        """Return the message and the phone of an id; None if the batch has no such recipient left."""
         for message, phones in self.addressed:
             found = next((to.phone for to in phones if to.client_id_sms == client_id), None)
             if found is not None:
@@ -75,7 +74,6 @@ class Batch(msgspec.Struct):
         return None
 
     def add(self, message: Message, phone: OutboundRecipient) -> None:
-        """Append one recipient."""
         if self.ends_with(message):
             self.addressed[-1][1].append(phone)
         else:
@@ -84,12 +82,11 @@ class Batch(msgspec.Struct):
 
 
 def not_sent(phone: OutboundRecipient, reason: Reason, error: str, attempts: int = 0) -> SendResult:
-    """Return the result of a recipient to whom nothing was sent."""
     return SendResult(phone.client_id_sms, phone.phone, Outcome.NOT_SENT, None, reason, error, attempts)
 
 
 class Batcher(Protocol):
-    """What takes batches from what a source has yielded."""
+    """Takes batches from what a source has yielded."""
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         """Take one batch from the left of *waiting*; see `RecipientBatcher.cut`."""
@@ -102,10 +99,10 @@ class Batcher(Protocol):
 
 class SingleRecipientBatcher:
     """
-    Cut recipients that are addressed already, one a batch: so that each answer means the one and only.
+    Cuts recipients that are already addressed into batches of one, so that an answer can only mean that recipient.
 
     Args:
-        send_format: How they are written.
+        send_format: The format of the requests.
     """
 
     def __init__(self, send_format: SendFormat) -> None:
@@ -121,24 +118,24 @@ class SingleRecipientBatcher:
         batch = Batch(self._number, [(message, [phone])], [phone.client_id_sms], [], {})
         try:
             self._format.size_of_recipient(phone)
-        except InputError as exc:  # a moment that only the calendar of another client's zone has
+        except InputError as exc:  # a moment that is out of range in this client's zone
             batch.late[phone.client_id_sms] = exc
         return batch
 
     def shrink(self, max_bytes: int) -> None:
-        """Do nothing: a batch of one is as small as it gets."""
+        """Do nothing: a batch of one cannot shrink."""
 
 
 class RecipientBatcher:
     """
-    Cut recipients into batches by count and by bytes.
+    Cuts recipients into batches by count and by bytes.
 
     Args:
-        defaults: What the call says for everyone.
-        ids: How ids are derived.
-        send_format: How recipients are written.
-        size: Recipients in a batch, at most.
-        max_bytes: Bytes of a batch's messages, at most; a single recipient may exceed it, alone.
+        defaults: The call's defaults.
+        ids: The scheme that derives ids.
+        send_format: The format of the requests.
+        size: The maximum number of recipients in a batch.
+        max_bytes: The maximum size of a batch's messages. A single recipient may exceed it, in a batch of one.
     """
 
     def __init__(
@@ -152,17 +149,14 @@ class RecipientBatcher:
         self._number = 0
 
     def shrink(self, max_bytes: int) -> None:
-        """Cut batches of at most *max_bytes* from now on: the gateway has found larger ones too large."""
+        """Cut batches of at most *max_bytes* from now on, because the gateway refused a larger one."""
         self._max_bytes = max(1, min(self._max_bytes, max_bytes))
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         """
-        Take one batch from the left of *waiting*; what does not fit stays there.
+        Take one batch of phones or recipients from the left of *waiting*. Those that do not fit stay there.
 
-        Args:
-            waiting: What the source yielded: phones or recipients.
-            ids_in_flight: Ids in requests that have not been answered.
-            now: Times before this moment are past.
+        Ids in *ids_in_flight* are duplicates, and times before *now* are past.
         """
         self._number += 1
         return self._cut_whole(waiting, ids_in_flight, now) or self._cut_one_by_one(waiting, ids_in_flight, now)
@@ -170,13 +164,13 @@ class RecipientBatcher:
     def _cut_whole(
         self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime
     ) -> Batch | None:
-        """Take a batch as a whole; None, and nothing is taken, if that cannot be."""
+        """Take a batch as columns; None, without taking anything, if `prepare_batch` cannot."""
         if not waiting or self._defaults.past(now) is not None:
             return None
         given = list(islice(waiting, self._size))
         try:
             whole = prepare_batch(given, self._defaults, self._ids, self._format)
-        except Exception:  # noqa: BLE001 - an odd item's own methods may raise anything; one by one it gets its reason
+        except Exception:  # noqa: BLE001 - an item's own methods may raise anything; one by one it gets its reason
             return None
         if whole is None or len(whole.messages) > self._max_bytes or not ids_in_flight.isdisjoint(whole.client_ids):
             return None
@@ -215,7 +209,6 @@ class RecipientBatcher:
 
 
 def _drop(waiting: deque[object], count: int) -> None:
-    """Take *count* items from the left of *waiting*."""
     if count == len(waiting):
         waiting.clear()
     else:
@@ -251,9 +244,9 @@ def _given_id(given: object) -> object:
 
 
 def _written(read: Callable[[], object]) -> str:
-    """Return in words what *read* returns, whatever happens on the way."""
+    """Return what *read* returns as text, whatever it raises."""
     try:
         value = read()
         return str.__str__(value) if isinstance(value, str) else shown(value)
-    except Exception:  # noqa: BLE001 - the methods of an odd item may raise anything
+    except Exception:  # noqa: BLE001 - an item's own methods may raise anything
         return "?"

@@ -1,8 +1,8 @@
 """
-Posting over aiohttp, for less CPU or more than about 64 requests under way; and the only door to aiohttp.
+The transport over aiohttp: less CPU, and more than about 64 requests in flight. No other module imports aiohttp.
 
-An extra, and asyncio's alone. Certificates are checked as the default transport checks them, cookies are not kept,
-and nothing is followed.
+An extra, for asyncio only. It checks certificates as the default transport does, keeps no cookies and follows no
+redirects.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from webcom_async._http.proxies import proxy_of
 __all__ = ["AiohttpTransport"]
 
 _END_OF_HEAD = b"\r\n\r\n"
-# What aiohttp hands on to a connector says nothing of it.
+# A context variable, because aiohttp passes no such argument on to a connector.
 _fresh_connection: ContextVar[bool] = ContextVar("fresh_connection", default=False)
 
 
 class AiohttpTransport:
     """
-    Posts over a session of aiohttp of its own.
+    Sends requests over an aiohttp session of its own.
 
     Args:
         options: The client's settings.
-        certificates: Whom to trust.
+        certificates: The certificates to trust.
 
     Raises:
         ConfigurationError: The environment names a proxy that would read the password.
@@ -47,10 +47,10 @@ class AiohttpTransport:
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """
-        See `Transport.send`.
+        Send *request*, on asyncio only.
 
         Raises:
-            UsageError: This is not asyncio.
+            UsageError: The event loop is not asyncio's.
         """
         trace.connecting()
         response = await self._respond(request, trace, timeout)
@@ -58,27 +58,26 @@ class AiohttpTransport:
             chunks = response.content.iter_any()
             return await read_reply(trace, response.status, response.headers.items(), chunks, max_bytes)
         finally:
-            # Lets go of the connection at once: nothing is awaited behind the answer.
+            # Releases the connection at once: nothing is awaited behind the answer.
             response.release()
 
     async def aclose(self) -> None:
-        """Close the session."""
         if self._session is not None:
             await self._session.close()
 
     async def _respond(self, request: Request, trace: RequestTrace, seconds: float) -> aiohttp.ClientResponse:
-        """Return the answer to *request* when its head is here."""
+        """Return the response as soon as its head has arrived."""
         session = self._opened()
         before = _fresh_connection.set(trace.fresh_connection)
         try:
             return await session.request(
                 request.method,
-                URL(request.url, encoded=True),  # as it is: aiohttp would decode what may be
+                URL(request.url, encoded=True),  # unchanged: aiohttp would decode some escapes
                 data=Content(request, trace) if request.body else None,
                 headers=headers_of(request),
                 allow_redirects=False,
                 proxy=self._proxy,
-                # The deadline is `exchange`'s, and our semaphore is the queue.
+                # `exchange` sets the deadline, and our slots are the queue.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(seconds, CONNECT_SECONDS)),
                 trace_request_ctx=trace,
             )
@@ -86,7 +85,7 @@ class AiohttpTransport:
             _fresh_connection.reset(before)
 
     def _opened(self) -> aiohttp.ClientSession:
-        """Return the session, which can only be made where an event loop runs."""
+        """Return the session, which aiohttp can only make inside a running event loop."""
         if self._session is None:
             try:
                 asyncio.get_running_loop()
@@ -103,13 +102,12 @@ class AiohttpTransport:
 
 class _Connector(aiohttp.TCPConnector):
     """
-    Keeps connections, and takes none of them up again on which something was said while it was idle.
+    Keeps connections, but closes an idle one on which the server has sent bytes.
 
-    It would be read as the answer to the next request: another one's `id_sms`.
+    aiohttp would read those bytes as the answer to the next request, and a recipient would get another's `id_sms`.
     """
 
     async def connect(self, *arguments: Any, **more: Any) -> aiohttp.connector.Connection:
-        """Return a connection that is new, or was quiet since its last answer."""
         fresh = _fresh_connection.get()
         while True:
             connection = await super().connect(*arguments, **more)
@@ -125,13 +123,13 @@ def _is_usable(connection: aiohttp.connector.Connection) -> bool:
 
 class _HeadFirst(asyncio.Protocol):
     """
-    Gives aiohttp the head of an answer before what comes behind it.
+    Gives aiohttp the head of an answer before the bytes behind it.
 
     If one read holds an answer and bytes behind it that are not HTTP, aiohttp drops the answer. If it has seen the head
     in an earlier read, it returns the answer and closes the connection.
 
     Args:
-        protocol: aiohttp's own.
+        protocol: aiohttp's own protocol.
     """
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
@@ -140,18 +138,17 @@ class _HeadFirst(asyncio.Protocol):
 
     @classmethod
     def read(cls, transport: asyncio.Transport | None) -> None:
-        """Read what comes on *transport* in this way from now on."""
+        """Wrap the protocol of *transport*, unless it is wrapped already."""
         protocol = None if transport is None else transport.get_protocol()
         if transport is not None and isinstance(protocol, asyncio.Protocol) and not isinstance(protocol, cls):
             transport.set_protocol(cls(protocol))
 
     @classmethod
     def reads(cls, transport: asyncio.Transport | None) -> bool:
-        """Whether it reads what comes on *transport* already: a request has used it."""
+        """Whether the protocol of *transport* is wrapped, which means that a request has used it."""
         return transport is not None and isinstance(transport.get_protocol(), cls)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what has come."""
         came, start = self._tail + data, len(self._tail)
         end = came.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         while len(_END_OF_HEAD) <= end < len(came):  # a `100 Continue` may come before the answer
@@ -163,31 +160,27 @@ class _HeadFirst(asyncio.Protocol):
         self._protocol.data_received(came[start:])
 
     def eof_received(self) -> bool | None:
-        """Hand it on."""
         return self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand it on."""
         self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Hand it on."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand it on."""
         self._protocol.resume_writing()
 
 
 def _traced() -> aiohttp.TraceConfig:
-    """Return what tells a request's trace of its connection, and of its first byte."""
+    """Return the hooks that record new connections and the first byte on a request's trace."""
     trace = aiohttp.TraceConfig()
 
     async def connected(_session: object, context: SimpleNamespace, _params: object) -> None:
         context.trace_request_ctx.connected()
 
     async def sending(_session: object, context: SimpleNamespace, _params: object) -> None:
-        # aiohttp repeats a GET by itself, and has no setting for that.
+        # aiohttp retries a GET by itself, and has no setting against it.
         if context.trace_request_ctx.sent:
             raise ConnectionLost
         context.trace_request_ctx.sending(reused_connection=not context.trace_request_ctx.connections)

@@ -1,8 +1,8 @@
 """
-Posting over a caller's own `AsyncClient` of httpx or httpx2, known by what it can do and not by its class.
+The transport over a caller's own `AsyncClient` of httpx or httpx2, which it knows by methods and not by class.
 
-Certificates, proxies and limits are the caller's to set there; so is `Connection: close`, for a server that says more
-than its answers.
+The caller sets certificates, proxies and limits on that client; also `Connection: close`, for a server that sends bytes
+behind its answers.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ __all__ = ["AsyncHttpClient", "HttpTransport", "HttpcoreTrace"]
 
 
 class AsyncHttpClient(Protocol):
-    """What is used of an `AsyncClient` of httpx or httpx2."""
+    """The part of an httpx or httpx2 `AsyncClient` that this library uses."""
 
     @property
     def stream(self) -> Callable[..., AbstractAsyncContextManager[Any]]: ...
@@ -28,7 +28,7 @@ class AsyncHttpClient(Protocol):
 
 class HttpTransport:
     """
-    Posts over an `AsyncClient` of httpx2 or httpx, and leaves it open.
+    Sends requests over an `AsyncClient` of httpx2 or httpx, and never closes it.
 
     Args:
         client: The client.
@@ -38,17 +38,17 @@ class HttpTransport:
         self._client = client
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """See `Transport.send`. Which connection is used is the client's choice, also for a `fresh_connection`."""
+        """Send *request*. The client chooses the connection, also for a `fresh_connection`."""
         trace.connecting()
         if not request.body:
-            trace.sending()  # not every transport of httpx tells of its connections, or asks for an empty body
+            trace.sending()  # not every httpx transport reports connections, or reads an empty body
         answer = self._client.stream(
             request.method,
             request.url,
             content=Content(request, trace) if request.body else None,
             headers=headers_of(request),
             follow_redirects=False,
-            # connect, read, write, pool: the deadline is `exchange`'s, and our semaphore is the queue.
+            # connect, read, write, pool: `exchange` sets the deadline, and our slots are the queue.
             timeout=(min(timeout, CONNECT_SECONDS), None, None, None),
             extensions={"trace": HttpcoreTrace(trace)},
         )
@@ -60,20 +60,20 @@ class HttpTransport:
 
 
 def _said(response: Any) -> tuple[Iterable[tuple[str, str]], AsyncIterator[bytes]]:
-    """Return an answer's headers, and its body as they describe it."""
+    """Return the headers of a response, and its body in the coding that they describe."""
     headers = response.headers.items()
     if not getattr(response, "is_stream_consumed", False):
-        # Not `aiter_raw`, which closes the answer before it says that this is whole.
+        # Not `aiter_raw`, which closes the response before it reports the end of the body.
         return headers, aiter(response.stream)
-    # A mock's answer is whole from the start, and decoded.
+    # A mock's response is whole and decoded from the start.
     return [header for header in headers if header[0].lower() != "content-encoding"], response.aiter_bytes()
 
 
 class HttpcoreTrace:
     """
-    What httpcore and httpcore2 tell a `trace` extension of a request's course.
+    Records what httpcore and httpcore2 report to a `trace` extension.
 
-    Other transports tell nothing, and nothing is concluded.
+    Other transports report nothing, and nothing is concluded from that.
     """
 
     def __init__(self, trace: RequestTrace) -> None:
@@ -83,10 +83,10 @@ class HttpcoreTrace:
 
     async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
         """
-        Take note of *event*. Of its details, which hold the request, only a method is looked at.
+        Record *event*. Its *details* hold the request, and only the method is read.
 
         Raises:
-            ConnectionLost: The head of an answer was there before the request was: it is another one's.
+            ConnectionLost: The head of an answer arrived before the request was sent, so it answers another request.
         """
         if event == "connection.connect_tcp.complete":
             self._has_connected = True
@@ -103,10 +103,10 @@ class HttpcoreTrace:
 
     def _watch(self) -> None:
         """
-        Notice whether the event loop turns from now on, as it does whenever bytes come from a socket.
+        Record whether the event loop turns from now on, as it does whenever bytes come from a socket.
 
-        Where it does not, the parser had the answer already: it came behind an earlier one, in one piece. On trio,
-        whose tasks take turns in no order, this cannot be told.
+        If it does not turn, the parser had the answer already: it arrived behind an earlier one, in one piece. On trio,
+        whose tasks run in no fixed order, this cannot be known.
         """
         loop = asyncio_loop()
         if loop is not None:
@@ -118,5 +118,5 @@ class HttpcoreTrace:
 
 
 def _asks_a_proxy(details: Mapping[str, Any]) -> bool:
-    """Whether what is sent only asks a proxy for the way, which holds nothing of the request."""
+    """Whether the request is only a `CONNECT` to a proxy, which carries nothing of ours."""
     return getattr(details.get("request"), "method", b"") == b"CONNECT"

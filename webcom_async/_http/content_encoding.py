@@ -1,9 +1,9 @@
 """
-What a compressed answer says, without unfolding more of it than is wanted.
+Decode a compressed answer, up to a size.
 
-Pure: bytes in, bytes out. Answers are asked for uncompressed; this is for servers, and proxies in between, that
-compress all the same. What counts as an answer is narrow on purpose: one coding, one gzip member, nothing after its
-end. Whatever else comes may be cut or tampered with, and a guess at it would be a claim about somebody's SMS.
+Pure: bytes in, bytes out. Requests ask for uncompressed answers; some servers and proxies compress all the same. The
+accepted form is narrow on purpose: one coding, one gzip member, nothing after its end. Anything else may be cut or
+tampered with, and a guess would be a claim about a recipient's SMS.
 """
 
 import zlib
@@ -21,16 +21,16 @@ _HEADER_CHECK = 31  # RFC 1950, 2.2: the first two bytes are a multiple of it
 
 def decoded(raw: bytes, coding: str, max_bytes: int) -> bytes:
     """
-    Return what *raw* says.
+    Return the decoded body of an answer.
 
     Args:
-        raw: A whole body as it came.
+        raw: The whole body as it arrived.
         coding: Its `Content-Encoding`: `gzip`, `x-gzip`, `deflate` (RFC 9110, 8.4.1), `identity` or nothing.
-        max_bytes: Bytes of the result, at most. One byte more is made to find out, and no further one.
+        max_bytes: The maximum size of the result. At most one byte more is ever decoded.
 
     Raises:
-        ReplyError: Another coding or several, more than *max_bytes*, or not exactly one whole compressed stream: cut,
-            corrupt, or followed by anything, a second gzip member included.
+        ReplyError: The coding is another one or several, the result is over *max_bytes*, or *raw* is not exactly one
+            whole compressed stream: it is cut, corrupt, or followed by anything, even a second gzip member.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
@@ -58,7 +58,7 @@ def _window(name: str, raw: bytes) -> int:
     if name in ("gzip", "x-gzip"):
         return _GZIP
     if name == "deflate":
-        # `deflate` is the zlib format, and yet some servers leave its header out.
+        # `deflate` means the zlib format, but some servers omit its header.
         framed = raw[:1] and raw[0] % 16 == _DEFLATE_METHOD and int.from_bytes(raw[:2], "big") % _HEADER_CHECK == 0
         return _ZLIB if framed else _BARE_DEFLATE
     raise ReplyError(f"the answer is coded as {name!r}, which was not asked for")

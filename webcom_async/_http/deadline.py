@@ -1,9 +1,8 @@
 """
-A deadline that does not give up on an answer that is already here.
+A deadline that never drops an answer that has already arrived.
 
-When the event loop was blocked beyond a deadline, what arrived meanwhile has not been looked at yet. So a deadline that
-is noticed late waits once more, as long as the loop was late, and every deadline lets the loop turn a few times before
-it cancels.
+While the event loop is blocked, arrived bytes stay unread. So a deadline that fires late waits once more, for as long
+as the loop was late, and every deadline lets the loop turn a few times before it cancels.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,17 +21,17 @@ __all__ = ["TimedCall", "run_with_deadline"]
 
 T = TypeVar("T")
 
-_LATE_SECONDS = 0.05  # a deadline that is noticed later than this says that the event loop was blocked
+_LATE_SECONDS = 0.05  # a deadline that fires later than this means that the event loop was blocked
 _TURNS = 4  # loop turns from bytes on the socket to a parsed answer
 
 
 class TimedCall(Generic[T]):
     """
-    How a call went.
+    The result of a call with a deadline.
 
     Attributes:
-        returned: What it returned; None if it was given up.
-        blocked: Whether the event loop was blocked when the time was over.
+        returned: The returned value; None after the deadline.
+        blocked: Whether the event loop was blocked at the deadline.
     """
 
     def __init__(self) -> None:
@@ -41,14 +40,14 @@ class TimedCall(Generic[T]):
 
 
 async def run_with_deadline(seconds: float, call: Awaitable[T]) -> TimedCall[T]:
-    """Await *call* for so many *seconds*; then it is cancelled, and nothing is raised."""
+    """Await *call* for *seconds*, then cancel it without raising."""
     timed = TimedCall[T]()
     loop = asyncio_loop()
     if loop is None:
         await _watched_by_task(seconds, call, timed)
         return timed
     with CancelScope() as scope:
-        # A timer of asyncio's own: a task that sleeps would cost a request to a quick gateway a fifth of its time.
+        # asyncio's own timer: a sleeping task would take a fifth of the time of a request to a fast gateway.
         timer = _Timer(loop, seconds, scope.cancel)
         try:
             timed.returned = await call
@@ -59,7 +58,7 @@ async def run_with_deadline(seconds: float, call: Awaitable[T]) -> TimedCall[T]:
 
 
 class _Timer:
-    """A deadline on asyncio, which calls *expire*."""
+    """A deadline on asyncio that calls *expire*."""
 
     def __init__(self, loop: "asyncio.AbstractEventLoop", seconds: float, expire: Callable[[], None]) -> None:
         self.blocked: bool = False
@@ -70,7 +69,6 @@ class _Timer:
         self._handle: asyncio.Handle = loop.call_at(self._due, self._notice)
 
     def stop(self) -> None:
-        """Let nothing expire any more."""
         self._handle.cancel()
 
     def _notice(self) -> None:
@@ -89,7 +87,7 @@ class _Timer:
 
 
 async def _watched_by_task(seconds: float, call: Awaitable[T], timed: TimedCall[T]) -> None:
-    """Do the same where nothing but a task keeps time."""
+    """Do the same with a task as the timer, for event loops other than asyncio."""
     failure: BaseException | None = None
 
     async def expire() -> None:
@@ -109,7 +107,7 @@ async def _watched_by_task(seconds: float, call: Awaitable[T], timed: TimedCall[
             timed.returned = await call
         except anyio.get_cancelled_exc_class():
             raise
-        except BaseException as exc:  # noqa: BLE001 - out of the group, in which it would come wrapped
+        except BaseException as exc:  # noqa: BLE001 - raised outside the group, which would wrap it
             failure = exc
         watch.cancel_scope.cancel()
     if failure is not None:

@@ -1,8 +1,8 @@
 """
-What an HTTP library's exception means: in which of our words it is told, and what is then known of the request.
+Map the exceptions of HTTP libraries to ours, and say whether the request was possibly sent.
 
-Pure. The libraries' trees are known by the names of their classes: not all of them are installed, and httpx and httpx2
-have the same tree in different modules.
+Pure. Exceptions are recognised by class name: not every library is installed, and httpx and httpx2 have the same tree
+in different modules.
 """
 
 import re
@@ -39,14 +39,14 @@ _MEANINGS: dict[str, type[TransportError]] = {
     "NetworkError": ConnectionLost,
     "ProtocolError": ConnectionLost,
     "StreamError": ConnectionLost,
-    # aiohttp's, whose names are others.
+    # aiohttp's own names.
     "ClientConnectorError": GatewayUnavailable,
     "ConnectionTimeoutError": GatewayUnavailable,
     "ClientHttpProxyError": GatewayUnavailable,
     "InvalidURL": GatewayUnavailable,
     "ServerTimeoutError": ReplyTimeout,
     "ClientError": ConnectionLost,
-    # What a library lets through: anyio's and trio's, then the system's.
+    # Exceptions that libraries pass through: anyio's and trio's, then the system's.
     "BrokenResourceError": ConnectionLost,
     "ClosedResourceError": ConnectionLost,
     "gaierror": GatewayUnavailable,
@@ -59,9 +59,9 @@ _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 def map_exception(exc: Exception) -> WebcomError | None:
     """
-    Return what *exc* means, as an exception of ours that refers to nothing of the request.
+    Return our exception for *exc*, without any reference to the request.
 
-    None if no HTTP library documents *exc* as a failure, and the system does not raise it either.
+    None if *exc* is neither a documented failure of an HTTP library nor one of the system.
     """
     if isinstance(exc, WebcomError):
         return another(exc).with_traceback(None)
@@ -69,17 +69,17 @@ def map_exception(exc: Exception) -> WebcomError | None:
     if meaning is None:
         return None
     refused = _tls_refusal(exc, connecting=meaning is GatewayUnavailable) or _proxy_refusal(exc)
-    # Without the user and password of a proxy, which aiohttp names with its URL.
+    # Without a proxy's user and password, which aiohttp prints in its URL.
     said = re.sub(r"//[^/@\s]*@", "//", f"{type(exc).__name__}: {exc}".removesuffix(": "))
     return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 
 def as_known(error: WebcomError, trace: RequestTrace) -> WebcomError:
-    """Return *error* as it stands after what *trace* says of its request."""
+    """Return *error*, corrected by what *trace* recorded."""
     if not trace.possibly_sent:
         return _as_not_sent(error)
     if trace.sent and (trace.connections or trace.reused_connection) and type(error) is GatewayUnavailable:
-        # The HTTP client repeated the request by itself: what the last attempt met says nothing about the first.
+        # The HTTP client retried the request by itself: the failure of the last attempt says nothing about the first.
         return ConnectionLost(str(error))
     if trace.stale and type(error) is ConnectionLost:
         return ConnectionLost(str(error), reused_connection=True)
@@ -103,14 +103,14 @@ def _first_words(kind: type[TransportError]) -> str:
 
 def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
     """
-    Return what is wrong with the TLS of the other side, if that is what *exc* is about.
+    Return the TLS error behind *exc*, if there is one.
 
-    A handshake that is cut off may end well the next time. Anything else that TLS has to say while connecting, such
-    as that the other side speaks plain HTTP, will be said again.
+    A handshake that is cut off may succeed the next time. Any other TLS error while connecting, such as a server that
+    speaks plain HTTP, recurs.
     """
     for cause in _causes(exc):
         if not isinstance(cause, ssl.SSLError) or not hasattr(cause, "reason"):
-            continue  # aiohttp's exceptions inherit from ssl's, and have nothing of theirs
+            continue  # aiohttp's exceptions inherit from ssl's without their attributes
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TlsError(f"the certificate of the gateway, or of a proxy, is not trusted: {cause.verify_message}")
         if connecting and not isinstance(cause, _CUT_OFF):
@@ -119,7 +119,7 @@ def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
 
 
 def _proxy_refusal(exc: Exception) -> ConfigurationError | None:
-    """Return the refusal of a proxy; None for its 5xx, which says that the gateway cannot be reached for now."""
+    """Return the proxy's refusal; None for a 5xx, which means that the gateway is unreachable for now."""
     said = str(getattr(exc, "status", exc)) if type(exc).__name__ in _PROXY_ERRORS else ""
     status = re.match(r"[1-4]\d\d\b", said)
     if status is None:

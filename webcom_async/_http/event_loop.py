@@ -1,4 +1,4 @@
-"""Which event loop this is: asyncio's own, asked directly, because anyio takes 2 µs to find out."""
+"""Find the running event loop; asyncio is asked directly, because anyio takes 2 µs."""
 
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ __all__ = ["asyncio_loop", "running_loop"]
 
 
 def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
-    """Return the event loop of the running task, if that is one of asyncio; None if not, as where trio is its guest."""
-    import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import
+    """Return the running asyncio loop; None on trio, also where trio runs as a guest."""
+    import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import time
 
     try:
         task = asyncio.current_task()
@@ -22,5 +22,5 @@ def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
 
 
 def running_loop() -> object:
-    """Return what is equal to itself only, and stands for the event loop that runs here."""
+    """Return an object that identifies the running event loop: it equals only itself."""
     return asyncio_loop() or current_token()

@@ -1,10 +1,10 @@
 """
 One exchange with the gateway, whichever HTTP library carries it.
 
-`Transport.send` is the seam: a `Request` out, a `Reply` back. httpx2 stands behind it by default; aiohttp, a caller's
-own `httpx.AsyncClient` or `httpx2.AsyncClient` can, and so can an emulator without a socket. `exchange` is the same for
-all of them: one deadline, foreign exceptions turned into ours, nothing followed, no credentials left behind. Nothing
-is repeated here, nor in a transport.
+`Transport.send` is the seam: a `Request` goes out, a `Reply` comes back. The default behind it is httpx2; aiohttp, a
+caller's own `httpx.AsyncClient` or `httpx2.AsyncClient`, and an emulator without a socket are the others. `exchange` is
+the same for all: one deadline, foreign exceptions mapped to ours, no redirects followed, no credentials left behind.
+Neither `exchange` nor a transport retries.
 """
 
 import sys
@@ -28,11 +28,11 @@ __all__ = ["CONNECT_SECONDS", "HEADERS", "Content", "exchange", "headers_of", "o
 T = TypeVar("T")
 
 HEADERS = {
-    # Answers are small. One that is compressed all the same is understood.
+    # Answers are small. A compressed one is decoded all the same.
     "accept-encoding": "identity",
     "user-agent": "webcom-async",
 }
-CONNECT_SECONDS = 10.0  # ours: a host that has not answered a SYN by then is tried again later
+CONNECT_SECONDS = 10.0  # ours: a host that has not answered a SYN by then is retried later
 _CLOSE_SECONDS = 1.0
 _STATUS_SPEAKS = 300  # from here on, the status says enough about an answer that cannot be read
 
@@ -48,12 +48,12 @@ async def exchange(
     """
     Send once, within one deadline from connecting to the last byte.
 
-    An answer that has arrived is not given up on: when the event loop was blocked past the deadline, the sockets get
-    their turn first. Once it is whole, nothing that happens on the way back changes it.
+    An answer that has arrived is kept: if the event loop was blocked past the deadline, the sockets are read first.
+    Once the answer is whole, no later failure changes it.
 
     Raises:
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
-        Exception: The transport failed in a way that is not foreseen before it sent anything: a bug.
+        Exception: A bug: the transport failed before it sent anything, in a way that no library documents.
     """
     timed = await run_with_deadline(timeout, _attempt(transport, request, trace, timeout, max_bytes))
     outcome = timed.returned or trace.reply
@@ -61,7 +61,7 @@ async def exchange(
     if outcome is None:
         raise _overdue(trace, timeout)
     if isinstance(outcome, WebcomError):
-        # Raised here, outside any `except`: the foreign exception holds the request, and with it the credentials.
+        # Raised here, outside any `except`: the foreign exception holds the request and its credentials.
         raise as_known(outcome, trace)
     return outcome
 
@@ -75,7 +75,7 @@ def _overdue(trace: RequestTrace, seconds: float) -> WebcomError:
 async def _attempt(
     transport: Transport, request: Request, trace: RequestTrace, seconds: float, max_bytes: int
 ) -> Reply | WebcomError:
-    """Return the answer or the reason why there is none; failures are values here, so that no traceback grows."""
+    """Return the answer, or the failure as a value, so that no traceback grows."""
     try:
         trace.reply = await transport.send(request, trace, timeout=seconds, max_bytes=max_bytes)
     except Exception as exc:
@@ -90,7 +90,7 @@ async def _attempt(
         emit(TransportFailed(error=type(exc).__name__))
         return ConnectionLost(f"the HTTP client failed with {type(exc).__name__}; the request may have been processed")
     except BaseException as exc:
-        # A cancellation goes on to places that may print local variables. The frames that were sending are done.
+        # A cancellation may reach code that prints local variables, so the frames of the send are cleared.
         traceback.clear_frames(exc.__traceback__)
         raise
     return trace.reply
@@ -98,9 +98,9 @@ async def _attempt(
 
 async def quietly(closing: Awaitable[object]) -> bool:
     """
-    Await what closes something behind a whole answer; return whether it did, within a second.
+    Await *closing* for at most a second; return whether it succeeded.
 
-    No failure of it, and no cancellation meanwhile, reaches the request.
+    Neither its failure nor a cancellation reaches the request, whose answer is whole.
     """
     done = False
     with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _CLOSE_SECONDS):
@@ -114,7 +114,7 @@ async def quietly(closing: Awaitable[object]) -> bool:
 
 @asynccontextmanager
 async def opened(answer: AbstractAsyncContextManager[T]) -> AsyncGenerator[T, None]:
-    """Open *answer*, a context manager of an HTTP library, and leave it `quietly` when the block has read it."""
+    """Enter *answer*, a context manager of an HTTP library, and leave it `quietly` after the block."""
     response = await answer.__aenter__()
     try:
         yield response
@@ -127,10 +127,10 @@ async def opened(answer: AbstractAsyncContextManager[T]) -> AsyncGenerator[T, No
 
 class Content:
     """
-    A request's body, as a stream that may be read again, which says on *trace* that it is sent.
+    A request's body as a stream that can be read again, and that records its sending on *trace*.
 
-    HTTP libraries pass content on from function to function, where a traceback with local variables would show it;
-    of a stream it shows the name of this class.
+    HTTP libraries pass content from function to function, where a traceback with local variables would print it. Of a
+    stream such a traceback prints the class name.
     """
 
     def __init__(self, request: Request, trace: RequestTrace) -> None:
@@ -145,7 +145,7 @@ class _Once:
     """
     An iterator over one part.
 
-    Not a generator: a connection that breaks in the middle of a body would leave it to the garbage collector.
+    Not a generator: a connection that breaks in the middle of a body would leave that to the garbage collector.
     """
 
     def __init__(self, request: Request, trace: RequestTrace) -> None:
@@ -158,14 +158,13 @@ class _Once:
     async def __anext__(self) -> bytes:
         if not self._parts:
             raise StopAsyncIteration
-        # Libraries that tell nothing of their connections ask for the body before they send the head.
+        # Libraries that report no connections read the body before they send the head.
         self._trace.sending()
         self._trace.bytes_sent += len(self._parts[0].body)
         return self._parts.pop().body
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """Return the headers of *request* as one of our transports sends it."""
     return {**HEADERS, **request.headers, "content-length": str(len(request.body))}
 
 
@@ -177,10 +176,10 @@ async def read_reply(
     max_bytes: int,
 ) -> Reply:
     """
-    Read the answer whose head has come, and keep it on *trace*.
+    Read the body behind a head, and keep the answer on *trace*.
 
     Raises:
-        ReplyError: Its body is over *max_bytes*, or its coding is unknown or broken.
+        ReplyError: The body is over *max_bytes*, or its coding is unknown or broken.
     """
     trace.answering()
     named = _joined(headers)
@@ -191,7 +190,7 @@ async def read_reply(
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return *headers* by their names in lower case, several of one name with commas between (RFC 9110, 5.3)."""
+    """Return *headers* by lower-case name, with repeated ones joined by commas (RFC 9110, 5.3)."""
     by_name: dict[str, str] = {}
     for name, value in headers:
         before = by_name.get(name.lower())
@@ -200,7 +199,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def _read(chunks: AsyncIterator[bytes], status: int, coding: str, max_bytes: int) -> bytes:
-    """Return the decoded body of an answer; nothing if it cannot be read, but the status says enough."""
+    """Return the decoded body; empty if it is unreadable and the status says enough."""
     try:
         return decoded(await _whole(chunks, max_bytes), coding, max_bytes)
     except ReplyError:
@@ -220,7 +219,7 @@ async def _whole(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
 
 
 async def _end(chunks: AsyncIterator[bytes]) -> None:
-    """End the innermost read of *chunks*, and with it every generator around it; closing it would end only one."""
+    """End the innermost read of *chunks*, and every generator around it; `aclose` would end only one."""
     with anyio.CancelScope() as scope:
         scope.cancel()
         async for _ in chunks:

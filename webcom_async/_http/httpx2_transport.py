@@ -1,7 +1,7 @@
 """
-Posting over httpx2, the default; and the only door to it and to its core.
+The default transport, over httpx2. No other module imports httpx2 or its core.
 
-Certificates are checked, and no setting of ours turns that off. Cookies are not kept, and nothing is followed.
+Certificates are always checked; no setting turns that off. Cookies are not kept, and redirects are not followed.
 """
 
 import math
@@ -26,24 +26,23 @@ from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
 
 __all__ = ["Httpx2Transport", "trusted_certificates"]
 
-_IDLE_SECONDS = 5.0  # as httpx2's own pools have it
+_IDLE_SECONDS = 5.0  # the default of httpx2's own pools
 
 
 class Httpx2Transport:
     """
-    Posts over httpx2's core, on as many connections as there are requests under way.
+    Sends requests over httpx2's core, on as many connections as there are requests in flight.
 
-    Each connection is a pool of its own. A pool of many looks at all of them whenever a request begins or ends, and
-    asks the system about each that is idle: with 128 requests under way that is most of the work. One whose request
-    did not end with an answer is not used again, nor one on which more has come than the answer, and one that has been
-    idle for some seconds is closed.
+    Each connection is a pool of its own. One pool of many inspects all of them whenever a request begins or ends, and
+    asks the system about each idle one: with 128 requests in flight that is most of the work. A connection is closed if
+    its request ended without an answer, if more bytes arrived than the answer, or after some idle seconds.
 
-    The environment is read here and not again: `SSL_CERT_FILE` and `SSL_CERT_DIR` for certificates to trust, and
-    `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` for the way. To this machine there is no proxy.
+    The constructor reads the environment once: `SSL_CERT_FILE` and `SSL_CERT_DIR` for certificates, `HTTPS_PROXY`,
+    `ALL_PROXY` and `NO_PROXY` for the proxy. A gateway on this machine is reached without a proxy.
 
     Args:
         options: The client's settings.
-        now: The time in seconds; the event loop's, if left out.
+        now: A clock in seconds; by default the event loop's.
 
     Raises:
         ConfigurationError: The environment's settings cannot be used, or a proxy would read the password.
@@ -54,7 +53,7 @@ class Httpx2Transport:
         self._certificates = trusted_certificates()
         self._closed = False
         self._open: set[_Connection] = set()
-        # The latest at the right, each with the moment since when it has been idle.
+        # The latest at the right, each with the moment when it became idle.
         self._idle: deque[tuple[_Connection, float]] = deque()
         unusable = ""
         try:
@@ -63,15 +62,15 @@ class Httpx2Transport:
         except (ValueError, ImportError, httpx2.InvalidURL) as exc:
             unusable = type(exc).__name__
         if unusable:
-            # Out here, and without its words: they, and the frames that it came through, may show the password.
+            # Raised outside the `except`, and without the words: both may show the password.
             raise ConfigurationError(f"the proxy in {PROXY_VARIABLES} cannot be used: {unusable}")
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """
-        See `Transport.send`.
+        Send *request*.
 
         Raises:
-            UsageError: It is closed.
+            UsageError: The transport is closed.
         """
         trace.connecting()
         connection = self._taken(fresh=trace.fresh_connection)
@@ -80,36 +79,35 @@ class Httpx2Transport:
             chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
             reply = await read_reply(trace, response.status, _said(response.headers), chunks, max_bytes)
         except BaseException:
-            # httpcore2 may think that it is still in use, or an answer may be left on it.
+            # httpcore2 may count it as in use, or an answer may be left on it.
             await self._drop(connection)
             raise
         await self._give_back(connection, response)
         return reply
 
     async def aclose(self) -> None:
-        """Close all connections; nothing can be posted any more."""
         self._closed = True
         self._idle.clear()
         while self._open:
             await self._open.pop().pool.aclose()
 
     def _taken(self, *, fresh: bool) -> "_Connection":
-        """Return a connection that is not in use and was quiet since its last answer, or a *fresh* one."""
+        """Take an idle connection that was quiet since its last answer, or make a *fresh* one."""
         if self._closed:
             raise UsageError("this client is closed: make another one")
         return self._connection() if fresh or not self._idle else self._idle.pop()[0]
 
     def _connection(self) -> "_Connection":
-        """Return another connection; it connects with its first request."""
+        """Return a new connection, which connects with its first request."""
         connection = _Connection(_pool(self._proxy, self._certificates))
         self._open.add(connection)
         return connection
 
     async def _give_back(self, connection: "_Connection", response: httpcore2.Response) -> None:
         """
-        Let others use *connection*, whose answer is whole, and close those that have been idle for some time.
+        Return *connection*, whose answer is whole, to the idle ones, and close those that have been idle too long.
 
-        Requests of other tasks begin and end while this one waits: what is to be closed is taken out before.
+        Other tasks use the idle connections while this one waits, so it takes out what it closes first.
         """
         done = await quietly(response.aclose())
         connection.stream = cast("dict[str, object]", response.extensions).get("network_stream")
@@ -123,14 +121,12 @@ class Httpx2Transport:
             await self._drop(each)
 
     def _expired(self, now: float) -> "list[_Connection]":
-        """Take out of the idle connections those that have been so for some time, and return them."""
         expired: list[_Connection] = []
         while self._idle and self._idle[0][1] < now - _IDLE_SECONDS:
             expired.append(self._idle.popleft()[0])
         return expired
 
     async def _drop(self, connection: "_Connection") -> None:
-        """Close *connection* for good."""
         self._open.discard(connection)
         await quietly(connection.pool.aclose())
 
@@ -140,8 +136,8 @@ class _Connection:
     A connection to the gateway.
 
     Attributes:
-        pool: A pool of one, which connects when it is first used, and again if the server has closed the connection.
-        stream: What the latest answer came on; None before that.
+        pool: A pool of one, which connects on first use, and again if the server has closed the connection.
+        stream: The stream of the latest answer; None before that.
     """
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
@@ -150,12 +146,12 @@ class _Connection:
 
     @property
     def has_surplus(self) -> bool:
-        """Whether more has come on it than the latest answer; what the socket still holds, its pool looks for."""
+        """Whether more bytes arrived than the latest answer; the pool checks what the socket still holds."""
         return isinstance(self.stream, _Stream) and self.stream.has_surplus
 
 
 class _Network(httpcore2.AsyncNetworkBackend):
-    """Connects as httpcore2 does by itself, and says of each connection whether more came than an answer."""
+    """Connects as httpcore2 does, through a stream that notices bytes behind an answer."""
 
     async def connect_tcp(
         self,
@@ -165,8 +161,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to *host*."""
-        # Stand-ins that refuse, where trio is not installed, hide the classes' types.
+        # httpcore2 replaces backends that are not installed, which hides the classes' types.
         kind = httpcore2.TrioBackend if asyncio_loop() is None else httpcore2.AnyIOBackend
         backend = cast("httpcore2.AsyncNetworkBackend", kind())
         return _Stream(await backend.connect_tcp(host, port, timeout, local_address, socket_options))
@@ -174,11 +169,11 @@ class _Network(httpcore2.AsyncNetworkBackend):
 
 class _Stream(httpcore2.AsyncNetworkStream):
     """
-    The bytes of a connection, the last one of each read by itself.
+    A stream that returns the last byte of each read separately.
 
-    A parser that is handed more than an answer keeps the rest, and takes it for the answer to the next request: another
-    recipient's `id_sms`. Of what comes in one piece it is handed all but the last byte first; if the answer ends
-    before it asks for that one, more has come than the answer.
+    A parser that gets more than an answer keeps the rest, and takes it for the answer to the next request: a recipient
+    would get another's `id_sms`. So it first gets all but the last byte of each piece; if the answer ends before the
+    parser reads that byte, more has arrived than the answer.
     """
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
@@ -187,11 +182,10 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     @property
     def has_surplus(self) -> bool:
-        """Whether more has come than was read; what is left in the socket itself does not count."""
+        """Whether more bytes arrived than were read, apart from those still in the socket."""
         return bool(self._last) or _says_more(self._stream.get_extra_info("ssl_object"))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface
-        """Return what has come, up to *max_bytes*; nothing at the end."""
         came, self._last = self._last, b""
         if not came:
             came = await self._stream.read(max_bytes, timeout)
@@ -200,11 +194,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return came
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface
-        """Send *buffer*."""
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
-        """Close it."""
         await self._stream.aclose()
 
     async def start_tls(
@@ -213,16 +205,14 @@ class _Stream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the interface
     ) -> httpcore2.AsyncNetworkStream:
-        """Return the encrypted bytes of it."""
         return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore2 asks about the connection."""
         return self._stream.get_extra_info(info)
 
 
 def _says_more(tls: ssl.SSLObject | None) -> bool:
-    """Whether decrypted bytes, or the end, wait behind an answer: another record of what came in one piece."""
+    """Whether decrypted bytes, or the end, wait behind an answer: another TLS record of the same piece."""
     if tls is None:
         return False
     try:
@@ -236,7 +226,7 @@ def _says_more(tls: ssl.SSLObject | None) -> bool:
 
 def _proxy(options: Options) -> httpcore2.Proxy | None:
     """
-    Return the proxy in an object whose repr shows no password.
+    Return the proxy as an object whose repr hides the password.
 
     Raises:
         ImportError: It is a SOCKS proxy, and socksio is not installed.
@@ -262,7 +252,7 @@ def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpco
 
 
 def _core_request(request: Request, trace: RequestTrace, seconds: float) -> httpcore2.Request:
-    """Return *request* as httpcore2 wants it. The deadline is `exchange`'s, but for connecting."""
+    """Return *request* for httpcore2. `exchange` sets the deadline, except for connecting."""
     parsed, host = _parsed(request.url)
     headers = [(name.encode(), value.encode()) for name, value in headers_of(request).items()]
     timeouts = {"connect": min(seconds, CONNECT_SECONDS), "read": None, "write": None, "pool": None}
@@ -277,7 +267,7 @@ def _core_request(request: Request, trace: RequestTrace, seconds: float) -> http
 
 @lru_cache(maxsize=16)
 def _parsed(url: str) -> tuple[httpcore2.URL, tuple[bytes, bytes]]:
-    """Return *url* as httpcore2 wants it, and the header that names its host."""
+    """Return *url* for httpcore2, and its Host header."""
     parsed = httpx2.URL(url)
     return _core_url(parsed), (b"host", parsed.netloc)
 
@@ -292,7 +282,7 @@ def _said(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 def trusted_certificates() -> ssl.SSLContext:
     """
-    Return what httpx2 trusts, for another library too.
+    Return the certificates that httpx2 trusts, for another library.
 
     Raises:
         ConfigurationError: `SSL_CERT_FILE` or `SSL_CERT_DIR` cannot be used.

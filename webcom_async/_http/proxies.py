@@ -1,8 +1,8 @@
 """
-The way through a proxy, where the environment names one.
+Find the proxy that the environment names.
 
-It is read when a client is made, and not again. To this machine there is no proxy, and in clear text there is none
-either: it would read the password.
+The environment is read once, when a client is made. A gateway on this machine is reached without a proxy. A plain-text
+gateway may have none either: the proxy would read the password.
 """
 
 from urllib.parse import urlsplit
@@ -17,12 +17,12 @@ PROXY_VARIABLES = "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 def proxy_of(options: Options) -> str | None:
     """
-    Return the URL of the proxy to the gateway; None for the straight way.
+    Return the URL of the proxy to the gateway, or None.
 
     Raises:
         ConfigurationError: The proxy would read the password.
     """
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - it imports much, and not everybody gets here
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - a slow import that not every client needs
 
     url = urlsplit(options.url)
     host = url.hostname or ""

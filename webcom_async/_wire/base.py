@@ -1,4 +1,4 @@
-"""What goes out and comes back, whatever its format."""
+"""The protocols of a format: what it encodes and decodes."""
 
 import enum
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CONTENT_TYPE = "text/json; charset=utf-8"  # as the status and balance pages pri
 
 
 class RefusedRequest(Exception):
-    """The answer is `{"error": …}`: the request as a whole was refused, in these words."""
+    """The gateway refused the whole request: the answer is `{"error": …}`."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -30,35 +30,35 @@ class RefusedRequest(Exception):
 
 
 class Retry(enum.Enum):
-    """Whether a call may be made again when it is not known what became of the first."""
+    """Whether a call may be retried when its first result is unknown."""
 
-    SAFE = "safe"  #: it changes nothing at the gateway
+    SAFE = "safe"  #: the call changes nothing at the gateway
     NEVER = "never"
 
 
 class Call(Protocol[T_co]):
-    """One question to the gateway; `GatewaySession.call` asks it."""
+    """One question to the gateway, which `GatewaySession.call` sends."""
 
     @property
     def retry(self) -> Retry:
-        """Whether it may be made again."""
+        """Whether the call may be retried."""
         ...
 
     @property
     def entries(self) -> int:
-        """How many entries the answer has, at most, which bounds its size."""
+        """The maximum number of entries in the answer, which bounds its size."""
         ...
 
     def request(self, credentials: Credentials, options: Options) -> Request:
-        """Return what goes out, once per attempt."""
+        """Return the request; called once per attempt."""
         ...
 
     def decode(self, reply: Reply) -> T_co:
         """
-        Return what *reply* says.
+        Return the decoded answer.
 
         Raises:
-            ReplyError: Not the documented answer.
+            ReplyError: It is not the documented answer.
             RefusedRequest: The gateway refused the request.
         """
         ...
@@ -66,24 +66,24 @@ class Call(Protocol[T_co]):
 
 class SendFormat(Protocol):
     """
-    How an interface of the gateway writes messages and reads what it answers.
+    The adapter that encodes messages for one interface of the gateway and decodes its answers.
 
-    Moments and numbers go in, results come out: nothing else knows the format's names and texts.
+    It takes moments and numbers, and returns results. No other module knows the format's names and texts.
     """
 
     @property
     def repeatable(self) -> bool:
-        """Whether the gateway answers an id that it has seen with the first SMS, so that a request may be repeated."""
+        """Whether the gateway answers a repeated id with the first SMS, so that a request may be retried."""
         ...
 
     @property
     def max_recipients(self) -> int:
-        """Recipients that one request may hold."""
+        """The maximum number of recipients in one request."""
         ...
 
     @property
     def limit(self) -> int:
-        """Bytes that the messages of one request may take."""
+        """The maximum size of the messages of one request, in bytes."""
         ...
 
     def size_of(self, message: Message) -> int:
@@ -105,7 +105,7 @@ class SendFormat(Protocol):
         ...
 
     def encode(self, groups: Sequence[Addressed]) -> bytes:
-        """Return messages and their recipients as bytes: once per batch, so that every attempt sends the same ones."""
+        """Encode messages and recipients: once per batch, so that every attempt sends the same bytes."""
         ...
 
     def encode_alike(
@@ -116,28 +116,23 @@ class SendFormat(Protocol):
         time_send: datetime | None,
     ) -> bytes:
         """
-        Return the same as `encode`, for recipients that differ in nothing but phone, id and text.
+        Return the same as `encode`, for recipients that differ only in phone, id and text.
 
         Args:
             groups: Messages and their recipients, none of which has a `number_sms`.
-            template: A message from which all of these differ in nothing but the text.
-            validity_period: That of every recipient.
-            time_send: Likewise.
+            template: A message that differs from those in *groups* only in its text.
+            validity_period: The value of every recipient.
+            time_send: The value of every recipient.
         """
         ...
 
     def request(self, encoded: bytes, credentials: Credentials, options: Options) -> Request:
-        """Return the request that sends what `encode` returned, once per attempt."""
+        """Return the request that sends *encoded*; called once per attempt."""
         ...
 
     def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         """
-        Return one result per recipient, in their order.
-
-        Args:
-            reply: The answer.
-            recipients: Those of the request, in its order.
-            attempts: Requests so far, for the results.
+        Return one result per recipient, in the order of *recipients*.
 
         Raises:
             ReplyError: The answer settles no recipient.

@@ -1,3 +1,3 @@
-"""The gateway's JSON."""
+"""The gateway's JSON interface."""
 
 __all__: list[str] = []

@@ -1,8 +1,8 @@
 """
-The client's JSON about delivery and balance: questions are encoded, answers and webhooks are decoded.
+The client's JSON for delivery and balance: encode questions, decode answers and webhooks.
 
-What `send` is for sending: everything that knows a wire name, and nothing that opens a socket, sleeps or reads a
-clock. Whatever the bytes are, a decoder returns, or raises what it says it raises.
+Like `send`, this module keeps wire names to itself, and opens no socket, waits for nothing and reads no clock. For any
+bytes, a decoder returns or raises a documented error.
 
 Source: apidocs.webcom.mobi, JSON specification: status, webhook, balance.
 """
@@ -44,9 +44,9 @@ STATUS_PAGE = "state.php"  # below `/json`
 BALANCE_PAGE = "balance.php"
 
 _LONGEST_WORDS = 500  # characters of a state that is a sentence
-_LONGEST_NUMBER = 18  # digits: what fits into 64 bits wherever it goes
+_LONGEST_NUMBER = 18  # digits: such a number fits into 64 bits everywhere
 _LONGEST_TIME = 32  # characters
-_NOTHING = msgspec.Raw()  # what a field is that is not there
+_NOTHING = msgspec.Raw()  # the value of a missing field
 _DEEPEST = 2  # an array of objects
 _UNLIMITED = frozenset({"unlim", "безлимит"})
 _STATES = {state.value: state for state in DeliveryState if state is not DeliveryState.UNKNOWN}
@@ -58,13 +58,13 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 class StatusCall(msgspec.Struct, frozen=True):
     """
-    Asks where SMS are, with parts and prices.
+    Asks for the state of SMS, with parts and prices.
 
     Attributes:
-        ids: Several, or one.
+        ids: One or several `id_sms`.
         zone: The gateway's time zone.
-        array: Whether the question is an array of objects, one per id, as the page's example begins; or else, for one
-            id, the bare object that the page's table describes.
+        array: Whether the question is an array of objects, one per id, as the page's example begins. If not, it is for
+            one id, and the bare object that the page's table describes.
     """
 
     ids: Sequence[str]
@@ -73,31 +73,21 @@ class StatusCall(msgspec.Struct, frozen=True):
 
     @property
     def retry(self) -> Retry:
-        """It changes nothing."""
         return Retry.SAFE
 
     @property
     def entries(self) -> int:
-        """One for each id."""
         return len(self.ids)
 
     def request(self, credentials: Credentials, options: Options) -> Request:
-        """Return what goes out."""
         url = page_url(options, STATUS_PAGE)
         return Request("POST", url, HEADERS, _encoder.encode(self._questions(credentials)))
 
     def decode(self, reply: Reply) -> dict[str, DeliveryReport]:
-        """
-        Return what *reply* says of the ids; of some of them it may say nothing.
-
-        Raises:
-            ReplyError: Not the documented JSON.
-            RefusedRequest: The gateway refused the whole request.
-        """
         return decode_statuses(reply.body, self.ids, self.zone)
 
     def _questions(self, credentials: Credentials) -> object:
-        # The frame is gone before anything is sent, and with it the credentials.
+        # This frame, which holds the credentials, ends before anything is sent.
         asked = [{**credentials.reveal(), "id_sms": wire_id(id_sms), "detail": 1} for id_sms in self.ids]
         return asked if self.array else asked[0]
 
@@ -109,28 +99,20 @@ class BalanceCall:
     entries: int = 1_000
 
     def request(self, credentials: Credentials, options: Options) -> Request:
-        """Return what goes out."""
         return Request("POST", page_url(options, BALANCE_PAGE), HEADERS, _encoder.encode(credentials.reveal()))
 
     def decode(self, reply: Reply) -> Balance:
-        """
-        Return the balance that *reply* tells.
-
-        Raises:
-            ReplyError: Not the documented JSON, or without a sum.
-            RefusedRequest: The gateway refused the request.
-        """
         return decode_balance(reply.body)
 
 
 def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str, DeliveryReport]:
     """
-    Return what an answer says of the ids that were *asked* for; of some of them it may say nothing.
+    Return the reports that an answer has for the ids in *asked*; ids may be missing.
 
     An entry without an id answers a question for one id.
 
     Raises:
-        ReplyError: Not the documented JSON.
+        ReplyError: It is not the documented JSON.
         RefusedRequest: The gateway refused the whole request.
     """
     try:
@@ -152,10 +134,10 @@ def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str
 
 def decode_balance(body: bytes) -> Balance:
     """
-    Return the balance that an answer tells.
+    Return the balance in an answer.
 
     Raises:
-        ReplyError: Not the documented JSON, or without a sum.
+        ReplyError: It is not the documented JSON, or has no sum.
         RefusedRequest: The gateway refused the request.
     """
     try:
@@ -175,12 +157,13 @@ def decode_balance(body: bytes) -> Balance:
 
 def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[DeliveryReport]:
     """
-    Return the reports of a webhook's body, in its order; entries without a usable id are left out.
+    Return the reports in a webhook's body, in its order, without entries that have no usable id.
 
     Raises:
-        WebhookRefused: Not an array of objects, or one of them; deeper than that; or more than *max_reports*.
+        WebhookRefused: It is neither an object nor an array of objects, is nested deeper, or has more than
+            *max_reports*.
     """
-    # Counted before they are made.
+    # Counted before decoding, which allocates memory for each.
     if body.count(b"{") > max_reports and _STRING.sub(b"", body).count(b"{") > max_reports:
         raise WebhookRefused(f"the body has more than {max_reports} reports", status=413)
     try:
@@ -196,7 +179,7 @@ def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[Delivery
 
 
 def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
-    """Return the answer to a webhook: the ids of *reports*, in the type that each came in."""
+    """Return the answer to a webhook: the ids of *reports*, each in the type in which it arrived."""
     return _encoder.encode(
         [{"id_sms": int(report.id_sms) if report.numeric_id else report.id_sms} for report in reports]
     )
@@ -206,7 +189,7 @@ def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
 
 
 class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
-    """One entry of an answer about statuses, or of a webhook: there the time is `time`. Ids are text or number."""
+    """One entry of a status answer, or of a webhook, where the time is `time`. Ids are text or number."""
 
     id_sms: str | int | None = None
     time_change_state: str | None = None
@@ -218,7 +201,7 @@ class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class BalanceEntry(msgspec.Struct):
-    """One direction of a balance: the count is `num_sms` in the page's example, and `sms` in its table."""
+    """One direction of a balance: the count is `num_sms` in the page's example and `sms` in its table."""
 
     type_sms: str = ""
     area: str = ""
@@ -227,7 +210,7 @@ class BalanceEntry(msgspec.Struct):
 
 
 class BalanceReply(msgspec.Struct):
-    """An answer about the balance."""
+    """An answer to a balance question."""
 
     money: msgspec.Raw = msgspec.Raw()
     currency: str = ""
@@ -236,7 +219,7 @@ class BalanceReply(msgspec.Struct):
 
 
 def wire_id(id_sms: str) -> str | int:
-    """Return *id_sms* as a number, as the pages type it, if it is one."""
+    """Return *id_sms* as a number, the type on the vendor's pages, if it is one."""
     plain = id_sms.isdigit() and len(id_sms) <= _LONGEST_NUMBER and id_sms[0] != "0"
     return int(id_sms) if plain else id_sms
 
@@ -249,18 +232,18 @@ _status_entries = msgspec.json.Decoder(list[StatusEntry])
 _status_entry = msgspec.json.Decoder(StatusEntry)
 _raw_entries = msgspec.json.Decoder(list[msgspec.Raw])
 _balance_reply = msgspec.json.Decoder(BalanceReply)
-# One that is not closed goes to the end: it is looked for once, and not from each of its quotes.
+# An unclosed string extends to the end, so that the search runs once, and not from each of its quotes.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def _entries(body: bytes) -> list[StatusEntry]:
-    """Return the entries of an array, or the one that stands alone; those that are no entries are left out."""
+    """Return the entries of an array, or the single one; values of other types are left out."""
     if body.lstrip()[:1] != b"[":
         return [_status_entry.decode(body)]
     try:
         return _status_entries.decode(body)
     except msgspec.ValidationError:
-        # One that is odd costs the others nothing.
+        # One bad entry does not cost the others.
         return [entry for raw in _raw_entries.decode(body) if (entry := _sound(raw)) is not None]
 
 
@@ -279,7 +262,7 @@ def _sound(raw: msgspec.Raw) -> StatusEntry | None:
 
 
 def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> DeliveryReport | None:
-    """Return what *entry* says; None without a usable id, which *default* stands in for if a state is there."""
+    """Return the report in *entry*; None without a usable id. If there is a state, *default* replaces a missing id."""
     id_sms = known_id(entry.id_sms)
     if id_sms is None and default is not None and entry.id_sms is None and entry.state:
         id_sms = default
@@ -298,11 +281,11 @@ def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> 
 
 
 def _moment(written: str | None, zone: tzinfo) -> datetime | None:
-    """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*; None for none, or for what is no time."""
+    """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*; None if there is none, or it is not a time."""
     return _known_moment(written, zone) if written and len(written) <= _LONGEST_TIME else None
 
 
-# Many reports tell of the same second, and a zone takes its time.
+# Many reports carry the same second, and zone arithmetic is slow.
 @lru_cache(maxsize=4_096)
 def _known_moment(written: str, zone: tzinfo) -> datetime | None:
     try:
@@ -313,7 +296,7 @@ def _known_moment(written: str, zone: tzinfo) -> datetime | None:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    """Return what stands in a JSON string or number."""
+    """Return the content of a JSON string or number."""
     return bytes(raw).decode(errors="replace").strip().strip('"').strip()
 
 
@@ -323,7 +306,7 @@ def _count(raw: msgspec.Raw) -> int | None:
 
 
 def _decimal(raw: msgspec.Raw) -> Decimal | None:
-    """Return a sum that is a number or a text, with a point or a comma, and spaces between thousands."""
+    """Return a sum, a number or a text with a point or a comma, and spaces between thousands."""
     text = re.sub(r"\s", "", _text(raw)).replace(",", ".")
     return Decimal(text) if re.fullmatch(r"[+-]?\d{1,15}(\.\d{0,15})?", text, re.ASCII) else None
 
@@ -340,10 +323,10 @@ def _direction(entry: BalanceEntry) -> Direction:
 
 
 def _depth(body: bytes, entries: int) -> int:
-    """Return how deep *body*, which is JSON with so many entries, is nested."""
+    """Return the nesting depth of *body*, JSON with so many *entries*."""
     openers = body.count(b"[") + body.count(b"{")
     if openers <= entries + 1:
-        return min(openers, _DEEPEST)  # one for each entry, and one around them: nothing is left for a third level
+        return min(openers, _DEEPEST)  # one per entry, and one around them: none is left for a third level
     depth = deepest = 0
     for bracket in _STRING.sub(b"", body).translate(None, _NO_BRACKETS):
         depth += 1 if bracket in b"[{" else -1

@@ -1,4 +1,4 @@
-"""Requests in the gateway's JSON: the one place where a body meets the credentials."""
+"""Build requests of the JSON interface. Only here does a body meet the credentials."""
 
 import msgspec
 
@@ -13,11 +13,7 @@ HEADERS = {"content-type": CONTENT_TYPE}
 
 
 def send_request(encoded: bytes, credentials: Credentials, options: Options) -> Request:
-    """
-    Return the request that sends *encoded*, which is `message`'s array.
-
-    It is made once per attempt; the array is encoded once per batch.
-    """
+    """Return the request that sends *encoded*, the array `message`, which is encoded once per batch."""
     # No local variable holds the body: a traceback with local variables would show the credentials.
     return Request(
         "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
@@ -25,5 +21,5 @@ def send_request(encoded: bytes, credentials: Credentials, options: Options) -> 
 
 
 def page_url(options: Options, page: str) -> str:
-    """Return where *page* is, below `Options.path`."""
+    """Return the URL of *page*, below `Options.path`."""
     return f"{options.url.rstrip('/')}/{page}"

@@ -1,8 +1,8 @@
 """
-The client's JSON for sending: requests are encoded, answers are decoded.
+The client's JSON for sending: encode requests, decode answers.
 
-Everything that knows a wire name lives here. The emulator has a wire of its own; the documents in `tests/wire` measure
-both. Nothing here opens a socket, sleeps, reads a clock or judges an HTTP status.
+Wire names stay in this module. The emulator has its own wire code; both are tested against the documents in
+`tests/wire`. Nothing here opens a socket, waits, reads a clock or judges an HTTP status.
 
 Source: apidocs.webcom.mobi, JSON specification, sending SMS and Viber.
 """
@@ -43,13 +43,13 @@ __all__ = [
 
 
 _ACCEPTED_STATE = "send"
-_LONGEST_ID = 64  # characters; ten digits are seen
+_LONGEST_ID = 64  # characters; the gateway's ids have ten digits
 _NOT_IDS = frozenset({"none", "null", "false"})
 BOM = b"\xef\xbb\xbf"  # tolerated before an answer
 
 
 class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One entry of `message[].phones[]`: an `OutboundRecipient`, field by field, with times as the gateway's texts."""
+    """One entry of `message[].phones[]`: the fields of an `OutboundRecipient`, with times as the gateway's texts."""
 
     phone: str
     client_id_sms: str
@@ -62,7 +62,7 @@ WirePhones = list[WirePhone] | list[OutboundRecipient]
 
 
 class WireText(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `message[]`: a plain text, and to whom."""
+    """One entry of `message[]`: a plain text and its recipients."""
 
     type_send_1: Channel
     sender: str
@@ -71,12 +71,12 @@ class WireText(msgspec.Struct, frozen=True, gc=False):
 
 
 class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """One entry of `message[]`: what is said, whatever it is, and to whom."""
+    """One entry of `message[]`: any message and its recipients."""
 
     phones: WirePhones
 
     def __post_init__(self) -> None:
-        """Leave out the checks: the message that this is made of has passed them."""
+        """Skip the checks: the original message has passed them."""
 
 
 # ---------------------------------------------------------------------------- the client's side
@@ -84,32 +84,31 @@ class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
 
 class JsonFormat:
     """
-    Messages as the gateway's JSON; a `SendFormat`.
+    The gateway's JSON as a `SendFormat`.
 
     Args:
-        zone: The gateway's zone, in which it reads times.
+        zone: The gateway's time zone.
     """
 
     repeatable: bool = True
     max_recipients: int = sys.maxsize  # the gateway states no limit
-    limit: int = sys.maxsize  # likewise
+    limit: int = sys.maxsize  # no stated limit either
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
 
     def size_of(self, message: Message) -> int:
-        """See `SendFormat.size_of`; its comma is included."""
+        """Return the bytes of *message* and its comma."""
         try:
             return len(encoder.encode(_wire_message(message, []))) + 1
         except (TypeError, ValueError, OverflowError) as exc:
             raise InputError(f"this message cannot be written as JSON: {exc}", Reason.BAD_TEXT) from None
 
     def size_of_recipient(self, recipient: OutboundRecipient) -> int:
-        """See `SendFormat.size_of_recipient`; its comma is included."""
+        """Return the bytes of *recipient* and its comma."""
         return len(encoder.encode(self._wire_phone(recipient))) + 1
 
     def encode(self, groups: Sequence[Addressed]) -> bytes:
-        """See `SendFormat.encode`; it is `message`'s array."""
         return encoder.encode([_wire_message(message, list(map(self._wire_phone, to))) for message, to in groups])
 
     def encode_alike(
@@ -119,7 +118,7 @@ class JsonFormat:
         validity_period: datetime | None,
         time_send: datetime | None,
     ) -> bytes:
-        """See `SendFormat.encode_alike`. Workloads A and B pay for it: their recipients are JSON as they stand."""
+        """Workloads A and B pay for this: a recipient without times is JSON as it is."""
         phones: list[WirePhones] = [to for _, to in groups]
         if validity_period is not None or time_send is not None:
             times = self._times(validity_period, time_send)
@@ -133,14 +132,12 @@ class JsonFormat:
         return send_request(encoded, credentials, options)
 
     def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
-        """See `SendFormat.decode` and `decode_send`."""
         return decode_send(reply.body, recipients, attempts)
 
     def _wire_phone(self, to: OutboundRecipient) -> WirePhone:
         return WirePhone(to.phone, to.client_id_sms, *self._times(to.validity_period, to.time_send), to.number_sms)
 
     def _times(self, validity_period: datetime | None, time_send: datetime | None) -> tuple[str | None, str | None]:
-        """Return moments as the gateway reads them."""
         return (
             None if validity_period is None else _written("validity_period", validity_period, self._zone),
             None if time_send is None else _written("time_send", time_send, self._zone),
@@ -148,12 +145,12 @@ class JsonFormat:
 
 
 def wire_second(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* as `validity_period` wants it: `YYYY-MM-DD HH:MM:SS` in *zone*."""
+    """Return *moment* in the form of `validity_period`: `YYYY-MM-DD HH:MM:SS` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def wire_minute(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* as `time_send` wants it: `YYYY-MM-DD HH:MM` in *zone*."""
+    """Return *moment* in the form of `time_send`: `YYYY-MM-DD HH:MM` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
@@ -161,17 +158,12 @@ def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: 
     """
     Pair the gateway's answer with *recipients*, one to one, or settle none.
 
-    Entries name no recipient on the documented wire, so they are paired by position. Should every entry carry the
-    `client_id_sms` it answers, they are paired by that.
-
-    Args:
-        body: The answer.
-        recipients: Those of the request, in the request's order.
-        attempts: How often they were asked for, for the results.
+    On the documented wire, entries name no recipient, so they are paired by position. If every entry carries the
+    `client_id_sms` that it answers, they are paired by that.
 
     Raises:
-        ReplyError: Not the documented JSON.
-        PairingError: Not one entry per recipient, or an entry that says neither yes nor no.
+        ReplyError: It is not the documented JSON.
+        PairingError: There is not one entry per recipient, or an entry neither accepts nor refuses.
         RefusedRequest: The gateway refused the whole request.
     """
     everyone = _all_taken(body, recipients, attempts)
@@ -188,7 +180,7 @@ def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: 
     if entries is None:
         raise ReplyError("the answer has neither information nor error")
     if len(entries) != len(recipients):
-        # An answer names neither phone nor id: a differing count must not be guessed at.
+        # An answer names neither phone nor id, so a different count cannot be paired.
         raise PairingError(f"{len(entries)} answers for {len(recipients)} recipients")
     if any(entry.client_id_sms is not None for entry in entries):
         entries = _in_order(entries, recipients)
@@ -199,7 +191,7 @@ def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: 
 
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
-    """One entry of `information[]`. Ids come as text or number."""
+    """One entry of `information[]`. Ids are text or number."""
 
     state: str | None = None
     id_sms: str | int | None = None
@@ -208,7 +200,7 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Taken(msgspec.Struct, gc=False):
-    """One entry of `information[]` that says yes, and nothing that needs a second look."""
+    """One entry of `information[]` that accepts, and needs no further check."""
 
     state: Literal["send"]
     id_sms: Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_ID)]
@@ -217,13 +209,13 @@ class Taken(msgspec.Struct, gc=False):
 
 
 class AllTaken(msgspec.Struct):
-    """An answer in which every recipient is accepted."""
+    """An answer that accepts every recipient."""
 
     information: list[Taken]
 
 
 class SendReply(msgspec.Struct, omit_defaults=True):
-    """An answer: entries, or one error for everything."""
+    """An answer: entries, or one error for the whole request."""
 
     information: list[Entry] | None = None
     error: str | None = None
@@ -238,10 +230,10 @@ _PLAIN_FIELDS = len(("type_send_1", "sender", "text"))
 _NO_OTHERS = (None,) * (len(Message.__struct_fields__) - _PLAIN_FIELDS)
 
 
-# A campaign has few different times and many recipients.
+# A campaign has few times and many recipients.
 @lru_cache(maxsize=256)
 def _written(field: str, moment: datetime, zone: tzinfo) -> str:
-    """Return *moment*, which is in UTC: two that a clock shows alike when it is set back would be equal to a cache."""
+    """Return *moment*, in UTC: a cache would confuse two local times that a clock shows when it is set back."""
     try:
         return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)
     except (OverflowError, ValueError):
@@ -262,16 +254,16 @@ def _is_plain_text(message: Message) -> bool:
 
 def _wire_message(message: Message, phones: WirePhones) -> WireText | WireMessage:
     if _is_plain_text(message):
-        # Nearly every message is so, and 500 of a batch may be: it takes a third of the time.
+        # Nearly every message is plain, up to 500 in a batch, and this takes a third of the time.
         return WireText(message.type_send_1, message.sender, message.text, phones)
     return WireMessage(**asdict(message), phones=phones)
 
 
 def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults | None:
     """
-    Return what an answer means that says a plain yes to each of *recipients*, no two alike; None for any other.
+    Return the results of an answer that accepts every recipient under an id of its own; None for any other answer.
 
-    Most answers are so, and msgspec finds it out on the way: a third of the time of looking at each entry.
+    Most answers are such, and msgspec checks it while decoding: a third of the time of a look at each entry.
     """
     try:
         ids = [entry.id_sms for entry in _taken_reply.decode(body).information]
@@ -312,7 +304,7 @@ def _result(to: OutboundRecipient, entry: Entry, attempts: int) -> SendResult:
 
 
 def known_id(id_sms: str | int | None) -> str | None:
-    """Return a gateway's id as text; None for none, zero, or what is plainly no id."""
+    """Return a gateway's id as text; None for none, zero, or a text that cannot be an id."""
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
     return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
