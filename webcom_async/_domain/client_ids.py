@@ -1,12 +1,12 @@
 """
-`client_id_sms`: the number that lets a recipient be asked for again without a second SMS.
+`client_id_sms`: the idempotency key, under which a recipient can be sent to again without a second SMS.
 
-Derived ids are a frozen format: another machine, or a later release, must find the same id for the same campaign,
-phone and key. Nothing here may depend on the text (editing it between two runs must not message everybody again),
-on the order of recipients, or on chance.
+Derived ids are a frozen format: another machine, or a later release, must derive the same id for the same campaign,
+phone and key. An id must not depend on the text (a text that is edited between two runs must not message all recipients
+again), on the order of recipients, or on chance.
 
-Source: apidocs.webcom.mobi, sending: a number already used by this account is not sent again, and the `id_sms` of the
-first SMS is answered. The page types it Int and shows it in quotes.
+Source: apidocs.webcom.mobi, sending: a number already used by this account is not sent again, and the answer has the
+`id_sms` of the first SMS. The page types it Int and shows it in quotes.
 """
 
 import secrets
@@ -25,29 +25,29 @@ __all__ = ["Derive", "IdScheme", "check_client_id", "mint_campaign", "random_ids
 
 
 Derive = Callable[[Phone, str], ClientIdSms]
-"""From a phone and a key to an id."""
+"""A function that returns the id of a phone and a key."""
 
 _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
-_INSTEAD_OF_ZERO = 1  # zero means "none" to the gateway's language
+_INSTEAD_OF_ZERO = 1  # the gateway's language takes zero for "none"
 _json = msgspec.json.Encoder().encode
 _PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
 
 class IdScheme:
     """
-    Ids of one campaign: `phone × factor + offset`, modulo 2**bits.
+    The ids of one campaign: `phone × factor + offset`, modulo 2**bits.
 
-    The factor is odd, so that no two phones of a campaign share an id, which a digest of them could not promise; and
-    it takes a third of a digest's time. Factor and offset are BLAKE2b of the campaign's name, so that ids of two
-    campaigns meet as rarely as random ones do. A key moves the offset, by its own keyed BLAKE2b.
+    The factor is odd, so that no two phones of a campaign share an id, which a digest of them could not promise; it
+    also takes a third of a digest's time. Factor and offset are BLAKE2b of the campaign's name, so that ids of two
+    campaigns collide as rarely as random ones do. A key moves the offset, by its own keyed BLAKE2b.
 
     Args:
         campaign: The campaign's name. The same name gives the same ids, on any machine.
-        bits: 63, or 53 for a gateway that stores no more.
+        bits: The width of an id: 63, or 53 for a gateway that stores no more.
 
     Raises:
-        ConfigurationError: Another width.
+        ConfigurationError: The width is another one.
     """
 
     def __init__(self, campaign: str, bits: IdBits = 63) -> None:
@@ -59,15 +59,15 @@ class IdScheme:
         self._offset = _number(self._secret[8:16])
 
     def derive(self, phone: Phone, key: str = "") -> ClientIdSms:
-        """Return the id of *phone* in this campaign; *key* tells several messages to one phone apart."""
+        """Return the id of *phone* and *key*."""
         offset = self._offset + self._of_key(key) if key else self._offset
         return ClientIdSms(str((int(phone) * self._factor + offset & self._mask) or _INSTEAD_OF_ZERO))
 
     def derive_all(self, numbers: Iterable[int]) -> list[ClientIdSms]:
         """
-        Return the ids of one or more phones, given as *numbers*, all without a key.
+        Return the ids of one or more phones, given as *numbers*, without keys.
 
-        Written as one JSON array, which takes half of the time of `str` for each.
+        They are written as one JSON array, which takes half the time of a `str` for each.
         """
         factor, offset, mask = self._factor, self._offset, self._mask
         ids = [number * factor + offset & mask for number in numbers]
@@ -85,22 +85,22 @@ def _number(digest: bytes) -> int:
 
 
 def mint_campaign() -> str:
-    """Return a random campaign name, for calls that give none: safe retries inside the call, no memory after it."""
+    """Return a random campaign name, for calls without one: they retry safely, and no later call can resume them."""
     return secrets.token_hex(16)
 
 
 def random_ids(bits: IdBits) -> Derive:
-    """Return what gives each phone a random id, for a message that belongs to no campaign."""
+    """Return a function that gives each phone a random id, for a message without a campaign."""
     return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or _INSTEAD_OF_ZERO))
 
 
 def check_client_id(given: object) -> ClientIdSms:
     """
-    Return a caller's id as it goes on the wire.
+    Return a caller's id in the form of the wire.
 
     Raises:
-        InputError: Not decimal digits, zero, with a leading zero, or over 2**63 - 1. The gateway types the field Int,
-            so that `007` and `7` would be one id, and a larger number would be cut.
+        InputError: It is not decimal digits, is zero, has a leading zero, or exceeds 2**63 - 1. The gateway types the
+            field Int, so `007` and `7` would be one id, and a larger number would be cut.
     """
     text = shown(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
@@ -111,5 +111,5 @@ def check_client_id(given: object) -> ClientIdSms:
         )
     if len(text) > _LONGEST or int(text) > _LARGEST:
         raise InputError(f"client_id_sms {shown(given)} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
-    # Other kinds of str, such as numpy's, cannot be written as JSON.
+    # msgspec cannot encode subclasses of str, such as numpy's.
     return ClientIdSms(str.__str__(text))

@@ -1,8 +1,8 @@
 """
 Time and chance, as arguments.
 
-The one place that reads a clock, sleeps or draws a number; everything else is handed a `Clock`, so that a test needs
-neither patience nor luck.
+Only this module reads a clock, sleeps or draws a number. All other code gets a `Clock`, so that tests are fast and
+repeatable.
 """
 
 import random
@@ -22,13 +22,13 @@ def _utc_now() -> datetime:
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Where time and chance come from.
+    The source of time and chance.
 
     Attributes:
-        now: The moment, aware.
-        monotonic: Seconds that never go back.
-        sleep: Wait so many seconds.
-        random: A number from 0.0 up to 1.0.
+        now: A function that returns the current time, aware.
+        monotonic: A function that returns seconds that never go back.
+        sleep: A function that waits for so many seconds.
+        random: A function that returns a number from 0.0 up to 1.0.
     """
 
     now: Callable[[], datetime] = _utc_now

@@ -1,8 +1,8 @@
 """
-Who sends: a token, or login and password, kept out of sight.
+The account's credentials, a token or a login and password, kept out of sight.
 
-The plain values are reachable only through `Secret.reveal`, which the wire calls when a body is put together. No
-repr, str, format or pickle shows them.
+The plain values are reachable only through `Secret.reveal`, which the wire calls when it builds a body. No repr, str,
+format or pickle shows them.
 """
 
 import os
@@ -49,10 +49,10 @@ class Secret:
 
 class Credentials:
     """
-    Either a token, or login and password.
+    A token, or a login and password.
 
     Raises:
-        ConfigurationError: None of them, all of them, half a pair, or an empty or blank string.
+        ConfigurationError: There is none of them, all of them, half a pair, or an empty or blank string.
     """
 
     __slots__ = ("_parts",)
@@ -100,7 +100,7 @@ class Credentials:
         Read a TOML file with `token = "…"`, or `login = "…"` and `password = "…"`.
 
         Raises:
-            ConfigurationError: The file cannot be read, is not TOML, or holds something else.
+            ConfigurationError: The file cannot be read, is not TOML, or holds other keys.
         """
         import tomllib  # noqa: PLC0415 - see `redact`
 
@@ -111,7 +111,7 @@ class Credentials:
         except OSError as exc:
             raise ConfigurationError(f"credentials file {path}: {exc.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            # The parser's own message would quote the line, and with it the secret.
+            # The parser's own message would quote the line, which holds the secret.
             message = f'credentials file {path} is not TOML such as: token = "…"'
         else:
             strange = sorted(set(content) - set(_FIELDS))
@@ -121,22 +121,22 @@ class Credentials:
         raise ConfigurationError(message)
 
     def reveal(self) -> dict[str, str]:
-        """Return the secrets under their names on the wire, in the vendor's order: for a body, and nothing else."""
+        """Return the secrets under their wire names, in the vendor's order, for the body of a request."""
         return {field: secret.reveal() for field, secret in self._parts.items()}
 
     def digest(self, of: str) -> str:
-        """Return what tells two accounts apart, and nothing of either: of the token, or the login, and *of*."""
+        """Return a keyed digest of the token or the login, and *of*: it identifies the account and reveals nothing."""
         named = self._parts.get("login") or self._parts["token"]
         key = blake2b(of.encode(errors="surrogatepass")).digest()
         return blake2b(named.reveal().encode(), key=key, digest_size=_DIGEST_BYTES).hexdigest()
 
     def redact(self, text: str) -> str:
         """
-        Return *text* without what is secret, for a server that echoes the request.
+        Return *text* without the secrets, for a server that echoes the request.
 
-        Short secrets and plain numbers are left: they may stand in an answer for something else.
+        Short secrets and plain numbers stay: in an answer they may mean something else.
         """
-        from html import escape  # noqa: PLC0415 - this and tomllib take a twentieth of this package's import
+        from html import escape  # noqa: PLC0415 - this and tomllib take a twentieth of this package's import time
 
         for field in ("token", "password"):
             secret = self._parts.get(field)

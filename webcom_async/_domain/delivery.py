@@ -1,7 +1,7 @@
 """
-The words of delivery: what became of an SMS after it was accepted, and what is left on the account.
+The delivery of accepted SMS, and the balance of the account.
 
-Frozen msgspec structs and enums, nothing that acts. The states' names are the vendor's own.
+Frozen msgspec structs and enums, without actions. The names of the states are the vendor's.
 
 Source: apidocs.webcom.mobi, JSON specification: status, webhook, balance.
 """
@@ -28,19 +28,19 @@ __all__ = [
 
 
 class DeliveryState(enum.Enum):
-    """Where an SMS is, in the gateway's own words."""
+    """The state of an SMS, in the gateway's own words."""
 
     SEND = "send"  #: accepted, and nothing is known yet
-    DELIVER = "deliver"  #: delivered; final, but for a Viber message that is `read` later
+    DELIVER = "deliver"  #: delivered; final, though a Viber message may be `read` later
     READ = "read"  #: read
     NOT_DELIVER = "not_deliver"  #: not delivered
     EXPIRED = "expired"  #: the subscriber was out of reach at every attempt
-    PARTLY_DELIVER = "partly_deliver"  #: sent, and no status ever came; it does not mean "some of its parts"
-    UNKNOWN = "unknown"  #: another word or sentence, which `DeliveryReport.said` has; never final
+    PARTLY_DELIVER = "partly_deliver"  #: sent, without any later status; it does not mean "some of its parts"
+    UNKNOWN = "unknown"  #: another word or sentence; see `DeliveryReport.said`; never final
 
     @property
     def final(self) -> bool:
-        """Whether nothing but a better word of the same kind can follow: a `read`, or a status that came after all."""
+        """Whether only a more exact state can follow: `read`, or a status after `partly_deliver`."""
         return self in _FINAL
 
 
@@ -49,17 +49,17 @@ _FINAL = frozenset(DeliveryState) - {DeliveryState.SEND, DeliveryState.UNKNOWN}
 
 class DeliveryReport(msgspec.Struct, frozen=True, gc=False):
     """
-    What the gateway says of one SMS, asked or unasked.
+    The gateway's report on one SMS, as an answer or a webhook.
 
     Attributes:
-        id_sms: The gateway's id, as the send answered it.
-        state: Where the SMS is.
-        said: The gateway's own word for it, or its sentence, as for an id that it does not know; at most 500
-            characters. Empty if it said nothing of this id. Untrusted text.
-        changed_at: When the state was reached: aware, UTC. None if the gateway gave no time, or none that is one.
-        num_parts: Parts that are billed; None if it was not said, as in a webhook.
-        price: The price of one part, in the account's currency; None likewise.
-        numeric_id: Whether the gateway wrote the id as a number: an acknowledgement repeats it so.
+        id_sms: The gateway's id of the SMS.
+        state: The state of the SMS.
+        said: The gateway's own word for the state, or its sentence, as for an id that it does not know; at most 500
+            characters. Empty if the answer has nothing on this id. Untrusted text.
+        changed_at: The time of the last change of state: aware, UTC. None if the gateway gave no usable time.
+        num_parts: The number of parts that are billed; None if it was not reported, as in a webhook.
+        price: The price of one part, in the account's currency; None if it was not reported.
+        numeric_id: Whether the gateway wrote the id as a number: an acknowledgement repeats its type.
     """
 
     id_sms: str
@@ -72,12 +72,12 @@ class DeliveryReport(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def final(self) -> bool:
-        """Whether the SMS has come to its end."""
+        """Whether the SMS has reached a terminal state."""
         return self.state.final
 
     @property
     def cost(self) -> Decimal | None:
-        """The price of all its parts; None if parts or price were not said."""
+        """The price of all parts; None if parts or price were not reported."""
         return None if self.num_parts is None or self.price is None else self.num_parts * self.price
 
 
@@ -86,10 +86,10 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     A change in the delivery of one recipient's SMS.
 
     Attributes:
-        client_id_sms: Whose it is.
-        phone: Digits only.
-        report: What is known now.
-        overdue: Whether the time to follow it is over without a final state.
+        client_id_sms: The recipient's id.
+        phone: The phone, digits only.
+        report: The latest report.
+        overdue: Whether the SMS reached its tracking deadline without a final state.
     """
 
     client_id_sms: ClientIdSms
@@ -100,13 +100,13 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 class Direction(msgspec.Struct, frozen=True):
     """
-    What may still be sent to one operator or country. Counts of several directions cannot be added up.
+    The messages that are left for one operator or country. Counts of several directions cannot be added up.
 
     Attributes:
         type_sms: The kind of message, such as `sms`.
         area: The operator or country. Untrusted text.
-        num_sms: Messages; None if they are unlimited, or if the gateway said something else than a number.
-        unlimited: Whether the gateway said `Unlim` or `Безлимит`.
+        num_sms: The number of messages; None if they are unlimited, or the gateway's word is not a number.
+        unlimited: Whether the gateway's word is `Unlim` or `Безлимит`.
         said: The gateway's own word for the number.
     """
 
@@ -119,12 +119,12 @@ class Direction(msgspec.Struct, frozen=True):
 
 class Balance(msgspec.Struct, frozen=True):
     """
-    What is left on the account.
+    The balance of the account.
 
     Attributes:
         money: The sum.
-        currency: As the gateway spells it: `RUR` for the rouble. Untrusted text.
-        directions: What it is enough for, per direction.
+        currency: The currency as the gateway spells it: `RUR` for the rouble. Untrusted text.
+        directions: The messages that are left, per direction.
     """
 
     money: Decimal
@@ -134,16 +134,16 @@ class Balance(msgspec.Struct, frozen=True):
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """
-    How an SMS is followed.
+    How often tracking asks for an SMS, and for how long.
 
     Attributes:
-        first: Seconds from its acceptance until the gateway is asked for the first time. Where webhooks bring most of
-            the reports, half an hour leaves the asking to those that are lost.
-        factor: How many times longer each further wait is.
-        longest: Seconds between two questions, at most.
-        deadline: Seconds from its acceptance until it is not followed any more; it is asked for once more then. An
-            SMS lives for two days unless its validity period says otherwise.
-        look: Seconds between two looks into the file of webhook reports.
+        first: Seconds from acceptance to the first question. Where webhooks bring most of the reports, half an hour
+            leaves only lost ones to ask for.
+        factor: The factor by which each further wait is longer.
+        longest: The longest wait between two questions, in seconds.
+        deadline: Seconds from acceptance to the last question, after which tracking of the SMS ends. An SMS lives for
+            two days unless its validity period differs.
+        look: Seconds between two reads of the file of webhook reports.
 
     Raises:
         ConfigurationError: A number is out of range; the message names it.
@@ -157,7 +157,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def first_beside(reports: object) -> float:
-        """Return the usual `first` where webhooks bring *reports*, or where they do not (None)."""
+        """Return the usual `first`: longer if webhooks bring *reports* than without (None)."""
         return 30.0 if reports is None else 1_800.0
 
     def __post_init__(self) -> None:
@@ -172,17 +172,17 @@ _LONGEST_WAIT = 10**9  # seconds: 30 years, far inside what a date can hold
 
 class TrackReport(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Where the accepted SMS of a campaign are.
+    The delivery of the accepted SMS of a campaign.
 
     Attributes:
         campaign: The campaign's name.
-        states: SMS per state; all states are there.
-        overdue: SMS without a final state whose time to be followed is over.
-        parts: Parts of those SMS whose parts are known.
-        spent: Money for those SMS whose parts and price are known.
-        priced: How many these are: webhooks bring no prices, questions do.
-        requests: Questions to the gateway in this run, repeated ones included.
-        seconds: Time in this run.
+        states: The number of SMS per state; every state is a key.
+        overdue: The number of SMS that reached their tracking deadline without a final state.
+        parts: The number of parts of the SMS whose parts are known.
+        spent: The cost of the SMS whose parts and price are known.
+        priced: The number of those SMS: webhooks bring no prices, questions do.
+        requests: The number of questions to the gateway in this run, retries included.
+        seconds: The duration of this run.
     """
 
     campaign: str
@@ -196,27 +196,27 @@ class TrackReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def accepted(self) -> int:
-        """SMS in all."""
+        """The number of accepted SMS."""
         return sum(self.states.values())
 
     @property
     def final(self) -> int:
-        """SMS that have come to their end."""
+        """The number of SMS in a terminal state."""
         return sum(count for state, count in self.states.items() if state.final)
 
     @property
     def open(self) -> int:
-        """SMS that are followed."""
+        """The number of SMS that are still tracked."""
         return self.accepted - self.final - self.overdue
 
     @property
     def delivered(self) -> int:
-        """SMS that arrived, read or not."""
+        """The number of SMS that were delivered, read or not."""
         return self.states[DeliveryState.DELIVER] + self.states[DeliveryState.READ]
 
     @property
     def delivery_rate(self) -> float:
-        """The share of all accepted SMS that arrived, from 0.0 to 1.0; 0.0 if there are none."""
+        """The share of accepted SMS that were delivered, from 0.0 to 1.0; 0.0 if there are none."""
         return self.delivered / self.accepted if self.accepted else 0.0
 
     def __str__(self) -> str:

@@ -1,8 +1,7 @@
 """
-How what is known of an SMS goes forward, whatever order its reports come in.
+How a report updates what is known of an SMS, in whatever order reports arrive.
 
-Pure. Reports are repeated, lost, and overtake one another: none of that may change a final state, or bring back an
-earlier one.
+Pure. Reports are repeated, lost and reordered; none of that changes a final state or restores an earlier one.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ _DOUBLINGS = 64  # beyond any wait
 _SHORTEST = 1.0  # seconds
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
-# What may still follow a final state. `partly_deliver` says that no status came: one that comes after all says more.
+# The states that may follow a final one. `partly_deliver` means that no status came, so a late status is more exact.
 _FOLLOWS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.DELIVER: frozenset({DeliveryState.READ}),
     DeliveryState.PARTLY_DELIVER: frozenset(
@@ -26,11 +25,11 @@ _FOLLOWS: dict[DeliveryState, frozenset[DeliveryState]] = {
 }
 
 ENDED: frozenset[DeliveryState] = frozenset(state for state in DeliveryState if state.final) - _FOLLOWS.keys()
-"""States that nothing follows."""
+"""States that no other state follows."""
 
 
 def advanced(known: DeliveryReport | None, news: DeliveryReport) -> DeliveryReport:
-    """Return what is known after *news* of the same SMS: *known* itself, if they say nothing new."""
+    """Return the report that holds after *news* of the same SMS: *known* itself if there is nothing new."""
     if known is None:
         return news
     if not _goes_forward(known, news):
@@ -40,9 +39,10 @@ def advanced(known: DeliveryReport | None, news: DeliveryReport) -> DeliveryRepo
 
 def wait_before_asking(asked: int, pace: Pace) -> float:
     """
-    Return the seconds to wait after the gateway was asked so often for an SMS that has no final state.
+    Return the seconds to wait before the next question about an SMS, after *asked* questions.
 
-    A first question may come at once; further ones begin at a second, or the gateway would be asked without a pause.
+    The first question may be sent at once; later waits are at least a second, so that the gateway is not asked without
+    a pause.
     """
     first = max(pace.first, _SHORTEST) if asked else pace.first
     try:
@@ -58,13 +58,13 @@ def _goes_forward(known: DeliveryReport, news: DeliveryReport) -> bool:
         return True
     if (news.state, news.said) == (known.state, known.said):
         return known.changed_at is None and news.changed_at is not None
-    # Neither is final, so the later one counts; `send` has no time, and comes first.
+    # Neither is final, so the later one counts; `send` has no time, and is the earliest.
     later = (news.changed_at or _LONG_AGO) > (known.changed_at or _LONG_AGO)
     return later or (known.state is DeliveryState.SEND and known.changed_at is None)
 
 
 def _with_price(report: DeliveryReport, other: DeliveryReport) -> DeliveryReport:
-    """Return *report*, with what only *other* says of parts and price."""
+    """Return *report*, with missing parts and price taken from *other*."""
     num_parts = other.num_parts if report.num_parts is None else report.num_parts
     price = other.price if report.price is None else report.price
     if num_parts == report.num_parts and price == report.price:

@@ -1,5 +1,5 @@
 """
-Every exception the library raises.
+Every exception that the library raises.
 
 * WebcomError
     * InputError                 the call or a recipient is wrong; nothing was sent (also a ValueError)
@@ -21,17 +21,17 @@ Every exception the library raises.
         * RequestTooLarge        too many bytes for the gateway
     * ReplyError                 the answer is not the documented JSON; transient
         * PairingError           it is, but has not one sound entry per recipient
-    * SystematicRefusal          the gateway refuses everyone, in words that nobody knows
+    * SystematicRefusal          the gateway refuses every recipient in the same unknown words
     * QuotaExhausted             the gateway failed too often; more retries would only burden it
     * JournalError               the journal cannot be read or written; nothing is sent without it
         * LeaseLost              another worker has taken the shard over
         * CampaignStopped        the campaign was paused, halted or cancelled for all its workers
         * StoreUnavailable       the store of a campaign of many workers cannot be reached; transient
-    * WebhookRefused             a webhook's body is no list of reports, or is over a limit; nothing of it was stored
+    * WebhookRefused             a webhook's body is not a list of reports, or exceeds a limit; nothing was stored
 
-A rejected *recipient* is not an exception: see `SendResult.outcome`. Exceptions are for what ends a call or a
-campaign. Three attributes answer what a policy asks: `knowledge` (may it have been sent?), `transient` (is it
-worth asking again under the same ids?) and `halts` (is there any point in going on with the campaign?).
+A rejected *recipient* is not an exception: see `SendResult.outcome`. An exception ends a call or a campaign. Three
+attributes say what a caller can do: `knowledge` (may it have been sent?), `transient` (may the same request, under the
+same ids, succeed later?) and `halts` (would the rest of the campaign fail too?).
 """
 
 import enum
@@ -80,34 +80,34 @@ __all__ = [
 
 
 class Knowledge(enum.IntEnum):
-    """What is known about a request that has no usable answer. Greater is more doubtful."""
+    """What is known of a request without a usable answer, in order of increasing doubt."""
 
-    NOT_REACHED = 0  #: not a byte of it arrived
+    NOT_REACHED = 0  #: no byte of it arrived
     REFUSED = 1  #: the gateway refused all of it
     POSSIBLY_SENT = 2  #: it may have been processed, in part or whole
 
 
 class Split(enum.Enum):
-    """When a batch that met a failure is asked for again in halves, under the same ids."""
+    """When a batch that failed is sent again in halves, under the same ids."""
 
-    NEVER = "never"  #: the halves would meet it too
-    AT_ONCE = "at once"  #: one recipient, or the size, may have sunk the others
+    NEVER = "never"  #: the halves would fail too
+    AT_ONCE = "at once"  #: one recipient, or the size, may have caused the failure
     AFTER_ONE_RETRY = "after one retry"  #: it may have been an accident of this one answer
-    IF_A_HALF_SUCCEEDS = "if a half succeeds"  #: one recipient may be poison, or the gateway may be out
+    IF_A_HALF_SUCCEEDS = "if a half succeeds"  #: one recipient may be the cause, or the gateway may be down
 
 
 class WebcomError(Exception):
     """
-    Base of everything this library raises on purpose.
+    The base of every exception that this library raises on purpose.
 
     Attributes:
-        knowledge: What the failure says about the request that met it.
+        knowledge: What is known of the request that failed.
         transient: Whether the same request may succeed later.
-        halts: Whether the rest of a campaign would meet it too.
+        halts: Whether the rest of a campaign would fail too.
         split: Whether the same batch may succeed in halves.
-        reason: The word for it in results and reports.
-        report: What a campaign had achieved when this ended it; None outside a campaign.
-        sentence: The message, with its template and parameters if it can be said in another language.
+        reason: The matching reason in results and reports.
+        report: The counts of the campaign that this ended; None outside a campaign.
+        sentence: The message, with its template and parameters if it can be translated.
     """
 
     knowledge: Knowledge = Knowledge.NOT_REACHED
@@ -129,10 +129,10 @@ E = TypeVar("E", bound=WebcomError)
 
 def another(error: E, /, *words: str, **attributes: object) -> E:
     """
-    Return a new exception of the same kind, with other *words* or *attributes* if any are given.
+    Return a copy of *error*, with other *words* or *attributes* if any are given.
 
-    An exception is not changed once it is made: a second task may hold it, or raise it too. `__init__` is not called,
-    because that of a caller's own subclass may take anything.
+    An exception is never changed after it was made: a second task may hold it, or raise it too. `__init__` is not
+    called, because a caller's own subclass may take other arguments.
     """
     new = type(error).__new__(type(error), *(words or error.args))
     said = {"sentence": words[0]} if words else {}
@@ -191,8 +191,8 @@ class ConnectionLost(TransportError):
     The connection broke before a whole answer; the request may have been processed.
 
     Attributes:
-        reused_connection: Whether it was a connection of an earlier request, and broke before an answer began: the
-            server may have closed it just as the request was written, so that another attempt is worth making at once.
+        reused_connection: Whether an earlier request used the connection, and it broke before an answer began. The
+            server may have closed it just as the request was written, so that an immediate retry is worthwhile.
     """
 
     split = Split.IF_A_HALF_SUCCEEDS
@@ -201,7 +201,7 @@ class ConnectionLost(TransportError):
         super().__init__(message or "The connection broke before a whole answer; the request may have been processed.")
         self.reused_connection = reused_connection
         if reused_connection:
-            self.split = Split.NEVER  # it says nothing about who is in the batch
+            self.split = Split.NEVER  # the recipients of the batch did not cause it
 
 
 class ReplyTimeout(TransportError):
@@ -248,7 +248,7 @@ class GatewayBusy(GatewayError):
     The gateway is overloaded or failing; it may have processed the request.
 
     Attributes:
-        retry_after: Seconds the gateway asks to wait; None if it names none.
+        retry_after: The seconds that the gateway asks to wait; None if it names none.
     """
 
     knowledge = Knowledge.POSSIBLY_SENT
@@ -279,14 +279,14 @@ class IdCollision(GatewayError):
 
     def __init__(self, message: str = "", *, results: "Sequence[SendResult]" = ()) -> None:
         super().__init__(message)
-        self.results = results  #: what is known of the batch that met it: whoever shares an `id_sms` is unknown
+        self.results = results  #: results of the batch; recipients that share an `id_sms` are unknown
 
 
 class RequestRefused(GatewayError):
     """
     The gateway refused the request as a whole, in words that name no recipient.
 
-    Where the request had one recipient, that one was refused. Where it had several, some may have been processed.
+    If the request had one recipient, that one was refused. If it had several, some may have been processed.
     """
 
     halts = False
@@ -332,7 +332,7 @@ class SystematicRefusal(GatewayError):
     """
     The gateway refuses everyone in the same unknown words. Ask your manager at Webcom, then send the rest.
 
-    With a journal, `resend_rejected={Reason.OTHER}` offers those again who were refused before the campaign stopped.
+    With a journal, `resend_rejected={Reason.OTHER}` sends again to the recipients that were refused before the halt.
     """
 
 
@@ -364,7 +364,7 @@ class WebhookRefused(WebcomError):
     A webhook's body is not a list of delivery reports, or is over a limit; nothing of it was stored.
 
     Attributes:
-        status: The HTTP status that says so: 400, or 413 for too much.
+        status: The HTTP status of the answer: 400, or 413 for too much.
     """
 
     halts = False

@@ -1,7 +1,7 @@
 """
-One exchange with the gateway: what goes out, what comes back, how far it came, and what carries it.
+One exchange with the gateway: request, answer, trace and transport.
 
-A transport needs nothing else of this library, whether it is ours, the emulator's or a user's.
+A transport, whether ours, the emulator's or a user's, needs nothing else of this library.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ __all__ = ["Reply", "Request", "RequestTrace", "Transport"]
 
 class Request(msgspec.Struct, frozen=True):
     """
-    A request as it goes out, credentials included: made once per attempt, and kept nowhere.
+    A request as sent, credentials included. It is made once per attempt and kept nowhere.
 
-    Its repr shows neither the query, nor the headers' values, nor the body: each may hold credentials. Do not keep one
-    of these in a local variable of your own, which a traceback may show.
+    Its repr shows neither the query, nor the headers' values, nor the body: each may hold credentials. Do not keep a
+    request in a local variable of your own, which a traceback may show.
 
     Attributes:
         method: `POST`, or `GET`, whose body is empty.
-        url: Where to, with the query.
-        headers: Names in lower case. The transport adds the length, and what its library needs.
+        url: The URL, with the query.
+        headers: The headers, names in lower case. The transport adds the length, and what its library needs.
         body: The whole body.
     """
 
@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True):
         return f"<Request: {self.method} {self._place()}, {len(self.headers)} headers, {len(self.body)} bytes>"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # msgspec's own, which rich's tracebacks print, shows every field.
+        # msgspec's own method, whose output rich's tracebacks print, shows every field.
         return [("to", f"{self.method} {self._place()}"), ("headers", len(self.headers)), ("bytes", len(self.body))]
 
     def _place(self) -> str:
@@ -47,13 +47,13 @@ class Request(msgspec.Struct, frozen=True):
 
 class Reply(msgspec.Struct, frozen=True):
     """
-    An answer as it came.
+    An answer as received.
 
     Its repr shows neither the headers' values nor the body: a server may repeat the request in them.
 
     Attributes:
         status: The HTTP status.
-        headers: Names in lower case.
+        headers: The headers, names in lower case.
         body: The whole body, decoded from any transfer or content coding.
     """
 
@@ -70,27 +70,27 @@ class Reply(msgspec.Struct, frozen=True):
 
 class RequestTrace:
     """
-    How far one request has come: made by the caller, kept up to date by the transport.
+    The progress of one request: the caller makes the trace, and the transport updates it.
 
-    So what left is known after an exception, a deadline and a cancellation too. A transport calls `connecting` first,
-    `connected` when a connection stands, `sending` before it hands over the first byte, and `answering` when the head
-    of an answer is here. One that calls nothing is treated as if it had sent the request.
+    The trace says what was sent, also after an exception, a deadline or a cancellation. A transport calls `connecting`
+    first, `connected` for each new connection, `sending` before it hands over the first byte, and `answering` when the
+    head of an answer has arrived. A transport that makes none of these calls counts as having sent the request.
 
     Args:
-        fresh_connection: Whether the request should go out on a connection that no request has used before: an earlier
-            attempt broke on one that was kept, and a pool may hold more like it.
+        fresh_connection: Whether the request should use a connection that no request has used before: an earlier
+            attempt broke on a reused one, and a pool may hold more such.
 
     Attributes:
         fresh_connection: The same.
         sent: Whether `sending` was called.
-        reused_connection: Whether the request went out on a connection of an earlier one.
-        answered: Whether the head of an answer has come.
-        connections: Connections that were opened for it.
-        bytes_sent: Bytes of the body that were handed over. This and the next are the transport's to count.
-        bytes_received: Bytes of the answer's body.
-        reply: The answer, once it is whole: whatever happens after that, it stands.
-        given_up_blocked: Whether the request was given up at its deadline while the event loop was blocked, so that an
-            answer may have been there.
+        reused_connection: Whether an earlier request used the connection.
+        answered: Whether the head of an answer has arrived.
+        connections: The number of connections that were opened for the request.
+        bytes_sent: The bytes of the body that were handed over. The transport counts these and the next.
+        bytes_received: The bytes of the answer's body.
+        reply: The answer, once it is whole. No later failure changes it.
+        given_up_blocked: Whether the deadline passed while the event loop was blocked, so that an answer may have been
+            there.
     """
 
     __slots__ = (
@@ -119,7 +119,7 @@ class RequestTrace:
         self._announced = False
 
     def connecting(self) -> None:
-        """Say that nothing has left yet, and that `sending` will be called before anything does."""
+        """Record that nothing has been sent yet, and that `sending` will be called before it is."""
         self._announced = True
 
     def connected(self) -> None:
@@ -127,44 +127,44 @@ class RequestTrace:
         self.connections += 1
 
     def sending(self, *, reused_connection: bool = False) -> None:
-        """Say that the first byte is about to be handed over, on a *reused_connection* or on one of its own."""
+        """Record that the first byte is about to be handed over, on a *reused_connection* or a new one."""
         self.sent = self._announced = True
         self.reused_connection = self.reused_connection or reused_connection
 
     def answering(self) -> None:
-        """Say that the head of an answer is here."""
+        """Record that the head of an answer has arrived."""
         self.answered = True
 
     @property
     def possibly_sent(self) -> bool:
-        """Whether a byte may have left."""
+        """Whether a byte may have been sent."""
         return self.sent or not self._announced
 
     @property
     def stale(self) -> bool:
-        """Whether the request went out on a reused connection, and no answer has begun."""
+        """Whether the request used a reused connection, and no answer has begun."""
         return self.reused_connection and not self.answered
 
 
 class Transport(Protocol):
-    """What the library needs of an HTTP client. `webcom_async.testing` checks one of your own."""
+    """What the library needs of an HTTP client. `webcom_async.testing` checks your own."""
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """
-        Send *request*, once, and return the whole answer, whatever its status. Neither repeat nor follow anything.
+        Send *request* once, and return the whole answer, whatever its status. Neither retry nor follow redirects.
 
         Args:
-            request: What goes out.
-            trace: Is told how far the request has come.
-            timeout: Seconds after which the call is cancelled; a hint, enforced by the caller.
-            max_bytes: Bytes of an answer, decoded, at most; one byte more is a `ReplyError`.
+            request: The request.
+            trace: The trace to update.
+            timeout: Seconds after which the caller cancels the call; a hint.
+            max_bytes: The maximum size of the decoded body; one byte more is a `ReplyError`.
 
         Raises:
-            TransportError: There is no answer. What else is raised counts as a lost connection from `trace.sending()`
-                on, and as a bug before.
+            TransportError: There is no answer. Any other exception counts as a lost connection after `trace.sending()`,
+                and as a bug before.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release what the transport holds."""
+        """Release the transport's resources."""
         ...

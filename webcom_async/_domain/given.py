@@ -1,8 +1,8 @@
 """
-Text that a caller gives as a name, a key, a path or an address.
+Check text that a caller gives as a name, a key, a path or an address.
 
-Empty text is none of these: as a rule it is a variable that was never set, and taking it for "left out" would give a
-campaign another name, or a message another way, than its author meant.
+Empty text is refused: as a rule it is a variable that was never set. If it meant "left out", a campaign would get
+another name, or a message another route, than its author meant.
 """
 
 import unicodedata
@@ -23,16 +23,16 @@ def refuse_blank(
     advice: str = "give it a value, or leave it out",
 ) -> None:
     """
-    Look whether *given* holds anything; what is not a `str` is left to others.
+    Check that *given* is not blank; values other than `str` pass.
 
     Args:
-        what: What the caller knows it by.
+        what: The caller's name for it.
         given: The text.
-        error: What to raise.
-        advice: What to do.
+        error: The type of exception to raise.
+        advice: What the caller can do.
 
     Raises:
-        WebcomError: It is empty, or holds white space only.
+        WebcomError: It is empty, or only white space.
     """
     if isinstance(given, str) and not _seen(given):
         raise error(f"{what} is {'blank' if given else 'empty'}: {advice}")
@@ -43,7 +43,7 @@ def campaign_name(given: object) -> str:
     Return the name of a campaign that may exist already.
 
     Raises:
-        InputError: It is not a `str`, is empty, or holds white space only.
+        InputError: It is not a `str`, is empty, or only white space.
     """
     if not isinstance(given, str):
         raise InputError(f"campaign is {given!r}; it must be a name, or left out")
@@ -53,11 +53,10 @@ def campaign_name(given: object) -> str:
 
 def new_name_error(campaign: str) -> InputError | None:
     """
-    Return why no campaign may begin under this name; None if one may.
+    Return why a new campaign may not have this name; None if it may.
 
-    Ids are derived from the name as it stands, so that `spring` sends a second SMS to everyone who has one from
-    `spring` with a line end, as a shell or a file may add it. Earlier releases took such names: a campaign that is
-    under way goes on under its own.
+    Ids are derived from the exact name: `spring` with a line end, which a shell or a file may add, would send a second
+    SMS to every recipient of `spring`. Earlier releases accepted such names, so a campaign that exists keeps its own.
     """
     seen = _seen(campaign)
     if campaign == seen:
@@ -69,7 +68,7 @@ def new_name_error(campaign: str) -> InputError | None:
 
 
 def _seen(text: str) -> str:
-    """Return *text* without what is not seen at its ends: white space, and marks as editors leave them in a file."""
+    """Return *text* without white space at its ends, and without the invisible marks that editors put into files."""
     text = text.strip()
     while text and not text.isprintable() and (_is_hidden(text[0]) or _is_hidden(text[-1])):
         text = (text[1:] if _is_hidden(text[0]) else text[:-1]).strip()
@@ -85,7 +84,7 @@ def variable(environ: Mapping[str, str], name: str) -> str | None:
     Return a variable of the environment; None if it is not set.
 
     Raises:
-        ConfigurationError: It is set, and empty or blank: what it stands for cannot be guessed.
+        ConfigurationError: It is set and blank, so that its meaning would be a guess.
     """
     given = environ.get(name)
     refuse_blank(name, given, ConfigurationError, advice="give it a value, or unset it")

@@ -1,7 +1,7 @@
 """
-The words of the library: what is said, to whom, and what became of it.
+The messages of the library, and their recipients.
 
-Frozen msgspec structs and enums, nothing that acts. Names that go on the wire are the vendor's own.
+Frozen msgspec structs and enums, without actions. Names that go on the wire are the vendor's own.
 
 Confidence marks in field descriptions: *documented* is on the vendor's JSON page; *XML page* is documented for XML
 only, so the gateway may ignore or refuse it in JSON: try it with your own phone first.
@@ -30,14 +30,14 @@ MAX_SENDER_DIGITS = 15
 
 
 class Channel(enum.Enum):
-    """Where a message goes: `type_send_1`."""
+    """The channel of a message: `type_send_1`."""
 
     SMS = "sms"
     VIBER = "viber"
 
 
 class MessageType(enum.Enum):
-    """What kind of message it is: `type` (XML page)."""
+    """The kind of a message: `type` (XML page)."""
 
     SMS = "sms"
     FLASH = "flashsms"
@@ -75,32 +75,32 @@ def _sms() -> Channel:
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """
-    What is said, in the vendor's own field names.
+    A message, in the vendor's own field names.
 
     Attributes:
-        type_send_1: The channel; SMS unless said otherwise. Documented.
+        type_send_1: The channel; by default SMS. Documented.
         sender: The name or number shown to the recipient; for SMS at most 11 characters, or 15 digits. Documented.
         text: The text, or a WAP link's description. Documented.
         type_send_2: The second channel, if the first does not deliver. XML page.
         type: Flash, silent, WAP-Push or business card. XML page.
         sender_viber: The sender in Viber, for cascades. XML page.
         text_viber: The text in Viber, for cascades. XML page.
-        image_viber: URL of the picture. XML page.
+        image_viber: The URL of the picture. XML page.
         button_viber: The button's caption. XML page.
         action_viber: The button's link. XML page.
         url: The link of a WAP-Push. XML page.
         name: The contact's name on a business card. XML page.
-        email: Email on a business card. XML page.
-        position: Position on a business card. XML page.
-        organization: Organization on a business card. XML page.
-        phone: Phones on a business card. XML page.
-        address: Address on a business card. XML page.
+        email: The email on a business card. XML page.
+        position: The position on a business card. XML page.
+        organization: The organization on a business card. XML page.
+        phone: The phones on a business card. XML page.
+        address: The address on a business card. XML page.
 
     Raises:
-        InputError: Sender or text is empty, is not text, or the sender is too long for SMS.
+        InputError: Sender or text is empty or not text, or the sender is too long for SMS.
     """
 
-    # In the order of the vendor's example. A factory, because msgspec leaves out a field that *is* its default.
+    # In the order of the vendor's example. A factory, because msgspec omits a field whose value *is* its default.
     type_send_1: Channel = msgspec.field(default_factory=_sms)
     sender: str
     text: str
@@ -126,7 +126,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
             raise InputError(f"type_send_1 must be a Channel, not {self.type_send_1!r}")
         _check_sender(str.__str__(self.sender), self.type_send_1)
         if type(self.sender) is not str or type(self.text) is not str:
-            # Other kinds of str, such as numpy's, cannot be written as JSON.
+            # msgspec cannot encode subclasses of str, such as numpy's.
             msgspec.structs.force_setattr(self, "sender", str.__str__(self.sender))
             msgspec.structs.force_setattr(self, "text", str.__str__(self.text))
         _check_types(self, _FIELD_TYPES)
@@ -171,18 +171,18 @@ def _check_text(field: str, value: object, reason: Reason) -> None:
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):
     """
-    To whom, and what is this recipient's own. What is left out comes from the call.
+    One phone that gets one message. The call gives every field that is left out.
 
     Attributes:
         phone: The phone as people write it, or a number.
-        client_id_sms: Your own id, decimal digits up to 2**63 - 1. Left out, it is derived from campaign, phone and
+        client_id_sms: Your own id, decimal digits up to 2**63 - 1. By default it is derived from campaign, phone and
             `key`. The gateway sends one SMS per id and account, ever.
-        key: Tells several messages to one phone in one campaign apart, such as an order number; empty for none. A blank
-            one is refused.
-        text: A text of this recipient's own.
-        message: A whole message of this recipient's own, instead of `text`.
-        validity_period: No attempt is made after this moment. Aware, in the future. Documented.
-        time_send: Send at this moment, to the minute. Aware, in the future. XML page.
+        key: What tells several messages to one phone in one campaign apart, such as an order number; empty for none. A
+            blank one is refused.
+        text: The recipient's own text.
+        message: The recipient's own message, instead of `text`.
+        validity_period: The time after which delivery is no longer attempted. Aware, in the future. Documented.
+        time_send: The time at which to send, to the minute. Aware, in the future. XML page.
         number_sms: The number of this SMS within the request. XML page.
     """
 

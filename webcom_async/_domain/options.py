@@ -1,7 +1,7 @@
 """
-Every setting of a client, in one frozen struct that is built once and handed on whole.
+Every setting of a client, in one frozen struct that is built once and passed on whole.
 
-A new setting is one field here, one line in `OptionFields`, and nothing anywhere else.
+A new setting is one field here and one line in `OptionFields`.
 """
 
 import math
@@ -24,7 +24,7 @@ _MOSCOW = timezone(timedelta(hours=3), DEFAULT_ZONE)
 
 
 class OptionFields(TypedDict, total=False):
-    """The fields of `Options` as keyword arguments; see there."""
+    """The fields of `Options` as keyword arguments."""
 
     base_url: str
     path: str
@@ -47,33 +47,33 @@ class OptionFields(TypedDict, total=False):
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Settings of a client.
+    The settings of a client.
 
     Attributes:
-        base_url: Scheme and host. Documented hosts: `lk.mysmpp.ru` and `my3.webcom.mobi`. The pages show the first
-            with plain `http`; the body carries your password, so `https` is the default here.
-        path: `/json` as documented, or `/json/` where the server would redirect to it.
-        allow_cleartext: Allow `http://` to a host other than this machine.
-        in_flight: Requests under way at once, over the whole client, at most. It starts with 4 of them, doubles
-            them in every round trip until the gateway pushes back or does not answer, halves them then, and lets one
-            more under way after each round of answers from there on.
-        rate: Recipients per second, over the whole client; None for as fast as it goes.
-        batch_size: Recipients in a request, at most. The gateway states no limit.
-        batch_bytes: Bytes of a request's messages, at most.
+        base_url: Scheme and host. Documented hosts: `lk.mysmpp.ru` and `my3.webcom.mobi`. The pages show the first with
+            plain `http`; the body carries your password, so `https` is the default here.
+        path: The path: `/json` as documented, or `/json/` where the server would redirect to it.
+        allow_cleartext: Whether `http://` to another machine is allowed.
+        in_flight: The maximum number of requests in flight, over the whole client. The limit starts at 4 and doubles in
+            every round trip until the gateway pushes back or does not answer. It is then halved, and grows by one after
+            each round of answers.
+        rate: The maximum number of recipients per second, over the whole client; None for no limit.
+        batch_size: The maximum number of recipients in a request. The gateway states no limit.
+        batch_bytes: The maximum size of a request's messages, in bytes.
         timeout: Seconds for one request, from connecting to the last byte.
         linger: Seconds that a `send()` waits for others to share its request; 0 for none. For backends that send many
-            at once, such as 0.005: each caller still gets a result, an error and a cancellation of its own. The
-            client must be opened with `async with`, in the task that closes it.
-        grace: Seconds that requests under way get to finish when a stream is left early.
-        attempts: Requests for one batch, the first one included.
-        retry_quota: Requests that a campaign may spend on repetitions; every usable answer gives half of one back. When
-            it is spent, the campaign ends: the gateway is not well.
-        wait_initial: Seconds of the first back-off, at most; each further one doubles it. The wait is drawn evenly
-            between zero and that ("full jitter").
-        wait_max: Seconds of any back-off, at most.
-        retry_after_max: Seconds that a `Retry-After` is obeyed for; a longer one ends the campaign.
+            at once, such as 0.005: each caller still gets a result, an error and a cancellation of its own. The client
+            must be opened with `async with`, in the task that closes it.
+        grace: Seconds that requests in flight get to finish when a stream is left early.
+        attempts: The maximum number of requests for one batch, the first one included.
+        retry_quota: The number of retries that a campaign may spend; every usable answer refunds half of one. When it
+            is spent, the campaign ends, because the gateway keeps failing.
+        wait_initial: The maximum of the first back-off, in seconds; each further one doubles it. The wait is drawn
+            evenly between zero and the maximum ("full jitter").
+        wait_max: The maximum of any back-off, in seconds.
+        retry_after_max: The longest `Retry-After` that is obeyed, in seconds; a longer one ends the campaign.
         time_zone: The gateway's zone, for `validity_period` and `time_send`. Not documented; Moscow is likely.
-        id_bits: Width of derived ids: 63, or 53 for gateways that keep numbers as floats.
+        id_bits: The width of derived ids: 63, or 53 for gateways that keep numbers as floats.
 
     Raises:
         ConfigurationError: A value is out of range; the message names it.
@@ -118,7 +118,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where messages are posted."""
+        """The URL that messages are posted to."""
         return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
 
     def below(self, page: str) -> "Options":
@@ -127,7 +127,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def largest_batch(self) -> int:
-        """Recipients in a batch, at most: no more than may leave in a second."""
+        """The maximum number of recipients in a batch: no more than may leave in a second."""
         return self.batch_size if self.rate is None else min(self.batch_size, math.ceil(self.rate))
 
     @property
@@ -141,7 +141,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def zone(self) -> tzinfo:
-        """The gateway's zone."""
+        """The gateway's time zone."""
         try:
             return ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):

@@ -1,4 +1,4 @@
-"""Recipients on their way out: addressed, under an id, and in no format yet."""
+"""Outbound recipients: addressed and under an id, but in no format yet."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,13 +16,13 @@ __all__ = ["Addressed", "OutboundRecipient", "phones_of", "utc_moment"]
 
 class OutboundRecipient(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
-    To whom a message goes, under which id, and when.
+    A recipient's phone, id and times, as every format encodes them.
 
     Attributes:
         phone: The phone, digits only.
         client_id_sms: The idempotency key.
-        validity_period: No attempt is made after this moment; in UTC.
-        time_send: Send at this moment; in UTC.
+        validity_period: The time after which delivery is no longer attempted; in UTC.
+        time_send: The time at which to send; in UTC.
         number_sms: The number of this SMS within the request.
     """
 
@@ -38,7 +38,7 @@ Addressed = tuple[Message, list[OutboundRecipient]]
 
 
 def phones_of(addressed: Sequence[Addressed]) -> list[OutboundRecipient]:
-    """Return all recipients of *addressed*, in their order. Not to be changed."""
+    """Return all recipients of *addressed*, in order. The caller must not change the list."""
     if len(addressed) == 1:
         return addressed[0][1]
     return list(chain.from_iterable([phones for _, phones in addressed]))
@@ -46,14 +46,10 @@ def phones_of(addressed: Sequence[Addressed]) -> list[OutboundRecipient]:
 
 def utc_moment(field: str, moment: object) -> datetime:
     """
-    Return *moment* in UTC.
-
-    Args:
-        field: What it is called, for the error.
-        moment: What was given.
+    Return *moment* in UTC; *field* names it in the error.
 
     Raises:
-        InputError: It is not an aware datetime, or UTC's calendar does not have it.
+        InputError: It is not an aware datetime, or is out of range in UTC.
     """
     if not isinstance(moment, datetime):
         raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)

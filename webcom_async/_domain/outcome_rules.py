@@ -1,4 +1,4 @@
-"""What a result may still claim after an earlier attempt, or beside another answer: pure functions."""
+"""What a result may claim after an earlier attempt, or beside another answer: pure functions."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,10 +14,10 @@ __all__ = ["collision", "doubted", "possibly_sent", "possibly_sent_among"]
 
 def possibly_sent(result: SendResult) -> SendResult:
     """
-    Return *result* as it stands after an earlier attempt that may have been processed.
+    Return *result*, corrected for an earlier attempt that may have been processed.
 
-    A gateway that is out of SMS may look at the balance before it looks for a used id, and the last SMS may be the one
-    in question.
+    A refusal for want of SMS proves nothing: the gateway may check the balance before the id, and that attempt may have
+    used the last SMS.
     """
     if result.outcome is Outcome.NOT_SENT:
         return msgspec.structs.replace(result, outcome=Outcome.UNKNOWN)
@@ -25,14 +25,14 @@ def possibly_sent(result: SendResult) -> SendResult:
 
 
 def possibly_sent_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
-    """Return *results*, with those of *ids* `possibly_sent`."""
+    """Return *results*, with those of *ids* corrected by `possibly_sent`."""
     if not ids:
         return results
     return [possibly_sent(result) if result.client_id_sms in ids else result for result in results]
 
 
 def doubted(result: SendResult) -> SendResult:
-    """Return *result*, whose `id_sms` another id was answered with too, as it stands: nobody knows who got it."""
+    """Return *result* as unknown: another id was answered with the same `id_sms`, so one of the two got no SMS."""
     words = f"answered with id_sms {result.id_sms}, as another client_id_sms was"
     return SendResult(
         result.client_id_sms, result.phone, Outcome.UNKNOWN, None, Reason.BAD_REPLY, words, result.attempts
@@ -40,7 +40,7 @@ def doubted(result: SendResult) -> SendResult:
 
 
 def collision(shared: Mapping[str, AbstractSet[str]], results: Sequence[SendResult]) -> IdCollision:
-    """Return the alarm that is due when each of the `id_sms` in *shared* was the answer to several ids."""
+    """Return the alarm for *shared*, which maps each repeated `id_sms` to the ids that it answered."""
     id_sms, ids = next(iter(shared.items()))
     return IdCollision(
         f"client_id_sms {' and '.join(sorted(ids))} were answered with one id_sms, {id_sms}: the gateway cuts or "

@@ -1,4 +1,4 @@
-"""How a file is named in arguments, and whether what is there may be opened."""
+"""Check and open the files that arguments name."""
 
 import errno
 import os
@@ -10,14 +10,14 @@ from typing import IO, Any, TypeAlias
 __all__ = ["Identity", "StrPath", "check_file", "identity_of", "is_url", "open_file"]
 
 StrPath: TypeAlias = str | os.PathLike[str]
-"""A path, as `open` takes it."""
+"""A path as `open` takes it."""
 
 Identity: TypeAlias = tuple[int, int]
-"""Device and inode: what tells a file from all others, under whatever name."""
+"""Device and inode, which identify a file under any name."""
 
-_begins_a_url = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE).match  # one letter is a drive
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # Windows has no such pipes
-_EVERYBODY = 0o666  # less the umask, as for any file that Python makes
+_begins_a_url = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE).match  # one letter is a Windows drive
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # absent on Windows, which has no such pipes
+_EVERYBODY = 0o666  # minus the umask, as for any file that Python creates
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFCHR: "a device",
@@ -29,15 +29,15 @@ _KINDS = {
 
 
 def is_url(path: StrPath) -> bool:
-    """Whether *path* is a URL that was taken for a path: it may hold a password, which is not to be repeated."""
+    """Whether *path* is a URL given as a path; it may hold a password, so messages must not repeat it."""
     return _begins_a_url(os.fspath(path)) is not None
 
 
 def identity_of(path: StrPath | int, *, empty: bool = True, links: bool = True) -> Identity | None:
     """
-    Return which file *path*, or an open descriptor, leads to now; None if to none that can be looked at.
+    Return the identity of the file that *path*, or an open descriptor, leads to; None if there is none.
 
-    Without *empty*, one of no bytes is none; without *links*, a symbolic link leads nowhere but to itself.
+    Without *empty*, an empty file counts as none; without *links*, a symbolic link is not followed.
     """
     try:
         found = os.stat(path) if links or isinstance(path, int) else os.lstat(path)  # noqa: PTH116 - with a Path it takes twice as long, several times a batch
@@ -48,13 +48,13 @@ def identity_of(path: StrPath | int, *, empty: bool = True, links: bool = True) 
 
 def check_file(path: StrPath, *, new: bool = False, links: bool = True) -> None:
     """
-    Look whether *path* may be opened as a file of ours. Nothing is opened, changed or made.
+    Check that *path* may be opened as a file of ours, without opening, changing or creating anything.
 
-    A regular file may be, and with *links* a symbolic link to one; with *new*, also a free name in a folder that is
-    there.
+    It must be a regular file, or with *links* a symbolic link to one; with *new*, also a free name in an existing
+    folder.
 
     Raises:
-        OSError: It may not be; `strerror` says why.
+        OSError: It may not be opened; `strerror` says why.
     """
     try:
         mode = Path(path).stat(follow_symlinks=links).st_mode
@@ -72,17 +72,17 @@ def check_file(path: StrPath, *, new: bool = False, links: bool = True) -> None:
 
 def open_file(path: StrPath, mode: str = "r", encoding: str | None = None) -> IO[Any]:
     """
-    Open a regular file, as `open` does, and nothing else.
+    Open a regular file, as `open` does, and no other kind.
 
     Raises:
-        OSError: It is something else, which was not touched and not waited for; or it cannot be opened.
+        OSError: It is something else, which is neither touched nor waited for; or it cannot be opened.
     """
     return open(path, mode, encoding=encoding, opener=_open_regular)
 
 
 def _open_regular(path: str, flags: int) -> int:
     check_file(path, new=bool(flags & os.O_CREAT))
-    # Another file may have taken its place since: it is emptied when it is known to be regular.
+    # Another file may have replaced it since the check, so it is truncated only once it is known to be regular.
     opened = os.open(path, (flags & ~os.O_TRUNC) | _NO_WAITING, _EVERYBODY)
     try:
         _check_regular(path, os.fstat(opened).st_mode)
@@ -95,7 +95,7 @@ def _open_regular(path: str, flags: int) -> int:
 
 
 def _check_folder(path: StrPath, missing: OSError) -> None:
-    """Raise *missing* unless the folder of *path* is there."""
+    """Raise *missing* unless the folder of *path* exists."""
     if not Path(path).absolute().parent.is_dir():
         raise missing
 

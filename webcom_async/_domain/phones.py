@@ -1,8 +1,8 @@
 """
-Phone numbers: from what people write to what the wire carries.
+Normalise phone numbers: from the form that people write to the form of the wire.
 
-Strict about what it guesses: separators go, the zeros of a decimal go, a Russian mobile's leading 8 becomes 7, nothing
-else is changed. It may not know which numbers exist; that is the gateway's to say.
+It guesses as little as possible: it removes separators and the zeros of a decimal, replaces a Russian mobile's leading
+8 with 7, and changes nothing else. Whether a number exists is for the gateway to say.
 """
 
 import re
@@ -35,11 +35,11 @@ __all__ = [
 _INT_BITS = 128
 _SHORTEST = 8  # ours: country code and subscriber number of the smallest networks
 _LONGEST = 15  # ITU-T E.164
-_RUSSIAN_TRUNK = "89"  # how a mobile is written inside Russia: 8 9xx xxx-xx-xx
+_RUSSIAN_TRUNK = "89"  # the domestic form of a mobile: 8 9xx xxx-xx-xx
 _RUSSIAN_LENGTH = 11
 _HOME_LENGTH, _HOME_START = 10, "9"
 
-# What needs no change: 8 to 15 digits that begin with no 0, and with no 8 of a Russian mobile.
+# A phone that needs no change: 8 to 15 digits, without a leading 0 or the leading 8 of a Russian mobile.
 _NORMAL = re.compile(r"[1-79][0-9]{7,14}|8(?!9[0-9]{9}\Z)[0-9]{7,14}").fullmatch
 
 _numbers = msgspec.json.Decoder(
@@ -54,25 +54,25 @@ _PERHAPS_FRACTION = Sentence("it may be a fraction; write it with digits only")
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+").fullmatch
 _with_one_mark = re.compile(r"([^.,]*)[.,]([^.,]*)").fullmatch
 _plain = re.compile(r"\+?[0-9]+").fullmatch
-# Groups of three and zeros behind them: a phone is hardly written so, and a number may be.
+# Groups of three digits, and zeros as decimals: hardly a phone, but possibly a number.
 _with_thousands = re.compile(r"\+?[0-9]{1,3}(?:[.,][0-9]{3})+[.,]0{1,2}").fullmatch
 
 _EXAMPLE = "79612242243"  # the vendor's
 _LINE_BREAKS = ("\n", "\r")
-_SURROUNDING = " \t\r\n"  # of a line in a file
+_SURROUNDING = " \t\r\n"  # blanks around a line of a file
 _JSON_BLANKS = " \t\r\n"  # RFC 8259, 2
 _SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
 
 
 class NormalPhones(NamedTuple):
-    """Phones as `normalise_phone` has them, and the same as numbers."""
+    """Normalised phones, and the same phones as numbers."""
 
     phones: list[Phone]
     numbers: list[int]
 
 
 class WrittenPhone(NamedTuple):
-    """The digits of a phone as it is written, and whether a plus stands before them."""
+    """The digits of a phone as written, and whether a plus precedes them."""
 
     digits: str
     international: bool
@@ -86,7 +86,7 @@ def normalise_phone(raw: object) -> Phone:
         raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `79612242243` or `79612242243.00`, or an `int`.
 
     Raises:
-        InputError: It is not a phone number; the message says which one and why.
+        InputError: It is not a phone number; the message quotes it and says why.
     """
     if type(raw) is str and _NORMAL(raw):
         return Phone(raw)
@@ -109,16 +109,16 @@ def normalise_phone(raw: object) -> Phone:
 
 
 def is_home_form(raw: str, phone: Phone) -> bool:
-    """Whether *raw*, which was read as *phone*, may be a Russian mobile as it is written at home, without its 7."""
+    """Whether *raw*, read as *phone*, may be a Russian mobile written without its 7."""
     return len(phone) == _HOME_LENGTH and phone.startswith(_HOME_START) and "+" not in raw
 
 
 def read_phone(raw: object) -> WrittenPhone:
     """
-    Return the digits of *raw*: separators and a leading plus may stand with them, and nothing else.
+    Return the digits of *raw*, which may also hold separators and a leading plus.
 
     Raises:
-        InputError: It holds more, or its digits may not be those that were meant.
+        InputError: It holds anything else, or its digits may not be the intended ones.
     """
     if not isinstance(raw, str | int) or isinstance(raw, bool):
         raise _bad(raw, Sentence("give a str or an int, not a {type}", type=type(raw).__name__))
@@ -140,12 +140,12 @@ def read_phone(raw: object) -> WrittenPhone:
 
 def whole_number(written: str) -> str:
     """
-    Return *written* without the blanks around it, and without the zeros of a decimal rendering: `79612242243.00`.
+    Return *written* without surrounding blanks, and without the zeros of a decimal such as `79612242243.00`.
 
-    Data frames and spreadsheets write whole numbers so. Anything but a number comes back as it is.
+    Data frames and spreadsheets write whole numbers in that form. Anything but a number is returned unchanged.
 
     Raises:
-        InputError: The digits that are left may not be those that were meant; the message says why.
+        InputError: The remaining digits may not be the intended ones; the message says why.
     """
     text = written.strip()
     if _scientific(text):
@@ -172,9 +172,9 @@ def whole_number(written: str) -> str:
 
 def normal_phones(given: Sequence[str]) -> NormalPhones | None:
     """
-    Return *given* as `normalise_phone` would, if none of them needs more than a strip; else None.
+    Return *given* normalised, if every phone needs at most a strip; else None.
 
-    As a whole, because a call for each would take five times as long.
+    All phones at once, because `normalise_phone` for each would take five times as long.
     """
     phones = list(given)
     numbers = _numbers_of(phones)
@@ -188,7 +188,7 @@ def _numbers_of(phones: list[str]) -> list[int] | None:
     """
     Return *phones* as numbers, if none of them needs a change; else None.
 
-    As one JSON array, in which there are no plus signs and no leading zeros, and nothing around a number but blanks.
+    They are parsed as one JSON array, where a number has no plus sign, no leading zero and only blanks around it.
     """
     written = f"[{','.join(phones)}]"
     try:
@@ -202,9 +202,9 @@ def _numbers_of(phones: list[str]) -> list[int] | None:
 
 
 def shown(value: object) -> str:
-    """Return *value* in a few words, for a message; whatever it is, and however large."""
+    """Return a short representation of *value* for a message, whatever its type and size."""
     if isinstance(value, int) and value.bit_length() > _INT_BITS:
-        return f"<an int of {value.bit_length()} bits>"  # which Python refuses to write in decimal
+        return f"<an int of {value.bit_length()} bits>"  # Python refuses to write it in decimal
     return reprlib.repr(value)
 
 

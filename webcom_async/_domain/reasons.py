@@ -23,7 +23,7 @@ class Reason(enum.Enum):
     NO_PHONE = "no_phone"  #: the phone is missing
     STOP_LIST = "stop_list"  #: the phone is on the stop list
     DESTINATION_CLOSED_FOR_YOU = "destination_closed_for_you"  #: your account may not send there
-    DESTINATION_CLOSED = "destination_closed"  #: nobody may send there
+    DESTINATION_CLOSED = "destination_closed"  #: no account may send there
     TEXT_REJECTED = "text_rejected"  #: a moderator rejected the text
     NO_SENDER = "no_sender"  #: the sender is missing
     SENDER_TOO_LONG = "sender_too_long"  #: over 11 characters, or 15 digits
@@ -38,8 +38,8 @@ class Reason(enum.Enum):
     TOO_LARGE = "too_large"  #: the request is too large for the gateway, even with this recipient alone
     OTHER = "other"  #: a sentence that is not in the table; see `SendResult.error`
 
-    # It never left: found out here.
-    BAD_RECIPIENT = "bad_recipient"  #: the source yielded something that is no recipient
+    # Found here: the recipient was never sent.
+    BAD_RECIPIENT = "bad_recipient"  #: the source yielded something other than a recipient
     BAD_PHONE = "bad_phone"  #: not a phone number
     UNLIKE_PHONE = "unlike_phone"  #: a phone that is unlike the others of its file
     BAD_CLIENT_ID = "bad_client_id"  #: `client_id_sms` is not a positive number of at most 63 bits
@@ -48,10 +48,10 @@ class Reason(enum.Enum):
     BAD_TIME = "bad_time"  #: a time that is naive, past or out of range
     DUPLICATE = "duplicate"  #: the same id is in a request that has not been answered yet
     ID_REUSED = "id_reused"  #: this id belongs to another phone or message
-    HALTED = "halted"  #: the campaign was halted first
-    CANCELLED = "cancelled"  #: the caller left first
+    HALTED = "halted"  #: the campaign halted before
+    CANCELLED = "cancelled"  #: the caller left before
 
-    # Nobody knows: what stood between us and the answer.
+    # Unknown: what came between the request and its answer.
     NOT_REACHED = "not_reached"  #: no connection
     CONNECTION_LOST = "connection_lost"  #: the connection broke before the answer was whole
     TIMEOUT = "timeout"  #: no whole answer in time

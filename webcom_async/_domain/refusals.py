@@ -1,13 +1,13 @@
 """
 The gateway's sentences of refusal, and the reason that each gives.
 
-The gateway has no error codes, only sentences, in English on its English pages and in Russian in production.
-Client and emulator read this one table. How an answer frames a sentence is a format's matter, and what follows from
-a reason is that of `_gateway.policy`.
+The gateway has no error codes, only sentences: in English on its English pages, in Russian in production. Client and
+emulator read this one table. A format knows how an answer frames a sentence; `_gateway.policy` knows what follows from
+a reason.
 
-Sources: apidocs.webcom.mobi, JSON specification, sending (English); the same, balance, Russian edition (Russian
-request errors); public documentation of sibling platforms (Russian recipient errors, two of which production code
-written against this gateway compares letter for letter).
+Sources: apidocs.webcom.mobi, JSON specification, sending (English); the same, balance, Russian edition (Russian request
+errors); public documentation of sibling platforms (Russian recipient errors, two of which production code written
+against this gateway compares letter for letter).
 """
 
 import enum
@@ -23,8 +23,8 @@ class Scope(enum.Enum):
     """How far a refusal reaches."""
 
     RECIPIENT = "recipient"  #: this phone only
-    MESSAGE = "message"  #: everyone who gets this message
-    REQUEST = "request"  #: everyone in this request
+    MESSAGE = "message"  #: every recipient of this message
+    REQUEST = "request"  #: every recipient of this request
     CAMPAIGN = "campaign"  #: everything this account sends now
 
 
@@ -41,10 +41,10 @@ class Refusal(NamedTuple):
 
     Attributes:
         reason: Our word for it.
-        scope: How far it reaches.
+        scope: How far the refusal reaches.
         english: The sentence of the English page; empty where only siblings document it.
         russian: The sentence in Russian, without its final dot.
-        marks: Folded substrings that tell it from every row below.
+        marks: Folded substrings that distinguish it from every row below.
     """
 
     reason: Reason
@@ -54,7 +54,7 @@ class Refusal(NamedTuple):
     marks: tuple[str, str]
 
 
-# Order matters: a row whose marks contain another row's marks stands above it.
+# Order matters: a row whose marks contain another row's marks precedes it.
 _TABLE = (
     Refusal(
         Reason.BAD_DOCUMENT,
@@ -196,7 +196,7 @@ _TABLE = (
 )
 _BY_REASON = {row.reason: row for row in _TABLE}
 
-# A sentence that comes with an id speaks of an SMS that exists: sibling platforms say so of these two.
+# With an id beside these two sentences, the SMS exists: sibling platforms document that.
 _TAKEN_ANYWAY = frozenset({Reason.HELD_FOR_FUNDS, Reason.ALREADY_SENT})
 
 # Real texts differ in final dots, a comma, hyphens and `ё`; none of them carries meaning here.
@@ -220,7 +220,7 @@ def scope_of(reason: Reason) -> Scope | None:
 
 
 def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
-    """Return what a sentence says of its recipient, with an `id_sms` beside it or without."""
+    """Return the outcome of a recipient that was refused for *reason*, with an `id_sms` or without."""
     if has_id:
         return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
     if reason in _TAKEN_ANYWAY:
@@ -231,7 +231,7 @@ def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
 
 
 def classify(text: str) -> Reason:
-    """Return the reason that a sentence of the gateway gives; `Reason.OTHER` for one not in the table."""
+    """Return the reason for a sentence of the gateway; `Reason.OTHER` if the table does not have it."""
     folded = " ".join(text.casefold().translate(_FOLD).split())
     for row in _TABLE:
         if any(mark in folded for mark in row.marks):

@@ -1,4 +1,4 @@
-"""What became of recipients: one result each, and the figures of a campaign."""
+"""Results: one per recipient, and the figures of a campaign."""
 
 import enum
 from collections.abc import Iterable, Mapping
@@ -12,26 +12,26 @@ __all__ = ["NetworkStats", "Outcome", "Progress", "Report", "SendResult", "Settl
 
 
 class Outcome(enum.Enum):
-    """What became of a recipient: a claim of fact, and nothing beyond what is known."""
+    """What is known of a recipient: a claim of fact."""
 
-    ACCEPTED = "accepted"  #: the gateway took it and gave an `id_sms`
+    ACCEPTED = "accepted"  #: the gateway accepted it and gave an `id_sms`
     REJECTED = "rejected"  #: the gateway refused this recipient; nothing was sent
-    UNKNOWN = "unknown"  #: it may have been sent: ask again, under the same id only
-    NOT_SENT = "not_sent"  #: it never left, or was refused before it was looked at; send it again
+    UNKNOWN = "unknown"  #: it may have been sent: send it again, under the same id only
+    NOT_SENT = "not_sent"  #: it never left, or the whole request was refused; send it again
 
 
 class SendResult(msgspec.Struct, frozen=True, gc=False):
     """
-    What became of one recipient.
+    The result of one recipient.
 
     Attributes:
-        client_id_sms: The idempotency key; empty if the recipient was unusable and brought none.
-        phone: Digits only; as it was given, if it was unusable.
+        client_id_sms: The idempotency key; empty if the recipient was unusable and had none.
+        phone: The phone, digits only; as given, if it was unusable.
         outcome: What is known.
-        id_sms: The gateway's id, to follow delivery; None if it gave none.
-        reason: Why it was not accepted.
-        error: The gateway's own words, or ours for what never left; empty if nothing is wrong. Untrusted text.
-        attempts: Requests that carried this recipient.
+        id_sms: The gateway's id, to track delivery; None if it gave none.
+        reason: Why the recipient was not accepted.
+        error: The gateway's own words, or ours if nothing was sent; empty if nothing is wrong. Untrusted text.
+        attempts: The number of requests with this recipient.
     """
 
     client_id_sms: ClientIdSms
@@ -47,49 +47,47 @@ class SettledResults(msgspec.Struct, frozen=True):
     """
     The results of recipients that are settled together.
 
-    Nearly every batch is accepted as a whole. The decoder sees that on the way and says so here: code that looks for
-    the other results then reads none of them, which saves a tenth of a campaign's work.
+    Nearly every batch is accepted as a whole. The decoder notices that and records it here, so that code that looks for
+    other results reads none of them, which saves a tenth of a campaign's work.
 
     Attributes:
-        results: One per recipient.
-        all_accepted: Whether all are known to be accepted, each with an `id_sms` of its own. False if not, or if
-            nothing is known.
+        results: One result per recipient.
+        all_accepted: Whether every recipient is known to be accepted, under an `id_sms` of its own. False if one is
+            not, or if this is not known.
     """
 
     results: list[SendResult]
     all_accepted: bool = False
 
     def others(self) -> list[SendResult]:
-        """Return the results that are not accepted."""
         return [] if self.all_accepted else not_accepted(self.results)
 
 
-_ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every look into an Enum
+_ACCEPTED = Outcome.ACCEPTED  # Python 3.11 takes 60 ns for every access to an Enum's member
 
 
 def not_accepted(results: Iterable[SendResult]) -> list[SendResult]:
-    """Return those of *results* that are anything but accepted: few, as a rule, and all that needs a second look."""
     accepted = _ACCEPTED
     return [result for result in results if result.outcome is not accepted]
 
 
 def given_ids(results: Iterable[SendResult]) -> list[str]:
-    """Return the `id_sms` of those of *results* that have one, in their order."""
+    """Return every `id_sms` of *results*, in order."""
     return [result.id_sms for result in results if result.id_sms is not None]
 
 
 class NetworkStats(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a campaign has cost the network.
+    The network traffic of a campaign.
 
     Attributes:
-        requests: Requests sent, retries included.
-        retries: Requests that repeated an earlier one.
-        bytes_sent: Bytes of the requests' bodies.
-        bytes_received: Bytes of the answers' bodies, decoded.
-        connections: Connections opened. A caller's own HTTP client, or transport, may not tell.
-        false_timeouts: Requests given up at their deadline although the event loop was blocked then, so that the
-            answer may have been there: above zero, something in the program blocks the loop for longer than `timeout`.
+        requests: The number of requests, retries included.
+        retries: The number of requests that repeated an earlier one.
+        bytes_sent: The bytes of the requests' bodies.
+        bytes_received: The bytes of the answers' bodies, decoded.
+        connections: The number of connections opened. A caller's own HTTP client or transport may not report it.
+        false_timeouts: The number of requests that missed their deadline while the event loop was blocked, so that the
+            answer may have been there. Above zero, something in the program blocks the loop for longer than `timeout`.
     """
 
     requests: int
@@ -102,17 +100,17 @@ class NetworkStats(msgspec.Struct, frozen=True, kw_only=True):
 
 class Report(NetworkStats, frozen=True, kw_only=True):
     """
-    What a campaign has achieved, beside its `NetworkStats`.
+    The counts of a campaign, beside its `NetworkStats`.
 
     Attributes:
         campaign: The campaign's name; a random one if the call gave none.
-        outcomes: Recipients per outcome.
-        reasons: Recipients per reason, of those who were not accepted.
-        seconds: Time from the opening of the stream to the last result.
-        complete: Whether the source was read to its end, everything taken from it has a result, and nothing ended the
+        outcomes: The number of recipients per outcome.
+        reasons: The number of recipients per reason, among those that were not accepted.
+        seconds: The time from the opening of the stream to the last result.
+        complete: Whether the source was read to its end, every recipient from it has a result, and nothing ended the
             campaign early.
-        from_journal: Recipients whose result was in the journal already, from an earlier run, from another worker, or
-            from the same source in which they stand twice: nothing was sent for them.
+        from_journal: The number of recipients whose result was in the journal already, from an earlier run, another
+            worker, or an earlier place in the same source. Nothing was sent for them.
     """
 
     campaign: str
@@ -124,32 +122,32 @@ class Report(NetworkStats, frozen=True, kw_only=True):
 
     @property
     def recipients(self) -> int:
-        """Recipients with a result."""
+        """The number of recipients with a result."""
         return sum(self.outcomes.values())
 
     @property
     def accepted(self) -> int:
-        """Recipients the gateway took."""
+        """The number of recipients that the gateway accepted."""
         return self.outcomes[Outcome.ACCEPTED]
 
     @property
     def rejected(self) -> int:
-        """Recipients the gateway refused."""
+        """The number of recipients that the gateway refused."""
         return self.outcomes[Outcome.REJECTED]
 
     @property
     def unknown(self) -> int:
-        """Recipients who may have been sent to."""
+        """The number of recipients that were possibly sent to."""
         return self.outcomes[Outcome.UNKNOWN]
 
     @property
     def not_sent(self) -> int:
-        """Recipients to whom nothing was sent."""
+        """The number of recipients that were not sent to."""
         return self.outcomes[Outcome.NOT_SENT]
 
     @property
     def recipients_per_second(self) -> float:
-        """Recipients with a result per second; 0.0 before the first."""
+        """The number of results per second; 0.0 before the first."""
         return self.recipients / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -166,13 +164,13 @@ class Report(NetworkStats, frozen=True, kw_only=True):
 
 class Progress(Report, frozen=True, kw_only=True):
     """
-    A report in the making.
+    The report of a running campaign.
 
     Attributes:
-        taken: Recipients taken from the source so far.
-        in_flight: Requests on their way now.
-        limit: Requests that may be on their way at once now, over the whole client.
-        rate: Recipients per second that may leave, over the whole client; None for no limit.
+        taken: The number of recipients taken from the source so far.
+        in_flight: The number of requests in flight.
+        limit: The current limit on requests in flight, over the whole client.
+        rate: The limit on recipients per second, over the whole client; None for no limit.
     """
 
     taken: int

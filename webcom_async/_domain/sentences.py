@@ -1,21 +1,21 @@
-"""Sentences that can be said in another language."""
+"""Sentences that can be translated."""
 
 __all__ = ["Sentence"]
 
 
 class Sentence:
     """
-    An English sentence, apart from the values in it.
+    An English sentence whose values are kept apart.
 
     A translation is looked up by the template; `str` gives the English.
 
     Args:
         template: The sentence, with named braces.
-        **parameters: The values of the braces; each may be a `Sentence` in its turn.
+        **parameters: The values for the braces; each may be a `Sentence` itself.
 
     Attributes:
         template: The sentence, with named braces.
-        parameters: The values of the braces.
+        parameters: The values for the braces.
     """
 
     def __init__(self, template: str, /, **parameters: object) -> None:

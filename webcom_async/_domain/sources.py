@@ -1,7 +1,7 @@
 """
-Where recipients come from: any iterable, pulled lazily.
+Sources: any iterable of recipients, pulled lazily.
 
-A source that fails half-way through loses nothing of what it has yielded: that stays in the caller's deque.
+A source that fails half-way loses none of the items that it has yielded: they stay in the caller's deque.
 """
 
 from collections import deque
@@ -24,15 +24,15 @@ class Source:
     """
     One pass over *items*.
 
-    An ordinary iterable is pulled in one context from its first item to its last, a copy of the caller's, whichever
-    task pulls: a context variable that a generator sets (`decimal.localcontext`, a translation, a logger's fields) is
-    set when it goes on. An async one is to be pulled by one task.
+    An ordinary iterable is pulled in one context, a copy of the caller's, whichever task pulls: a context variable that
+    a generator sets (`decimal.localcontext`, a translation, a logger's fields) is still set at the next item. An async
+    iterable must be pulled by one task.
 
     Attributes:
-        exhausted: Whether the end has been reached.
+        exhausted: Whether the source has ended.
 
     Raises:
-        InputError: It is one phone, or nothing that can be iterated.
+        InputError: It is a single phone, or not iterable.
     """
 
     def __init__(self, items: RecipientSource) -> None:
@@ -41,7 +41,7 @@ class Source:
         self._async: AsyncIterator[object] | None = None
         self._context = copy_context()
         self._cut_short = False
-        # Text is iterable too, one character at a time.
+        # Text is iterable too, character by character.
         if isinstance(items, str | bytes | Recipient):
             raise InputError(
                 f"recipients is a single {type(items).__name__}: put it in a list, or use client.send()",
@@ -59,11 +59,10 @@ class Source:
 
     @property
     def is_async(self) -> bool:
-        """Whether its items are awaited."""
         return self._async is not None
 
     def fill_now(self, waiting: deque[object], size: int) -> bool:
-        """Append items to *waiting* until it holds *size*, or the source ends; False if that is to be awaited."""
+        """Append items to *waiting* until it holds *size*, or the source ends; False if items must be awaited."""
         wanted = size - len(waiting)
         if self.exhausted or wanted <= 0:
             return True
@@ -75,16 +74,11 @@ class Source:
 
     async def fill(self, waiting: deque[object], size: int, until: Callable[[], bool] = lambda: False) -> None:
         """
-        Do the same, and await each item.
-
-        Args:
-            waiting: Where items are put.
-            size: How many it is to hold.
-            until: Asked before each item whether to stop.
+        Append items to *waiting* until it holds *size*, the source ends, or *until* returns True before an item.
 
         Raises:
-            UsageError: A generator was cancelled in the middle of an item before: it has ended, and would pass for one
-                that has nothing more.
+            UsageError: A generator was cancelled in the middle of an item before: it has ended, and would look
+                exhausted.
         """
         if self.fill_now(waiting, size) or self._async is None:
             return
@@ -104,7 +98,7 @@ class Source:
 
     async def throw(self, waiting: deque[object], exc: BaseException) -> None:
         """
-        Raise *exc* where an async generator waits to be asked, and append the item that it yields then, if it does.
+        Raise *exc* inside a suspended async generator, and append the item that it then yields, if any.
 
         Raises:
             UsageError: The source is not a generator, so nothing can be raised in it.
@@ -118,9 +112,9 @@ class Source:
 
     async def aclose(self) -> None:
         """
-        Close an async generator that was left early: trio warns of one that is left to the garbage collector.
+        Close an async generator that was left early: trio warns if the garbage collector does it.
 
-        An ordinary one is let go of in its context, where its `finally` finds what it has set.
+        An ordinary generator is released in its own context, where its `finally` finds the variables that it has set.
         """
         left: object = self._async if not self.exhausted else None
         if isinstance(left, AsyncGenerator):
