@@ -1,8 +1,9 @@
 """
 Send SMS and Viber campaigns through the Webcom Mobi A2P gateway, from asyncio or trio.
 
-The words are here at once. What sends is imported when it is first named: with its HTTP library it takes five times as
-long, and a program that only reads results, or a pytest that only knows the plugin, never needs it.
+Importing the package loads messages, results and errors. What sends is imported when it is first named: with its HTTP
+library it takes five times as long, and a program that only reads results, or a pytest run that only loads the plugin,
+never needs it.
 """
 
 import logging

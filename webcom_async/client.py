@@ -1,7 +1,7 @@
 """
-The client: one account, one connection pool, one limit on requests under way.
+The client: one account, one connection pool, one limit on requests in flight.
 
-This is where a call is checked and put together. How a campaign runs is `_sending`'s to know.
+This module checks a call and assembles its parts. `_sending` runs the campaign.
 """
 
 import os
@@ -48,21 +48,21 @@ __all__ = ["WebcomClient"]
 
 class WebcomClient:
     """
-    Sends through the Webcom Mobi gateway.
+    Sends messages through the Webcom Mobi gateway.
 
-    Make one per event loop, keep it, and close it last: with `async with`, or `aclose()`.
+    Make one client per event loop, keep it, and close it last: with `async with`, or `aclose()`.
 
     Args:
         token: The account's secret key, or
         login: the account's login, and
         password: its password, or
-        credentials: any of these, read elsewhere.
-        http_client: Your own `httpx2.AsyncClient` or `httpx.AsyncClient`; it is not closed.
+        credentials: any of these as `Credentials`.
+        http_client: Your own `httpx2.AsyncClient` or `httpx.AsyncClient`, which stays open.
         transport: The HTTP library: `"httpx2"`, or `"aiohttp"` (extra `aiohttp`, asyncio only), which takes less CPU;
-            or another way to post, such as an emulator's.
+            or a transport of your own, such as an emulator's.
         clock: Time and chance, for tests.
         observers: Functions that are called with each event; see `webcom_async.events`.
-        options: See `Options`.
+        options: The fields of `Options`.
 
     Raises:
         ConfigurationError: Credentials, options or observers cannot be used; nothing was sent.
@@ -111,10 +111,10 @@ class WebcomClient:
         **options: Unpack[OptionFields],
     ) -> Self:
         """
-        Return a client for `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
+        Return a client with the credentials in `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
 
-        `WEBCOM_BASE_URL` sets `base_url`, unless that is given; set and empty, it is refused, because messages would go
-        to the real gateway. Only this reads the environment; `WebcomClient(…)` does not.
+        `WEBCOM_BASE_URL` sets `base_url`, unless that is given. An empty value is refused, because messages would go to
+        the real gateway. Only this method reads the environment; `WebcomClient(…)` does not.
 
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
@@ -144,15 +144,15 @@ class WebcomClient:
 
     @property
     def observers(self) -> Observers:
-        """What the client emits events with; what works for it, such as a `scaleout.Worker`, uses it too."""
+        """The client's observers, which helpers such as a `scaleout.Worker` emit to as well."""
         return self._session.observers
 
     def account(self, campaign: str) -> str:
         """
-        Return a digest of whose account a campaign is sent with, for whoever compares two clients.
+        Return a digest that identifies the account of a campaign, to compare two clients.
 
-        The gateway remembers `client_id_sms` per account: a campaign that goes on with another one sends everybody in
-        question a second SMS.
+        The gateway remembers `client_id_sms` per account: a campaign that resumes with another account sends every
+        possibly sent recipient a second SMS.
         """
         return self._session.account(campaign)
 
@@ -170,32 +170,33 @@ class WebcomClient:
         time_send: datetime | None = None,
     ) -> SendResult:
         """
-        Send one message and return what became of it.
+        Send one message and return its result.
 
-        A refused or unknown recipient is a result, not an exception. When this call is cancelled, it ends at once; a
-        note on the exception, and the event `SendEnded` (`webcom_async.events`), name the id under which to send
-        again. A second call with the same id, phone, text and sender waits for the request that is
-        in flight and returns its result; the request goes on as long as a call waits for it. With another phone, text
-        or sender under that id, the result is `NOT_SENT` with `Reason.ID_REUSED`.
+        A refused or unknown recipient is a result, not an exception. If the call is cancelled, it ends at once; a note
+        on the exception, and the event `SendEnded` (`webcom_async.events`), name the id under which to send again.
+
+        A second call with the same id, phone, text and sender waits for the request in flight and returns its result;
+        the request continues as long as a call waits for it. With another phone, text or sender under that id, the
+        result is `NOT_SENT` with `Reason.ID_REUSED`.
 
         Args:
-            phone: The recipient, as people write it.
+            phone: The recipient's phone, as people write it.
             text: The text.
-            sender: Who it is from, at most 11 characters, or 15 digits.
+            sender: The sender's name or number, at most 11 characters, or 15 digits.
             message: A whole message, instead of `text` and `sender`.
-            campaign: With it, the id is derived from campaign, phone and `key`: calling again sends no second SMS. No
-                white space around it.
-            client_id_sms: An id of your own, instead. Without either, the id is random.
-            key: Tells several messages to one phone in one campaign apart: a new one for each code, the same one each
-                time that this code is sent again. Another text under a used key is never sent.
-            validity_period: No attempt is made after this moment; aware, in the future.
-            time_send: Send at this moment; aware, in the future (documented for XML only).
+            campaign: A campaign name without white space around it. The id is derived from campaign, phone and `key`,
+                so that a repeated call sends no second SMS.
+            client_id_sms: Your own id, instead of a campaign. Without either, the id is random.
+            key: What tells several messages to one phone in one campaign apart: a new key for each code, and the same
+                key whenever this code is sent again. A used key never sends another text.
+            validity_period: The time after which delivery is no longer attempted; aware, in the future.
+            time_send: The time at which to send; aware, in the future (documented for XML only).
 
         Raises:
-            InputError: Something cannot be sent; nothing was.
-            GatewayUnavailable: No connection; nothing was sent.
+            InputError: The message cannot be sent; nothing was sent.
+            GatewayUnavailable: There is no connection; nothing was sent.
             AuthenticationError, AccountLocked, OutOfBalance: The gateway serves this account nothing now.
-            ConfigurationError: The gateway cannot be used as it is set up.
+            ConfigurationError: The gateway cannot be used with these settings.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._check_usable()
@@ -204,7 +205,7 @@ class WebcomClient:
         recipient = Recipient(phone, client_id_sms, key or "")
         derive = random_ids(self.options.id_bits) if campaign is None else self._ids(campaign).derive
         said, to = address(recipient, defaults, derive)
-        self._format.size_of_recipient(to)  # refuses what it cannot write, before anything is begun
+        self._format.size_of_recipient(to)  # raises what cannot be written, before anything starts
         past = defaults.past(self._session.clock.now())
         if past is not None:
             raise past
@@ -229,28 +230,29 @@ class WebcomClient:
         """
         Return a campaign: open it with `async with`, then iterate over its results.
 
-        A bad recipient becomes a `NOT_SENT` result with its reason, and the others go on.
+        A bad recipient becomes a `NOT_SENT` result with its reason, and the others continue.
 
         Args:
             recipients: Any iterable or async iterable of phones or `Recipient`s, pulled lazily. An async generator is
                 closed when the stream is left early.
-            text: The text for everyone who does not bring one.
-            sender: Who it is from.
+            text: The text for recipients without their own.
+            sender: The sender's name or number.
             message: A whole message, instead of `text` and `sender`.
-            campaign: The campaign's name: the same name, phone and key give the same id, so that running it again
-                sends nobody a second SMS. Without a name, a random one is made for this call. No white space around
-                it, unless the journal has begun a campaign of that name.
-            validity_period: For everyone who does not bring one; aware, in the future.
-            time_send: Likewise (documented for XML only).
-            journal: A file, or other `Journal`, where this campaign is remembered by its name. Who is settled there is
-                not sent to again, but comes as a result; who is not, or of whom nothing is known, is asked for again
-                under the same id. A file is made if it is not there, and locked while the campaign is open.
-            resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` once the gateway's refusal of everyone
-                has been cleared up: who was rejected for one of them in the journal is asked for again.
+            campaign: The campaign's name. The same name, phone and key give the same id, so that a second run sends no
+                second SMS. By default a random name is made for this call. It has no white space around it, unless the
+                journal has begun a campaign of that name.
+            validity_period: The time after which delivery is no longer attempted, for recipients without their own;
+                aware, in the future.
+            time_send: The time at which to send, for recipients without their own (documented for XML only).
+            journal: The file, or other `Journal`, that remembers the campaign by its name. Settled recipients are
+                skipped; their stored result is returned. The others are sent to, under the same ids. A missing file is
+                created, and the file is locked while the campaign is open.
+            resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` after the gateway has refused every
+                recipient. Recipients that the journal has as rejected for one of them are sent to again.
 
         Raises:
             JournalError: On entering: the journal cannot be used for this campaign; nothing was sent.
-            InputError: The call cannot be sent; nothing was.
+            InputError: The call cannot be sent; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
@@ -292,17 +294,17 @@ class WebcomClient:
 
     def reconcile(self, journal: Journal | StrPath, *, campaign: str) -> Campaign:
         """
-        Return a campaign that asks again for everyone of whom the journal does not know whether they were sent to.
+        Return a campaign that sends every possibly sent recipient of a journal again, alone.
 
-        Each is asked for alone, under the same id and with the same message, so that the gateway's answer means this
-        one and no other. Who has an SMS already gets no second one; who has none gets it now.
+        Each request has one recipient, with the same id and message, so that the answer can only mean that recipient. A
+        recipient that has an SMS gets no second one; a recipient without one gets it now.
 
         Args:
-            journal: The file.
+            journal: The journal.
             campaign: The campaign's name.
 
         Raises:
-            JournalError: On entering: the journal cannot be used, or holds no such campaign; nothing was sent.
+            JournalError: On entering: the journal cannot be used, or has no such campaign; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
@@ -330,9 +332,9 @@ class WebcomClient:
         resend_rejected: Collection[Reason] = (),
     ) -> Report:
         """
-        Send to everyone and return the counts, for callers who do not read results one by one.
+        Send to all recipients and return the counts, for callers that do not read single results.
 
-        Takes what `stream` takes, and raises what it and its results raise.
+        Takes the arguments of `stream`, and raises what `stream` and its results raise.
         """
         async with self.stream(
             recipients,
@@ -351,21 +353,21 @@ class WebcomClient:
 
     def statuses(self, ids: IdSource) -> Statuses:
         """
-        Return what the gateway says of each SMS of *ids*, as an async iterator of `DeliveryReport`s.
+        Return the gateway's reports on *ids*, as an async iterator of `DeliveryReport`s.
 
-        They are asked for several at a time where the gateway takes that, else one by one, and as many requests at
-        once as the client's limit lets. Asking changes nothing; failures are retried. `async for` over it; no
-        `async with` is needed, and it may be left at any moment.
+        One request asks for several ids if the gateway allows it, else for one; the client's limit bounds the requests
+        in flight. Questions change nothing, and failures are retried. Iterate with `async for`, without `async with`,
+        and stop at any time.
 
         Args:
             ids: Any iterable or async iterable of `id_sms`, pulled lazily.
 
         Raises:
-            InputError: It is no iterable, or, while iterating, an item is no `id_sms`.
+            InputError: *ids* is not iterable, or, while iterating, an item is not an `id_sms`.
             AuthenticationError, AccountLocked: While iterating: the gateway serves this account nothing now.
-            ConfigurationError: Likewise: the gateway cannot be used as it is set up.
-            TransportError, GatewayBusy, ReplyError: Likewise: no usable answer, after as many attempts as the options
-                allow. Iterating again goes on with the rest.
+            ConfigurationError: While iterating: the gateway cannot be used with these settings.
+            TransportError, GatewayBusy, ReplyError: While iterating: there is no usable answer after as many attempts
+                as the options allow. Iterating again continues with the rest.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
@@ -381,22 +383,23 @@ class WebcomClient:
         prices: bool = False,
     ) -> Track:
         """
-        Return a tracking that follows every accepted SMS of a campaign to its end; open it with `async with`.
+        Return a tracking that follows every accepted SMS of a campaign to a terminal state; open it with `async with`.
 
-        The journal is its memory: after a `kill -9` the same call goes on. What webhooks have reported is taken from
-        the file of *reports*, even if it came before the send was answered; everybody else is asked for, at growing
-        intervals. Memory does not grow with the campaign.
+        The journal stores the progress: after a `kill -9` the same call continues. Webhook reports are read from
+        *reports*, even those that arrived before the send was answered; for all other SMS the gateway is asked, at
+        growing intervals. Memory does not grow with the campaign.
 
         Args:
             journal: The file of a campaign that is not running now.
             campaign: The campaign's name.
-            reports: Where webhooks' reports are kept, if there are any: a file, or a `ReportFile` that is open here.
-            pace: When SMS are asked for, and for how long they are followed. Left out, an SMS is asked for after half
-                a minute, or after half an hour where there are *reports*.
-            prices: Whether an SMS whose end a webhook has told, which brings no price, is asked for once.
+            reports: The file of webhook reports, if there is one, or an open `ReportFile`.
+            pace: When the gateway is asked, and for how long. By default the first question follows after half a
+                minute, or after half an hour with *reports*.
+            prices: Whether the gateway is asked once for the price of an SMS whose final state came by webhook, without
+                a price.
 
         Raises:
-            JournalError: On entering: the journal cannot be used, is in use, or holds no such campaign.
+            JournalError: On entering: the journal cannot be used, is in use, or has no such campaign.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
@@ -412,12 +415,13 @@ class WebcomClient:
 
     async def balance(self) -> Balance:
         """
-        Return what is left on the account.
+        Return the balance of the account.
 
         Raises:
             AuthenticationError, AccountLocked: The gateway serves this account nothing now.
-            ConfigurationError: The gateway cannot be used as it is set up.
-            TransportError, GatewayBusy, ReplyError: No usable answer, after as many attempts as the options allow.
+            ConfigurationError: The gateway cannot be used with these settings.
+            TransportError, GatewayBusy, ReplyError: There is no usable answer after as many attempts as the options
+                allow.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._check_usable()
@@ -497,7 +501,7 @@ def _check_resend_rejected(reasons: Collection[Reason], journal: Journal | StrPa
 def _journal(journal: Journal | StrPath, options: Options) -> Journal:
     if not isinstance(journal, str | os.PathLike):
         return journal
-    from webcom_async._storage.sqlite.file_journal import SqliteJournal  # noqa: PLC0415 - sqlite3: not everybody keeps a journal
+    from webcom_async._storage.sqlite.file_journal import SqliteJournal  # noqa: PLC0415 - sqlite3: not every client has a journal
 
     return SqliteJournal(journal, zone=options.zone)
 
@@ -514,7 +518,7 @@ def _choose(options: Options, http_client: AsyncHttpClient | None, transport: Tr
     if isinstance(transport, str):
         if transport != "httpx2":
             raise ConfigurationError(f"transport is {transport!r}; it is 'httpx2', 'aiohttp', or a Transport")
-        from webcom_async._http.httpx2_transport import Httpx2Transport  # noqa: PLC0415 - its core imports trio, where that is installed
+        from webcom_async._http.httpx2_transport import Httpx2Transport  # noqa: PLC0415 - its core imports trio, if that is installed
 
         return Httpx2Transport(options)
     return transport

@@ -1,4 +1,4 @@
-"""Every exception that the library raises; the tree is drawn in `help(webcom_async.errors.WebcomError)`."""
+"""Every exception that the library raises; `help(webcom_async.errors.WebcomError)` shows the tree."""
 
 from webcom_async._domain.errors import (
     AccountLocked,

@@ -1,5 +1,5 @@
 """
-What happens while the library works, as frozen structs: for metrics, traces and messages.
+Events: what happens while the library works, as frozen structs for metrics, traces and messages.
 
     def count(event: Event) -> None:
         match event:
@@ -8,8 +8,8 @@ What happens while the library works, as frozen structs: for metrics, traces and
 
     client = WebcomClient(token=…, observers=[count])
 
-An observer is a plain function. It runs in the event loop, so it must be quick; what it raises is logged once and
-harms nothing. `str(event)` is a sentence, `event.fields` a dict, `msgspec.json.encode(event)` a line of JSON. The
+An observer is a plain function. It runs in the event loop, so it must be quick; its exceptions are logged once and do
+not affect sending. `str(event)` is a sentence, `event.fields` a dict, `msgspec.json.encode(event)` a line of JSON. The
 logger `webcom_async` logs every event: `record.event` is its name, such as `campaign_halted`, and its fields are
 attributes of the record. No event holds a phone, a text or a credential.
 """

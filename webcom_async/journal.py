@@ -1,24 +1,24 @@
 """
-The journal: a file that remembers, from one run of a campaign to the next, who was sent what and what came of it.
+The journal: a file that remembers a campaign's recipients and results from one run to the next.
 
-It has no event loop: calls are made one at a time, from whichever thread. It may not know how anything is sent, nor
-see credentials.
+The journal depends on no event loop: callers make one call at a time, from any thread. It does not know how a message
+is sent, and sees no credentials.
 
-A recipient is *reserved* before its request leaves and *settled* when its fate is known. Whoever stands reserved when a
-file is opened was in a request whose answer nobody recorded, and counts as unknown.
+A recipient is *reserved* before its request leaves, and *settled* when its result is known. A recipient that is still
+reserved when the file is opened was in a request without a recorded answer, and counts as unknown.
 
-A run writes both down in a log, batch by batch. The log becomes a row per recipient when a row is wanted: by the next
-who opens the file, or by the run itself, for an id that it has met before. That takes longer than the log, by some
-seconds for a million recipients; what ends it loses nothing.
+A run appends both to a log, batch by batch. The log becomes one row per recipient when a row is needed: when the file
+is opened next, or when the run meets an id for the second time. That takes some seconds for a million recipients; an
+interruption loses nothing.
 
 Durability: the campaign's header is on the disk (fsync) before `CampaignFile` returns. Reservations and results are
-written before a call returns and survive the death of the process; a power loss may take the last of them back. That
-is harmless: ids are derived again, and the gateway answers an id it has seen with the first `id_sms`.
+written before a call returns, and survive the death of the process; a power loss may undo the last of them. That is
+harmless: ids are derived again, and the gateway answers a repeated id with the first `id_sms`.
 
-One owner at a time: the file is locked for as long as it is open, and the system drops the lock when a process dies.
-Do not copy or open an open journal: its latest rows are in the `-wal` file beside it, and on POSIX systems closing
-any handle of the file drops the lock of the process that closes it. Do not move or remove it either: that is noticed
-at the next call, which raises `JournalError`.
+One owner at a time: the file is locked while it is open, and the system releases the lock when a process dies. Do not
+copy or open a journal that is open: its latest rows are in the `-wal` file beside it, and on POSIX systems closing any
+handle of the file releases the lock of the process that closes it. Do not move or remove it either: the next call
+notices that, and raises `JournalError`.
 """
 
 from webcom_async._domain.outbound import Addressed, OutboundRecipient

@@ -1,4 +1,4 @@
-"""What all events are."""
+"""The base of all events."""
 
 import logging
 import re
@@ -19,15 +19,15 @@ def _snake_case(name: str) -> str:
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event", tag=_snake_case):
     """
-    Something that has happened. `str(event)` is a sentence; the fields are data: ids, counts, names, seconds.
+    An event: something that has happened. `str(event)` is a sentence; the fields are data: ids, counts, names, seconds.
 
     No event holds a phone, a text or a credential. `msgspec.json.encode(event)` writes the fields, and the name as
     `event`.
 
     Attributes:
-        level: The level of `logging` that it is logged at.
+        level: The level at which `logging` logs it.
         traceback: Whether the log shows the exception that is being handled.
-        sentence: What `str` says, with the fields in braces.
+        sentence: The template of `str(event)`, with the fields in braces.
     """
 
     level: ClassVar[int] = INFO
@@ -36,12 +36,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="even
 
     @property
     def name(self) -> str:
-        """Its name, in snake case: `campaign_halted`."""
+        """The event's name, in snake case: `campaign_halted`."""
         return str(self.__struct_config__.tag)
 
     @property
     def fields(self) -> dict[str, object]:
-        """Its name, as `event`, and its fields, as plain values."""
+        """The event's name, as `event`, and its fields, as plain values."""
         fields: dict[str, object] = msgspec.to_builtins(self)
         return fields
 

@@ -1,7 +1,7 @@
 """
 Observers of events: the log, and those that a caller gives.
 
-An observer has no say: its return value is ignored, and its exceptions end nothing.
+Observers cannot affect sending: their return values are ignored, and their exceptions are logged.
 """
 
 import logging
@@ -38,7 +38,7 @@ class ObserverFailed(Event, frozen=True):
 
 
 def log(event: Event) -> None:
-    """Log *event* with the logger `webcom_async`, if that is enabled for its level: its sentence, and its fields."""
+    """Log *event*, its sentence and its fields, with the logger `webcom_async`, if that is enabled for its level."""
     if logger.isEnabledFor(event.level):
         logger.log(event.level, str(event), extra=event.fields, exc_info=event.traceback)
 
@@ -51,7 +51,7 @@ class Observers:
         observers: Plain functions of one event. They run in the event loop, so they must not block.
 
     Raises:
-        ConfigurationError: One of them cannot be called, or is a coroutine function.
+        ConfigurationError: An observer cannot be called, or is a coroutine function.
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
@@ -62,11 +62,11 @@ class Observers:
                 raise ConfigurationError(f"an observer is {observer!r}; it must be a plain function of one event")
 
     def listening(self, level: int = DEBUG) -> bool:
-        """Whether an event of *level* has an observer: ask before you build events for single recipients."""
+        """Whether an event of *level* has an observer. Check it before building events for single recipients."""
         return len(self._observers) > 1 or logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
-        """Log *event* and call every observer with it."""
+        """Log *event*, and call every observer with it."""
         for place, observer in enumerate(self._observers):
             try:
                 observer(event)
@@ -82,7 +82,7 @@ class Observers:
 
     @contextmanager
     def hearing(self) -> Generator[None, None, None]:
-        """Have the function `emit` use these observers while the block runs."""
+        """Have the function `emit` use these observers inside the block."""
         token = _current.set(self)
         try:
             yield
@@ -95,8 +95,8 @@ _current: ContextVar[Observers] = ContextVar("webcom_async_observers", default=O
 
 def emit(event: Event) -> None:
     """
-    Emit *event* to the observers of the block that is `hearing`; without one, it is only logged.
+    Emit *event* to the observers of the block that is `hearing`; without one, only to the log.
 
-    For HTTP transports, which have no client, and may be a caller's own.
+    HTTP transports use it: they have no client, and may be a caller's own.
     """
     _current.get().emit(event)

@@ -21,10 +21,10 @@ class PostRefused(Event, frozen=True, tag="webhook_refused"):
 
 class ReportsCommitted(Event, frozen=True):
     """
-    Reports of a post are stored, and will be acknowledged.
+    The reports of a post are stored, and will be acknowledged.
 
     Attributes:
-        reports: How many.
+        reports: The number of reports.
     """
 
     level = DEBUG
@@ -34,11 +34,11 @@ class ReportsCommitted(Event, frozen=True):
 
 class ReportsNotCommitted(Event, frozen=True):
     """
-    Reports of a post could not be stored; the answer is 503, and the gateway offers them again.
+    The reports of a post could not be stored; the answer is 503, and the gateway sends them again.
 
     Attributes:
-        reports: How many.
-        error: The store's own words, if the failure is one of this library's; else its type.
+        reports: The number of reports.
+        error: The store's own words for an error of this library; else the exception's type.
     """
 
     level = ERROR

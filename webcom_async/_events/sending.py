@@ -46,7 +46,7 @@ class CampaignStarted(Event, frozen=True):
 
 class CampaignResumed(Event, frozen=True):
     """
-    A campaign goes on where an earlier run left it. Emitted before the first batch of this run leaves.
+    A campaign continues where an earlier run left it. Emitted before the first batch of this run leaves.
 
     Attributes:
         campaign: The campaign's name.
@@ -66,7 +66,7 @@ class CampaignHalted(Event, frozen=True):
         campaign: The campaign's name.
         error: The type of the failure.
         reason: The failure as a `Reason`; None for failures outside the gateway and the network.
-        why: The failure in words, where a worker halts a campaign for all workers; else empty.
+        why: The failure in words, if a worker halts a campaign for all workers; else empty.
     """
 
     level = WARNING
@@ -79,7 +79,7 @@ class CampaignHalted(Event, frozen=True):
 
 class CampaignEnded(Event, frozen=True):
     """
-    A campaign has stopped: it is complete, halted, or was left early.
+    A campaign has stopped: it is complete, was halted, or was left early.
 
     Attributes:
         campaign: The campaign's name.
@@ -91,7 +91,7 @@ class CampaignEnded(Event, frozen=True):
         from_journal: Recipients that the journal had settled before.
         requests: Requests, retries included.
         retries: Requests that repeated an earlier one.
-        seconds: From the start to the last result.
+        seconds: The time from the start to the last result.
     """
 
     sentence = (
@@ -139,7 +139,7 @@ class BatchAnswered(Event, frozen=True):
         attempt: Which request with these recipients.
         recipients: Recipients in the request.
         status: The HTTP status of the answer.
-        seconds: From `BatchSent` to the whole answer.
+        seconds: The time from `BatchSent` to the whole answer.
     """
 
     level = DEBUG
@@ -154,7 +154,7 @@ class BatchAnswered(Event, frozen=True):
 
 class BatchSettled(Event, frozen=True):
     """
-    Each recipient of a batch has a result, and the journal, if there is one, knows it.
+    Each recipient of a batch has a result, which the journal, if there is one, has recorded.
 
     Attributes:
         campaign: The campaign's name.
@@ -164,7 +164,7 @@ class BatchSettled(Event, frozen=True):
         unknown: Recipients whose outcome is unknown.
         not_sent: Recipients that were not sent to.
         from_journal: Recipients that the journal had settled before.
-        seconds: From taking the batch to its results.
+        seconds: The time from taking the batch to its results.
     """
 
     level = DEBUG
@@ -183,7 +183,7 @@ class BatchSettled(Event, frozen=True):
 
 
 class _RequestEvent(Event, frozen=True):
-    """An event of one request, which belongs to a batch, a single send or a question."""
+    """An event of one request of a batch, a single send or a question."""
 
     campaign: str
     batch: int
@@ -238,7 +238,7 @@ class RetryAfterObeyed(_RequestEvent, frozen=True):
     Attributes:
         campaign: The campaign's name; empty for single sends and questions.
         batch: The batch's number in this run; 0 for questions.
-        attempt: The attempt that was answered so.
+        attempt: The attempt that was answered.
         seconds: The seconds of `Retry-After`.
     """
 
@@ -278,7 +278,7 @@ class LimitChanged(Event, frozen=True):
 
 class SendQueued(Event, frozen=True):
     """
-    A single send waits for its turn.
+    A single send is queued.
 
     Attributes:
         client_id_sms: The message's id.
@@ -296,7 +296,7 @@ class SendSent(Event, frozen=True):
     Attributes:
         client_id_sms: The message's id.
         attempt: 1 for the first request with it.
-        recipients: Messages in the request: more than 1 where sends share it.
+        recipients: The number of messages in the request: above 1 if sends share it.
     """
 
     level = DEBUG
@@ -314,7 +314,7 @@ class SendAnswered(Event, frozen=True):
         client_id_sms: The message's id.
         attempt: Which request with it.
         status: The HTTP status of the answer.
-        seconds: From `SendSent` to the whole answer.
+        seconds: The time from `SendSent` to the whole answer.
     """
 
     level = DEBUG
@@ -333,7 +333,7 @@ class SendSettled(Event, frozen=True):
         client_id_sms: The message's id.
         outcome: The result's outcome.
         reason: The result's reason.
-        attempts: Requests that carried it.
+        attempts: The number of requests with this message.
     """
 
     level = DEBUG
@@ -350,7 +350,7 @@ class SendEnded(Event, frozen=True):
 
     Attributes:
         client_id_sms: The message's id.
-        outcome: What is known of it.
+        outcome: What is known of the message.
     """
 
     level = WARNING
@@ -374,7 +374,7 @@ class TransportFailed(Event, frozen=True):
 
 class ClosingFailed(Event, frozen=True):
     """
-    The HTTP library has failed behind a whole answer, which stands.
+    The HTTP library has failed after a whole answer, which is kept.
 
     Attributes:
         error: The type of the exception.
@@ -387,13 +387,13 @@ class ClosingFailed(Event, frozen=True):
 
 class DeliveryChanged(Event, frozen=True):
     """
-    Tracking has learnt something new of an accepted SMS.
+    Tracking has a new report on an accepted SMS.
 
     Attributes:
         campaign: The campaign's name.
         client_id_sms: The message's id.
         id_sms: The gateway's id of the SMS.
-        state: Where the SMS is.
+        state: The state of the SMS.
         overdue: Whether tracking ends without a final state.
     """
 

@@ -50,7 +50,7 @@ class StoreBack(Event, frozen=True):
 
 class StoreAwaited(Event, frozen=True, tag="store_unavailable"):
     """
-    A store was away for longer than a call's patience; a worker makes the call again.
+    A store could not be reached for longer than a call waits; a worker makes the call again.
 
     Attributes:
         error: The failure in words.
@@ -85,7 +85,7 @@ class ShardTakenOver(Event, frozen=True):
         campaign: The campaign's name.
         shard: The shard's number.
         token: The new lease's token.
-        holder: The worker whose lease was revoked; the same one, if it was started again.
+        holder: The worker whose lease was revoked; it may be this worker, restarted.
     """
 
     level = WARNING
@@ -98,7 +98,7 @@ class ShardTakenOver(Event, frozen=True):
 
 class ShardLost(Event, frozen=True, tag="lease_lost"):
     """
-    A worker has lost the lease of a shard, and sends nothing more of it.
+    A worker has lost the lease of a shard, and sends no more of it.
 
     Attributes:
         campaign: The campaign's name.
@@ -115,7 +115,7 @@ class ShardLost(Event, frozen=True, tag="lease_lost"):
 
 class ShardGivenBack(Event, frozen=True):
     """
-    A worker cannot send a shard now, and leaves it to the others.
+    A worker cannot send a shard now, and releases it for other workers.
 
     Attributes:
         campaign: The campaign's name.
@@ -148,7 +148,7 @@ class ShardEnded(Event, frozen=True):
 
 class ShardFailed(Event, frozen=True):
     """
-    A worker cannot send a shard at all, such as one that is set up otherwise than the campaign.
+    A worker cannot send a shard at all, such as a worker whose settings differ from the campaign's.
 
     Attributes:
         campaign: The campaign's name.
@@ -165,7 +165,7 @@ class ShardFailed(Event, frozen=True):
 
 class LeaseNotGivenBack(Event, frozen=True):
     """
-    A store was away when a worker gave a lease back; the lease expires.
+    A store could not be reached when a worker released a lease; the lease expires.
 
     Attributes:
         campaign: The campaign's name.
@@ -179,7 +179,7 @@ class LeaseNotGivenBack(Event, frozen=True):
 
 class BatchNotNoted(Event, frozen=True):
     """
-    A store was away when a batch was cut short; the journal has its results, and its counts come with the next attempt.
+    A store was unreachable when a batch was cut short; the journal has its results, and the next attempt counts it.
 
     Attributes:
         campaign: The campaign's name.
@@ -193,7 +193,7 @@ class BatchNotNoted(Event, frozen=True):
 
 class OverseerSilent(Event, frozen=True):
     """
-    The workflow that hands out a campaign's shards is silent; another process takes it up.
+    The workflow that dispatches a campaign's shards is silent; another process replaces it.
 
     Attributes:
         campaign: The campaign's name.
@@ -206,11 +206,11 @@ class OverseerSilent(Event, frozen=True):
 
 class OverseerFailed(Event, frozen=True):
     """
-    The shards of a campaign could not be handed out; this is retried.
+    The shards of a campaign could not be dispatched; this is retried.
 
     Attributes:
         campaign: The campaign's name.
-        error: The type of the failure, and its words.
+        error: The type of the failure, and its message.
     """
 
     level = WARNING
@@ -221,7 +221,7 @@ class OverseerFailed(Event, frozen=True):
 
 class CampaignsUnseen(Event, frozen=True):
     """
-    A worker could not look which campaigns run; this is retried.
+    A worker could not list the running campaigns; this is retried.
 
     Attributes:
         error: The failure in words.

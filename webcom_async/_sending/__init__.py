@@ -1,3 +1,3 @@
-"""The core: a campaign, batch by batch, from source to results."""
+"""Send a campaign or a single message, batch by batch, from source to results."""
 
 __all__: list[str] = []

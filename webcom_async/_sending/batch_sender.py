@@ -1,8 +1,8 @@
 """
-One batch on its way, until the fate of each of its recipients is known or asking again is of no use.
+Send one batch until every recipient has a result, or sending again is of no use.
 
-A batch that fails as a whole may be asked for in halves, under the same ids, down to the one recipient that sinks it.
-What is decided here is only the order of things: whether to retry, to split or to end is `_gateway.policy`'s to say.
+A batch that fails as a whole may be sent again in halves, under the same ids, down to the one recipient that causes the
+failure. This module only orders the requests; `_gateway.policy` decides whether to retry, to split or to end.
 """
 
 import math
@@ -42,22 +42,22 @@ __all__ = ["BatchSender", "GracePeriod"]
 
 class SubBatch:
     """
-    Recipients that are asked for together.
+    Recipients that are sent in one request.
 
     Args:
-        addressed: They, and what they are told.
-        possibly_sent: Ids of those who may have been sent to before this flight.
-        send_format: How they are written.
-        past: The part whose half this is; None if it is the whole.
-        messages: *addressed* as it goes out, if it is encoded already.
+        addressed: Messages and their recipients.
+        possibly_sent: Ids of the recipients that were possibly sent to before.
+        send_format: The format of the request.
+        past: The sub-batch that this is a half of; None for a whole batch.
+        messages: *addressed* as encoded, if it is encoded already.
 
     Attributes:
         phones: The recipients.
-        messages: Their part of the body. Encoded once: every attempt must carry the same bytes and ids.
-        attempts: Requests that carried them.
-        knowledge: The most doubtful thing that any of these left behind.
-        question: How the latest of these ended that may have been processed; None if there is none.
-        results: What became of them; None as long as it is open.
+        messages: Their part of the body. It is encoded once: every attempt must carry the same bytes and ids.
+        attempts: The number of requests that carried them.
+        knowledge: The most doubtful knowledge that any attempt left.
+        question: The failure of the latest attempt that may have been processed; None if there is none.
+        results: The results; None while the sub-batch is open.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SubBatch:
         self._format = send_format
 
     def halves(self) -> tuple["SubBatch", "SubBatch"]:
-        """Return the first and the second half, with the same past."""
+        """Return the first and the second half, which inherit the attempts and the knowledge."""
         middle = len(self.phones) // 2
         first: list[Addressed] = []
         second: list[Addressed] = []
@@ -92,7 +92,7 @@ class SubBatch:
         return SubBatch(first, self._doubtful, self._format, self), SubBatch(second, self._doubtful, self._format, self)
 
     def settle(self, answered: SettledResults, before: Knowledge) -> None:
-        """Close it with what the gateway *answered*; *before* is what earlier attempts left behind."""
+        """Close the sub-batch with *answered*, the gateway's results; *before* is the knowledge before this attempt."""
         if answered.all_accepted:
             self.results = answered
         elif before is Knowledge.POSSIBLY_SENT:
@@ -101,14 +101,14 @@ class SubBatch:
             self.results = SettledResults(possibly_sent_among(answered.results, self._doubtful))
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
-        """Take note of an attempt that met *error*; *before* is what earlier ones left behind."""
+        """Record that an attempt met *error*; *before* is the knowledge before it."""
         # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
         self.knowledge = max(before, error.knowledge)
         if error.knowledge is Knowledge.POSSIBLY_SENT:
             self.question = error
 
     def conclude(self, error: WebcomError) -> None:
-        """Close it: asking again is of no use."""
+        """Close the sub-batch with *error*, because sending again is of no use."""
         alone = len(self.phones) == 1
         self.results = SettledResults(
             [
@@ -120,7 +120,7 @@ class SubBatch:
         )
 
     def unfinished(self, reason: Reason) -> SettledResults:
-        """Return what is known when its sending is cut short, because of *reason*."""
+        """Return the results if its sending is cut short now because of *reason*."""
         if self.results is not None:
             return self.results
         cut_short = f"{reason.value} before "
@@ -134,7 +134,7 @@ class SubBatch:
         )
 
     def _by_doubt(self) -> Iterator[tuple[OutboundRecipient, bool]]:
-        """Yield every recipient, and whether it may have been sent to."""
+        """Yield every recipient, and whether it was possibly sent to."""
         left = self.knowledge is Knowledge.POSSIBLY_SENT
         return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
 
@@ -143,21 +143,21 @@ class SubBatch:
 
 
 class GracePeriod:
-    """How long requests under way may go on once their stream is left: until then each has a shield of its own."""
+    """The time that requests in flight get after their stream is left; until then each has its own shield."""
 
     def __init__(self) -> None:
         self._shields: set[CancelScope] = set()
         self._deadline = math.inf
 
     def end_at(self, deadline: float) -> None:
-        """Let no request go on beyond *deadline*, in the event loop's time; neither those that are to come."""
+        """Let no request, present or future, continue beyond *deadline*, in the event loop's time."""
         self._deadline = deadline
         for shield in self._shields:
             shield.deadline = min(shield.deadline, deadline)
 
     @contextmanager
     def shield(self) -> Generator[None, None, None]:
-        """Keep cancellation from the block, as long as the grace lasts."""
+        """Shield the block from cancellation until the grace ends."""
         with CancelScope(shield=True, deadline=self._deadline) as scope:
             self._shields.add(scope)
             try:
@@ -168,21 +168,21 @@ class GracePeriod:
 
 class BatchSender:
     """
-    One batch on its way.
+    Sends one batch.
 
     Args:
-        session: The way to the gateway.
-        batch: What to send.
-        counters: Where requests are counted.
-        quota: What may be spent on asking again.
-        possibly_sent: Ids of those who may have been sent to before.
-        grace: What a request under way gets when its stream is left; None if it ends as soon as its caller is
-            cancelled.
-        after: What a first request for them, made elsewhere, has met.
+        session: The gateway session.
+        batch: The batch.
+        counters: The campaign's counts.
+        quota: The budget for retries.
+        possibly_sent: Ids of the recipients that were possibly sent to before.
+        grace: The grace of a request in flight whose stream is left; None if the request ends with its caller's
+            cancellation.
+        after: The failure of an earlier request for the same recipients, which another sender made.
 
     Attributes:
-        halt: The error that ends the campaign, once this batch has met it.
-        too_large: Bytes of the smallest messages that the gateway found too large; None if it found none so.
+        halt: The error in this batch that ends the campaign; None if there is none.
+        too_large: The size of the smallest messages that the gateway refused as too large; None if there are none.
     """
 
     def __init__(
@@ -211,9 +211,9 @@ class BatchSender:
 
     async def run(self) -> SettledResults:
         """
-        Ask until nothing more can be learnt, and return the results in the batch's order.
+        Send until nothing more can be learnt, and return the results in the batch's order.
 
-        Raises nothing of ours. When it is cancelled, `unfinished` has the results.
+        Raises no error of ours. After a cancellation, `unfinished` returns the results.
         """
         [whole] = self._parts
         before = self._after
@@ -221,28 +221,28 @@ class BatchSender:
             self.halt = before
             whole.conclude(before)
             return self.unfinished(Reason.HALTED)
-        # The request that was made elsewhere is none of these.
+        # The request of another sender does not count as one of these attempts.
         error = await self._ask(whole, self._session.options.attempts + (before is not None), before)
         if error is not None:
             await self._narrow(whole, error)
         return self.unfinished(Reason.HALTED)
 
     async def run_once(self) -> WebcomError | None:
-        """Ask once, and return what that met; then everybody is open still. None if all are settled."""
+        """Send once. Return the error (no recipient is settled), or None (all are)."""
         [whole] = self._parts
         return await self._ask(whole, 1)
 
     def unfinished(self, reason: Reason) -> SettledResults:
-        """Return what is known now; what is still open was cut short because of *reason*."""
+        """Return what is known now; *reason* is why open recipients were cut short."""
         if len(self._parts) == 1:
             return self._parts[0].unfinished(reason)
         return SettledResults([result for part in self._parts for result in part.unfinished(reason).results])
 
     async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
         """
-        Settle *part* as a whole, or return the error that the last of at most *attempts* requests met.
+        Settle *part* as a whole, or return the error of the last of at most *attempts* requests.
 
-        The first of them may have met *before*; if that is nothing to retry, it does not count.
+        The first of them may have met *before*, which counts if it is worth a retry.
         """
         session = self._session
         met = before if before is not None and _policy.worth_retrying(before, 1) else None
@@ -268,7 +268,7 @@ class BatchSender:
         return None
 
     async def _narrow(self, part: SubBatch, error: WebcomError) -> None:
-        """Ask for *part*, which has met *error*, in halves, if that is of use; close it if not."""
+        """Send *part*, which met *error*, again in halves if that may help; else close it."""
         if isinstance(error, RequestTooLarge):
             self.too_large = min(len(part.messages), self.too_large or len(part.messages))
         if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
@@ -284,10 +284,10 @@ class BatchSender:
         halves = part.halves()
         place = self._parts.index(part)
         self._parts[place : place + 1] = halves
-        # As long as no half succeeds, the gateway may be out, and more requests would not help.
+        # While no half succeeds, the gateway may be down, and more requests would not help.
         probing = error.split is Split.IF_A_HALF_SUCCEEDS
         attempts = 1 if probing else self._session.options.attempts
-        # A half that is not asked any more stays open: what its whole has met says nothing about it alone.
+        # A half that is not sent any more stays open: the failure of the whole says nothing about the half alone.
         asked = [(half, await self._ask(half, attempts)) for half in halves if self.halt is None]
         none_succeeds = all(failure is not None for _, failure in asked)
         for half, failure in asked:
@@ -304,13 +304,13 @@ class BatchSender:
     async def _attempt(self, part: SubBatch) -> None:
         session = self._session
         async with session.slot():
-            # A place that comes free just when the stream is left: what has not left does not leave any more. A
-            # caller's own task, on asyncio, hears of its cancellation only when the event loop turns.
+            # A slot may come free just when the stream is left: nothing more may be sent then. On asyncio, a caller's
+            # own task receives its cancellation only when the event loop turns.
             await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
             await session.acquire_rate(len(part.phones))
             sent_in = session.limit.sent()
             before = part.knowledge
-            part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte, until something better is known
+            part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte until the attempt ends
             part.attempts += 1
             self._events.sent(part.phones, part.attempts)
             began = session.clock.monotonic()
@@ -326,8 +326,8 @@ class BatchSender:
                 raise
 
     async def _send(self, part: SubBatch, before: Knowledge) -> Reply:
-        """Send *part* once, under the shield of the grace period; *before* is what earlier attempts left behind."""
-        # Made per attempt and handed on at once: it holds the credentials.
+        """Send *part* once, under the grace period's shield; *before* is the knowledge before this attempt."""
+        # Made per attempt and passed on at once: it holds the credentials.
         request = self._session.request(part.messages)
         trace = RequestTrace(fresh_connection=isinstance(part.question, ConnectionLost))
         try:
@@ -337,7 +337,7 @@ class BatchSender:
                 with self._grace.shield():
                     return await self._session.send(request, trace, len(part.phones))
         finally:
-            # Also after a cancellation: what is still connecting has not been sent.
+            # Also after a cancellation: a request that is still connecting was not sent.
             if not trace.possibly_sent:
                 part.knowledge = before
         if trace.reply is not None:
@@ -345,7 +345,7 @@ class BatchSender:
         raise self._left(trace)
 
     def _left(self, trace: RequestTrace) -> WebcomError:
-        """Return what a request met whose grace ended before an answer came."""
+        """Return the error of a request whose grace ended before an answer."""
         grace = self._session.options.grace
         if trace.possibly_sent:
             return ConnectionLost(f"the stream was left, and no answer came within {grace:g} s")

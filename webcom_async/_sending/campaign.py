@@ -1,8 +1,8 @@
 """
-What a caller holds of a campaign: the context manager that starts and stops it, and the results that it streams.
+The caller's side of a campaign: the context manager that starts and stops it, and the results that it streams.
 
-A class with `__anext__`, never an async generator around a task group: a consumer's plain `break` would then cancel
-it at its next, unrelated await (PEP 789).
+A class with `__anext__`, never an async generator around a task group: a consumer's plain `break` would then cancel the
+consumer at its next, unrelated await (PEP 789).
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ __all__ = ["Batches", "Campaign", "CampaignParts", "Results"]
 
 
 class CampaignParts(NamedTuple):
-    """Where a campaign's recipients come from, how they are cut, and where that is written down."""
+    """A campaign's journal, source and batcher."""
 
     journal: CampaignJournal
     source: Source
@@ -37,14 +37,14 @@ class CampaignParts(NamedTuple):
 
 class Results:
     """
-    Results as they come, one per recipient, in completion order.
+    The results of a campaign, one per recipient, in completion order.
 
-    Iterate it, or its `batches()`. Several tasks may share it: each result goes to one of them.
+    Iterate over it, or over its `batches()`. Several tasks may share it: each result goes to one of them.
 
     Raises:
-        WebcomError: Something ended the campaign: see `errors`. It comes after the results that were settled by then,
-            and its `report` has the counts.
-        Exception: The source's own error, likewise; a note on it has the counts.
+        WebcomError: A failure ended the campaign: see `errors`. It follows the results that are settled, and its
+            `report` has the counts.
+        Exception: The source's own error, raised in the same way; a note on it has the counts.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Results:
         return self._received.popleft()
 
     def batches(self) -> "Batches":
-        """Return an async iterator of non-empty lists: the same results, with less to await."""
+        """Return an async iterator over the same results in non-empty lists, which awaits less."""
         return Batches(self)
 
     async def next_batch(self) -> list[SendResult]:
         """
-        Return the results that are here, or wait for the next batch of them.
+        Return the unread results that are here, or wait for the next batch.
 
         Raises:
-            StopAsyncIteration: That was all.
+            StopAsyncIteration: There are no more results.
         """
         if not self._received:
             return await self._receive()
@@ -87,21 +87,21 @@ class Results:
 
     @property
     def report(self) -> Report:
-        """What the campaign has achieved up to the last result, read or not."""
+        """The counts up to the last result, read or not."""
         return self._counters.report()
 
     @property
     def progress(self) -> Progress:
-        """The same while it runs, up to now."""
+        """The counts up to now, while the campaign runs."""
         session = self._session
         return self._counters.progress(session.clock.monotonic(), limit=session.limit.limit, rate=session.options.rate)
 
     @property
     def unread(self) -> list[SendResult]:
         """
-        Results that are counted in `report` but have not been read, as after a `break`.
+        Results that `report` counts but no reader has read, as after a `break`.
 
-        Bounded: those of the requests that were under way, and of one batch that was not sent.
+        Bounded: at most those of the requests in flight, and of one batch that was not sent.
         """
         return [*self._received, *self._dispatcher.unread]
 
@@ -110,7 +110,7 @@ class Results:
             try:
                 batch = await self._inbox.receive()
             except (anyio.EndOfStream, anyio.ClosedResourceError):
-                # A reader that was cancelled just as it was handed a batch has left it here.
+                # A reader that was cancelled while it received a batch has left the batch here.
                 return self._dispatcher.collect_unread() or self._end()
             if self._dispatcher.take(batch):
                 return batch.results
@@ -126,7 +126,7 @@ class Results:
 
 
 class Batches:
-    """The results of a campaign in lists, as they come."""
+    """The results of a campaign, in lists."""
 
     def __init__(self, results: Results) -> None:
         self._results = results
@@ -140,15 +140,15 @@ class Batches:
 
 class Campaign:
     """
-    A campaign that starts with `async with` and has stopped when the block is left.
+    A campaign that starts with `async with`, and has stopped when the block is left.
 
-    Leaving early (`break`, an exception, a time-out) is safe: no new batch starts, requests under way get
-    `Options.grace` seconds, and what is still open is counted as unknown in `results.report`.
+    Leaving early (`break`, an exception, a time-out) is safe: no new batch starts, requests in flight get
+    `Options.grace` seconds, and recipients without an answer count as unknown in `results.report`.
 
     Attributes:
-        safeguards: What it learns while it runs, so as not to go on in vain. Who sends a campaign piece by piece gives
-            all pieces the same ones, before they are entered.
-        events: What its events are emitted with.
+        safeguards: What the campaign learns while it runs. A caller that sends a campaign in pieces gives all pieces
+            the same safeguards, before it enters them.
+        events: The emitter of the campaign's events.
     """
 
     def __init__(

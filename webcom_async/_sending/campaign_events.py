@@ -1,4 +1,4 @@
-"""The events of one run of a campaign."""
+"""Emit the events of one run of a campaign."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class CampaignEvents:
         campaign: The campaign's name.
 
     Attributes:
-        whole: Whether the run is the whole campaign. A worker sends it piece by piece, and says itself when it halts.
+        whole: Whether the run is the whole campaign. A worker sends a campaign in pieces, and emits its halts itself.
     """
 
     def __init__(self, observers: Observers, campaign: str) -> None:
@@ -38,12 +38,11 @@ class CampaignEvents:
         self._leaves = False
 
     def started(self) -> None:
-        """Emit that the run starts."""
         if self.whole:
             self._observers.emit(CampaignStarted(campaign=self._campaign))
 
     def reserved(self, reserved: Reservation) -> None:
-        """Emit that the run goes on with an earlier one's work, before its own first batch leaves."""
+        """Emit once, before the first batch of this run leaves, that the run resumes an earlier one."""
         if self._leaves or not self.whole:
             return
         self._from_journal += len(reserved.settled)
@@ -52,7 +51,7 @@ class CampaignEvents:
             self._observers.emit(CampaignResumed(campaign=self._campaign, from_journal=self._from_journal))
 
     def settled(self, batch: int, results: Sequence[SendResult], from_journal: int, seconds: float) -> None:
-        """Emit what became of a batch, if there are observers: *results* are counted for them alone."""
+        """Emit the counts of a batch. They are counted only if there are observers."""
         if not self._observers.listening():
             return
         others = Counter(result.outcome for result in not_accepted(results))
@@ -69,14 +68,12 @@ class CampaignEvents:
         self._observers.emit(settled)
 
     def halted(self, failure: Exception) -> None:
-        """Emit that *failure* ends the run."""
         if not self.whole:
             return
         reason = failure.reason if isinstance(failure, WebcomError) else None
         self._observers.emit(CampaignHalted(campaign=self._campaign, error=type(failure).__name__, reason=reason))
 
     def ended(self, report: Report) -> None:
-        """Emit that the run has stopped, with its counts."""
         if not self.whole:
             return
         ended = CampaignEnded(

@@ -1,10 +1,10 @@
 """
-One message on its way: alone, or sharing a request with others that are sent in the same milliseconds.
+Send single messages, alone or coalesced: messages sent within a few milliseconds can share a request.
 
-One whose id another call may have too travels in a task of its own, for all who wait for it: a second equal call waits
-for what the first one has begun, and each has a result, an error and a cancellation of its own. It ends when no call
-waits for it any longer. A request that is shared with other messages is made once; if it settles nobody, each goes on
-alone, under the same id, so that a bad neighbour costs no more than one resend.
+A message whose id a second call may also use is sent in its own task, for all calls that wait for it: a second equal
+call waits for the first one's request, and each call gets its own result, error and cancellation. The task ends when no
+call waits any longer. A shared request is sent once; if it settles no message, each message is sent alone, under the
+same id, so that one bad message costs the others no more than one retry.
 """
 
 import copy
@@ -31,17 +31,19 @@ from webcom_async._sending.counters import CampaignCounters
 
 __all__ = ["RequestCoalescer", "SingleSender"]
 
-_END_SECONDS = 1.0  # that a cancelled caller waits for its request to end, which takes some turns of the event loop
-_REMEMBERED = 10_000  # messages in doubt: ours, some hours of a backend whose gateway is slow
+_END_SECONDS = (
+    1.0  # a cancelled caller waits this long for its request to end, which takes some turns of the event loop
+)
+_REMEMBERED = 10_000  # possibly sent messages: ours, some hours of a backend whose gateway is slow
 _SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
 
 
 class SingleSender:
     """
-    Messages that are sent one by one, each id in one request at a time.
+    Sends messages one by one, each id in one request at a time.
 
     Args:
-        session: The way to the gateway.
+        session: The gateway session.
     """
 
     def __init__(self, session: GatewaySession) -> None:
@@ -53,16 +55,12 @@ class SingleSender:
         self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None", *, random: bool
     ) -> SendResult:
         """
-        Send a message, or wait for an equal one that is on its way, and return what became of it.
+        Send a message, or wait for an equal one in flight, and return its result.
 
-        Args:
-            said: What it says.
-            to: To whom.
-            coalescer: Lets it share a request; None to go alone.
-            random: Whether no other call can have its id.
+        With a *coalescer* it can share a request. A *random* id cannot be in another call.
 
         Raises:
-            WebcomError: The gateway serves nobody now; nothing was sent.
+            WebcomError: The gateway serves this account nothing now; nothing was sent.
         """
         if random:
             return await SingleSend(self._session, said, to).send(coalescer)
@@ -103,12 +101,12 @@ class SingleSender:
                 self._remember(client_id, single.known)
                 single.ended.set()
 
-        single.join()  # before the task runs, which an eager event loop has it do at once
+        single.join()  # before the task runs: an eager event loop starts it at once
         run_in_background(travel)
         return single
 
     def _remember(self, client_id: ClientIdSms, known: SendResult | None) -> None:
-        """Remember that a message may have been sent, for the next call: what that one meets says nothing about it."""
+        """Remember that a message was possibly sent: the next call's failure proves nothing about it."""
         self._possibly_sent.pop(client_id, None)
         if known is None or known.outcome is Outcome.UNKNOWN:
             self._possibly_sent[client_id] = None
@@ -117,7 +115,7 @@ class SingleSender:
 
 
 def _is_other(told: tuple[Message, Phone] | None, said: Message, to: OutboundRecipient) -> bool:
-    """Whether what is *told* under an id is known, and is not this."""
+    """Whether *told*, the message and phone of an id, is known and differs from this message."""
     return told is not None and told != (said, to.phone)
 
 
@@ -128,22 +126,22 @@ def _reused(to: OutboundRecipient) -> SendResult:
 
 class SingleSend:
     """
-    One message.
+    One message in flight, and the calls that wait for it.
 
     Args:
-        session: The way to the gateway.
-        said: What it says.
-        to: To whom.
-        possibly_sent: Whether it may have been sent before.
+        session: The gateway session.
+        said: The message.
+        to: The recipient.
+        possibly_sent: Whether an earlier call possibly sent it.
 
     Attributes:
-        said: What it says.
-        to: To whom.
+        said: The message.
+        to: The recipient.
         possibly_sent: The same.
-        settled: What became of it; None as long as it is open.
-        met: What the shared request met, if that settled nobody.
-        shared: Whether a shared request with it may have left.
-        ended: Set when it is on its way no more.
+        settled: The result; None while it is open.
+        met: The failure of the shared request, if it settled no message.
+        shared: Whether a shared request with the message may have been sent.
+        ended: An event that is set when the message is no longer in flight.
     """
 
     def __init__(
@@ -164,25 +162,23 @@ class SingleSend:
 
     @property
     def left(self) -> bool:
-        """Whether no call waits for it any longer."""
+        """Whether no call waits any longer."""
         return not self._waiting
 
     @property
     def ending(self) -> bool:
-        """Whether it is being cut short."""
         return self._scope.cancel_called
 
     @property
     def told(self) -> tuple[Message, Phone]:
-        """What is said, and to which phone."""
         return self.said, self.to.phone
 
     async def send(self, coalescer: "RequestCoalescer | None") -> SendResult:
         """
-        Send it for the one caller it has, in the caller's task, and return what became of it.
+        Send the message for its only caller, in the caller's task, and return the result.
 
         Raises:
-            WebcomError: The gateway serves nobody now; nothing was sent.
+            WebcomError: The gateway serves this account nothing now; nothing was sent.
             Exception: The transport's own bug.
         """
         self._waiting = 1
@@ -195,14 +191,14 @@ class SingleSend:
         return self._told()
 
     async def run(self, coalescer: "RequestCoalescer | None") -> None:
-        """Send it for all calls that wait for it, until its fate is known or no call waits any longer."""
+        """Send the message for all calls that wait, until it is settled or no call waits any longer."""
         with self._scope:
             try:
                 await self._travel(coalescer)
             except anyio.get_cancelled_exc_class():
                 if self.ending:
                     raise
-                # Not our cancellation: the event loop is ending, or the transport raised one of its own.
+                # Not our cancellation: the event loop is ending, or the transport raised a cancellation of its own.
                 self._bug = UsageError("the transport raised a cancellation of its own, or the event loop has ended")
             except BaseException as exc:  # noqa: BLE001 - its callers raise it
                 self._bug = exc
@@ -219,21 +215,21 @@ class SingleSend:
             emit(_settled(self.settled))
 
     def _note(self, exc: BaseException, result: SendResult) -> None:
-        """Say on *exc*, and to observers, under which id to send again."""
+        """Name the id for sending again, in a note on *exc* and in an event."""
         client_id, outcome = result.client_id_sms, result.outcome
         exc.add_note(f"client_id_sms {client_id} is {outcome.value}; send again under this id only")
         self._session.observers.emit(SendEnded(client_id_sms=client_id, outcome=outcome))
 
     def join(self) -> None:
-        """Count one more who will `wait` for it."""
+        """Count one more call that will `wait`."""
         self._waiting += 1
 
     async def wait(self) -> SendResult:
         """
-        Wait for it, and return what became of it; see `join`.
+        Wait for the result, after `join`.
 
         Raises:
-            WebcomError: The gateway serves nobody now; nothing was sent.
+            WebcomError: The gateway serves this account nothing now; nothing was sent.
             Exception: The transport's own bug.
         """
         try:
@@ -247,16 +243,16 @@ class SingleSend:
         return self._told()
 
     async def _abandon(self) -> None:
-        """End it if no call waits any longer; but a request that is shared goes on, and its id stays taken."""
+        """End the task if no call waits any longer. A shared request continues, and keeps its id taken."""
         if not self.left or self.ended.is_set() or (self.shared and self._batch_sender is None):
             return
         self._scope.cancel()
         with CancelScope(shield=True, deadline=anyio.current_time() + _END_SECONDS), suppress(BaseException):
-            # A second cancellation of asyncio's own comes through the shield; it is the first that tells the id.
+            # A second cancellation on asyncio comes through the shield; the first one carries the id.
             await self.ended.wait()
 
     def _left_behind(self) -> SendResult:
-        """Return what is known for a caller who does not wait: nothing, as long as it goes on for others."""
+        """Return what a call knows that stops waiting: nothing, while the send continues for other calls."""
         known = self.known
         if self.left or known.outcome in _SETTLED:
             return known
@@ -265,7 +261,7 @@ class SingleSend:
         return SendResult(to.client_id_sms, to.phone, Outcome.UNKNOWN, None, Reason.CANCELLED, words, known.attempts)
 
     def _told(self) -> SendResult:
-        """Return the result, or raise what keeps the gateway from serving anybody, to each caller one of its own."""
+        """Return the result, or raise the error that ends all sending, a separate one for each caller."""
         if self._bug is not None:
             raise self._with_id(self._bug, self.known) from self._bug.__cause__
         result = self.known if self.settled is None else self.settled
@@ -275,19 +271,19 @@ class SingleSend:
         if halt is None:
             return result
         if result.outcome is Outcome.UNKNOWN and halt.knowledge is not Knowledge.POSSIBLY_SENT:
-            # What the last request met would deny an earlier one that may have been processed.
+            # The last failure would deny an earlier request that may have been processed.
             return result
         raise self._with_id(halt, result) from halt.__cause__
 
     def _with_id(self, error: BaseException, result: SendResult) -> BaseException:
-        """Return *error* for one of its callers, with the id in a note; raised by several, it would name all ids."""
+        """Return a copy of *error* for one caller, with its id in a note; a shared error would name all ids."""
         own = another(error) if isinstance(error, WebcomError) else _another_foreign(error)
         self._note(own, result)
         return own
 
     @property
     def known(self) -> SendResult:
-        """What is known of it now, as of one that is cut short."""
+        """The result if the send is cut short now."""
         if self._batch_sender is not None:
             return self._batch_sender.unfinished(Reason.CANCELLED).results[0]
         if self.settled is not None:
@@ -303,10 +299,10 @@ class SingleSend:
 
 class RequestCoalescer:
     """
-    Let messages that are sent within `Options.linger` seconds share a request.
+    Lets messages that are sent within `Options.linger` seconds share a request.
 
-    Open it with `async with`, in the task that closes it: the shared requests are tasks of its own, so that no
-    caller's cancellation ends another's request.
+    Open it with `async with`, in the task that closes it: shared requests run in its own tasks, so that the
+    cancellation of one caller does not end another caller's request.
     """
 
     def __init__(self, session: GatewaySession) -> None:
@@ -324,7 +320,7 @@ class RequestCoalescer:
         await self._tasks.__aexit__(None, None, None)
 
     async def take(self, single: SingleSend) -> None:
-        """Bring *single* along, and come back when its shared request has ended, or it is to go alone."""
+        """Add *single* to a shared request, and return when that has ended, or *single* is to be sent alone."""
         send_format = self._session.send_format
         size = send_format.size_of_recipient(single.to) + send_format.size_of(single.said)
         company = self._boarding
@@ -340,13 +336,13 @@ class RequestCoalescer:
             if self._boarding is company:
                 self._boarding = None
             await company.travel()
-        except Exception as exc:  # noqa: BLE001 - a transport's own bug; let out, it would end the client's host
+        except Exception as exc:  # noqa: BLE001 - a transport's own bug; uncaught, it would end the client's host task
             company.break_up(exc)
         except anyio.get_cancelled_exc_class() as exc:
             if self._tasks.cancel_scope.cancel_called:
                 company.strand()
                 raise
-            # Nobody has cancelled us: the transport raised a cancellation of its own.
+            # Not our cancellation: the transport raised one of its own.
             company.break_up(exc)
         finally:
             self._largest = min(self._largest, company.largest)
@@ -358,8 +354,8 @@ class SharedRequest:
     Messages that share a request.
 
     Attributes:
-        largest: How many may share one; less than it was once the gateway has found that too large.
-        arrived: Set when their request has ended.
+        largest: The maximum number of messages; halved after the gateway refuses a request as too large.
+        arrived: An event that is set when the request has ended.
     """
 
     def __init__(self, session: GatewaySession, largest: int) -> None:
@@ -373,26 +369,26 @@ class SharedRequest:
         self._batch_sender: BatchSender | None = None
 
     def has_room(self, size: int) -> bool:
-        """Whether one more of *size* bytes can come; if not, this one leaves now."""
+        """Whether a message of *size* bytes fits; if not, the request leaves now."""
         room = len(self._single_sender) < self.largest and size <= self._bytes_left
         if not room:
             self._lingering.cancel()
         return room
 
     def join(self, single: SingleSend, size: int) -> None:
-        """Take *single* in; the last one that can come need not wait for more."""
+        """Add *single*; the request leaves at once when it is full."""
         self._single_sender.append(single)
         self._bytes_left -= size
         if len(self._single_sender) >= self.largest:
             self._lingering.cancel()
 
     async def linger(self) -> None:
-        """Wait for more to come: not longer than the first may wait, who is here for some time on a busy event loop."""
+        """Wait for more messages, counted from the first: on a busy event loop it may have waited already."""
         with self._lingering:
             await self._session.clock.sleep(max(0.0, self._leaves - self._session.clock.monotonic()))
 
     async def travel(self) -> None:
-        """Post once for all who still wait; a lone one goes alone."""
+        """Send once for all messages whose calls still wait; a single one is sent alone."""
         present = self._single_sender = [single for single in self._single_sender if not single.left]
         if len(present) <= 1:
             return
@@ -404,23 +400,23 @@ class SharedRequest:
             self.largest = max(1, len(present) // 2)
         for single, result in zip(present, self._batch_sender.unfinished(Reason.HALTED).results, strict=True):
             single.settled = result if error is None else None
-            # One each: an exception that several tasks raise would tell of all of them.
+            # One each: an exception that several tasks raise would collect the notes of all.
             single.met = None if error is None else another(error)
 
     def break_up(self, exc: BaseException) -> None:
-        """Let everybody go on alone, after a request that failed as none should: it may have been processed."""
+        """Have each message sent alone after a bug of the transport; the request may have been processed."""
         for single in self._single_sender:
             single.met = (
                 ConnectionLost(f"the shared request failed with {type(exc).__name__}") if single.shared else None
             )
 
     def strand(self) -> None:
-        """Let nobody go on: the client is being closed."""
+        """Send no message alone, because the client is being closed."""
         for single in self._single_sender:
             single.met = UsageError("the client was closed before this was sent") if not single.shared else None
 
     def disband(self) -> None:
-        """Let everybody go, with what is known if this was cut short."""
+        """Release all messages, with what is known if the request was cut short."""
         for number, single in enumerate(self._single_sender):
             if self._batch_sender is not None and single.settled is None and single.met is None:
                 single.settled = self._batch_sender.unfinished(Reason.CANCELLED).results[number]
@@ -439,10 +435,10 @@ def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: Web
 
 
 def _another_foreign(error: BaseException) -> BaseException:
-    """Return a copy of a transport's own exception, or the exception itself if it cannot be copied."""
+    """Return a copy of a transport's own exception; the exception itself if it cannot be copied."""
     try:
         own = copy.copy(error)
-    except Exception:  # noqa: BLE001 - anything may be wrong with it
+    except Exception:  # noqa: BLE001 - a foreign exception's copy may fail in any way
         return error
     vars(own)["__notes__"] = [*getattr(error, "__notes__", ())]
     return own.with_traceback(error.__traceback__)

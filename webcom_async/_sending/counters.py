@@ -1,8 +1,7 @@
 """
-Counting, while a campaign runs.
+Count recipients and requests while a campaign runs.
 
-The counts are taken when a batch is settled, not when its results are read: what a caller left unread happened all
-the same. Time is an argument.
+A batch is counted when it is settled, not when its results are read: unread results happened too. Time is an argument.
 """
 
 from collections import Counter
@@ -23,8 +22,8 @@ class CampaignCounters:
     The running counts of one campaign.
 
     Args:
-        campaign: Its name.
-        now: Monotonic seconds at its start.
+        campaign: The campaign's name.
+        now: Monotonic seconds at the start.
     """
 
     def __init__(self, campaign: str, now: float) -> None:
@@ -42,7 +41,7 @@ class CampaignCounters:
 
     @contextmanager
     def request(self, trace: RequestTrace, *, again: bool) -> Generator[None, None, None]:
-        """Count a request, and that it is under way; *again* if it repeats an earlier one."""
+        """Count a request, which is in flight inside the block; *again* if it repeats an earlier one."""
         self._traffic["requests"] += 1
         self._traffic["retries"] += again
         self.in_flight += 1
@@ -56,7 +55,6 @@ class CampaignCounters:
             self._traffic["false_timeouts"] += trace.given_up_blocked
 
     def settle(self, settled: SettledResults, now: float, from_journal: int = 0) -> None:
-        """Count the results that are *settled*, of which so many are *from_journal*."""
         self._last = now
         self._from_journal += from_journal
         others = settled.others()
@@ -66,11 +64,9 @@ class CampaignCounters:
             self._reasons[result.reason] += 1
 
     def report(self) -> Report:
-        """Return the counts so far, up to the last result."""
         return self._report(self._last)
 
     def progress(self, now: float, *, limit: int, rate: float | None) -> Progress:
-        """Return the counts so far, up to *now*, beside the limits that hold now."""
         counts = asdict(self._report(now))
         return Progress(**counts, taken=self.taken, in_flight=self.in_flight, limit=limit, rate=rate)
 

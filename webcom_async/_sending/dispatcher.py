@@ -1,12 +1,11 @@
 """
-The campaign under way: workers that share one source, one request at a time each.
+Run a campaign: workers that share one source, and send one request at a time each.
 
-The only task group of the library lives here. A worker takes a batch, posts it until its fate is known, counts it,
-and hands its results on; the hand-over is rendezvous, so that a slow reader slows the sending down.
+A worker takes a batch, sends it until every recipient has a result, counts it, and hands the results to a reader. The
+hand-over has no buffer, so a slow reader slows the sending.
 
-Cancellation: what has left is awaited under a shield that is bounded by `Options.grace` once the stream is closing;
-what has not left does not leave any more. Nothing is dropped: whatever happens, every recipient that was taken from
-the source is counted with the outcome that is known.
+On cancellation, requests in flight continue under a shield, which `Options.grace` bounds once the stream is closing; no
+other request is sent. Every recipient that was taken from the source is counted, with the outcome that is known.
 """
 
 import math
@@ -41,7 +40,7 @@ __all__ = ["Dispatcher", "SettledBatch"]
 
 
 class SettledBatch(NamedTuple):
-    """What became of a batch, under the batch's number: one number per batch of a campaign."""
+    """The results of a batch, and its number, which is unique within the campaign."""
 
     number: int
     results: list[SendResult]
@@ -49,19 +48,19 @@ class SettledBatch(NamedTuple):
 
 class Dispatcher:
     """
-    A campaign under way.
+    Sends one campaign.
 
     Args:
-        session: The way to the gateway.
-        source: Where recipients come from.
-        batcher: How they are cut.
-        counters: Where everything is counted.
-        journal: Where what leaves is written down first.
-        safeguards: What it has learnt so far.
-        events: What its events are emitted with.
+        session: The gateway session.
+        source: The source of recipients.
+        batcher: What cuts recipients into batches.
+        counters: The campaign's counts.
+        journal: The journal, which is written before a batch leaves.
+        safeguards: What the campaign has learnt so far.
+        events: The emitter of the campaign's events.
 
     Attributes:
-        failure: What ended the campaign early; None if nothing did.
+        failure: The exception that ended the campaign early; None if there is none.
     """
 
     def __init__(
@@ -92,8 +91,8 @@ class Dispatcher:
         self._puller: Puller
 
     async def open(self) -> ObjectReceiveStream[SettledBatch]:
-        """Start the workers and return the stream of what they settle."""
-        # No buffer: a worker goes on when its results are received, and this is the backpressure.
+        """Start the workers, and return the stream of the batches that they settle."""
+        # No buffer: a worker continues when a reader has received its results, which is the backpressure.
         outbox, inbox = anyio.create_memory_object_stream[SettledBatch](0)
         await self._tasks.__aenter__()
         grace = self._session.options.grace
@@ -104,7 +103,7 @@ class Dispatcher:
         return inbox
 
     async def close(self) -> None:
-        """Stop: no new batch leaves, requests under way get `Options.grace` seconds, the rest is not sent."""
+        """Stop: no new batch leaves, requests in flight get `Options.grace` seconds, other recipients are not sent."""
         self._grace.end_at(anyio.current_time() + self._session.options.grace)
         self._puller.end()
         self._tasks.cancel_scope.cancel()
@@ -124,18 +123,17 @@ class Dispatcher:
             await self._puller.aclose()
 
     def take(self, batch: SettledBatch) -> bool:
-        """Note that a reader has received *batch*; False if `collect_unread` returned it before the reader woke up."""
+        """Record that a reader received *batch*; False if `collect_unread` returned it before the reader woke up."""
         return self._settled.pop(batch.number, None) is not None
 
     def collect_unread(self) -> list[SendResult]:
-        """Return what is settled and was never received, and note that it is now."""
+        """Return the settled results that no reader received, and record that they are read."""
         left = self.unread
         self._settled.clear()
         return left
 
     @property
     def unread(self) -> list[SendResult]:
-        """What is settled and was not received."""
         return [result for batch in self._settled.values() for result in batch]
 
     async def _work(self, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
@@ -144,17 +142,17 @@ class Dispatcher:
                 while (batch := await self._next()) is not None:
                     await _hand_over(await self._deliver(batch), outbox)
             except anyio.BrokenResourceError:
-                return  # nobody listens any more; `close` is on its way
+                return  # the readers are gone; `close` follows
             except Exception as exc:  # noqa: BLE001 - the reader raises it, bare
                 self._halt(exc)
             except anyio.get_cancelled_exc_class():
                 if anyio.current_effective_deadline() == -math.inf:
                     raise
-                # Nobody has cancelled us. Let out, it would cancel the reader, at any time and for no reason.
+                # The cancellation is not ours. Uncaught, it would cancel the reader, at any time and for no reason.
                 self._halt(UsageError("the source, or the transport, raised a cancellation of its own"))
 
     async def _next(self) -> Batch | None:
-        """Take the next batch, or None at the end. After a halt nothing more is asked of the source."""
+        """Take the next batch; None at the end. After a halt, the source is not pulled."""
         async with self._cutting:
             if self.failure is None:
                 await self._pull()
@@ -176,7 +174,7 @@ class Dispatcher:
         return self._batcher.cut(self._waiting, self._session.ids_in_flight, self._session.clock.now())
 
     async def _deliver(self, batch: Batch) -> SettledBatch:
-        """Send *batch* and count what became of it, whatever happens on the way."""
+        """Send *batch*, and count its results even if it fails or is cancelled."""
         progress = BatchProgress(batch)
         began = self._session.clock.monotonic()
         try:
@@ -211,7 +209,7 @@ class Dispatcher:
         return SettledBatch(batch.number, everyone.results)
 
     async def _reserve(self, progress: "BatchProgress") -> None:
-        """Write down who is about to be sent to, and take out of the batch those who are not."""
+        """Reserve the batch in the journal, and take out recipients that are not to be sent."""
         batch = progress.batch
         if self.failure is not None or not batch.addressed:
             return
@@ -227,7 +225,7 @@ class Dispatcher:
         progress.held_back = self._hold_back(batch)
 
     def _learn(self, batch_sender: BatchSender, batch: Batch, answered: SettledResults) -> None:
-        """Draw the conclusions from what the gateway *answered*, for what is still to be sent."""
+        """Apply what the gateway *answered* to the batches that follow."""
         self._safeguards.stopped.look(batch.addressed, answered)
         if batch_sender.too_large is not None:
             self._batcher.shrink(batch_sender.too_large // 2)
@@ -237,12 +235,9 @@ class Dispatcher:
 
     async def _write_down(self, ours: SettledResults, reserved: Reservation | None) -> SettledResults:
         """
-        Put *ours* into the journal before any reader sees them, and return what is known now.
+        Settle *ours* in the journal before any reader sees them, and return what is known now.
 
-        Args:
-            ours: Results of this run.
-            reserved: Their reservation; None if they were not reserved. They may have been sent to before, and then
-                the journal knows better.
+        Without a reservation, an earlier run may have sent to these recipients, and the journal's results replace ours.
         """
         if not ours.results:
             return ours
@@ -255,13 +250,13 @@ class Dispatcher:
             self._halt(exc)
             known = list(exc.results)
         except JournalError as exc:
-            # They stay reserved there, so that the next run asks again under the same ids.
+            # They stay reserved in the journal, so that the next run sends them again under the same ids.
             self._halt(exc)
             return ours
         return ours if known is ours.results else SettledResults(known)
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
-        """Take out of *batch*, as results, who is late, and whose message or sender the gateway takes from nobody."""
+        """Take out of *batch*, as results, recipients that are late or whose message or sender the gateway refuses."""
         held_back: list[SendResult] = []
         stopped = self._safeguards.stopped
         if not (batch.late or stopped):
@@ -288,7 +283,7 @@ class Dispatcher:
         self._settled[number] = settled.results
 
     def _halt(self, failure: Exception) -> None:
-        """End the campaign: requests under way may finish, back-offs and queues are left at once."""
+        """End the campaign: requests in flight may finish, back-offs and waits for a slot end at once."""
         if self.failure is None:
             self.failure = failure
             self._counters.halted = True
@@ -298,7 +293,7 @@ class Dispatcher:
 
     @contextmanager
     def _interruptible(self) -> Generator[None, None, None]:
-        """Let `_halt` end what is awaited in the block; requests under way have a shield of their own."""
+        """Let `_halt` cancel the block; requests in flight have their own shield."""
         with CancelScope() as scope:
             self._waits.add(scope)
             try:
@@ -309,14 +304,14 @@ class Dispatcher:
 
 class BatchProgress:
     """
-    How far one batch has come.
+    The progress of one batch.
 
     Attributes:
         batch: The batch.
-        known: Results that were known before anything left.
-        reserved: What the books said; None if they were not asked, or failed.
-        held_back: Results of those who were not to be sent to any more.
-        flight: Their way; None as long as it has not begun.
+        known: Results that were known before anything was sent.
+        reserved: The journal's reservation; None if there is none, or it failed.
+        held_back: Results of recipients that are not sent to any more.
+        batch_sender: The sender of the batch; None before it starts.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -328,32 +323,28 @@ class BatchProgress:
 
     @property
     def settled_before(self) -> int:
-        """How many were settled before anything left."""
         return 0 if self.reserved is None else len(self.reserved.settled)
 
     @property
     def possibly_sent(self) -> AbstractSet[ClientIdSms]:
-        """Ids of those who may have been sent to before."""
         return frozenset() if self.reserved is None else self.reserved.possibly_sent
 
     def results(self, reason: Reason) -> SettledResults:
-        """Return what is known of everyone else; what is still open was cut short because of *reason*."""
+        """Return the results of all recipients but those in `known`; *reason* is why open ones were cut short."""
         fresh = _unsent(self.batch, reason) if self.batch_sender is None else self.batch_sender.unfinished(reason)
         if fresh.all_accepted and not self.held_back:
             return fresh
         return SettledResults(possibly_sent_among(self.held_back + fresh.results, self.possibly_sent))
 
     def with_known(self, results: SettledResults) -> SettledResults:
-        """Return all results of the batch, given its other *results*."""
         return SettledResults(self.known + results.results) if self.known else results
 
     def without_held_back(self, results: SettledResults) -> SettledResults:
-        """Return those of *results* that the gateway answered."""
         return SettledResults(results.results[len(self.held_back) :]) if self.held_back else results
 
 
 async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
-    """Give *batch* to a reader: to one who waits at once, where anyio would let the event loop turn before."""
+    """Give *batch* to a reader, at once if one waits: anyio's `send` would first let the event loop turn."""
     try:
         outbox.send_nowait(batch)
     except anyio.WouldBlock:
@@ -361,7 +352,7 @@ async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[Settled
 
 
 def _from_journal(ours: SettledResults, known: SettledResults) -> int:
-    """Return how many of *ours* are open, and settled in what is *known*: by an earlier run, or by another worker."""
+    """Return how many of *ours* are open but settled in *known*, by an earlier run or another worker."""
     if known is ours:
         return 0
     settled = (Outcome.ACCEPTED, Outcome.REJECTED)

@@ -1,9 +1,9 @@
 """
-Pulling recipients from a campaign's source, item by item, when a worker asks for a batch of them.
+Pull recipients from a campaign's source when a worker needs a batch.
 
-An async source is asked from its first item to its last by one task: what it sets and holds (context variables, cancel
-scopes, a task group, a database connection) is there when it is asked for the next item. It is never cancelled in the
-middle of an item, unless that takes longer than the grace: a database driver would close the connection.
+One task pulls an async source from the first item to the last: what the source sets and holds (context variables,
+cancel scopes, a task group, a database connection) is there at the next item. The source is never cancelled in the
+middle of an item, unless the item takes longer than the grace: a database driver would close its connection.
 """
 
 from collections import deque
@@ -23,10 +23,10 @@ __all__ = ["Puller", "puller_of"]
 
 class Puller(Protocol):
     """
-    What pulls from a source.
+    Pulls items from a source.
 
     Attributes:
-        failure: What the source failed with; None if it did not.
+        failure: The source's exception; None if there is none.
     """
 
     failure: Exception | None
@@ -36,11 +36,11 @@ class Puller(Protocol):
         ...
 
     def end(self) -> None:
-        """Ask for no further item, and let the one that was asked for have the grace."""
+        """Request no further item; an item that is being awaited gets the grace."""
         ...
 
     async def stop(self) -> None:
-        """Do so, and come back when that item has come, or the grace is over."""
+        """Call `end`, and wait until that item has arrived or the grace is over."""
         ...
 
     async def aclose(self) -> None:
@@ -52,14 +52,9 @@ def puller_of(
     source: Source, waiting: deque[object], counters: CampaignCounters, tasks: TaskGroup, grace: float
 ) -> Puller:
     """
-    Return what pulls from *source*.
+    Return the puller for *source*, which counts and appends items to *waiting*.
 
-    Args:
-        source: Where recipients come from.
-        waiting: Where they are put.
-        counters: Where they are counted.
-        tasks: Runs the task that asks an async source.
-        grace: Seconds that an item may take once nothing more is wanted, and closing the source after it.
+    *tasks* runs the task that pulls an async source. Its last item, and closing it, may take *grace* seconds each.
     """
     if not source.is_async:
         return _Inline(source, waiting, counters)
@@ -69,7 +64,7 @@ def puller_of(
 
 
 class _Inline:
-    """Pulls from an ordinary iterable, which has each item at once."""
+    """Pulls from an ordinary iterable, which yields each item at once."""
 
     def __init__(self, source: Source, waiting: deque[object], counters: CampaignCounters) -> None:
         self.failure: Exception | None = None
@@ -78,7 +73,6 @@ class _Inline:
         self._counters = counters
 
     async def fill(self, size: int) -> None:
-        """See `Puller`."""
         held = len(self._waiting)
         try:
             self._source.fill_now(self._waiting, size)
@@ -89,18 +83,17 @@ class _Inline:
             self._counters.exhausted = self._source.exhausted
 
     def end(self) -> None:
-        """Do nothing: between two calls of `fill`, nothing is asked for."""
+        """Do nothing: no item is awaited between two calls of `fill`."""
 
     async def stop(self) -> None:
         """Do nothing."""
 
     async def aclose(self) -> None:
-        """See `Puller`."""
         await self._source.aclose()
 
 
 class _OneTask:
-    """Pulls from an async iterable, in a task of its own."""
+    """Pulls from an async iterable in its own task, which also closes it."""
 
     def __init__(self, source: Source, waiting: deque[object], counters: CampaignCounters, grace: float) -> None:
         self.failure: Exception | None = None
@@ -108,7 +101,7 @@ class _OneTask:
         self._waiting = waiting
         self._counters = counters
         self._grace = grace
-        # One scope around it all: a generator's own scopes are open from one item to the next.
+        # One scope around all items: a generator's own scopes stay open between them.
         self._scope = CancelScope(shield=True)
         self._size = 0
         self._asked = anyio.Event()
@@ -118,7 +111,6 @@ class _OneTask:
         self._not_closed: Exception | None = None
 
     async def fill(self, size: int) -> None:
-        """See `Puller`."""
         if len(self._waiting) >= size or self._ended.is_set():
             return
         self._size = size
@@ -127,29 +119,22 @@ class _OneTask:
         await self._filled.wait()
 
     def end(self) -> None:
-        """See `Puller`."""
         if not self._stopping:
             self._stopping = True
             self._scope.deadline = anyio.current_time() + self._grace
             self._asked.set()
 
     async def stop(self) -> None:
-        """See `Puller`."""
         self.end()
         await self._ended.wait()
 
     async def aclose(self) -> None:
-        """
-        See `Puller`; the task has ended, and has closed the source.
-
-        Raises:
-            Exception: The source failed as it was closed.
-        """
+        """Raise what the source raised when the task closed it."""
         if self._not_closed is not None:
             raise self._not_closed
 
     async def run(self) -> None:
-        """Ask the source whenever a worker asks, then close it."""
+        """Pull whenever a worker calls `fill`, then close the source."""
         try:
             with self._scope:
                 while self._goes_on:
@@ -169,7 +154,7 @@ class _OneTask:
         return self.failure is None and not (self._stopping or self._source.exhausted)
 
     async def _wait(self) -> None:
-        """Wait to be asked. A cancellation meanwhile comes from a scope that the source holds, and is handed to it."""
+        """Wait for a call of `fill`. A cancellation comes from a scope that the source holds, and is raised there."""
         try:
             await self._asked.wait()
         except anyio.get_cancelled_exc_class() as exc:
@@ -188,7 +173,7 @@ class _OneTask:
         except anyio.get_cancelled_exc_class():
             if self._scope.cancel_called:
                 raise
-            # The cancellation is not ours. Let out, it would end the campaign as if that were all.
+            # The cancellation is not ours. Uncaught, it would end the campaign as if the source were exhausted.
             self.failure = UsageError("the source raised a cancellation of its own")
         finally:
             self._counters.taken += len(self._waiting) - held

@@ -1,8 +1,8 @@
 """
-What holds for every part that you can bring yourself, as checks for your own test suite.
+Checks for your own test suite: what the library requires of a transport that you provide.
 
-A transport sends a request once and tells a `RequestTrace` how far it has come. `TRANSPORT_CHECKS` are what that means,
-each over a small server of its own on this machine:
+A transport sends a request once, and records its progress on a `RequestTrace`. `TRANSPORT_CHECKS` holds one check per
+requirement, each with a small server of its own on this machine:
 
     @pytest.mark.anyio
     @pytest.mark.parametrize("check", TRANSPORT_CHECKS, ids=str)

@@ -1,4 +1,4 @@
-"""A server on this machine that does, byte by byte, what no well-behaved server does."""
+"""A server on this machine that misbehaves, byte by byte, as a check needs it."""
 
 import socket
 import struct
@@ -11,20 +11,20 @@ import anyio.to_thread
 
 __all__ = ["RawConnection", "RawRequest", "RawServer", "Talk", "framed", "raw_server", "unanswered"]
 
-_PATIENCE = 20.0  # seconds, after which a connection is given up
+_PATIENCE = 20.0  # seconds before the server gives up on a connection
 _END_OF_HEAD = b"\r\n\r\n"
 
 
 class RawRequest:
     """
-    A request as it came.
+    A request as received.
 
     Attributes:
         connection: The number of its connection, from one.
-        method: Its method.
-        target: Path and query.
-        headers: Names in lower case.
-        body: Its body.
+        method: The method.
+        target: The path and query.
+        headers: The headers, names in lower case.
+        body: The body.
     """
 
     def __init__(self, connection: int, head: bytes, body: bytes) -> None:
@@ -37,12 +37,12 @@ class RawRequest:
 
 class RawConnection:
     """
-    One connection, as the server has it.
+    The server's side of one connection.
 
     Args:
         server: The server.
         stream: The socket.
-        number: Its number, from one.
+        number: The connection's number, from one.
     """
 
     def __init__(self, server: "RawServer", stream: socket.socket, number: int) -> None:
@@ -52,11 +52,10 @@ class RawConnection:
 
     @property
     def latest(self) -> RawRequest:
-        """The latest request on it."""
         return next(request for request in reversed(self._server.requests) if request.connection == self.number)
 
     def read(self) -> bool:
-        """Read a request, and note it; False if the client has hung up."""
+        """Read and record a request; False if the client has closed the connection."""
         came = b""
         while _END_OF_HEAD not in came:
             came += (part := self._stream.recv(65_536))
@@ -72,49 +71,48 @@ class RawConnection:
         return True
 
     def peek(self) -> None:
-        """Wait until the client has begun to write."""
+        """Wait until the client starts to write."""
         self._stream.recv(1, socket.MSG_PEEK)
 
     def write(self, answer: bytes) -> None:
-        """Send *answer*."""
         self._stream.sendall(answer)
 
     def pause(self) -> None:
-        """Say that the moment is here, and wait until the check goes on."""
+        """Signal `reached`, and wait for `go_on`."""
         self._server.reached.set()
         self._server.go_on.wait(_PATIENCE)
 
     def close(self) -> None:
-        """End the connection as a server does that has nothing more to say."""
+        """Shut the connection down in order."""
         with suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
 
     def reset(self) -> None:
-        """Break the connection: the other side is told that it never was."""
+        """Break the connection: the client receives a TCP reset."""
         self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._stream.close()
 
     def wait_for_end(self) -> None:
-        """Read, and answer nothing, until the client closes the connection."""
+        """Read without answering until the client closes the connection."""
         while self._stream.fileno() >= 0 and self._stream.recv(1 << 20):
             pass
 
 
 Talk = Callable[[RawConnection], None]
-"""What a server does with a connection, in a thread of its own."""
+"""A function that handles one connection of a server, in its own thread."""
 
 
 class RawServer:
     """
-    A listening socket, and what has come of it.
+    A listening socket, its connections and requests.
 
     Attributes:
-        url: Where it is, with the path.
-        connections: Connections so far.
-        requests: Requests that were read whole.
-        reached: Set when a talk has reached its moment.
-        go_on: Lets that talk go on.
+        url: The server's URL, with the path.
+        connections: The number of connections so far.
+        requests: The requests that were read whole.
+        reached: An event that is set when a talk pauses.
+        go_on: An event that ends the pause.
     """
 
     def __init__(self, listener: socket.socket, talk: Talk) -> None:
@@ -129,7 +127,7 @@ class RawServer:
         self._streams: list[socket.socket] = []
 
     def accept(self) -> None:
-        """Take connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 stream, _ = self._listener.accept()
@@ -142,13 +140,13 @@ class RawServer:
                 self._threads.append(thread)
 
     async def reach(self) -> None:
-        """Wait until a talk has reached its moment, and every task here has done what it can."""
+        """Wait until a talk pauses, and all tasks here are blocked."""
         if not await anyio.to_thread.run_sync(self.reached.wait, _PATIENCE):
             raise AssertionError("no request has come")
         await anyio.wait_all_tasks_blocked()
 
     async def left_open(self, seconds: float) -> int:
-        """Return how many connections the client has not closed within *seconds*."""
+        """Return the number of connections that the client has not closed within *seconds*."""
         self.go_on.set()
 
         def join() -> int:
@@ -160,7 +158,6 @@ class RawServer:
         return await anyio.to_thread.run_sync(join)
 
     def stop(self, acceptor: threading.Thread) -> None:
-        """End *acceptor*, and then every connection that it has taken."""
         self.go_on.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -180,7 +177,7 @@ class RawServer:
 
 @contextmanager
 def raw_server(talk: Talk) -> Generator[RawServer, None, None]:
-    """Let *talk* have every connection."""
+    """Run a server that handles every connection with *talk*."""
     server = RawServer(socket.create_server(("127.0.0.1", 0)), talk)
     acceptor = threading.Thread(target=server.accept)
     acceptor.start()
@@ -192,7 +189,7 @@ def raw_server(talk: Talk) -> Generator[RawServer, None, None]:
 
 @contextmanager
 def unanswered() -> Generator[str, None, None]:
-    """Give the URL of a host that is there, and answers no attempt to connect: its queue is full."""
+    """Yield the URL of a host that answers no attempt to connect, because its queue is full."""
     callers = [socket.socket() for _ in range(3)]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -208,6 +205,5 @@ def unanswered() -> Generator[str, None, None]:
 
 
 def framed(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
-    """Return an answer with *body* and further header *fields*."""
     lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *fields]
     return "\r\n".join(lines).encode() + _END_OF_HEAD + body

@@ -1,8 +1,8 @@
 """
-What a transport promises, as one check each.
+One check per promise of a transport.
 
-A check makes a transport, lets it send to a server that fails at one chosen byte, and asks what is then known: whether
-the request may have been sent, how many requests the server has seen, and whether a connection was left open.
+A check makes a transport, lets it send to a server that fails at one chosen byte, and tests what is known then: whether
+the request was possibly sent, how many requests the server has seen, and whether a connection was left open.
 """
 
 import socket
@@ -23,11 +23,11 @@ __all__ = ["TRANSPORT_CHECKS", "TransportCheck"]
 
 MakeTransport = Callable[[], Transport]
 
-_SOON = 0.3  # seconds of a deadline that is to pass
-_LATE = 10.0  # seconds of one that is not
+_SOON = 0.3  # seconds of a deadline that passes in the check
+_LATE = 10.0  # seconds of a deadline that does not pass
 _MAX_BYTES = 65_536
-_LARGE = 32 << 20  # bytes: more than sockets hold
-_SLACK = 8 << 20  # bytes that an answer may cost
+_LARGE = 32 << 20  # bytes: more than sockets buffer
+_SLACK = 8 << 20  # bytes of memory that an answer may take
 _BODY = b'{"message":[]}'
 _TOGETHER = 8
 
@@ -37,8 +37,8 @@ class TransportCheck:
     One promise of a transport.
 
     Args:
-        name: Its name, as a test's id.
-        check: What checks it.
+        name: The check's name, as a test's id.
+        check: The function that checks it.
     """
 
     def __init__(self, name: str, check: Callable[[Callable[[], Transport]], Awaitable[None]]) -> None:
@@ -53,7 +53,7 @@ class TransportCheck:
 
     async def __call__(self, make_transport: Callable[[], Transport]) -> None:
         """
-        Check the transport that *make_transport* makes; it is closed in the end.
+        Check the transport that *make_transport* makes, and close it at the end.
 
         Raises:
             AssertionError: The promise does not hold; the message says what was seen.
@@ -68,7 +68,7 @@ def _demand(holds: object, words: str) -> None:
 
 @asynccontextmanager
 async def _serving(make_transport: MakeTransport, talk: Talk) -> AsyncGenerator[tuple[Transport, RawServer], None]:
-    """Serve *talk*, and check in the end that nothing is left open."""
+    """Serve *talk*, and check at the end that no connection is left open."""
     with raw_server(talk) as server:
         transport = make_transport()
         try:
@@ -91,7 +91,7 @@ async def _send(
     seconds: float = _LATE,
     max_bytes: int = _MAX_BYTES,
 ) -> Reply | WebcomError:
-    """Return the answer, or the error that stands for it."""
+    """Return the answer, or the error as a value."""
     trace = trace or RequestTrace()
     try:
         return await exchange(transport, request, trace, timeout=seconds, max_bytes=max_bytes)
@@ -102,7 +102,7 @@ async def _send(
 async def _send_until(
     transport: Transport, request: Request, trace: RequestTrace, moment: Callable[[], Awaitable[object]]
 ) -> None:
-    """Send, and cancel that at *moment*."""
+    """Send, and cancel at *moment*."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_send, transport, request, trace)
         await moment()
@@ -130,7 +130,7 @@ def _demand_requests(server: RawServer, count: int) -> None:
 
 
 def _answers(connection: RawConnection) -> None:
-    """Answer each request with the target that it names."""
+    """Answer each request with its target."""
     while connection.read():
         connection.write(framed(connection.latest.target.encode()))
 
@@ -287,7 +287,7 @@ async def _check_closed(make_transport: MakeTransport) -> None:
 
 
 def _writing(connection: RawConnection) -> None:
-    """Read nothing: the client is stuck in the middle of its body."""
+    """Read nothing, so that the client blocks in the middle of its body."""
     connection.peek()
 
 
@@ -320,7 +320,7 @@ _ENDS: dict[str, Callable[[RawConnection], None] | None] = {
 
 
 async def _check_step(make_transport: MakeTransport, step: Talk, end: str) -> None:
-    """Let a request end at one step; it may have been sent, it is not repeated, and the next one is fine."""
+    """End a request at one step: it was possibly sent, it is not repeated, and the next request succeeds."""
 
     def talk(connection: RawConnection) -> None:
         if connection.number > 1:
@@ -346,7 +346,7 @@ async def _check_step(make_transport: MakeTransport, step: Talk, end: str) -> No
 
 
 async def _check_stale(make_transport: MakeTransport, *, method: str) -> None:
-    """A connection that the server closes as the next request comes: no transport repeats that request."""
+    """The server resets a kept connection as the next request arrives: no transport repeats that request."""
 
     def talk(connection: RawConnection) -> None:
         connection.read()
