@@ -114,7 +114,7 @@ class WebcomClient:
         Return a client with the credentials in `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`.
 
         `WEBCOM_BASE_URL` sets `base_url`, unless that is given. An empty value is refused, because messages would go to
-        the real gateway. Only this method reads the environment; `WebcomClient(…)` does not.
+        the real gateway. Only this method reads the environment.
 
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
@@ -144,12 +144,12 @@ class WebcomClient:
 
     @property
     def observers(self) -> Observers:
-        """The client's observers, which helpers such as a `scaleout.Worker` emit to as well."""
+        """The client's observers; helpers such as a `scaleout.Worker` emit to them too."""
         return self._session.observers
 
     def account(self, campaign: str) -> str:
         """
-        Return a digest that identifies the account of a campaign, to compare two clients.
+        Return a digest of the account and the campaign, to compare two clients.
 
         The gateway remembers `client_id_sms` per account: a campaign that resumes with another account sends every
         possibly sent recipient a second SMS.
@@ -172,12 +172,11 @@ class WebcomClient:
         """
         Send one message and return its result.
 
-        A refused or unknown recipient is a result, not an exception. If the call is cancelled, it ends at once; a note
-        on the exception, and the event `SendEnded` (`webcom_async.events`), name the id under which to send again.
+        A refused or unknown recipient is a result, not an exception. A cancelled call ends at once; a note on the
+        exception, and the event `SendEnded` (`webcom_async.events`), name the id under which to send again.
 
-        A second call with the same id, phone, text and sender waits for the request in flight and returns its result;
-        the request continues as long as a call waits for it. With another phone, text or sender under that id, the
-        result is `NOT_SENT` with `Reason.ID_REUSED`.
+        A second call with the same id, phone, text and sender waits for the request in flight, which continues as long
+        as a call waits for it. If phone, text or sender differ, the result is `NOT_SENT` with `Reason.ID_REUSED`.
 
         Args:
             phone: The recipient's phone, as people write it.
@@ -187,8 +186,8 @@ class WebcomClient:
             campaign: A campaign name without white space around it. The id is derived from campaign, phone and `key`,
                 so that a repeated call sends no second SMS.
             client_id_sms: Your own id, instead of a campaign. Without either, the id is random.
-            key: What tells several messages to one phone in one campaign apart: a new key for each code, and the same
-                key whenever this code is sent again. A used key never sends another text.
+            key: What tells several messages to one phone in one campaign apart: a new key per code, the same key
+                whenever this code is sent again. A used key never sends another text.
             validity_period: The time after which delivery is no longer attempted; aware, in the future.
             time_send: The time at which to send; aware, in the future (documented for XML only).
 
@@ -238,12 +237,11 @@ class WebcomClient:
             text: The text for recipients without their own.
             sender: The sender's name or number.
             message: A whole message, instead of `text` and `sender`.
-            campaign: The campaign's name. The same name, phone and key give the same id, so that a second run sends no
-                second SMS. By default a random name is made for this call. It has no white space around it, unless the
-                journal has begun a campaign of that name.
-            validity_period: The time after which delivery is no longer attempted, for recipients without their own;
-                aware, in the future.
-            time_send: The time at which to send, for recipients without their own (documented for XML only).
+            campaign: The campaign's name; by default a random one. The same name, phone and key give the same id, so
+                that a second run sends no second SMS. White space around it is refused, unless the journal has such a
+                campaign.
+            validity_period: The default for `Recipient.validity_period`.
+            time_send: The default for `Recipient.time_send` (documented for XML only).
             journal: The file, or other `Journal`, that remembers the campaign by its name. Settled recipients are
                 skipped; their stored result is returned. The others are sent to, under the same ids. A missing file is
                 created, and the file is locked while the campaign is open.
@@ -294,10 +292,11 @@ class WebcomClient:
 
     def reconcile(self, journal: Journal | StrPath, *, campaign: str) -> Campaign:
         """
-        Return a campaign that sends every possibly sent recipient of a journal again, alone.
+        Return a campaign that sends every possibly sent recipient of a journal again, alone, with the same id and
+        message.
 
-        Each request has one recipient, with the same id and message, so that the answer can only mean that recipient. A
-        recipient that has an SMS gets no second one; a recipient without one gets it now.
+        The answer can then only mean that recipient. A recipient that has an SMS gets no second one; one without gets
+        it now.
 
         Args:
             journal: The journal.
@@ -355,9 +354,8 @@ class WebcomClient:
         """
         Return the gateway's reports on *ids*, as an async iterator of `DeliveryReport`s.
 
-        One request asks for several ids if the gateway allows it, else for one; the client's limit bounds the requests
-        in flight. Questions change nothing, and failures are retried. Iterate with `async for`, without `async with`,
-        and stop at any time.
+        One request asks for several ids if the gateway allows it, else for one. Questions change nothing, and failures
+        are retried. Iterate without `async with`, and stop at any time.
 
         Args:
             ids: Any iterable or async iterable of `id_sms`, pulled lazily.
@@ -393,10 +391,9 @@ class WebcomClient:
             journal: The file of a campaign that is not running now.
             campaign: The campaign's name.
             reports: The file of webhook reports, if there is one, or an open `ReportFile`.
-            pace: When the gateway is asked, and for how long. By default the first question follows after half a
-                minute, or after half an hour with *reports*.
-            prices: Whether the gateway is asked once for the price of an SMS whose final state came by webhook, without
-                a price.
+            pace: When to ask the gateway, and for how long; by default first after half a minute, or half an hour with
+                *reports*.
+            prices: Whether to ask once for the price of an SMS whose final state came by webhook, without a price.
 
         Raises:
             JournalError: On entering: the journal cannot be used, is in use, or has no such campaign.

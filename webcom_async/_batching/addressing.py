@@ -55,18 +55,12 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def template(self) -> Message | None:
-        """The message that takes a recipient's own text; None if the call gives no sender."""
+        """The message that takes a recipient's own text; None without a sender."""
         if self.message is None and self.sender is not None:
             return Message(sender=self.sender, text="a recipient's own")
         return self.message
 
     def moments(self) -> tuple[datetime | None, datetime | None]:
-        """
-        Return the call's `validity_period` and `time_send` in UTC.
-
-        Raises:
-            InputError: One of them is not a moment.
-        """
         return _moment("validity_period", self.validity_period), _moment("time_send", self.time_send)
 
     def _with_text(self, text: str) -> Message:
@@ -77,7 +71,7 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
         return Message(sender=self.sender, text=text)
 
     def past(self, now: datetime, recipient: Recipient | None = None) -> InputError | None:
-        """Return an error that names a time before *now*, of *recipient* or of the call; None if there is none."""
+        """Return an error that names a time before *now*, of *recipient* or the call."""
         validity_period, time_send = self.validity_period, self.time_send
         if recipient is not None:
             validity_period = recipient.validity_period or validity_period
@@ -101,7 +95,7 @@ def call_defaults(
     Check a call's arguments, and return its defaults. Its times may be past.
 
     Raises:
-        InputError: The arguments contradict each other, or cannot be sent in *send_format*.
+        InputError: They contradict each other, or cannot be sent in *send_format*.
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")

@@ -66,7 +66,7 @@ class Batch(msgspec.Struct):
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
     def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
-        """Return the message and the phone of an id; None if the batch has no such recipient left."""
+        """Return the message and the phone of an id, if the batch still has it."""
         for message, phones in self.addressed:
             found = next((to.phone for to in phones if to.client_id_sms == client_id), None)
             if found is not None:
@@ -110,7 +110,6 @@ class SingleRecipientBatcher:
         self._number = 0
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:  # noqa: ARG002
-        """Take a `(Message, OutboundRecipient)` from the left of *waiting*."""
         self._number += 1
         message, phone = cast("tuple[Message, OutboundRecipient]", waiting.popleft())
         if phone.client_id_sms in ids_in_flight:
@@ -149,12 +148,11 @@ class RecipientBatcher:
         self._number = 0
 
     def shrink(self, max_bytes: int) -> None:
-        """Cut batches of at most *max_bytes* from now on, because the gateway refused a larger one."""
         self._max_bytes = max(1, min(self._max_bytes, max_bytes))
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         """
-        Take one batch of phones or recipients from the left of *waiting*. Those that do not fit stay there.
+        Take one batch of phones or recipients from the left of *waiting*; those that do not fit stay there.
 
         Ids in *ids_in_flight* are duplicates, and times before *now* are past.
         """
@@ -164,7 +162,7 @@ class RecipientBatcher:
     def _cut_whole(
         self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime
     ) -> Batch | None:
-        """Take a batch as columns; None, without taking anything, if `prepare_batch` cannot."""
+        """Take a batch as columns, or nothing if `prepare_batch` cannot."""
         if not waiting or self._defaults.past(now) is not None:
             return None
         given = list(islice(waiting, self._size))
@@ -244,7 +242,6 @@ def _given_id(given: object) -> object:
 
 
 def _written(read: Callable[[], object]) -> str:
-    """Return what *read* returns as text, whatever it raises."""
     try:
         value = read()
         return str.__str__(value) if isinstance(value, str) else shown(value)

@@ -46,7 +46,7 @@ class _Columns(NamedTuple):
 def prepare_batch(
     given: Sequence[object], defaults: CallDefaults, ids: IdScheme, send_format: SendFormat
 ) -> PreparedBatch | None:
-    """Address *given*, the items of a source, as a whole; None if it needs the way one by one."""
+    """Address *given* as a whole; None if it must be taken one by one."""
     columns = _columns(given)
     normal = None if columns is None else normal_phones(columns.phones)
     if columns is None or normal is None:
@@ -114,7 +114,6 @@ def _with_texts(
 
 
 def with_texts(template: Message, texts: Sequence[str]) -> list[Message]:
-    """Return one copy of *template* per text."""
     return [msgspec.structs.replace(template, text=text) for text in texts]
 
 
@@ -122,7 +121,7 @@ def copies_with_texts(template: Message, texts: Sequence[str]) -> list[Message]:
     """
     Do the same as `with_texts`, for *texts* that are checked. Workload B pays for it: a twentieth of the time.
 
-    The other fields need no second check, so each copy gets its text by force, before other code has seen the copy.
+    The other fields need no second check, so each copy gets its text by force, before other code sees it.
     """
     copy, force = cast("Any", template).__copy__, msgspec.structs.force_setattr
     copies = [copy() for _ in texts]

@@ -11,7 +11,7 @@ SendCall: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 async def live(receive: ReceiveCall, send: SendCall) -> None:
-    """Acknowledge a server's startup and shutdown events; the application does nothing at either."""
+    """Acknowledge a server's startup and shutdown events."""
     while True:
         event = await receive()
         await send({"type": f"{event['type']}.complete"})

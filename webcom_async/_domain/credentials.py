@@ -31,7 +31,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the plain value. Call it in the expression that uses it, so that no local variable keeps it."""
+        """Return the plain value. Call it where it is used, so that no local variable keeps it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -79,9 +79,10 @@ class Credentials:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
-        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`, from *environ* or else the process's environment.
+        Read `WEBCOM_TOKEN`, or `WEBCOM_LOGIN` and `WEBCOM_PASSWORD`, from *environ*, by default the process's
+        environment.
 
-        An empty variable counts as not set; a blank one is refused.
+        An empty variable counts as not set.
 
         Raises:
             ConfigurationError: None of them is set, both ways are, or one is blank.
@@ -121,11 +122,11 @@ class Credentials:
         raise ConfigurationError(message)
 
     def reveal(self) -> dict[str, str]:
-        """Return the secrets under their wire names, in the vendor's order, for the body of a request."""
+        """Return the secrets under their wire names, in the vendor's order."""
         return {field: secret.reveal() for field, secret in self._parts.items()}
 
     def digest(self, of: str) -> str:
-        """Return a keyed digest of the token or the login, and *of*: it identifies the account and reveals nothing."""
+        """Return a digest of the account and *of* that reveals nothing."""
         named = self._parts.get("login") or self._parts["token"]
         key = blake2b(of.encode(errors="surrogatepass")).digest()
         return blake2b(named.reveal().encode(), key=key, digest_size=_DIGEST_BYTES).hexdigest()

@@ -40,7 +40,7 @@ class DeliveryState(enum.Enum):
 
     @property
     def final(self) -> bool:
-        """Whether only a more exact state can follow: `read`, or a status after `partly_deliver`."""
+        """Whether only a more exact state can follow."""
         return self in _FINAL
 
 
@@ -157,7 +157,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def first_beside(reports: object) -> float:
-        """Return the usual `first`: longer if webhooks bring *reports* than without (None)."""
+        """Return the usual `first`: longer where webhooks bring *reports*."""
         return 30.0 if reports is None else 1_800.0
 
     def __post_init__(self) -> None:

@@ -39,10 +39,9 @@ def advanced(known: DeliveryReport | None, news: DeliveryReport) -> DeliveryRepo
 
 def wait_before_asking(asked: int, pace: Pace) -> float:
     """
-    Return the seconds to wait before the next question about an SMS, after *asked* questions.
+    Return the seconds to wait after *asked* questions about an SMS.
 
-    The first question may be sent at once; later waits are at least a second, so that the gateway is not asked without
-    a pause.
+    The first question may be sent at once; later waits are at least a second.
     """
     first = max(pace.first, _SHORTEST) if asked else pace.first
     try:
@@ -64,7 +63,6 @@ def _goes_forward(known: DeliveryReport, news: DeliveryReport) -> bool:
 
 
 def _with_price(report: DeliveryReport, other: DeliveryReport) -> DeliveryReport:
-    """Return *report*, with missing parts and price taken from *other*."""
     num_parts = other.num_parts if report.num_parts is None else report.num_parts
     price = other.price if report.price is None else report.price
     if num_parts == report.num_parts and price == report.price:

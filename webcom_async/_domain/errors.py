@@ -129,10 +129,10 @@ E = TypeVar("E", bound=WebcomError)
 
 def another(error: E, /, *words: str, **attributes: object) -> E:
     """
-    Return a copy of *error*, with other *words* or *attributes* if any are given.
+    Return a copy of *error*, with other *words* or *attributes*.
 
     An exception is never changed after it was made: a second task may hold it, or raise it too. `__init__` is not
-    called, because a caller's own subclass may take other arguments.
+    called: that of a caller's own subclass may take other arguments.
     """
     new = type(error).__new__(type(error), *(words or error.args))
     said = {"sentence": words[0]} if words else {}

@@ -119,7 +119,7 @@ class RequestTrace:
         self._announced = False
 
     def connecting(self) -> None:
-        """Record that nothing has been sent yet, and that `sending` will be called before it is."""
+        """Record that nothing has been sent, and that `sending` will be called before it is."""
         self._announced = True
 
     def connected(self) -> None:
@@ -127,7 +127,7 @@ class RequestTrace:
         self.connections += 1
 
     def sending(self, *, reused_connection: bool = False) -> None:
-        """Record that the first byte is about to be handed over, on a *reused_connection* or a new one."""
+        """Record that the first byte is about to be handed over."""
         self.sent = self._announced = True
         self.reused_connection = self.reused_connection or reused_connection
 

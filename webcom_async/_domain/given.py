@@ -23,28 +23,15 @@ def refuse_blank(
     advice: str = "give it a value, or leave it out",
 ) -> None:
     """
-    Check that *given* is not blank; values other than `str` pass.
+    Raise *error* if *given* is empty or white space; values other than `str` pass.
 
-    Args:
-        what: The caller's name for it.
-        given: The text.
-        error: The type of exception to raise.
-        advice: What the caller can do.
-
-    Raises:
-        WebcomError: It is empty, or only white space.
+    *what* is the caller's name for it, and *advice* what the caller can do.
     """
     if isinstance(given, str) and not _seen(given):
         raise error(f"{what} is {'blank' if given else 'empty'}: {advice}")
 
 
 def campaign_name(given: object) -> str:
-    """
-    Return the name of a campaign that may exist already.
-
-    Raises:
-        InputError: It is not a `str`, is empty, or only white space.
-    """
     if not isinstance(given, str):
         raise InputError(f"campaign is {given!r}; it must be a name, or left out")
     refuse_blank("campaign", given)
@@ -55,8 +42,8 @@ def new_name_error(campaign: str) -> InputError | None:
     """
     Return why a new campaign may not have this name; None if it may.
 
-    Ids are derived from the exact name: `spring` with a line end, which a shell or a file may add, would send a second
-    SMS to every recipient of `spring`. Earlier releases accepted such names, so a campaign that exists keeps its own.
+    Ids are derived from the exact name: `spring` with a line end, which a shell or a file may add, would send every
+    recipient of `spring` a second SMS. Existing campaigns of earlier releases keep such names.
     """
     seen = _seen(campaign)
     if campaign == seen:
@@ -68,7 +55,7 @@ def new_name_error(campaign: str) -> InputError | None:
 
 
 def _seen(text: str) -> str:
-    """Return *text* without white space at its ends, and without the invisible marks that editors put into files."""
+    """Return *text* without white space and invisible marks at its ends."""
     text = text.strip()
     while text and not text.isprintable() and (_is_hidden(text[0]) or _is_hidden(text[-1])):
         text = (text[1:] if _is_hidden(text[0]) else text[:-1]).strip()
@@ -84,7 +71,7 @@ def variable(environ: Mapping[str, str], name: str) -> str | None:
     Return a variable of the environment; None if it is not set.
 
     Raises:
-        ConfigurationError: It is set and blank, so that its meaning would be a guess.
+        ConfigurationError: It is set, and blank.
     """
     given = environ.get(name)
     refuse_blank(name, given, ConfigurationError, advice="give it a value, or unset it")

@@ -38,7 +38,7 @@ Addressed = tuple[Message, list[OutboundRecipient]]
 
 
 def phones_of(addressed: Sequence[Addressed]) -> list[OutboundRecipient]:
-    """Return all recipients of *addressed*, in order. The caller must not change the list."""
+    """Return all recipients in order. The caller must not change the list."""
     if len(addressed) == 1:
         return addressed[0][1]
     return list(chain.from_iterable([phones for _, phones in addressed]))
@@ -49,7 +49,7 @@ def utc_moment(field: str, moment: object) -> datetime:
     Return *moment* in UTC; *field* names it in the error.
 
     Raises:
-        InputError: It is not an aware datetime, or is out of range in UTC.
+        InputError: It is not an aware datetime, or is out of range.
     """
     if not isinstance(moment, datetime):
         raise InputError(f"{field} must be an aware datetime, not {type(moment).__name__}", Reason.BAD_TIME)

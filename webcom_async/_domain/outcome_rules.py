@@ -16,8 +16,7 @@ def possibly_sent(result: SendResult) -> SendResult:
     """
     Return *result*, corrected for an earlier attempt that may have been processed.
 
-    A refusal for want of SMS proves nothing: the gateway may check the balance before the id, and that attempt may have
-    used the last SMS.
+    A refusal for want of SMS proves nothing: that attempt may have used the last SMS.
     """
     if result.outcome is Outcome.NOT_SENT:
         return msgspec.structs.replace(result, outcome=Outcome.UNKNOWN)
@@ -25,14 +24,13 @@ def possibly_sent(result: SendResult) -> SendResult:
 
 
 def possibly_sent_among(results: list[SendResult], ids: AbstractSet[str]) -> list[SendResult]:
-    """Return *results*, with those of *ids* corrected by `possibly_sent`."""
     if not ids:
         return results
     return [possibly_sent(result) if result.client_id_sms in ids else result for result in results]
 
 
 def doubted(result: SendResult) -> SendResult:
-    """Return *result* as unknown: another id was answered with the same `id_sms`, so one of the two got no SMS."""
+    """Return *result* as unknown, because another id was answered with the same `id_sms`."""
     words = f"answered with id_sms {result.id_sms}, as another client_id_sms was"
     return SendResult(
         result.client_id_sms, result.phone, Outcome.UNKNOWN, None, Reason.BAD_REPLY, words, result.attempts
@@ -40,7 +38,7 @@ def doubted(result: SendResult) -> SendResult:
 
 
 def collision(shared: Mapping[str, AbstractSet[str]], results: Sequence[SendResult]) -> IdCollision:
-    """Return the alarm for *shared*, which maps each repeated `id_sms` to the ids that it answered."""
+    """Return the alarm for *shared*: each repeated `id_sms`, and the ids that it answered."""
     id_sms, ids = next(iter(shared.items()))
     return IdCollision(
         f"client_id_sms {' and '.join(sorted(ids))} were answered with one id_sms, {id_sms}: the gateway cuts or "

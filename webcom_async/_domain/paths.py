@@ -29,13 +29,13 @@ _KINDS = {
 
 
 def is_url(path: StrPath) -> bool:
-    """Whether *path* is a URL given as a path; it may hold a password, so messages must not repeat it."""
+    """Whether *path* is a URL, which may hold a password: messages must not repeat it."""
     return _begins_a_url(os.fspath(path)) is not None
 
 
 def identity_of(path: StrPath | int, *, empty: bool = True, links: bool = True) -> Identity | None:
     """
-    Return the identity of the file that *path*, or an open descriptor, leads to; None if there is none.
+    Return the identity of the file at *path*, or of an open descriptor; None if there is none.
 
     Without *empty*, an empty file counts as none; without *links*, a symbolic link is not followed.
     """
@@ -48,10 +48,9 @@ def identity_of(path: StrPath | int, *, empty: bool = True, links: bool = True) 
 
 def check_file(path: StrPath, *, new: bool = False, links: bool = True) -> None:
     """
-    Check that *path* may be opened as a file of ours, without opening, changing or creating anything.
+    Check that *path* may be opened as a file of ours, without opening or changing anything.
 
-    It must be a regular file, or with *links* a symbolic link to one; with *new*, also a free name in an existing
-    folder.
+    It must be a regular file, or with *links* a symbolic link to one; with *new*, also a free name in a folder.
 
     Raises:
         OSError: It may not be opened; `strerror` says why.
@@ -72,10 +71,10 @@ def check_file(path: StrPath, *, new: bool = False, links: bool = True) -> None:
 
 def open_file(path: StrPath, mode: str = "r", encoding: str | None = None) -> IO[Any]:
     """
-    Open a regular file, as `open` does, and no other kind.
+    Open a regular file, as `open` does.
 
     Raises:
-        OSError: It is something else, which is neither touched nor waited for; or it cannot be opened.
+        OSError: It cannot be opened, or is something else, which is neither touched nor waited for.
     """
     return open(path, mode, encoding=encoding, opener=_open_regular)
 
@@ -95,7 +94,6 @@ def _open_regular(path: str, flags: int) -> int:
 
 
 def _check_folder(path: StrPath, missing: OSError) -> None:
-    """Raise *missing* unless the folder of *path* exists."""
     if not Path(path).absolute().parent.is_dir():
         raise missing
 

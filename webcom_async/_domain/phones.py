@@ -115,7 +115,7 @@ def is_home_form(raw: str, phone: Phone) -> bool:
 
 def read_phone(raw: object) -> WrittenPhone:
     """
-    Return the digits of *raw*, which may also hold separators and a leading plus.
+    Return the digits of *raw*, without separators and a leading plus.
 
     Raises:
         InputError: It holds anything else, or its digits may not be the intended ones.
@@ -142,10 +142,10 @@ def whole_number(written: str) -> str:
     """
     Return *written* without surrounding blanks, and without the zeros of a decimal such as `79612242243.00`.
 
-    Data frames and spreadsheets write whole numbers in that form. Anything but a number is returned unchanged.
+    Data frames and spreadsheets write such numbers. Anything but a number is returned unchanged.
 
     Raises:
-        InputError: The remaining digits may not be the intended ones; the message says why.
+        InputError: The remaining digits may not be the intended ones.
     """
     text = written.strip()
     if _scientific(text):
@@ -174,7 +174,7 @@ def normal_phones(given: Sequence[str]) -> NormalPhones | None:
     """
     Return *given* normalised, if every phone needs at most a strip; else None.
 
-    All phones at once, because `normalise_phone` for each would take five times as long.
+    `normalise_phone` for each would take five times as long.
     """
     phones = list(given)
     numbers = _numbers_of(phones)
@@ -188,7 +188,7 @@ def _numbers_of(phones: list[str]) -> list[int] | None:
     """
     Return *phones* as numbers, if none of them needs a change; else None.
 
-    They are parsed as one JSON array, where a number has no plus sign, no leading zero and only blanks around it.
+    In a JSON array a number has no plus sign, no leading zero and only blanks around it.
     """
     written = f"[{','.join(phones)}]"
     try:
@@ -202,7 +202,7 @@ def _numbers_of(phones: list[str]) -> list[int] | None:
 
 
 def shown(value: object) -> str:
-    """Return a short representation of *value* for a message, whatever its type and size."""
+    """Return a short representation of *value* for a message."""
     if isinstance(value, int) and value.bit_length() > _INT_BITS:
         return f"<an int of {value.bit_length()} bits>"  # Python refuses to write it in decimal
     return reprlib.repr(value)

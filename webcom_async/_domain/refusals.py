@@ -214,13 +214,13 @@ def refusal(reason: Reason) -> Refusal:
 
 
 def scope_of(reason: Reason) -> Scope | None:
-    """Return how far a refusal for *reason* reaches; None if the gateway has no sentence for it."""
+    """Return how far a refusal reaches; None if the gateway has no sentence for it."""
     row = _BY_REASON.get(reason)
     return None if row is None else row.scope
 
 
 def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
-    """Return the outcome of a recipient that was refused for *reason*, with an `id_sms` or without."""
+    """Return the outcome of a recipient that was refused for *reason*."""
     if has_id:
         return Outcome.ACCEPTED if reason in _TAKEN_ANYWAY else Outcome.UNKNOWN
     if reason in _TAKEN_ANYWAY:
@@ -231,7 +231,7 @@ def refused_outcome(reason: Reason, *, has_id: bool = False) -> Outcome:
 
 
 def classify(text: str) -> Reason:
-    """Return the reason for a sentence of the gateway; `Reason.OTHER` if the table does not have it."""
+    """Return the reason for a sentence of the gateway."""
     folded = " ".join(text.casefold().translate(_FOLD).split())
     for row in _TABLE:
         if any(mark in folded for mark in row.marks):

@@ -72,7 +72,6 @@ def not_accepted(results: Iterable[SendResult]) -> list[SendResult]:
 
 
 def given_ids(results: Iterable[SendResult]) -> list[str]:
-    """Return every `id_sms` of *results*, in order."""
     return [result.id_sms for result in results if result.id_sms is not None]
 
 

@@ -62,7 +62,7 @@ class Source:
         return self._async is not None
 
     def fill_now(self, waiting: deque[object], size: int) -> bool:
-        """Append items to *waiting* until it holds *size*, or the source ends; False if items must be awaited."""
+        """Append items until *waiting* holds *size*; False if they must be awaited."""
         wanted = size - len(waiting)
         if self.exhausted or wanted <= 0:
             return True
@@ -74,11 +74,10 @@ class Source:
 
     async def fill(self, waiting: deque[object], size: int, until: Callable[[], bool] = lambda: False) -> None:
         """
-        Append items to *waiting* until it holds *size*, the source ends, or *until* returns True before an item.
+        Do the same as `fill_now`, and await each item, unless *until* returns True before it.
 
         Raises:
-            UsageError: A generator was cancelled in the middle of an item before: it has ended, and would look
-                exhausted.
+            UsageError: A generator was cancelled in the middle of an item: it has ended, and would look exhausted.
         """
         if self.fill_now(waiting, size) or self._async is None:
             return
@@ -98,10 +97,10 @@ class Source:
 
     async def throw(self, waiting: deque[object], exc: BaseException) -> None:
         """
-        Raise *exc* inside a suspended async generator, and append the item that it then yields, if any.
+        Raise *exc* inside a suspended async generator, and append the item that it then yields.
 
         Raises:
-            UsageError: The source is not a generator, so nothing can be raised in it.
+            UsageError: The source is not a generator.
         """
         if not isinstance(self._async, AsyncGenerator):
             raise UsageError("a scope or a time limit that the source holds was cancelled") from None
@@ -114,7 +113,7 @@ class Source:
         """
         Close an async generator that was left early: trio warns if the garbage collector does it.
 
-        An ordinary generator is released in its own context, where its `finally` finds the variables that it has set.
+        An ordinary generator is released in its own context, where its `finally` finds its variables.
         """
         left: object = self._async if not self.exhausted else None
         if isinstance(left, AsyncGenerator):

@@ -20,21 +20,21 @@ _harmless = re.compile("([\n\t\u200c\u200d])").split
 
 
 def printable(text: str) -> str:
-    """Return *text* with every character that could steer a terminal, or is invisible, replaced by `U+FFFD`."""
+    """Return *text* with characters that steer a terminal, or are invisible, replaced by `U+FFFD`."""
     if text.isprintable():  # it has none of these, and no blank but a space
         return text
     return "".join(_REPLACEMENT if unicodedata.category(character) in _HIDDEN else character for character in text)
 
 
 def listed(names: Sequence[str], separator: str = ", ") -> str:
-    """Return *names* for a message: printable, and shortened if they are many or long."""
+    """Return *names* for a message, shortened if they are many or long."""
     told = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names[:_LISTED]]
     more = len(names) - len(told)
     return printable(separator.join(told)) + (f" and {more:,} more" if more > 0 else "")
 
 
 def csv_cell(text: str) -> str:
-    """Return *text* as a cell that a spreadsheet does not evaluate: a quote precedes a formula's first character."""
+    """Return *text* as a cell that a spreadsheet does not evaluate: a quote precedes a formula."""
     quoted = f"'{text}" if text.startswith(_TO_QUOTE) else text
     if quoted.isprintable():
         return quoted

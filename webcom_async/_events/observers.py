@@ -38,7 +38,7 @@ class ObserverFailed(Event, frozen=True):
 
 
 def log(event: Event) -> None:
-    """Log *event*, its sentence and its fields, with the logger `webcom_async`, if that is enabled for its level."""
+    """Log *event* with the logger `webcom_async`: its sentence, and its fields."""
     if logger.isEnabledFor(event.level):
         logger.log(event.level, str(event), extra=event.fields, exc_info=event.traceback)
 
@@ -62,7 +62,7 @@ class Observers:
                 raise ConfigurationError(f"an observer is {observer!r}; it must be a plain function of one event")
 
     def listening(self, level: int = DEBUG) -> bool:
-        """Whether an event of *level* has an observer. Check it before building events for single recipients."""
+        """Whether an event of *level* has an observer."""
         return len(self._observers) > 1 or logger.isEnabledFor(level)
 
     def emit(self, event: Event) -> None:
@@ -97,6 +97,6 @@ def emit(event: Event) -> None:
     """
     Emit *event* to the observers of the block that is `hearing`; without one, only to the log.
 
-    HTTP transports use it: they have no client, and may be a caller's own.
+    For HTTP transports, which have no client.
     """
     _current.get().emit(event)

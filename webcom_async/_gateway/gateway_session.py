@@ -83,7 +83,7 @@ class GatewaySession:
         self._credentials = credentials
 
     def account(self, campaign: str) -> str:
-        """Return a digest of the account, which reveals nothing and differs between campaigns."""
+        """Return a digest that identifies the account, per campaign, and reveals nothing."""
         return self._credentials.digest(campaign)
 
     def register(self, batch: Batch) -> None:
@@ -91,7 +91,7 @@ class GatewaySession:
         self.ids_in_flight.update(batch.client_ids)
 
     def unregister(self, batch: Batch, results: Sequence[SendResult]) -> None:
-        """Take *batch* out of those in flight, and resolve the calls that wait for one of its ids."""
+        """Take *batch* out of those in flight, and resolve the calls that wait for its ids."""
         self._batches.remove(batch)
         self.ids_in_flight.difference_update(batch.client_ids)
         if self._expected:
@@ -108,13 +108,12 @@ class GatewaySession:
         return next((batch for batch in self._batches if client_id in batch.client_ids), None)
 
     async def wait_for_result(self, client_id: ClientIdSms) -> SendResult | None:
-        """Wait for the batch in flight with *client_id*, and return its result; None if that is not known."""
+        """Wait for the batch in flight with *client_id*; None if its result is not known."""
         expected = self._expected.setdefault(client_id, ExpectedResult())
         await expected.resolved.wait()
         return expected.result
 
     def slot(self) -> "Slot":
-        """Return a context manager that waits for a slot."""
         return Slot(self._slots)
 
     async def acquire_rate(self, recipients: int) -> None:
@@ -129,7 +128,7 @@ class GatewaySession:
                 raise
 
     def adapt_limit(self, sent_in: Round, error: WebcomError | None) -> None:
-        """Feed the outcome of a request of round *sent_in* to the adaptive limit; no *error* means an answer."""
+        """Feed the outcome of a request of round *sent_in* to the adaptive limit."""
         before = self.limit.limit
         if error is None:
             self.limit.succeeded(sent_in)
@@ -144,10 +143,9 @@ class GatewaySession:
 
     async def send(self, request: Request, trace: RequestTrace, recipients: int) -> Reply:
         """
-        Send *request* once, and return the answer, whose size *recipients* bounds.
+        Send *request* once; the number of *recipients* bounds the answer's size.
 
         Raises:
-            UsageError: The client is closed.
             WebcomError: There is no answer; see `exchange`.
         """
         self.check_open()
@@ -156,12 +154,7 @@ class GatewaySession:
             return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
     def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
-        """
-        Return the results of *phones* that *reply* gives, with the credentials redacted.
-
-        Raises:
-            WebcomError: The answer settles no recipient.
-        """
+        """Return `policy.judge`'s results, or raise its error, with the credentials redacted."""
         redact = self._credentials.redact
         judged = _judged(
             lambda: judge(reply, phones, attempts, self.options, self.clock.now(), send_format=self.send_format)
@@ -175,11 +168,9 @@ class GatewaySession:
 
     async def call(self, call: Call[T], quota: RetryQuota, count: Callable[[], None]) -> T:
         """
-        Send *call* in a slot, and return the decoded answer; *quota* pays for retries, and *count* is called per
-        attempt.
+        Send *call* in a slot, and return the decoded answer; *quota* pays for retries, *count* is called per attempt.
 
         Raises:
-            UsageError: The client is closed.
             WebcomError: There is no usable answer after as many attempts as the options and the call allow.
         """
         lost = False

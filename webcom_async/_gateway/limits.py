@@ -36,7 +36,7 @@ class Throttle:
         return self._rate
 
     def reserve(self, recipients: int, now: float) -> float:
-        """Claim *recipients*, and return the seconds to wait before they may leave. *now* never goes back."""
+        """Claim *recipients*, and return the seconds to wait until they may leave. *now* never goes back."""
         self._claimed = max(self._claimed, now) + recipients / self._rate
         return max(0.0, self._claimed - self._tolerance - now)
 
@@ -44,8 +44,8 @@ class Throttle:
         """
         Undo the latest claim, whose *recipients* did not leave.
 
-        Earlier claims cannot be undone: later callers already know when to leave. So a caller that may release holds a
-        lock until its own recipients leave.
+        Later callers already know when to leave, so a caller that may release holds a lock until its own recipients
+        leave.
         """
         self._claimed -= recipients / self._rate
 
@@ -75,11 +75,10 @@ class AdaptiveLimit:
         return self._limit
 
     def sent(self) -> Round:
-        """Return the round of a request that leaves now."""
         return self._round
 
     def succeeded(self, sent_in: Round) -> None:
-        """Count an answer to a request of round *sent_in*. A clean round has as many answers as the limit."""
+        """Count an answer to a request of round *sent_in*. A clean round has as many as the limit."""
         if sent_in != self._round:
             return
         self._clean += 1
@@ -89,7 +88,7 @@ class AdaptiveLimit:
             self._clean = 0
 
     def pushed_back(self, sent_in: Round) -> None:
-        """Halve the limit because a request of *sent_in* met a 429, a 503 or a time-out."""
+        """Halve the limit after a 429, a 503 or a time-out in round *sent_in*."""
         if sent_in != self._round:
             return
         self._limit = max(1, self._limit // 2)

@@ -71,7 +71,7 @@ def judge(
     Return one result per recipient of *phones*; *attempts* includes this request.
 
     Raises:
-        WebcomError: The answer settles no recipient. `knowledge`, `transient` and `halts` say what follows.
+        WebcomError: The answer settles no recipient.
     """
     try:
         return _told_apart(send_format.decode(reply, phones, attempts))
@@ -94,12 +94,6 @@ def judge(
 
 
 def judge_call(reply: Reply, call: Call[T], url: str, options: Options, now: datetime) -> T:
-    """
-    Return the decoded answer to *call*, which was sent to *url*.
-
-    Raises:
-        WebcomError: There is no usable answer.
-    """
     try:
         return call.decode(reply)
     except RefusedRequest as refused:
@@ -112,7 +106,7 @@ def judge_call(reply: Reply, call: Call[T], url: str, options: Options, now: dat
 
 
 def halting(results: Sequence[SendResult]) -> WebcomError | None:
-    """Return the first error in *results* that ends a campaign, or None."""
+    """Return the first error that ends a campaign, or None."""
     for result in not_accepted(results):
         if result.reason in _HALTING:
             return _HALTING[result.reason](error=result.error)
@@ -120,7 +114,6 @@ def halting(results: Sequence[SendResult]) -> WebcomError | None:
 
 
 def worth_retrying(error: BaseException | None, attempts: int) -> bool:
-    """Whether the same request, under the same ids, may succeed after *attempts* requests."""
     if isinstance(error, GatewayBusy) and error.halts:
         return False
     if isinstance(error, WebcomError) and error.split is Split.AFTER_ONE_RETRY:
@@ -134,7 +127,7 @@ def shrinks(error: WebcomError) -> bool:
 
 def wait_before_retry(attempts: int, error: BaseException | None, options: Options, random: float) -> float:
     """
-    Return the seconds to wait after *attempts* requests, the last of which met *error*.
+    Return the seconds to wait after *attempts* requests.
 
     Full jitter: evenly distributed between zero and a bound that doubles, so that many clients do not return at once. A
     `Retry-After` is obeyed in full, and the jitter is added to it.
@@ -150,8 +143,8 @@ def conclude(
     """
     Return the outcome, reason and words of a recipient whose last request met *error*.
 
-    If an attempt was *possibly_sent*, the error that it met, *question*, says more than the last one. A request is
-    *alone* if it has one recipient.
+    The error of a possibly processed attempt, *question*, says more than the last one. A request *alone* has one
+    recipient.
     """
     if possibly_sent:
         outcome, error = Outcome.UNKNOWN, question or error
@@ -163,7 +156,7 @@ def conclude(
 
 
 def _told_apart(settled: SettledResults) -> SettledResults:
-    """Return *settled*, after a check that no two of its results share an `id_sms`: their ids differ."""
+    """Return *settled*, if no two results share an `id_sms`."""
     if settled.all_accepted:
         return settled
     given = given_ids(settled.results)
@@ -173,7 +166,7 @@ def _told_apart(settled: SettledResults) -> SettledResults:
 
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:
-    """Return the meaning of a sentence that answers a whole request; *alone* if that has one recipient."""
+    """Return the meaning of a sentence that answers a whole request, or one recipient *alone*."""
     # A sentence that fits one recipient names none of several: others may have been sent to.
     names_all = alone or reason in _WHOLE_REQUEST
     knowledge = Knowledge.REFUSED if names_all else Knowledge.POSSIBLY_SENT

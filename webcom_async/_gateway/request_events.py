@@ -71,6 +71,5 @@ class RequestEvents:
             emit(RetryAfterObeyed(campaign=campaign, batch=batch, attempt=attempt, seconds=error.retry_after))
 
     def spent(self, quota: RetryQuota) -> None:
-        """Emit that a campaign's *quota* is low, if it has just become so."""
         if self._campaign and quota.became_low():
             self._observers.emit(RetryQuotaLow(campaign=self._campaign, left=quota.left))

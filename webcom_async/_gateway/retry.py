@@ -31,18 +31,11 @@ async def retrying(
     retried: Callable[[int, WebcomError, float], None] | None = None,
 ) -> T:
     """
-    Call *attempt* until it returns, fails for good, has been made *attempts* times, or the quota is spent.
+    Call *attempt* until it returns, fails for good, has been made *attempts* times, or *quota* returns False.
 
     The first failure on a reused connection is retried without a wait: the server may only have closed that connection.
-
-    Args:
-        attempt: The call to make.
-        attempts: The maximum number of calls.
-        quota: A callback before every retry; False forbids it.
-        options: The bounds of the waits.
-        clock: Time and chance.
-        met: The error of the first attempt, if that was made already.
-        retried: A callback before each wait, with the attempt's number, its error and the seconds.
+    The error of a first attempt that was made already is *met*. Before each wait, *retried* is called with the
+    attempt's number, its error and the seconds.
 
     Raises:
         WebcomError: The last attempt's own error.

@@ -57,7 +57,7 @@ class RetryQuota:
         return True
 
     def became_low(self) -> bool:
-        """Whether no more than a quarter is left; True once, until refunds lift it above that."""
+        """Whether at most a quarter is left; True once, until refunds lift it above that."""
         low = self._left <= self._full * _LOW
         became_low = low and not self._told_low
         self._told_low = low
@@ -76,7 +76,6 @@ class SystematicRefusals:
         self._ruled_out = False
 
     def look(self, results: Sequence[SendResult]) -> WebcomError | None:
-        """Return the error that ends the campaign if all results so far are that refusal."""
         for result in results if not self._ruled_out else ():
             self._words = result.error if self._words is None else self._words
             if result.reason is not Reason.OTHER or result.error != self._words:
@@ -109,7 +108,6 @@ class StoppedMessages:
                     self._remember(message, result)
 
     def against(self, message: Message) -> SendResult | None:
-        """Return the refusal that *message* would meet, or None."""
         return self._senders.get((message.type_send_1, message.sender)) or self._messages.get(message)
 
     def _remember(self, message: Message, result: SendResult) -> None:

@@ -46,12 +46,6 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """
-        Send *request*, on asyncio only.
-
-        Raises:
-            UsageError: The event loop is not asyncio's.
-        """
         trace.connecting()
         response = await self._respond(request, trace, timeout)
         try:
@@ -66,7 +60,6 @@ class AiohttpTransport:
             await self._session.close()
 
     async def _respond(self, request: Request, trace: RequestTrace, seconds: float) -> aiohttp.ClientResponse:
-        """Return the response as soon as its head has arrived."""
         session = self._opened()
         before = _fresh_connection.set(trace.fresh_connection)
         try:
@@ -85,7 +78,7 @@ class AiohttpTransport:
             _fresh_connection.reset(before)
 
     def _opened(self) -> aiohttp.ClientSession:
-        """Return the session, which aiohttp can only make inside a running event loop."""
+        """Return the session; aiohttp makes one only inside a running event loop."""
         if self._session is None:
             try:
                 asyncio.get_running_loop()
@@ -138,14 +131,13 @@ class _HeadFirst(asyncio.Protocol):
 
     @classmethod
     def read(cls, transport: asyncio.Transport | None) -> None:
-        """Wrap the protocol of *transport*, unless it is wrapped already."""
         protocol = None if transport is None else transport.get_protocol()
         if transport is not None and isinstance(protocol, asyncio.Protocol) and not isinstance(protocol, cls):
             transport.set_protocol(cls(protocol))
 
     @classmethod
     def reads(cls, transport: asyncio.Transport | None) -> bool:
-        """Whether the protocol of *transport* is wrapped, which means that a request has used it."""
+        """Whether the protocol of *transport* is wrapped: a request has used it."""
         return transport is not None and isinstance(transport.get_protocol(), cls)
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +165,6 @@ class _HeadFirst(asyncio.Protocol):
 
 
 def _traced() -> aiohttp.TraceConfig:
-    """Return the hooks that record new connections and the first byte on a request's trace."""
     trace = aiohttp.TraceConfig()
 
     async def connected(_session: object, context: SimpleNamespace, _params: object) -> None:

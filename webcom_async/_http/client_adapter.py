@@ -38,7 +38,7 @@ class HttpTransport:
         self._client = client
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """Send *request*. The client chooses the connection, also for a `fresh_connection`."""
+        """Send *request*. The client chooses the connection, even for a `fresh_connection`."""
         trace.connecting()
         if not request.body:
             trace.sending()  # not every httpx transport reports connections, or reads an empty body
@@ -60,7 +60,6 @@ class HttpTransport:
 
 
 def _said(response: Any) -> tuple[Iterable[tuple[str, str]], AsyncIterator[bytes]]:
-    """Return the headers of a response, and its body in the coding that they describe."""
     headers = response.headers.items()
     if not getattr(response, "is_stream_consumed", False):
         # Not `aiter_raw`, which closes the response before it reports the end of the body.
@@ -83,10 +82,10 @@ class HttpcoreTrace:
 
     async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
         """
-        Record *event*. Its *details* hold the request, and only the method is read.
+        Record *event*. Only the method of the request in *details* is read.
 
         Raises:
-            ConnectionLost: The head of an answer arrived before the request was sent, so it answers another request.
+            ConnectionLost: The answer arrived before the request was sent, so it answers another one.
         """
         if event == "connection.connect_tcp.complete":
             self._has_connected = True
@@ -105,8 +104,8 @@ class HttpcoreTrace:
         """
         Record whether the event loop turns from now on, as it does whenever bytes come from a socket.
 
-        If it does not turn, the parser had the answer already: it arrived behind an earlier one, in one piece. On trio,
-        whose tasks run in no fixed order, this cannot be known.
+        If it does not turn, the answer arrived behind an earlier one, in one piece. On trio, whose tasks run in no
+        fixed order, this cannot be known.
         """
         loop = asyncio_loop()
         if loop is not None:
@@ -118,5 +117,5 @@ class HttpcoreTrace:
 
 
 def _asks_a_proxy(details: Mapping[str, Any]) -> bool:
-    """Whether the request is only a `CONNECT` to a proxy, which carries nothing of ours."""
+    """Whether this is only a `CONNECT` to a proxy, which carries nothing of ours."""
     return getattr(details.get("request"), "method", b"") == b"CONNECT"

@@ -26,11 +26,11 @@ def decoded(raw: bytes, coding: str, max_bytes: int) -> bytes:
     Args:
         raw: The whole body as it arrived.
         coding: Its `Content-Encoding`: `gzip`, `x-gzip`, `deflate` (RFC 9110, 8.4.1), `identity` or nothing.
-        max_bytes: The maximum size of the result. At most one byte more is ever decoded.
+        max_bytes: The maximum size of the result. At most one byte more is decoded.
 
     Raises:
-        ReplyError: The coding is another one or several, the result is over *max_bytes*, or *raw* is not exactly one
-            whole compressed stream: it is cut, corrupt, or followed by anything, even a second gzip member.
+        ReplyError: The coding is another one, the result is too large, or *raw* is not exactly one whole compressed
+            stream.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
@@ -54,7 +54,7 @@ def _within(body: bytes, max_bytes: int) -> bytes:
 
 
 def _window(name: str, raw: bytes) -> int:
-    """Return zlib's window bits, which also name the format, for the coding *name*."""
+    """Return zlib's window bits, which also select the format."""
     if name in ("gzip", "x-gzip"):
         return _GZIP
     if name == "deflate":

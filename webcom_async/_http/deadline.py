@@ -87,7 +87,7 @@ class _Timer:
 
 
 async def _watched_by_task(seconds: float, call: Awaitable[T], timed: TimedCall[T]) -> None:
-    """Do the same with a task as the timer, for event loops other than asyncio."""
+    """Do the same with a task as the timer."""
     failure: BaseException | None = None
 
     async def expire() -> None:

@@ -61,7 +61,7 @@ def map_exception(exc: Exception) -> WebcomError | None:
     """
     Return our exception for *exc*, without any reference to the request.
 
-    None if *exc* is neither a documented failure of an HTTP library nor one of the system.
+    None if neither an HTTP library nor the system documents *exc* as a failure.
     """
     if isinstance(exc, WebcomError):
         return another(exc).with_traceback(None)
@@ -105,8 +105,7 @@ def _tls_refusal(exc: Exception, *, connecting: bool) -> TlsError | None:
     """
     Return the TLS error behind *exc*, if there is one.
 
-    A handshake that is cut off may succeed the next time. Any other TLS error while connecting, such as a server that
-    speaks plain HTTP, recurs.
+    A handshake that is cut off may succeed the next time. Any other TLS error while connecting recurs.
     """
     for cause in _causes(exc):
         if not isinstance(cause, ssl.SSLError) or not hasattr(cause, "reason"):

@@ -11,7 +11,7 @@ __all__ = ["asyncio_loop", "running_loop"]
 
 
 def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
-    """Return the running asyncio loop; None on trio, also where trio runs as a guest."""
+    """Return the running asyncio loop; None on trio, even as a guest."""
     import asyncio  # noqa: PLC0415 - at the top it would take a sixth of this package's import time
 
     try:
@@ -22,5 +22,5 @@ def asyncio_loop() -> "asyncio.AbstractEventLoop | None":
 
 
 def running_loop() -> object:
-    """Return an object that identifies the running event loop: it equals only itself."""
+    """Return an object that identifies the running event loop."""
     return asyncio_loop() or current_token()

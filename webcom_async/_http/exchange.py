@@ -48,8 +48,8 @@ async def exchange(
     """
     Send once, within one deadline from connecting to the last byte.
 
-    An answer that has arrived is kept: if the event loop was blocked past the deadline, the sockets are read first.
-    Once the answer is whole, no later failure changes it.
+    If the event loop was blocked past the deadline, the sockets are read first, so that an answer that has arrived is
+    kept. Once the answer is whole, no later failure changes it.
 
     Raises:
         WebcomError: There is no answer; `knowledge` says whether the request may have been processed.
@@ -75,7 +75,7 @@ def _overdue(trace: RequestTrace, seconds: float) -> WebcomError:
 async def _attempt(
     transport: Transport, request: Request, trace: RequestTrace, seconds: float, max_bytes: int
 ) -> Reply | WebcomError:
-    """Return the answer, or the failure as a value, so that no traceback grows."""
+    """Return the answer, or the failure as a value: no traceback grows."""
     try:
         trace.reply = await transport.send(request, trace, timeout=seconds, max_bytes=max_bytes)
     except Exception as exc:
@@ -100,7 +100,7 @@ async def quietly(closing: Awaitable[object]) -> bool:
     """
     Await *closing* for at most a second; return whether it succeeded.
 
-    Neither its failure nor a cancellation reaches the request, whose answer is whole.
+    The answer is whole, so no failure or cancellation here reaches the request.
     """
     done = False
     with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _CLOSE_SECONDS):
@@ -114,7 +114,7 @@ async def quietly(closing: Awaitable[object]) -> bool:
 
 @asynccontextmanager
 async def opened(answer: AbstractAsyncContextManager[T]) -> AsyncGenerator[T, None]:
-    """Enter *answer*, a context manager of an HTTP library, and leave it `quietly` after the block."""
+    """Enter *answer*, and leave it `quietly` after the block."""
     response = await answer.__aenter__()
     try:
         yield response
@@ -179,7 +179,7 @@ async def read_reply(
     Read the body behind a head, and keep the answer on *trace*.
 
     Raises:
-        ReplyError: The body is over *max_bytes*, or its coding is unknown or broken.
+        ReplyError: The body is too large, or its coding is unknown or broken.
     """
     trace.answering()
     named = _joined(headers)
@@ -190,7 +190,7 @@ async def read_reply(
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return *headers* by lower-case name, with repeated ones joined by commas (RFC 9110, 5.3)."""
+    """Return *headers* by lower-case name; repeated ones are joined (RFC 9110, 5.3)."""
     by_name: dict[str, str] = {}
     for name, value in headers:
         before = by_name.get(name.lower())
@@ -199,7 +199,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def _read(chunks: AsyncIterator[bytes], status: int, coding: str, max_bytes: int) -> bytes:
-    """Return the decoded body; empty if it is unreadable and the status says enough."""
+    """Return the decoded body; empty if it is unreadable but the status suffices."""
     try:
         return decoded(await _whole(chunks, max_bytes), coding, max_bytes)
     except ReplyError:
@@ -219,7 +219,7 @@ async def _whole(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
 
 
 async def _end(chunks: AsyncIterator[bytes]) -> None:
-    """End the innermost read of *chunks*, and every generator around it; `aclose` would end only one."""
+    """End every generator around *chunks*; `aclose` would end only one."""
     with anyio.CancelScope() as scope:
         scope.cancel()
         async for _ in chunks:

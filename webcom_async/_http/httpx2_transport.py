@@ -66,12 +66,6 @@ class Httpx2Transport:
             raise ConfigurationError(f"the proxy in {PROXY_VARIABLES} cannot be used: {unusable}")
 
     async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
-        """
-        Send *request*.
-
-        Raises:
-            UsageError: The transport is closed.
-        """
         trace.connecting()
         connection = self._taken(fresh=trace.fresh_connection)
         try:
@@ -92,20 +86,19 @@ class Httpx2Transport:
             await self._open.pop().pool.aclose()
 
     def _taken(self, *, fresh: bool) -> "_Connection":
-        """Take an idle connection that was quiet since its last answer, or make a *fresh* one."""
+        """Take a connection that was quiet since its last answer, or make a *fresh* one."""
         if self._closed:
             raise UsageError("this client is closed: make another one")
         return self._connection() if fresh or not self._idle else self._idle.pop()[0]
 
     def _connection(self) -> "_Connection":
-        """Return a new connection, which connects with its first request."""
         connection = _Connection(_pool(self._proxy, self._certificates))
         self._open.add(connection)
         return connection
 
     async def _give_back(self, connection: "_Connection", response: httpcore2.Response) -> None:
         """
-        Return *connection*, whose answer is whole, to the idle ones, and close those that have been idle too long.
+        Return *connection* to the idle ones, and close those that have been idle too long.
 
         Other tasks use the idle connections while this one waits, so it takes out what it closes first.
         """
@@ -212,7 +205,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
 
 def _says_more(tls: ssl.SSLObject | None) -> bool:
-    """Whether decrypted bytes, or the end, wait behind an answer: another TLS record of the same piece."""
+    """Whether decrypted bytes, or the end, wait behind an answer."""
     if tls is None:
         return False
     try:
@@ -225,12 +218,7 @@ def _says_more(tls: ssl.SSLObject | None) -> bool:
 
 
 def _proxy(options: Options) -> httpcore2.Proxy | None:
-    """
-    Return the proxy as an object whose repr hides the password.
-
-    Raises:
-        ImportError: It is a SOCKS proxy, and socksio is not installed.
-    """
+    """Return the proxy as an object whose repr hides the password."""
     url = proxy_of(options)
     if url is None:
         return None
@@ -252,7 +240,6 @@ def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpco
 
 
 def _core_request(request: Request, trace: RequestTrace, seconds: float) -> httpcore2.Request:
-    """Return *request* for httpcore2. `exchange` sets the deadline, except for connecting."""
     parsed, host = _parsed(request.url)
     headers = [(name.encode(), value.encode()) for name, value in headers_of(request).items()]
     timeouts = {"connect": min(seconds, CONNECT_SECONDS), "read": None, "write": None, "pool": None}
@@ -267,7 +254,6 @@ def _core_request(request: Request, trace: RequestTrace, seconds: float) -> http
 
 @lru_cache(maxsize=16)
 def _parsed(url: str) -> tuple[httpcore2.URL, tuple[bytes, bytes]]:
-    """Return *url* for httpcore2, and its Host header."""
     parsed = httpx2.URL(url)
     return _core_url(parsed), (b"host", parsed.netloc)
 

@@ -79,7 +79,6 @@ class SubBatch:
         self._format = send_format
 
     def halves(self) -> tuple["SubBatch", "SubBatch"]:
-        """Return the first and the second half, which inherit the attempts and the knowledge."""
         middle = len(self.phones) // 2
         first: list[Addressed] = []
         second: list[Addressed] = []
@@ -92,7 +91,7 @@ class SubBatch:
         return SubBatch(first, self._doubtful, self._format, self), SubBatch(second, self._doubtful, self._format, self)
 
     def settle(self, answered: SettledResults, before: Knowledge) -> None:
-        """Close the sub-batch with *answered*, the gateway's results; *before* is the knowledge before this attempt."""
+        """Close it with the gateway's results; *before* is the knowledge before this attempt."""
         if answered.all_accepted:
             self.results = answered
         elif before is Knowledge.POSSIBLY_SENT:
@@ -101,14 +100,14 @@ class SubBatch:
             self.results = SettledResults(possibly_sent_among(answered.results, self._doubtful))
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
-        """Record that an attempt met *error*; *before* is the knowledge before it."""
+        """Record a failed attempt; *before* is the knowledge before it."""
         # The most doubtful attempt counts: a refusal after a lost answer proves nothing about the first.
         self.knowledge = max(before, error.knowledge)
         if error.knowledge is Knowledge.POSSIBLY_SENT:
             self.question = error
 
     def conclude(self, error: WebcomError) -> None:
-        """Close the sub-batch with *error*, because sending again is of no use."""
+        """Close it: sending again is of no use."""
         alone = len(self.phones) == 1
         self.results = SettledResults(
             [
@@ -120,7 +119,7 @@ class SubBatch:
         )
 
     def unfinished(self, reason: Reason) -> SettledResults:
-        """Return the results if its sending is cut short now because of *reason*."""
+        """Return the results if it is cut short now because of *reason*."""
         if self.results is not None:
             return self.results
         cut_short = f"{reason.value} before "
@@ -150,14 +149,13 @@ class GracePeriod:
         self._deadline = math.inf
 
     def end_at(self, deadline: float) -> None:
-        """Let no request, present or future, continue beyond *deadline*, in the event loop's time."""
+        """Let no request continue beyond *deadline*, in the event loop's time."""
         self._deadline = deadline
         for shield in self._shields:
             shield.deadline = min(shield.deadline, deadline)
 
     @contextmanager
     def shield(self) -> Generator[None, None, None]:
-        """Shield the block from cancellation until the grace ends."""
         with CancelScope(shield=True, deadline=self._deadline) as scope:
             self._shields.add(scope)
             try:
@@ -211,7 +209,7 @@ class BatchSender:
 
     async def run(self) -> SettledResults:
         """
-        Send until nothing more can be learnt, and return the results in the batch's order.
+        Send until nothing more can be learnt, and return the results in order.
 
         Raises no error of ours. After a cancellation, `unfinished` returns the results.
         """
@@ -239,11 +237,7 @@ class BatchSender:
         return SettledResults([result for part in self._parts for result in part.unfinished(reason).results])
 
     async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
-        """
-        Settle *part* as a whole, or return the error of the last of at most *attempts* requests.
-
-        The first of them may have met *before*, which counts if it is worth a retry.
-        """
+        """Settle *part*, or return the error of the last request; *before* counts as one if it is worth a retry."""
         session = self._session
         met = before if before is not None and _policy.worth_retrying(before, 1) else None
         try:
@@ -268,7 +262,7 @@ class BatchSender:
         return None
 
     async def _narrow(self, part: SubBatch, error: WebcomError) -> None:
-        """Send *part*, which met *error*, again in halves if that may help; else close it."""
+        """Send *part* again in halves if that may help; else close it."""
         if isinstance(error, RequestTooLarge):
             self.too_large = min(len(part.messages), self.too_large or len(part.messages))
         if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
@@ -326,7 +320,7 @@ class BatchSender:
                 raise
 
     async def _send(self, part: SubBatch, before: Knowledge) -> Reply:
-        """Send *part* once, under the grace period's shield; *before* is the knowledge before this attempt."""
+        """Send *part* once, under the grace period's shield."""
         # Made per attempt and passed on at once: it holds the credentials.
         request = self._session.request(part.messages)
         trace = RequestTrace(fresh_connection=isinstance(part.question, ConnectionLost))
@@ -345,7 +339,6 @@ class BatchSender:
         raise self._left(trace)
 
     def _left(self, trace: RequestTrace) -> WebcomError:
-        """Return the error of a request whose grace ended before an answer."""
         grace = self._session.options.grace
         if trace.possibly_sent:
             return ConnectionLost(f"the stream was left, and no answer came within {grace:g} s")

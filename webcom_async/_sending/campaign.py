@@ -69,7 +69,7 @@ class Results:
         return self._received.popleft()
 
     def batches(self) -> "Batches":
-        """Return an async iterator over the same results in non-empty lists, which awaits less."""
+        """Return an async iterator over the results in non-empty lists, which awaits less."""
         return Batches(self)
 
     async def next_batch(self) -> list[SendResult]:

@@ -42,7 +42,7 @@ class CampaignEvents:
             self._observers.emit(CampaignStarted(campaign=self._campaign))
 
     def reserved(self, reserved: Reservation) -> None:
-        """Emit once, before the first batch of this run leaves, that the run resumes an earlier one."""
+        """Emit once, before this run's first batch leaves, that it resumes an earlier run."""
         if self._leaves or not self.whole:
             return
         self._from_journal += len(reserved.settled)
@@ -51,7 +51,7 @@ class CampaignEvents:
             self._observers.emit(CampaignResumed(campaign=self._campaign, from_journal=self._from_journal))
 
     def settled(self, batch: int, results: Sequence[SendResult], from_journal: int, seconds: float) -> None:
-        """Emit the counts of a batch. They are counted only if there are observers."""
+        """Emit the counts of a batch, if there are observers."""
         if not self._observers.listening():
             return
         others = Counter(result.outcome for result in not_accepted(results))

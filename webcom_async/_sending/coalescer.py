@@ -55,9 +55,7 @@ class SingleSender:
         self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None", *, random: bool
     ) -> SendResult:
         """
-        Send a message, or wait for an equal one in flight, and return its result.
-
-        With a *coalescer* it can share a request. A *random* id cannot be in another call.
+        Send a message, or wait for an equal one in flight; a *random* id cannot be in another call.
 
         Raises:
             WebcomError: The gateway serves this account nothing now; nothing was sent.
@@ -106,7 +104,7 @@ class SingleSender:
         return single
 
     def _remember(self, client_id: ClientIdSms, known: SendResult | None) -> None:
-        """Remember that a message was possibly sent: the next call's failure proves nothing about it."""
+        """Remember a possibly sent message: the next call's failure proves nothing about it."""
         self._possibly_sent.pop(client_id, None)
         if known is None or known.outcome is Outcome.UNKNOWN:
             self._possibly_sent[client_id] = None
@@ -115,7 +113,6 @@ class SingleSender:
 
 
 def _is_other(told: tuple[Message, Phone] | None, said: Message, to: OutboundRecipient) -> bool:
-    """Whether *told*, the message and phone of an id, is known and differs from this message."""
     return told is not None and told != (said, to.phone)
 
 
@@ -175,7 +172,7 @@ class SingleSend:
 
     async def send(self, coalescer: "RequestCoalescer | None") -> SendResult:
         """
-        Send the message for its only caller, in the caller's task, and return the result.
+        Send the message for its only caller, in the caller's task.
 
         Raises:
             WebcomError: The gateway serves this account nothing now; nothing was sent.
@@ -191,7 +188,7 @@ class SingleSend:
         return self._told()
 
     async def run(self, coalescer: "RequestCoalescer | None") -> None:
-        """Send the message for all calls that wait, until it is settled or no call waits any longer."""
+        """Send the message for all calls that wait."""
         with self._scope:
             try:
                 await self._travel(coalescer)
@@ -215,7 +212,7 @@ class SingleSend:
             emit(_settled(self.settled))
 
     def _note(self, exc: BaseException, result: SendResult) -> None:
-        """Name the id for sending again, in a note on *exc* and in an event."""
+        """Name the id for sending again, on *exc* and in an event."""
         client_id, outcome = result.client_id_sms, result.outcome
         exc.add_note(f"client_id_sms {client_id} is {outcome.value}; send again under this id only")
         self._session.observers.emit(SendEnded(client_id_sms=client_id, outcome=outcome))
@@ -225,13 +222,7 @@ class SingleSend:
         self._waiting += 1
 
     async def wait(self) -> SendResult:
-        """
-        Wait for the result, after `join`.
-
-        Raises:
-            WebcomError: The gateway serves this account nothing now; nothing was sent.
-            Exception: The transport's own bug.
-        """
+        """Wait for the result after `join`; raises what `send` raises."""
         try:
             await self.ended.wait()
         except BaseException as exc:
@@ -243,7 +234,7 @@ class SingleSend:
         return self._told()
 
     async def _abandon(self) -> None:
-        """End the task if no call waits any longer. A shared request continues, and keeps its id taken."""
+        """End the task if no call waits. A shared request continues, and keeps its id taken."""
         if not self.left or self.ended.is_set() or (self.shared and self._batch_sender is None):
             return
         self._scope.cancel()
@@ -252,7 +243,7 @@ class SingleSend:
             await self.ended.wait()
 
     def _left_behind(self) -> SendResult:
-        """Return what a call knows that stops waiting: nothing, while the send continues for other calls."""
+        """Return what a leaving call knows: nothing, while the send continues for others."""
         known = self.known
         if self.left or known.outcome in _SETTLED:
             return known
@@ -261,7 +252,7 @@ class SingleSend:
         return SendResult(to.client_id_sms, to.phone, Outcome.UNKNOWN, None, Reason.CANCELLED, words, known.attempts)
 
     def _told(self) -> SendResult:
-        """Return the result, or raise the error that ends all sending, a separate one for each caller."""
+        """Return the result, or raise each caller a copy of the error that ends all sending."""
         if self._bug is not None:
             raise self._with_id(self._bug, self.known) from self._bug.__cause__
         result = self.known if self.settled is None else self.settled
@@ -276,7 +267,7 @@ class SingleSend:
         raise self._with_id(halt, result) from halt.__cause__
 
     def _with_id(self, error: BaseException, result: SendResult) -> BaseException:
-        """Return a copy of *error* for one caller, with its id in a note; a shared error would name all ids."""
+        """Return a copy of *error* with one id in a note; a shared error would name all."""
         own = another(error) if isinstance(error, WebcomError) else _another_foreign(error)
         self._note(own, result)
         return own
@@ -320,7 +311,7 @@ class RequestCoalescer:
         await self._tasks.__aexit__(None, None, None)
 
     async def take(self, single: SingleSend) -> None:
-        """Add *single* to a shared request, and return when that has ended, or *single* is to be sent alone."""
+        """Add *single* to a shared request, and return when that has ended."""
         send_format = self._session.send_format
         size = send_format.size_of_recipient(single.to) + send_format.size_of(single.said)
         company = self._boarding
@@ -369,26 +360,26 @@ class SharedRequest:
         self._batch_sender: BatchSender | None = None
 
     def has_room(self, size: int) -> bool:
-        """Whether a message of *size* bytes fits; if not, the request leaves now."""
+        """Whether *size* more bytes fit; if not, the request leaves now."""
         room = len(self._single_sender) < self.largest and size <= self._bytes_left
         if not room:
             self._lingering.cancel()
         return room
 
     def join(self, single: SingleSend, size: int) -> None:
-        """Add *single*; the request leaves at once when it is full."""
+        """Add *single*; a full request leaves at once."""
         self._single_sender.append(single)
         self._bytes_left -= size
         if len(self._single_sender) >= self.largest:
             self._lingering.cancel()
 
     async def linger(self) -> None:
-        """Wait for more messages, counted from the first: on a busy event loop it may have waited already."""
+        """Wait for more messages. On a busy event loop, the first may have waited long enough."""
         with self._lingering:
             await self._session.clock.sleep(max(0.0, self._leaves - self._session.clock.monotonic()))
 
     async def travel(self) -> None:
-        """Send once for all messages whose calls still wait; a single one is sent alone."""
+        """Send once for all messages whose calls still wait; a single one goes alone."""
         present = self._single_sender = [single for single in self._single_sender if not single.left]
         if len(present) <= 1:
             return
@@ -404,19 +395,19 @@ class SharedRequest:
             single.met = None if error is None else another(error)
 
     def break_up(self, exc: BaseException) -> None:
-        """Have each message sent alone after a bug of the transport; the request may have been processed."""
+        """Have each message sent alone after a bug of the transport."""
         for single in self._single_sender:
             single.met = (
                 ConnectionLost(f"the shared request failed with {type(exc).__name__}") if single.shared else None
             )
 
     def strand(self) -> None:
-        """Send no message alone, because the client is being closed."""
+        """Send no message: the client is being closed."""
         for single in self._single_sender:
             single.met = UsageError("the client was closed before this was sent") if not single.shared else None
 
     def disband(self) -> None:
-        """Release all messages, with what is known if the request was cut short."""
+        """Release all messages, with what is known."""
         for number, single in enumerate(self._single_sender):
             if self._batch_sender is not None and single.settled is None and single.met is None:
                 single.settled = self._batch_sender.unfinished(Reason.CANCELLED).results[number]
@@ -435,7 +426,7 @@ def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: Web
 
 
 def _another_foreign(error: BaseException) -> BaseException:
-    """Return a copy of a transport's own exception; the exception itself if it cannot be copied."""
+    """Return a copy of a transport's own exception, if it can be copied."""
     try:
         own = copy.copy(error)
     except Exception:  # noqa: BLE001 - a foreign exception's copy may fail in any way

@@ -91,7 +91,7 @@ class Dispatcher:
         self._puller: Puller
 
     async def open(self) -> ObjectReceiveStream[SettledBatch]:
-        """Start the workers, and return the stream of the batches that they settle."""
+        """Start the workers, and return the stream of settled batches."""
         # No buffer: a worker continues when a reader has received its results, which is the backpressure.
         outbox, inbox = anyio.create_memory_object_stream[SettledBatch](0)
         await self._tasks.__aenter__()
@@ -103,7 +103,7 @@ class Dispatcher:
         return inbox
 
     async def close(self) -> None:
-        """Stop: no new batch leaves, requests in flight get `Options.grace` seconds, other recipients are not sent."""
+        """Stop: no new batch leaves, requests in flight get `Options.grace` seconds."""
         self._grace.end_at(anyio.current_time() + self._session.options.grace)
         self._puller.end()
         self._tasks.cancel_scope.cancel()
@@ -123,11 +123,10 @@ class Dispatcher:
             await self._puller.aclose()
 
     def take(self, batch: SettledBatch) -> bool:
-        """Record that a reader received *batch*; False if `collect_unread` returned it before the reader woke up."""
+        """Record that a reader has *batch*; False if `collect_unread` returned it first."""
         return self._settled.pop(batch.number, None) is not None
 
     def collect_unread(self) -> list[SendResult]:
-        """Return the settled results that no reader received, and record that they are read."""
         left = self.unread
         self._settled.clear()
         return left
@@ -152,7 +151,6 @@ class Dispatcher:
                 self._halt(UsageError("the source, or the transport, raised a cancellation of its own"))
 
     async def _next(self) -> Batch | None:
-        """Take the next batch; None at the end. After a halt, the source is not pulled."""
         async with self._cutting:
             if self.failure is None:
                 await self._pull()
@@ -174,7 +172,7 @@ class Dispatcher:
         return self._batcher.cut(self._waiting, self._session.ids_in_flight, self._session.clock.now())
 
     async def _deliver(self, batch: Batch) -> SettledBatch:
-        """Send *batch*, and count its results even if it fails or is cancelled."""
+        """Send *batch*, and count its results even if that fails."""
         progress = BatchProgress(batch)
         began = self._session.clock.monotonic()
         try:
@@ -209,7 +207,7 @@ class Dispatcher:
         return SettledBatch(batch.number, everyone.results)
 
     async def _reserve(self, progress: "BatchProgress") -> None:
-        """Reserve the batch in the journal, and take out recipients that are not to be sent."""
+        """Reserve the batch, and take out recipients that are not to be sent."""
         batch = progress.batch
         if self.failure is not None or not batch.addressed:
             return
@@ -225,7 +223,6 @@ class Dispatcher:
         progress.held_back = self._hold_back(batch)
 
     def _learn(self, batch_sender: BatchSender, batch: Batch, answered: SettledResults) -> None:
-        """Apply what the gateway *answered* to the batches that follow."""
         self._safeguards.stopped.look(batch.addressed, answered)
         if batch_sender.too_large is not None:
             self._batcher.shrink(batch_sender.too_large // 2)
@@ -237,7 +234,7 @@ class Dispatcher:
         """
         Settle *ours* in the journal before any reader sees them, and return what is known now.
 
-        Without a reservation, an earlier run may have sent to these recipients, and the journal's results replace ours.
+        Without a reservation, an earlier run's results replace ours.
         """
         if not ours.results:
             return ours
@@ -256,7 +253,7 @@ class Dispatcher:
         return ours if known is ours.results else SettledResults(known)
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
-        """Take out of *batch*, as results, recipients that are late or whose message or sender the gateway refuses."""
+        """Take out recipients that are late, or whose message or sender the gateway refuses."""
         held_back: list[SendResult] = []
         stopped = self._safeguards.stopped
         if not (batch.late or stopped):
@@ -283,7 +280,7 @@ class Dispatcher:
         self._settled[number] = settled.results
 
     def _halt(self, failure: Exception) -> None:
-        """End the campaign: requests in flight may finish, back-offs and waits for a slot end at once."""
+        """End the campaign: requests in flight may finish, other waits end at once."""
         if self.failure is None:
             self.failure = failure
             self._counters.halted = True
@@ -293,7 +290,7 @@ class Dispatcher:
 
     @contextmanager
     def _interruptible(self) -> Generator[None, None, None]:
-        """Let `_halt` cancel the block; requests in flight have their own shield."""
+        """Let `_halt` cancel the block, except for requests in flight."""
         with CancelScope() as scope:
             self._waits.add(scope)
             try:
@@ -330,7 +327,7 @@ class BatchProgress:
         return frozenset() if self.reserved is None else self.reserved.possibly_sent
 
     def results(self, reason: Reason) -> SettledResults:
-        """Return the results of all recipients but those in `known`; *reason* is why open ones were cut short."""
+        """Return the results that are not in `known`; *reason* is why open ones were cut short."""
         fresh = _unsent(self.batch, reason) if self.batch_sender is None else self.batch_sender.unfinished(reason)
         if fresh.all_accepted and not self.held_back:
             return fresh
@@ -344,7 +341,7 @@ class BatchProgress:
 
 
 async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:
-    """Give *batch* to a reader, at once if one waits: anyio's `send` would first let the event loop turn."""
+    """Give *batch* to a reader. anyio's `send` would first let the event loop turn."""
     try:
         outbox.send_nowait(batch)
     except anyio.WouldBlock:
@@ -352,7 +349,7 @@ async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[Settled
 
 
 def _from_journal(ours: SettledResults, known: SettledResults) -> int:
-    """Return how many of *ours* are open but settled in *known*, by an earlier run or another worker."""
+    """Return how many of *ours* are open but settled in *known*."""
     if known is ours:
         return 0
     settled = (Outcome.ACCEPTED, Outcome.REJECTED)

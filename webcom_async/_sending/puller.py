@@ -51,11 +51,7 @@ class Puller(Protocol):
 def puller_of(
     source: Source, waiting: deque[object], counters: CampaignCounters, tasks: TaskGroup, grace: float
 ) -> Puller:
-    """
-    Return the puller for *source*, which counts and appends items to *waiting*.
-
-    *tasks* runs the task that pulls an async source. Its last item, and closing it, may take *grace* seconds each.
-    """
+    """Return the puller for *source*. The last item, and closing the source, may take *grace* seconds each."""
     if not source.is_async:
         return _Inline(source, waiting, counters)
     puller = _OneTask(source, waiting, counters, grace)
@@ -83,7 +79,7 @@ class _Inline:
             self._counters.exhausted = self._source.exhausted
 
     def end(self) -> None:
-        """Do nothing: no item is awaited between two calls of `fill`."""
+        """Do nothing: no item is awaited between calls of `fill`."""
 
     async def stop(self) -> None:
         """Do nothing."""
@@ -134,7 +130,6 @@ class _OneTask:
             raise self._not_closed
 
     async def run(self) -> None:
-        """Pull whenever a worker calls `fill`, then close the source."""
         try:
             with self._scope:
                 while self._goes_on:
@@ -154,7 +149,7 @@ class _OneTask:
         return self.failure is None and not (self._stopping or self._source.exhausted)
 
     async def _wait(self) -> None:
-        """Wait for a call of `fill`. A cancellation comes from a scope that the source holds, and is raised there."""
+        """Wait for `fill`. A cancellation comes from a scope that the source holds, and is raised there."""
         try:
             await self._asked.wait()
         except anyio.get_cancelled_exc_class() as exc:

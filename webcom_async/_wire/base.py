@@ -40,18 +40,14 @@ class Call(Protocol[T_co]):
     """One question to the gateway, which `GatewaySession.call` sends."""
 
     @property
-    def retry(self) -> Retry:
-        """Whether the call may be retried."""
-        ...
+    def retry(self) -> Retry: ...
 
     @property
     def entries(self) -> int:
         """The maximum number of entries in the answer, which bounds its size."""
         ...
 
-    def request(self, credentials: Credentials, options: Options) -> Request:
-        """Return the request; called once per attempt."""
-        ...
+    def request(self, credentials: Credentials, options: Options) -> Request: ...
 
     def decode(self, reply: Reply) -> T_co:
         """
@@ -73,17 +69,15 @@ class SendFormat(Protocol):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the gateway answers a repeated id with the first SMS, so that a request may be retried."""
+        """Whether the gateway answers a repeated id with the first SMS."""
         ...
 
     @property
-    def max_recipients(self) -> int:
-        """The maximum number of recipients in one request."""
-        ...
+    def max_recipients(self) -> int: ...
 
     @property
     def limit(self) -> int:
-        """The maximum size of the messages of one request, in bytes."""
+        """The maximum size of the messages of a request, in bytes."""
         ...
 
     def size_of(self, message: Message) -> int:
@@ -105,7 +99,7 @@ class SendFormat(Protocol):
         ...
 
     def encode(self, groups: Sequence[Addressed]) -> bytes:
-        """Encode messages and recipients: once per batch, so that every attempt sends the same bytes."""
+        """Encode once per batch, so that every attempt sends the same bytes."""
         ...
 
     def encode_alike(
@@ -116,18 +110,14 @@ class SendFormat(Protocol):
         time_send: datetime | None,
     ) -> bytes:
         """
-        Return the same as `encode`, for recipients that differ only in phone, id and text.
+        Do the same as `encode`, for recipients that differ only in phone, id and text.
 
-        Args:
-            groups: Messages and their recipients, none of which has a `number_sms`.
-            template: A message that differs from those in *groups* only in its text.
-            validity_period: The value of every recipient.
-            time_send: The value of every recipient.
+        No recipient has a `number_sms`, and *template* differs from the messages only in its text.
         """
         ...
 
     def request(self, encoded: bytes, credentials: Credentials, options: Options) -> Request:
-        """Return the request that sends *encoded*; called once per attempt."""
+        """Return the request that sends *encoded*; called per attempt."""
         ...
 
     def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:

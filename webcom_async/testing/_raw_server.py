@@ -71,7 +71,6 @@ class RawConnection:
         return True
 
     def peek(self) -> None:
-        """Wait until the client starts to write."""
         self._stream.recv(1, socket.MSG_PEEK)
 
     def write(self, answer: bytes) -> None:
@@ -83,7 +82,6 @@ class RawConnection:
         self._server.go_on.wait(_PATIENCE)
 
     def close(self) -> None:
-        """Shut the connection down in order."""
         with suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
         self._stream.close()
@@ -127,7 +125,6 @@ class RawServer:
         self._streams: list[socket.socket] = []
 
     def accept(self) -> None:
-        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 stream, _ = self._listener.accept()
@@ -146,7 +143,7 @@ class RawServer:
         await anyio.wait_all_tasks_blocked()
 
     async def left_open(self, seconds: float) -> int:
-        """Return the number of connections that the client has not closed within *seconds*."""
+        """Return how many connections the client has not closed within *seconds*."""
         self.go_on.set()
 
         def join() -> int:
@@ -177,7 +174,6 @@ class RawServer:
 
 @contextmanager
 def raw_server(talk: Talk) -> Generator[RawServer, None, None]:
-    """Run a server that handles every connection with *talk*."""
     server = RawServer(socket.create_server(("127.0.0.1", 0)), talk)
     acceptor = threading.Thread(target=server.accept)
     acceptor.start()

@@ -91,7 +91,6 @@ async def _send(
     seconds: float = _LATE,
     max_bytes: int = _MAX_BYTES,
 ) -> Reply | WebcomError:
-    """Return the answer, or the error as a value."""
     trace = trace or RequestTrace()
     try:
         return await exchange(transport, request, trace, timeout=seconds, max_bytes=max_bytes)
@@ -102,7 +101,6 @@ async def _send(
 async def _send_until(
     transport: Transport, request: Request, trace: RequestTrace, moment: Callable[[], Awaitable[object]]
 ) -> None:
-    """Send, and cancel at *moment*."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_send, transport, request, trace)
         await moment()
@@ -130,7 +128,6 @@ def _demand_requests(server: RawServer, count: int) -> None:
 
 
 def _answers(connection: RawConnection) -> None:
-    """Answer each request with its target."""
     while connection.read():
         connection.write(framed(connection.latest.target.encode()))
 

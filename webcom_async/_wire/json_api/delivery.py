@@ -107,7 +107,7 @@ class BalanceCall:
 
 def decode_statuses(body: bytes, asked: Sequence[str], zone: tzinfo) -> dict[str, DeliveryReport]:
     """
-    Return the reports that an answer has for the ids in *asked*; ids may be missing.
+    Return the reports on the ids in *asked*, some of which may be missing.
 
     An entry without an id answers a question for one id.
 
@@ -157,11 +157,10 @@ def decode_balance(body: bytes) -> Balance:
 
 def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[DeliveryReport]:
     """
-    Return the reports in a webhook's body, in its order, without entries that have no usable id.
+    Return the reports in a webhook's body, in order, without entries that have no usable id.
 
     Raises:
-        WebhookRefused: It is neither an object nor an array of objects, is nested deeper, or has more than
-            *max_reports*.
+        WebhookRefused: It is not an array of objects or one object, is nested deeper, or has more than *max_reports*.
     """
     # Counted before decoding, which allocates memory for each.
     if body.count(b"{") > max_reports and _STRING.sub(b"", body).count(b"{") > max_reports:
@@ -179,7 +178,7 @@ def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[Delivery
 
 
 def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
-    """Return the answer to a webhook: the ids of *reports*, each in the type in which it arrived."""
+    """Return the ids of *reports*, each in the type in which it arrived."""
     return _encoder.encode(
         [{"id_sms": int(report.id_sms) if report.numeric_id else report.id_sms} for report in reports]
     )
@@ -219,7 +218,7 @@ class BalanceReply(msgspec.Struct):
 
 
 def wire_id(id_sms: str) -> str | int:
-    """Return *id_sms* as a number, the type on the vendor's pages, if it is one."""
+    """Return *id_sms* as a number, the documented type, if it is one."""
     plain = id_sms.isdigit() and len(id_sms) <= _LONGEST_NUMBER and id_sms[0] != "0"
     return int(id_sms) if plain else id_sms
 
@@ -237,7 +236,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def _entries(body: bytes) -> list[StatusEntry]:
-    """Return the entries of an array, or the single one; values of other types are left out."""
+    """Return the entries of an array, or a single one, without those of other types."""
     if body.lstrip()[:1] != b"[":
         return [_status_entry.decode(body)]
     try:
@@ -262,7 +261,7 @@ def _sound(raw: msgspec.Raw) -> StatusEntry | None:
 
 
 def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> DeliveryReport | None:
-    """Return the report in *entry*; None without a usable id. If there is a state, *default* replaces a missing id."""
+    """Return the report in *entry*; None without a usable id, which *default* replaces if there is a state."""
     id_sms = known_id(entry.id_sms)
     if id_sms is None and default is not None and entry.id_sms is None and entry.state:
         id_sms = default
@@ -281,7 +280,7 @@ def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> 
 
 
 def _moment(written: str | None, zone: tzinfo) -> datetime | None:
-    """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*; None if there is none, or it is not a time."""
+    """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*, if it is one."""
     return _known_moment(written, zone) if written and len(written) <= _LONGEST_TIME else None
 
 
@@ -296,7 +295,6 @@ def _known_moment(written: str, zone: tzinfo) -> datetime | None:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    """Return the content of a JSON string or number."""
     return bytes(raw).decode(errors="replace").strip().strip('"').strip()
 
 
@@ -306,7 +304,7 @@ def _count(raw: msgspec.Raw) -> int | None:
 
 
 def _decimal(raw: msgspec.Raw) -> Decimal | None:
-    """Return a sum, a number or a text with a point or a comma, and spaces between thousands."""
+    """Return a sum: a number or text, with point or comma, and spaces between thousands."""
     text = re.sub(r"\s", "", _text(raw)).replace(",", ".")
     return Decimal(text) if re.fullmatch(r"[+-]?\d{1,15}(\.\d{0,15})?", text, re.ASCII) else None
 
@@ -323,7 +321,7 @@ def _direction(entry: BalanceEntry) -> Direction:
 
 
 def _depth(body: bytes, entries: int) -> int:
-    """Return the nesting depth of *body*, JSON with so many *entries*."""
+    """Return the nesting depth of *body*, which is JSON."""
     openers = body.count(b"[") + body.count(b"{")
     if openers <= entries + 1:
         return min(openers, _DEEPEST)  # one per entry, and one around them: none is left for a third level

@@ -13,7 +13,7 @@ HEADERS = {"content-type": CONTENT_TYPE}
 
 
 def send_request(encoded: bytes, credentials: Credentials, options: Options) -> Request:
-    """Return the request that sends *encoded*, the array `message`, which is encoded once per batch."""
+    """Return the request that sends *encoded*, the array `message`."""
     # No local variable holds the body: a traceback with local variables would show the credentials.
     return Request(
         "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
@@ -21,5 +21,4 @@ def send_request(encoded: bytes, credentials: Credentials, options: Options) -> 
 
 
 def page_url(options: Options, page: str) -> str:
-    """Return the URL of *page*, below `Options.path`."""
     return f"{options.url.rstrip('/')}/{page}"

@@ -145,12 +145,12 @@ class JsonFormat:
 
 
 def wire_second(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* in the form of `validity_period`: `YYYY-MM-DD HH:MM:SS` in *zone*."""
+    """Return *moment* as `validity_period`: `YYYY-MM-DD HH:MM:SS` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def wire_minute(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* in the form of `time_send`: `YYYY-MM-DD HH:MM` in *zone*."""
+    """Return *moment* as `time_send`: `YYYY-MM-DD HH:MM` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
@@ -158,8 +158,8 @@ def decode_send(body: bytes, recipients: Sequence[OutboundRecipient], attempts: 
     """
     Pair the gateway's answer with *recipients*, one to one, or settle none.
 
-    On the documented wire, entries name no recipient, so they are paired by position. If every entry carries the
-    `client_id_sms` that it answers, they are paired by that.
+    On the documented wire, entries name no recipient, so they are paired by position; entries with a `client_id_sms`
+    are paired by that.
 
     Raises:
         ReplyError: It is not the documented JSON.
@@ -233,7 +233,7 @@ _NO_OTHERS = (None,) * (len(Message.__struct_fields__) - _PLAIN_FIELDS)
 # A campaign has few times and many recipients.
 @lru_cache(maxsize=256)
 def _written(field: str, moment: datetime, zone: tzinfo) -> str:
-    """Return *moment*, in UTC: a cache would confuse two local times that a clock shows when it is set back."""
+    """Return *moment*, which is in UTC: local times repeat when a clock is set back, which the cache would confuse."""
     try:
         return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)
     except (OverflowError, ValueError):
@@ -261,9 +261,9 @@ def _wire_message(message: Message, phones: WirePhones) -> WireText | WireMessag
 
 def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults | None:
     """
-    Return the results of an answer that accepts every recipient under an id of its own; None for any other answer.
+    Return the results of an answer that accepts every recipient under an id of its own; None for any other.
 
-    Most answers are such, and msgspec checks it while decoding: a third of the time of a look at each entry.
+    Most answers are such. msgspec checks that while decoding, in a third of the time.
     """
     try:
         ids = [entry.id_sms for entry in _taken_reply.decode(body).information]
@@ -304,7 +304,7 @@ def _result(to: OutboundRecipient, entry: Entry, attempts: int) -> SendResult:
 
 
 def known_id(id_sms: str | int | None) -> str | None:
-    """Return a gateway's id as text; None for none, zero, or a text that cannot be an id."""
+    """Return a gateway's id as text; None if it cannot be an id."""
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
     return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
