@@ -47,7 +47,7 @@ _numbers = msgspec.json.Decoder(
 ).decode
 
 EXACT_FLOAT = 2**53  # IEEE 754: below it, a double holds every whole number
-ROUNDED = Sentence("a spreadsheet has rounded it; format the column as text there, and fill it in anew")
+ROUNDED = Sentence("a spreadsheet has rounded it; format the column as text there, and enter it again")
 _PERHAPS_DECIMAL = Sentence("it may be a decimal number; write it with digits only")
 _FRACTION = Sentence("it is a fraction")
 _PERHAPS_FRACTION = Sentence("it may be a fraction; write it with digits only")
