@@ -79,7 +79,7 @@ _SENDS = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what sends, when it is first asked for (PEP 562)."""
+    """Import what sends when it is first named (PEP 562)."""
     if name in _SENDS.values():
         return import_module(f"{__name__}.{name}")
     if name not in _SENDS:

@@ -56,13 +56,11 @@ class Batch(msgspec.Struct):
         return phones_of(self.addressed)
 
     def narrow(self, addressed: list[Addressed]) -> None:
-        """Keep only the recipients of *addressed*."""
         if addressed is not self.addressed:
             self.addressed = addressed
             self.messages = None
 
     def ends_with(self, message: Message) -> bool:
-        """Whether the next recipient of *message* can join the last group."""
         return bool(self.addressed) and (self.addressed[-1][0] is message or self.addressed[-1][0] == message)
 
     def told(self, client_id: ClientIdSms) -> tuple[Message, Phone] | None:
@@ -89,7 +87,7 @@ class Batcher(Protocol):
     """Takes batches from what a source has yielded."""
 
     def cut(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
-        """Take one batch from the left of *waiting*; see `RecipientBatcher.cut`."""
+        """Take one batch from the left of *waiting*."""
         ...
 
     def shrink(self, max_bytes: int) -> None:

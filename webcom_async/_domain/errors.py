@@ -330,14 +330,14 @@ class PairingError(ReplyError):
 
 class SystematicRefusal(GatewayError):
     """
-    The gateway refuses everyone in the same unknown words. Ask your manager at Webcom, then send the rest.
+    The gateway refuses every recipient in the same unknown words. Ask your manager at Webcom, then send the rest.
 
     With a journal, `resend_rejected={Reason.OTHER}` sends again to the recipients that were refused before the halt.
     """
 
 
 class QuotaExhausted(WebcomError):
-    """The gateway failed too often, so the campaign was ended. Run it again when the gateway is well."""
+    """The gateway failed too often, so the campaign was ended. Run it again when the gateway works."""
 
     knowledge = Knowledge.POSSIBLY_SENT
     reason = Reason.BUSY
@@ -348,7 +348,7 @@ class JournalError(WebcomError):
 
 
 class LeaseLost(JournalError):
-    """Another worker has taken the shard over, because this one was not heard of. Nothing more is sent from here."""
+    """Another worker has taken the shard over, because this one was silent. Nothing more is sent from here."""
 
 
 class CampaignStopped(JournalError):

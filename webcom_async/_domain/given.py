@@ -67,12 +67,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str | None:
-    """
-    Return a variable of the environment; None if it is not set.
-
-    Raises:
-        ConfigurationError: It is set, and blank.
-    """
+    """Return a variable of the environment, and refuse a blank one."""
     given = environ.get(name)
     refuse_blank(name, given, ConfigurationError, advice="give it a value, or unset it")
     return given

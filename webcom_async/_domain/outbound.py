@@ -38,7 +38,7 @@ Addressed = tuple[Message, list[OutboundRecipient]]
 
 
 def phones_of(addressed: Sequence[Addressed]) -> list[OutboundRecipient]:
-    """Return all recipients in order. The caller must not change the list."""
+    """Return all recipients; the caller must not change the list."""
     if len(addressed) == 1:
         return addressed[0][1]
     return list(chain.from_iterable([phones for _, phones in addressed]))

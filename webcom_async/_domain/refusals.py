@@ -204,12 +204,6 @@ _FOLD = str.maketrans({"ё": "е", ",": None, "-": " ", "‐": " ", "‑": " "})
 
 
 def refusal(reason: Reason) -> Refusal:
-    """
-    Return the table's row for *reason*.
-
-    Raises:
-        KeyError: The gateway has no sentence for it.
-    """
     return _BY_REASON[reason]
 
 

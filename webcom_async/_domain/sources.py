@@ -83,7 +83,7 @@ class Source:
             return
         if self._cut_short:
             raise UsageError(
-                "the source was cancelled in the middle of an item, and cannot go on: pass the rest as a new source"
+                "the source was cancelled in the middle of an item, and cannot continue: pass the rest as a new source"
             )
         while len(waiting) < size and not until():
             try:

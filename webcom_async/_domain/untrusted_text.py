@@ -44,5 +44,4 @@ def csv_cell(text: str) -> str:
 
 
 def csv_text(cell: str) -> str:
-    """Return the text from which `csv_cell` made *cell*."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_TO_QUOTE) else cell

@@ -142,12 +142,7 @@ class GatewaySession:
         return self.send_format.request(encoded, self._credentials, self.options)
 
     async def send(self, request: Request, trace: RequestTrace, recipients: int) -> Reply:
-        """
-        Send *request* once; the number of *recipients* bounds the answer's size.
-
-        Raises:
-            WebcomError: There is no answer; see `exchange`.
-        """
+        """Send *request* once; the number of *recipients* bounds the answer's size."""
         self.check_open()
         max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
         with self.observers.hearing():

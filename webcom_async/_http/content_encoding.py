@@ -43,7 +43,7 @@ def decoded(raw: bytes, coding: str, max_bytes: int) -> bytes:
     if not stream.eof:
         raise ReplyError(f"the answer's {name} is cut short")
     if stream.unused_data:
-        raise ReplyError(f"the answer goes on after the end of its {name}")
+        raise ReplyError(f"the answer has bytes after the end of its {name}")
     return body
 
 
@@ -54,7 +54,6 @@ def _within(body: bytes, max_bytes: int) -> bytes:
 
 
 def _window(name: str, raw: bytes) -> int:
-    """Return zlib's window bits, which also select the format."""
     if name in ("gzip", "x-gzip"):
         return _GZIP
     if name == "deflate":

@@ -175,12 +175,7 @@ async def read_reply(
     chunks: AsyncIterator[bytes],
     max_bytes: int,
 ) -> Reply:
-    """
-    Read the body behind a head, and keep the answer on *trace*.
-
-    Raises:
-        ReplyError: The body is too large, or its coding is unknown or broken.
-    """
+    """Read the body behind a head, and keep the answer on *trace*."""
     trace.answering()
     named = _joined(headers)
     body = await _read(chunks, status, named.get("content-encoding", ""), max_bytes)

@@ -267,12 +267,7 @@ def _said(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 def trusted_certificates() -> ssl.SSLContext:
-    """
-    Return the certificates that httpx2 trusts, for another library.
-
-    Raises:
-        ConfigurationError: `SSL_CERT_FILE` or `SSL_CERT_DIR` cannot be used.
-    """
+    """Return the certificates that httpx2 trusts, for another library."""
     try:
         return httpx2.create_ssl_context()
     except OSError as exc:

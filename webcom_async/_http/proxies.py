@@ -16,12 +16,6 @@ PROXY_VARIABLES = "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 
 def proxy_of(options: Options) -> str | None:
-    """
-    Return the URL of the proxy to the gateway, or None.
-
-    Raises:
-        ConfigurationError: The proxy would read the password.
-    """
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - a slow import that not every client needs
 
     url = urlsplit(options.url)

@@ -201,7 +201,7 @@ class Campaign:
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(
-            "a campaign is opened first, so that leaving it early can wait for what is under way:\n"
+            "a campaign is opened first, so that leaving it early can wait for requests in flight:\n"
             "    async with client.stream(...) as results:\n"
             "        async for result in results: ..."
         )

@@ -31,9 +31,7 @@ from webcom_async._sending.counters import CampaignCounters
 
 __all__ = ["RequestCoalescer", "SingleSender"]
 
-_END_SECONDS = (
-    1.0  # a cancelled caller waits this long for its request to end, which takes some turns of the event loop
-)
+_END_SECONDS = 1.0  # ours: the end of a request takes some turns of the event loop
 _REMEMBERED = 10_000  # possibly sent messages: ours, some hours of a backend whose gateway is slow
 _SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
 

@@ -44,7 +44,7 @@ class Call(Protocol[T_co]):
 
     @property
     def entries(self) -> int:
-        """The maximum number of entries in the answer, which bounds its size."""
+        """The maximum number of entries in the answer."""
         ...
 
     def request(self, credentials: Credentials, options: Options) -> Request: ...

@@ -150,7 +150,7 @@ async def _check_request_and_answer(make_transport: MakeTransport) -> None:
     _demand(trace.sent, "trace.sending() was not called")
     _demand((trace.bytes_sent, trace.bytes_received) == (len(_BODY), 2), "bytes are not counted on the trace")
     _demand(trace.connections == 1, "the connection is not counted on the trace")
-    _demand(not trace.reused_connection, "a fresh connection is told as reused")
+    _demand(not trace.reused_connection, "a fresh connection is reported as reused")
 
 
 async def _check_get(make_transport: MakeTransport) -> None:

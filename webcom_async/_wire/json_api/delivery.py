@@ -321,7 +321,6 @@ def _direction(entry: BalanceEntry) -> Direction:
 
 
 def _depth(body: bytes, entries: int) -> int:
-    """Return the nesting depth of *body*, which is JSON."""
     openers = body.count(b"[") + body.count(b"{")
     if openers <= entries + 1:
         return min(openers, _DEEPEST)  # one per entry, and one around them: none is left for a third level

@@ -118,7 +118,7 @@ class JsonFormat:
         validity_period: datetime | None,
         time_send: datetime | None,
     ) -> bytes:
-        """Workloads A and B pay for this: a recipient without times is JSON as it is."""
+        """Workloads A and B pay for this: recipients without times need no copy."""
         phones: list[WirePhones] = [to for _, to in groups]
         if validity_period is not None or time_send is not None:
             times = self._times(validity_period, time_send)
@@ -145,12 +145,10 @@ class JsonFormat:
 
 
 def wire_second(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* as `validity_period`: `YYYY-MM-DD HH:MM:SS` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def wire_minute(moment: datetime, zone: tzinfo) -> str:
-    """Return *moment* as `time_send`: `YYYY-MM-DD HH:MM` in *zone*."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
@@ -233,7 +231,7 @@ _NO_OTHERS = (None,) * (len(Message.__struct_fields__) - _PLAIN_FIELDS)
 # A campaign has few times and many recipients.
 @lru_cache(maxsize=256)
 def _written(field: str, moment: datetime, zone: tzinfo) -> str:
-    """Return *moment*, which is in UTC: local times repeat when a clock is set back, which the cache would confuse."""
+    """Return *moment*, in UTC: a local time occurs twice when a clock is set back, which the cache would confuse."""
     try:
         return wire_second(moment, zone) if field == "validity_period" else wire_minute(moment, zone)
     except (OverflowError, ValueError):
@@ -263,7 +261,7 @@ def _all_taken(body: bytes, recipients: Sequence[OutboundRecipient], attempts: i
     """
     Return the results of an answer that accepts every recipient under an id of its own; None for any other.
 
-    Most answers are such. msgspec checks that while decoding, in a third of the time.
+    msgspec checks that while decoding, in a third of the time.
     """
     try:
         ids = [entry.id_sms for entry in _taken_reply.decode(body).information]
