@@ -292,8 +292,7 @@ class WebcomClient:
 
     def reconcile(self, journal: Journal | StrPath, *, campaign: str) -> Campaign:
         """
-        Return a campaign that sends every possibly sent recipient of a journal again, alone, with the same id and
-        message.
+        Return a campaign that sends every possibly sent recipient of a journal again, alone, under the same id.
 
         The answer can then only mean that recipient. A recipient that has an SMS gets no second one; one without gets
         it now.

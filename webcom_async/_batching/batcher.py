@@ -40,7 +40,7 @@ class Batch(msgspec.Struct):
         addressed: Messages and their recipients, in source order.
         client_ids: The ids of all recipients.
         unusable: Results of the recipients that cannot be sent to.
-        late: Errors of the recipients whose time is past. They are sent only if an earlier run possibly sent them.
+        late: Errors of the recipients whose time is past. They are not sent; a journal may have an earlier result.
         messages: `addressed` as encoded for the wire; None if it is not encoded yet.
     """
 

@@ -1,3 +1,3 @@
-"""Words and rules that touch nothing."""
+"""Data and rules, without input or output."""
 
 __all__: list[str] = []

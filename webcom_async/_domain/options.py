@@ -54,9 +54,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             plain `http`; the body carries your password, so `https` is the default here.
         path: The path: `/json` as documented, or `/json/` where the server would redirect to it.
         allow_cleartext: Whether `http://` to another machine is allowed.
-        in_flight: The maximum number of requests in flight, over the whole client. The limit starts at 4 and doubles in
-            every round trip until the gateway pushes back or does not answer. It is then halved, and grows by one after
-            each round of answers.
+        in_flight: The maximum number of requests in flight, over the whole client. The adaptive limit starts at 4 and
+            doubles in every round trip until the gateway pushes back or does not answer. It is then halved, and grows
+            by one after each round of answers.
         rate: The maximum number of recipients per second, over the whole client; None for no limit.
         batch_size: The maximum number of recipients in a request. The gateway states no limit.
         batch_bytes: The maximum size of a request's messages, in bytes.

@@ -1,3 +1,3 @@
-"""Everything that talks to the gateway shares this package: session, limits, retry, policy and safeguards."""
+"""What all requests to the gateway share: session, limits, retry, policy and safeguards."""
 
 __all__: list[str] = []

@@ -16,7 +16,7 @@ _START = 4  # requests; a sibling platform's manual warns above 5 parallel strea
 
 class Throttle:
     """
-    Spread recipients evenly over time (the virtual scheduling of GCRA: ITU-T I.371, annex A).
+    Spreads recipients evenly over time (the virtual scheduling of GCRA: ITU-T I.371, annex A).
 
     In any period no more recipients leave than `burst` plus `rate` times its seconds. A batch larger than the burst
     waits until its last recipient is due, and then leaves whole, as the only one at that moment.
@@ -52,7 +52,7 @@ class Throttle:
 
 class AdaptiveLimit:
     """
-    Find how many requests in flight the gateway bears: one more after a clean round, half after a push-back.
+    Finds how many requests in flight the gateway bears: one more after a clean round, half after a push-back.
 
     Until the first push-back, the limit grows by one after each answer, which doubles it in every round (slow start, as
     in RFC 5681 for TCP): a limit of 128 is reached after 5 round trips instead of 124. After that, it follows additive

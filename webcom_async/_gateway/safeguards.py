@@ -29,8 +29,7 @@ class RetryQuota:
     The number of requests that a campaign may spend on retries.
 
     A token bucket, as in the AWS SDKs: every retry costs a token, and every usable answer refunds half of one. A
-    gateway
-    that is down costs one bucket and no more; one that fails now and then never empties it.
+    gateway that is down costs one bucket and no more; one that fails now and then never empties it.
 
     Args:
         tokens: The size of the bucket, in requests.
@@ -68,7 +67,7 @@ class RetryQuota:
 
 
 class SystematicRefusals:
-    """Notice a campaign that begins with nothing but one refusal that is not in the table of refusals."""
+    """Notices a campaign that begins with nothing but one refusal that is not in the table of refusals."""
 
     def __init__(self) -> None:
         self._words: str | None = None
@@ -88,7 +87,7 @@ class SystematicRefusals:
 
 
 class StoppedMessages:
-    """Remember the messages, and the senders, that the gateway refuses for every recipient."""
+    """Remembers the messages, and the senders, that the gateway refuses for every recipient."""
 
     def __init__(self) -> None:
         self._senders: dict[tuple[Channel, str], SendResult] = {}

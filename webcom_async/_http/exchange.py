@@ -75,7 +75,7 @@ def _overdue(trace: RequestTrace, seconds: float) -> WebcomError:
 async def _attempt(
     transport: Transport, request: Request, trace: RequestTrace, seconds: float, max_bytes: int
 ) -> Reply | WebcomError:
-    """Return the answer, or the failure as a value: no traceback grows."""
+    """Return the answer, or the failure as a value, so that no traceback grows."""
     try:
         trace.reply = await transport.send(request, trace, timeout=seconds, max_bytes=max_bytes)
     except Exception as exc:

@@ -372,7 +372,7 @@ class SharedRequest:
             self._lingering.cancel()
 
     async def linger(self) -> None:
-        """Wait for more messages. On a busy event loop, the first may have waited long enough."""
+        """Wait for more messages. On a busy event loop, the first may have waited long enough already."""
         with self._lingering:
             await self._session.clock.sleep(max(0.0, self._leaves - self._session.clock.monotonic()))
 

@@ -1,4 +1,4 @@
-"""Build requests of the JSON interface. Only here does a body meet the credentials."""
+"""Build the requests of the JSON interface: credentials enter the body here."""
 
 import msgspec
 

@@ -43,7 +43,7 @@ __all__ = [
 
 
 _ACCEPTED_STATE = "send"
-_LONGEST_ID = 64  # characters; the gateway's ids have ten digits
+_LONGEST_ID = 64  # characters; ids of ten digits were seen
 _NOT_IDS = frozenset({"none", "null", "false"})
 BOM = b"\xef\xbb\xbf"  # tolerated before an answer
 
@@ -118,7 +118,7 @@ class JsonFormat:
         validity_period: datetime | None,
         time_send: datetime | None,
     ) -> bytes:
-        """Workloads A and B pay for this: recipients without times need no copy."""
+        """Workloads A and B pay for this: recipients without times are encoded as they are."""
         phones: list[WirePhones] = [to for _, to in groups]
         if validity_period is not None or time_send is not None:
             times = self._times(validity_period, time_send)
