@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.postgres_server import serve
 from webcom_async import Message, Outcome, SendResult
 from webcom_async._domain.client_ids import IdScheme
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._domain.types import Phone
 from webcom_async._storage.contracts import DurableCampaignJournal, Journal
 from webcom_async._storage.sqlite.file_journal import SqliteJournal

@@ -10,7 +10,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from webcom_async import Clock, Credentials, Message, Options, Recipient, Request
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.json_api.send import JsonFormat
 

@@ -16,7 +16,7 @@ from tests.builders import NOW, phones
 from webcom_async import Message
 from webcom_async._cli.app import app
 from webcom_async._domain.client_ids import IdScheme
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.types import Phone
 from webcom_async.cli import main
 from webcom_async.emulator import Gateway, serve

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import ReplyError
-from webcom_async._http.content_encoding import decoded
+from webcom_async._http.exchange import decoded
 
 BODY = b'{"information":[{"state":"send","id_sms":"1"}]}'
 
@@ -56,10 +56,10 @@ def test_a_whole_stream_is_read(coding: str, raw: bytes):
         ("gzip", BODY, "corrupt"),
         ("deflate", b"\xff" + BODY, "corrupt"),
         ("gzip", packed(BODY)[:-5] + b"?" + packed(BODY)[-4:], "corrupt"),
-        ("gzip", packed(BODY) + b"\0", "goes on"),
-        ("gzip", packed(BODY) + BODY, "goes on"),
-        ("gzip", packed(BODY[:9]) + packed(BODY[9:]), "goes on"),
-        ("deflate", zlib.compress(BODY) + b"\n", "goes on"),
+        ("gzip", packed(BODY) + b"\0", "after the end"),
+        ("gzip", packed(BODY) + BODY, "after the end"),
+        ("gzip", packed(BODY[:9]) + packed(BODY[9:]), "after the end"),
+        ("deflate", zlib.compress(BODY) + b"\n", "after the end"),
         ("gzip", packed(BODY + b" "), "over 47 bytes"),
         ("", BODY + b" ", "over 47 bytes"),
     ],

@@ -22,7 +22,7 @@ import pytest
 
 from tests.builders import FIRST_PHONE, NOW, TOMORROW, message, wire_phones
 from webcom_async import JournalError, Message, Outcome, Reason, SendResult
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
 from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint, purge

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from tests.builders import LATER, NOW, TOMORROW, message, wire_phones
 from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
 from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.sqlite.database import JournalFile
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async.audience._number_set import NumberMap
+from webcom_async.audience._stop_list import NumberMap
 
 numbers = st.one_of(st.integers(1, 2**64 - 1), st.integers(79_000_000_000, 79_000_003_000))
 

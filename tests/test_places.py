@@ -26,7 +26,7 @@ from tests.test_resume import SALE
 from tests.test_tracking import Scene
 from tests.test_webhooks import ECHO, PUSH, SECRET, call, said
 from webcom_async import ConfigurationError, Credentials, DeliveryState, InputError, JournalError, Outcome, SendResult
-from webcom_async._domain.paths import open_file
+from webcom_async._domain.given import open_file
 from webcom_async.audience import StopList
 from webcom_async.doctor import Capabilities
 from webcom_async.emulator import Fault, Gateway, Scenario, Step, serve

@@ -40,7 +40,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._domain.outbound import Addressed
+from webcom_async._domain.messages import Addressed
 from webcom_async._events.observers import Observers
 from webcom_async._storage.contracts import DurableCampaignJournal, digest
 from webcom_async._storage.postgres import connection as door

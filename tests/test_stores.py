@@ -25,7 +25,7 @@ from webcom_async import (
     SendResult,
 )
 from webcom_async._batching.batcher import not_sent
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.campaign_rules import header_of
 from webcom_async._storage.contracts import DurableCampaignJournal

@@ -25,7 +25,7 @@ from webcom_async import (
     VcardAddress,
     VcardPhone,
 )
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest
 from webcom_async._wire.json_api.send import (

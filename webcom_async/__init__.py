@@ -45,9 +45,9 @@ from webcom_async._domain.errors import (
     WebhookRefused,
 )
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
+from webcom_async._domain.given import StrPath
 from webcom_async._domain.messages import Channel, Message, MessageType, Recipient, VcardAddress, VcardPhone
 from webcom_async._domain.options import OptionFields, Options
-from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, Progress, Report, SendResult
 from webcom_async._domain.sources import RecipientSource

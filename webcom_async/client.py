@@ -7,6 +7,7 @@ This module checks a call and assembles its parts. `_sending` runs the campaign.
 import os
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
 
@@ -20,17 +21,16 @@ from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.delivery import Balance, Pace
 from webcom_async._domain.errors import ConfigurationError, InputError, UsageError
 from webcom_async._domain.exchange import Transport
-from webcom_async._domain.given import campaign_name, new_name_error, refuse_blank, variable
+from webcom_async._domain.given import StrPath, campaign_name, new_name_error, refuse_blank, variable
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.options import OptionFields, Options
-from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Report, SendResult
 from webcom_async._domain.sources import RecipientSource, Source
 from webcom_async._events.observers import Observer, Observers
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
-from webcom_async._http.event_loop import running_loop
+from webcom_async._http.deadline import running_loop
 from webcom_async._sending.campaign import Campaign, CampaignParts
 from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
 from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Journal, fingerprint
@@ -96,7 +96,6 @@ class WebcomClient:
             observers=Observers(observers),
         )
         self._loop: object = None
-        self._single_sender = SingleSender(self._session)
         self._coalescer: RequestCoalescer | None = None
 
     @classmethod
@@ -136,6 +135,11 @@ class WebcomClient:
             observers=observers,
             **options,
         )
+
+    @cached_property
+    def _single_sender(self) -> SingleSender:
+        """Is made by the first `send`: a campaign needs none."""
+        return SingleSender(self._session)
 
     @property
     def options(self) -> Options:

@@ -19,19 +19,16 @@ import msgspec
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import ConfigurationError, ReplyError, RequestRefused
 from webcom_async._domain.exchange import Reply, RequestTrace, Transport
-from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.messages import Message
+from webcom_async._domain.given import StrPath, check_file, open_file, refuse_blank
+from webcom_async._domain.messages import Message, OutboundRecipient
 from webcom_async._domain.options import OptionFields, Options
-from webcom_async._domain.outbound import OutboundRecipient
-from webcom_async._domain.paths import StrPath, check_file, open_file
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Language, classify
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async._http.exchange import exchange
-from webcom_async._wire.json_api.requests import send_request
-from webcom_async._wire.json_api.send import BOM, JsonFormat, SendReply
+from webcom_async._wire.json_api.send import BOM, JsonFormat, SendReply, send_request
 
 __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 

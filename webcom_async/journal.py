@@ -21,7 +21,7 @@ handle of the file releases the lock of the process that closes it. Do not move 
 notices that, and raises `JournalError`.
 """
 
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._storage.contracts import (
     CampaignHeader,
     CampaignJournal,

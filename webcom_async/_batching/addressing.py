@@ -10,8 +10,7 @@ import msgspec
 
 from webcom_async._domain.client_ids import Derive, check_client_id
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.messages import Message, Recipient
-from webcom_async._domain.outbound import OutboundRecipient, utc_moment
+from webcom_async._domain.messages import Message, OutboundRecipient, Recipient, utc_moment
 from webcom_async._domain.phones import normalise_phone, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone

@@ -18,8 +18,7 @@ from webcom_async._batching.addressing import CallDefaults, address
 from webcom_async._batching.vectorized import prepare_batch
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.messages import Message, Recipient
-from webcom_async._domain.outbound import Addressed, OutboundRecipient, phones_of
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient, phones_of
 from webcom_async._domain.phones import shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult

@@ -17,8 +17,7 @@ from msgspec.structs import astuple
 from webcom_async._batching.addressing import CallDefaults
 from webcom_async._domain.client_ids import IdScheme, check_client_id
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.messages import Message, Recipient
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient
 from webcom_async._domain.phones import NormalPhones, normal_phones
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._wire.base import SendFormat

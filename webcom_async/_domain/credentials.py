@@ -12,8 +12,7 @@ from typing import Self
 from urllib.parse import quote, quote_plus
 
 from webcom_async._domain.errors import ConfigurationError
-from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.paths import StrPath, open_file
+from webcom_async._domain.given import StrPath, open_file, refuse_blank
 
 __all__ = ["Credentials", "Secret"]
 

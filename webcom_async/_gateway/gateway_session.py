@@ -1,4 +1,4 @@
-"""The session that all requests of a client share: account, transport, limits and ids in flight."""
+"""The session that all requests of a client share: account, transport, limits, ids in flight, and its events."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -11,23 +11,33 @@ from anyio.lowlevel import checkpoint
 from webcom_async._batching.batcher import Batch
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
-from webcom_async._domain.errors import ConnectionLost, GatewayError, UsageError, WebcomError, another
+from webcom_async._domain.errors import ConnectionLost, GatewayBusy, GatewayError, UsageError, WebcomError, another
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
+from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.options import Options
-from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.results import SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._events.observers import Observers
-from webcom_async._events.sending import LimitChanged
+from webcom_async._events.sending import (
+    AttemptFailed,
+    BatchAnswered,
+    BatchSent,
+    LimitChanged,
+    RequestRetried,
+    RetryAfterObeyed,
+    RetryQuotaLow,
+    SendAnswered,
+    SendSent,
+)
 from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
 from webcom_async._gateway.policy import judge, judge_call, shrinks
-from webcom_async._gateway.request_events import RequestEvents
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._http.exchange import exchange
 from webcom_async._wire.base import Call, Retry, SendFormat
 
-__all__ = ["GatewaySession"]
+__all__ = ["GatewaySession", "RequestEvents"]
+
 
 T = TypeVar("T")
 
@@ -259,3 +269,58 @@ def _judged(judge: Callable[[], T]) -> T | WebcomError:
         return judge()
     except WebcomError as exc:
         return another(exc).with_traceback(None)
+
+
+class RequestEvents:
+    """
+    Emits the events of the requests of one batch.
+
+    Args:
+        observers: The client's observers.
+        campaign: The campaign's name; empty for single sends and calls.
+        batch: The batch's number; 0 for calls.
+    """
+
+    def __init__(self, observers: Observers, campaign: str = "", batch: int = 0) -> None:
+        self._observers = observers
+        self._campaign = campaign
+        self._batch = batch
+
+    def sent(self, phones: Sequence[OutboundRecipient], attempt: int) -> None:
+        emit, recipients = self._observers.emit, len(phones)
+        if self._campaign:
+            emit(BatchSent(campaign=self._campaign, batch=self._batch, attempt=attempt, recipients=recipients))
+            return
+        for phone in phones:
+            emit(SendSent(client_id_sms=phone.client_id_sms, attempt=attempt, recipients=recipients))
+
+    def answered(self, phones: Sequence[OutboundRecipient], attempt: int, status: int, seconds: float) -> None:
+        if self._campaign:
+            answered = BatchAnswered(
+                campaign=self._campaign,
+                batch=self._batch,
+                attempt=attempt,
+                recipients=len(phones),
+                status=status,
+                seconds=seconds,
+            )
+            self._observers.emit(answered)
+            return
+        for phone in phones:
+            answer = SendAnswered(client_id_sms=phone.client_id_sms, attempt=attempt, status=status, seconds=seconds)
+            self._observers.emit(answer)
+
+    def failed(self, attempt: int, error: WebcomError) -> None:
+        name = type(error).__name__
+        self._observers.emit(AttemptFailed(campaign=self._campaign, batch=self._batch, attempt=attempt, error=name))
+
+    def retried(self, attempt: int, error: WebcomError, seconds: float) -> None:
+        campaign, batch, emit = self._campaign, self._batch, self._observers.emit
+        name = type(error).__name__
+        emit(RequestRetried(campaign=campaign, batch=batch, attempt=attempt, error=name, seconds=seconds))
+        if isinstance(error, GatewayBusy) and error.retry_after:
+            emit(RetryAfterObeyed(campaign=campaign, batch=batch, attempt=attempt, seconds=error.retry_after))
+
+    def spent(self, quota: RetryQuota) -> None:
+        if self._campaign and quota.became_low():
+            self._observers.emit(RetryQuotaLow(campaign=self._campaign, left=quota.left))

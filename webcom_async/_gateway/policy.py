@@ -28,8 +28,8 @@ from webcom_async._domain.errors import (
     WebcomError,
 )
 from webcom_async._domain.exchange import Reply
+from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.options import Options
-from webcom_async._domain.outbound import OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, classify, refused_outcome, scope_of
 from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids, not_accepted

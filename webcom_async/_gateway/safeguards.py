@@ -7,8 +7,7 @@ Pure: each safeguard reads results and answers with a decision. Nothing here sen
 from collections.abc import Sequence
 
 from webcom_async._domain.errors import SystematicRefusal, WebcomError
-from webcom_async._domain.messages import Channel, Message
-from webcom_async._domain.outbound import Addressed
+from webcom_async._domain.messages import Addressed, Channel, Message
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, scope_of
 from webcom_async._domain.results import Outcome, SendResult, SettledResults

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from webcom_async._domain.errors import ConnectionLost
 from webcom_async._domain.exchange import Reply, Request, RequestTrace
-from webcom_async._http.event_loop import asyncio_loop
+from webcom_async._http.deadline import asyncio_loop
 from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, opened, read_reply
 
 __all__ = ["AsyncHttpClient", "HttpTransport", "HttpcoreTrace"]

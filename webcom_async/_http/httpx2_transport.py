@@ -20,7 +20,7 @@ from webcom_async._domain.errors import ConfigurationError, UsageError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace
 from webcom_async._domain.options import Options
 from webcom_async._http.client_adapter import HttpcoreTrace
-from webcom_async._http.event_loop import asyncio_loop
+from webcom_async._http.deadline import asyncio_loop
 from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, quietly, read_reply
 from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from webcom_async._http.event_loop import asyncio_loop
+from webcom_async._http.deadline import asyncio_loop
 
 if TYPE_CHECKING:
     import asyncio

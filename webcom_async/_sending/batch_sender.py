@@ -24,14 +24,13 @@ from webcom_async._domain.errors import (
     WebcomError,
 )
 from webcom_async._domain.exchange import Reply, RequestTrace
-from webcom_async._domain.outbound import Addressed, OutboundRecipient, phones_of
+from webcom_async._domain.messages import Addressed, OutboundRecipient, phones_of
 from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway import policy as _policy
-from webcom_async._gateway.gateway_session import GatewaySession
-from webcom_async._gateway.request_events import RequestEvents
+from webcom_async._gateway.gateway_session import GatewaySession, RequestEvents
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.counters import CampaignCounters

@@ -19,8 +19,7 @@ from webcom_async._domain.results import Progress, Report, SendResult
 from webcom_async._domain.sources import Source
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
-from webcom_async._sending.campaign_events import CampaignEvents
-from webcom_async._sending.counters import CampaignCounters
+from webcom_async._sending.counters import CampaignCounters, CampaignEvents
 from webcom_async._sending.dispatcher import Dispatcher, SettledBatch
 from webcom_async._storage.contracts import CampaignJournal
 

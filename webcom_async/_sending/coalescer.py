@@ -16,8 +16,7 @@ from anyio import CancelScope
 
 from webcom_async._batching.batcher import Batch, not_sent
 from webcom_async._domain.errors import ConnectionLost, Knowledge, RequestTooLarge, UsageError, WebcomError, another
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone

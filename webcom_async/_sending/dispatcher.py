@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from webcom_async._batching.batcher import Batch, Batcher, not_sent
 from webcom_async._domain.errors import IdCollision, JournalError, UsageError
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, OutboundRecipient
 from webcom_async._domain.outcome_rules import possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
@@ -31,8 +31,7 @@ from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.safeguards import Safeguards
 from webcom_async._sending.batch_sender import BatchSender, GracePeriod
-from webcom_async._sending.campaign_events import CampaignEvents
-from webcom_async._sending.counters import CampaignCounters
+from webcom_async._sending.counters import CampaignCounters, CampaignEvents
 from webcom_async._sending.puller import Puller, puller_of
 from webcom_async._storage.contracts import CampaignJournal, Reservation
 

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms

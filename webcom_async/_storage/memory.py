@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from webcom_async._domain.outbound import Addressed
+from webcom_async._domain.messages import Addressed
 from webcom_async._domain.outcome_rules import collision, doubted, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids

@@ -9,8 +9,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from webcom_async._batching.batcher import DUPLICATE_WORDS, not_sent
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.contracts import CampaignHeader, Reservation

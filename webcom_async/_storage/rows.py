@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import OutboundRecipient
+from webcom_async._domain.messages import Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone

@@ -20,7 +20,7 @@ from webcom_async._domain.clock import Clock
 from webcom_async._domain.delivery import Delivery, DeliveryReport, Pace, TrackReport
 from webcom_async._domain.delivery_rules import wait_before_asking
 from webcom_async._domain.errors import GatewayUnavailable, UsageError
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._events.observers import Observers
 from webcom_async._events.sending import DeliveryChanged, TrackingPaused
 from webcom_async._storage.worker_thread import WorkerThread

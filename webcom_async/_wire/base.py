@@ -9,9 +9,8 @@ import msgspec
 
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.exchange import Reply, Request
-from webcom_async._domain.messages import Message
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.options import Options
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.results import SettledResults
 
 __all__ = ["CONTENT_TYPE", "Call", "RefusedRequest", "Retry", "SendFormat", "encoder"]

@@ -16,10 +16,8 @@ from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
-from webcom_async.audience._audit import Audit, Verdict
+from webcom_async.audience._audit import HOME_FORM, AlikeRows, Audit, GivenIds, Shapes, Verdict, shape_of, why_unlike
 from webcom_async.audience._columns import ColumnNames, Unused, find_places, unused_of
-from webcom_async.audience._ids import GivenIds
-from webcom_async.audience._shapes import HOME_FORM, AlikeRows, Shapes, shape_of, why_unlike
 from webcom_async.audience._stop_list import StopList
 from webcom_async.audience.templates import Template
 from webcom_async.files import Row, Table, open_table

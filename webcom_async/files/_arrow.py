@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async.files._table import Row, readable, spelling
 
 __all__ = ["ArrowTable", "ParquetResults", "columns_of"]

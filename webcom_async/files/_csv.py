@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.untrusted_text import csv_text, listed
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding

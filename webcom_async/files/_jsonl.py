@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async.files._table import LONGEST_LINE, Row, readable, spelling
 
 __all__ = ["JsonLinesTable"]

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath, refuse_blank
 from webcom_async.files._csv import CsvTable
 from webcom_async.files._jsonl import JsonLinesTable
 from webcom_async.files._table import JSON_LINES, Table, readable

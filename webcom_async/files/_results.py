@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.paths import Identity, StrPath, check_file, identity_of
+from webcom_async._domain.given import Identity, StrPath, check_file, identity_of, refuse_blank
 from webcom_async._domain.results import SendResult
 from webcom_async._domain.untrusted_text import csv_cell
 from webcom_async.files._table import JSON_LINES, RESULT_COLUMNS, Row

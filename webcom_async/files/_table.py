@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.paths import check_file
+from webcom_async._domain.given import check_file
 from webcom_async._domain.phones import EXACT_FLOAT
 
 __all__ = ["JSON_LINES", "LONGEST_LINE", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-from webcom_async._domain.outbound import Addressed
+from webcom_async._domain.messages import Addressed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, not_accepted
 from webcom_async._domain.types import ClientIdSms

@@ -17,7 +17,7 @@ from webcom_async._cli.options import Hidden, Port, Positive, Seconds, Share
 from webcom_async._cli.ui.console import say, say_aside
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.errors import InputError, TransportError
-from webcom_async._domain.paths import open_file
+from webcom_async._domain.given import open_file
 from webcom_async._domain.phones import normalise_phone
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Scenario, Step, UrlPost
 from webcom_async.emulator._server import Stop, listen, run_server, url_of

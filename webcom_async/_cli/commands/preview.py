@@ -14,7 +14,7 @@ from webcom_async._cli.options import (
     PriceOptions,
 )
 from webcom_async._cli.run.audience_loading import audience_of, check_audience, refuse_unsayable, tell_way_out
-from webcom_async._cli.run.costs import balance_of, cost_of
+from webcom_async._cli.run.confirmation import balance_of, cost_of
 from webcom_async._cli.ui.console import show_json
 from webcom_async._cli.ui.preview_table import preview_json, show_preview
 from webcom_async._cli.ui.translations import choose_language

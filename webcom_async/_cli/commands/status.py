@@ -14,7 +14,7 @@ from webcom_async._cli.ui.tracking_table import report_fields, show_rows
 from webcom_async._cli.ui.translations import choose_language, gettext_noop, tr
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.paths import open_file
+from webcom_async._domain.given import open_file
 
 __all__ = ["status_command"]
 

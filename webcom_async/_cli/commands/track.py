@@ -15,7 +15,7 @@ from webcom_async._cli.ui.tracking_table import live_table, report_fields, show_
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.delivery import Delivery, Pace, TrackReport
 from webcom_async._domain.errors import InputError, WebcomError
-from webcom_async._domain.paths import identity_of, is_url
+from webcom_async._domain.given import identity_of, is_url
 from webcom_async._domain.untrusted_text import csv_cell
 from webcom_async._tracking.tracker import Track
 from webcom_async.client import WebcomClient

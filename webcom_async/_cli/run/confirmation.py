@@ -1,4 +1,4 @@
-"""Before a file is sent: what is said to everyone, what it would be, and whether it is wanted."""
+"""Before a file is sent: its message, what it costs, the balance, and the operator's consent."""
 
 from pathlib import Path
 
@@ -7,16 +7,17 @@ import msgspec
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import AccountOptions, ConsentOptions, FileOptions, PriceOptions
 from webcom_async._cli.run.audience_loading import check_audience, refuse_unsayable, tell_findings, tell_way_out
-from webcom_async._cli.run.costs import balance_of, cost_of
+from webcom_async._cli.run.client_factory import ask_balance, has_credentials
 from webcom_async._cli.ui.console import ask, say_aside, show_json
 from webcom_async._cli.ui.preview_table import Cost, preview_json, show_preview
 from webcom_async._cli.ui.translations import tr, tr_plural
 from webcom_async._domain.delivery import Balance
-from webcom_async._domain.errors import InputError
+from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.messages import Channel, Message
 from webcom_async.audience import Audience, Audit
+from webcom_async.journal import highest_price
 
-__all__ = ["consented", "message_of"]
+__all__ = ["balance_of", "consented", "cost_of", "message_of"]
 
 
 def message_of(audience: Audience, like: Message, text: str | None) -> Message | None:
@@ -94,3 +95,34 @@ def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
         )
     if not answer:
         raise InputError(tr("nothing was sent"))
+
+
+_ATTEMPTS = 2  # a person waits for the preview, which does without
+
+
+def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:
+    """
+    Return what *parts* cost, at the price given, or else at the highest that delivery reports in *journal* have told.
+
+    Raises:
+        InputError: It is more than allowed, or there is a limit and no price.
+    """
+    learned = None if journal is None or options.price is not None else highest_price(journal)
+    cost = Cost(parts, options.price if learned is None else learned, learned is not None)
+    if options.max_cost is not None:
+        if cost.money is None:
+            raise InputError("--max-cost needs to know what a part costs: give --price too")
+        if cost.money > options.max_cost:
+            raise InputError(f"it would cost {cost.money:,.2f}, over --max-cost {options.max_cost:,.2f}")
+    return cost
+
+
+def balance_of(account: AccountOptions) -> Balance | None:
+    """Return what is left on the account; None, and a word on stderr, if the gateway does not say; None without one."""
+    if not has_credentials(account):
+        return None
+    try:
+        return ask_balance(account, attempts=_ATTEMPTS)
+    except WebcomError as exc:
+        say_aside(tr("the balance is unknown: {error}", error=exc))
+        return None

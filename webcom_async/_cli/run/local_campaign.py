@@ -13,7 +13,7 @@ from webcom_async._cli.ui.campaign_table import live_standing, show_status, stat
 from webcom_async._cli.ui.console import say_aside, show_error, show_json
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.errors import InputError, JournalError, StoreUnavailable
-from webcom_async._domain.paths import identity_of
+from webcom_async._domain.given import identity_of
 from webcom_async._domain.results import Outcome
 from webcom_async.client import WebcomClient
 from webcom_async.scaleout import CampaignState, CampaignStatus, CampaignStore

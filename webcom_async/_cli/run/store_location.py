@@ -11,8 +11,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.given import refuse_blank, variable
-from webcom_async._domain.paths import open_file
+from webcom_async._domain.given import open_file, refuse_blank, variable
 from webcom_async._storage.contracts import JournalReader
 from webcom_async.client import WebcomClient
 from webcom_async.events import Observer

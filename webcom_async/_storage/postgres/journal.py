@@ -16,8 +16,7 @@ from uuid import UUID
 import msgspec
 
 from webcom_async._domain.errors import JournalError, LeaseLost, StoreUnavailable
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.outcome_rules import collision, doubted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import SendResult, given_ids

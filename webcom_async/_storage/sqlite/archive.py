@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign

@@ -20,9 +20,8 @@ import msgspec
 from webcom_async._batching.batcher import not_sent
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, JournalError, LeaseLost, StoreUnavailable
-from webcom_async._domain.messages import Recipient
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.paths import is_url
+from webcom_async._domain.given import is_url
+from webcom_async._domain.messages import Addressed, OutboundRecipient, Recipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms

@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from webcom_async._domain.errors import JournalError
-from webcom_async._domain.given import refuse_blank
+from webcom_async._domain.given import StrPath, is_url, refuse_blank
 from webcom_async._domain.options import Options
-from webcom_async._domain.paths import StrPath, is_url
 from webcom_async._storage.rows import from_wall_clock
 from webcom_async._storage.sqlite import journal_sql as _sql
 from webcom_async._storage.sqlite.file_identity import FileIdentity, FileMoved

@@ -15,7 +15,7 @@ import msgspec
 
 from webcom_async._domain.delivery import Delivery, DeliveryReport, DeliveryState, Pace
 from webcom_async._domain.delivery_rules import ENDED, advanced, wait_before_asking
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.rows import array, milliseconds
 from webcom_async._storage.sqlite import delivery_sql as _sql

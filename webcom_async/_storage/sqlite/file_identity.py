@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from webcom_async._domain.errors import JournalError
-from webcom_async._domain.paths import Identity, StrPath, check_file, identity_of
+from webcom_async._domain.given import Identity, StrPath, check_file, identity_of
 
 __all__ = ["BESIDE", "FileIdentity", "FileMoved"]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Reservation, StoredCampaign

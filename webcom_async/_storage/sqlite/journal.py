@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
+from webcom_async._domain.given import StrPath
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.outcome_rules import collision, doubted
-from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from webcom_async._domain.outbound import Addressed, phones_of
+from webcom_async._domain.messages import Addressed, phones_of
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.rows import columns, from_wall_clock, stored_moment

@@ -14,7 +14,7 @@ import anyio
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import JournalError, UsageError
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._storage.sqlite.reports import Inbox
 from webcom_async._storage.worker_thread import WorkerThread
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from webcom_async._domain.delivery import DeliveryReport, DeliveryState
 from webcom_async._domain.delivery_rules import advanced
-from webcom_async._domain.paths import StrPath
+from webcom_async._domain.given import StrPath
 from webcom_async._storage.rows import array, milliseconds, moment, storable
 from webcom_async._storage.sqlite import delivery_sql as _sql
 from webcom_async._storage.sqlite.database import StoredFile

@@ -17,11 +17,9 @@ import anyio
 
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, UsageError
-from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.messages import Message, Recipient
+from webcom_async._domain.given import StrPath, refuse_blank
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient
 from webcom_async._domain.options import DEFAULT_ZONE, Options
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
-from webcom_async._domain.paths import StrPath
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource

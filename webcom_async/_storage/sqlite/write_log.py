@@ -21,8 +21,7 @@ from zlib import crc32
 import msgspec
 
 from webcom_async._domain.errors import JournalError
-from webcom_async._domain.messages import Message
-from webcom_async._domain.outbound import Addressed, phones_of
+from webcom_async._domain.messages import Addressed, Message, phones_of
 from webcom_async._domain.results import SendResult, given_ids
 from webcom_async._storage.contracts import Reservation
 from webcom_async._storage.reservation_rules import DUPLICATES

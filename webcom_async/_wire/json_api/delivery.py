@@ -22,8 +22,7 @@ from webcom_async._domain.errors import ReplyError, WebhookRefused
 from webcom_async._domain.exchange import Reply, Request
 from webcom_async._domain.options import Options
 from webcom_async._wire.base import RefusedRequest, Retry
-from webcom_async._wire.json_api.requests import HEADERS, page_url
-from webcom_async._wire.json_api.send import BOM, known_id
+from webcom_async._wire.json_api.send import BOM, HEADERS, known_id, page_url
 
 __all__ = [
     "BALANCE_PAGE",

@@ -20,23 +20,24 @@ from msgspec.structs import asdict, astuple
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import InputError, PairingError, ReplyError
 from webcom_async._domain.exchange import Reply, Request
-from webcom_async._domain.messages import Channel, Message
+from webcom_async._domain.messages import Addressed, Channel, Message, OutboundRecipient
 from webcom_async._domain.options import Options
-from webcom_async._domain.outbound import Addressed, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import classify, refused_outcome
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
-from webcom_async._wire.base import RefusedRequest, encoder
-from webcom_async._wire.json_api.requests import send_request
+from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest, encoder
 
 __all__ = [
     "BOM",
+    "HEADERS",
     "Entry",
     "JsonFormat",
     "SendReply",
     "WireMessage",
     "decode_send",
     "known_id",
+    "page_url",
+    "send_request",
     "wire_minute",
     "wire_second",
 ]
@@ -306,3 +307,18 @@ def known_id(id_sms: str | int | None) -> str | None:
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
     return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
+
+
+HEADERS = {"content-type": CONTENT_TYPE}
+
+
+def send_request(encoded: bytes, credentials: Credentials, options: Options) -> Request:
+    """Return the request that sends *encoded*, the array `message`."""
+    # No local variable holds the body: a traceback with local variables would show the credentials.
+    return Request(
+        "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
+    )
+
+
+def page_url(options: Options, page: str) -> str:
+    return f"{options.url.rstrip('/')}/{page}"

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from webcom_async._domain.errors import InputError, StoreUnavailable
-from webcom_async._domain.paths import check_file
+from webcom_async._domain.given import check_file
 from webcom_async.scaleout.dbos._names import (
     APPLICATION,
     CAMPAIGN,
