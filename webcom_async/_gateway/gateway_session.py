@@ -287,6 +287,8 @@ class RequestEvents:
         self._batch = batch
 
     def sent(self, phones: Sequence[OutboundRecipient], attempt: int) -> None:
+        if not self._observers.listening():
+            return
         emit, recipients = self._observers.emit, len(phones)
         if self._campaign:
             emit(BatchSent(campaign=self._campaign, batch=self._batch, attempt=attempt, recipients=recipients))
@@ -295,6 +297,8 @@ class RequestEvents:
             emit(SendSent(client_id_sms=phone.client_id_sms, attempt=attempt, recipients=recipients))
 
     def answered(self, phones: Sequence[OutboundRecipient], attempt: int, status: int, seconds: float) -> None:
+        if not self._observers.listening():
+            return
         if self._campaign:
             answered = BatchAnswered(
                 campaign=self._campaign,

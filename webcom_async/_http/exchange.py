@@ -6,9 +6,9 @@ caller's own `httpx.AsyncClient` or `httpx2.AsyncClient`, and an emulator withou
 the same for all: one deadline, foreign exceptions mapped to ours, no redirects followed, no credentials left behind.
 Neither `exchange` nor a transport retries.
 
-Requests ask for uncompressed answers; some servers and proxies compress all the same. The form that is accepted is narrow
-on purpose: one coding, one gzip member, nothing after its end. Anything else may be cut or tampered with, and a guess
-would be a claim about a recipient's SMS.
+Requests ask for uncompressed answers; some servers and proxies compress all the same. The form that is accepted is
+narrow on purpose: one coding, one gzip member, nothing after its end. Anything else may be cut or tampered with, and a
+guess would be a claim about a recipient's SMS.
 """
 
 import sys

@@ -198,15 +198,16 @@ class SingleSend:
                 self._bug = exc
 
     async def _travel(self, coalescer: "RequestCoalescer | None") -> None:
-        emit = self._session.observers.emit
-        emit(SendQueued(client_id_sms=self.to.client_id_sms))
+        observers = self._session.observers
+        if observers.listening():
+            observers.emit(SendQueued(client_id_sms=self.to.client_id_sms))
         if coalescer is not None:
             await coalescer.take(self)
         if self.settled is None and not self.left:
             self._batch_sender = _batch_sender(self._session, [self], after=self.met)
             [self.settled] = (await self._batch_sender.run()).results
-        if self.settled is not None:
-            emit(_settled(self.settled))
+        if self.settled is not None and observers.listening():
+            observers.emit(_settled(self.settled))
 
     def _note(self, exc: BaseException, result: SendResult) -> None:
         """Name the id for sending again, on *exc* and in an event."""

@@ -59,7 +59,7 @@ class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     number_sms: int | None = None
 
 
-WirePhones = list[WirePhone] | list[OutboundRecipient]
+WirePhones = Sequence[OutboundRecipient | WirePhone]
 
 
 class WireText(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +107,8 @@ class JsonFormat:
 
     def size_of_recipient(self, recipient: OutboundRecipient) -> int:
         """Return the bytes of *recipient* and its comma."""
+        if (recipient.validity_period, recipient.time_send, recipient.number_sms) == (None, None, None):
+            return _BARE_SIZE + len(recipient.phone) + len(recipient.client_id_sms)  # workload H pays for it
         return len(encoder.encode(self._wire_phone(recipient))) + 1
 
     def encode(self, groups: Sequence[Addressed]) -> bytes:
@@ -135,7 +137,9 @@ class JsonFormat:
     def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         return decode_send(reply.body, recipients, attempts)
 
-    def _wire_phone(self, to: OutboundRecipient) -> WirePhone:
+    def _wire_phone(self, to: OutboundRecipient) -> OutboundRecipient | WirePhone:
+        if to.validity_period is None and to.time_send is None:
+            return to  # it is JSON as it stands
         return WirePhone(to.phone, to.client_id_sms, *self._times(to.validity_period, to.time_send), to.number_sms)
 
     def _times(self, validity_period: datetime | None, time_send: datetime | None) -> tuple[str | None, str | None]:
@@ -225,6 +229,7 @@ class SendReply(msgspec.Struct, omit_defaults=True):
 
 _taken_reply = msgspec.json.Decoder(AllTaken)
 _send_reply = msgspec.json.Decoder(SendReply)
+_BARE_SIZE = len(encoder.encode(WirePhone("", ""))) + 1
 _PLAIN_FIELDS = len(("type_send_1", "sender", "text"))
 _NO_OTHERS = (None,) * (len(Message.__struct_fields__) - _PLAIN_FIELDS)
 
