@@ -17,13 +17,17 @@ from itertools import count
 from pathlib import Path
 
 from tests.postgres_server import serve
-from webcom_async import Message, Outcome, SendResult
+from webcom_async import Message, Outcome, Phone, SendResult
 from webcom_async._domain.client_ids import IdScheme
-from webcom_async._domain.messages import Addressed, OutboundRecipient
-from webcom_async._domain.types import Phone
-from webcom_async._storage.contracts import DurableCampaignJournal, Journal
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
-from webcom_async.journal import CampaignHeader, fingerprint
+from webcom_async.journal import (
+    Addressed,
+    CampaignHeader,
+    DurableCampaignJournal,
+    Journal,
+    OutboundRecipient,
+    fingerprint,
+)
 from webcom_async.postgres import PostgresStore
 
 FIRST_PHONE = 79612242243

@@ -9,10 +9,9 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from webcom_async import Clock, Credentials, Message, Options, Recipient, Request
-from webcom_async._domain.messages import OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async import ClientIdSms, Clock, Credentials, Message, Options, Phone, Recipient, Request
 from webcom_async._wire.json_api.send import JsonFormat
+from webcom_async.journal import OutboundRecipient
 
 FORMAT = JsonFormat(UTC)
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)

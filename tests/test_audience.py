@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from webcom_async import InputError, Outcome, Recipient
+from webcom_async import InputError, Outcome, Phone, Recipient
 from webcom_async._domain.phones import normalise_phone
-from webcom_async._domain.types import Phone
 from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
 
 

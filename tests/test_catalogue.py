@@ -10,8 +10,8 @@ from tests import catalogue
 from webcom_async import InputError
 from webcom_async._cli.ui.translations import choose_language, explain, sentence, tr, tr_plural
 from webcom_async._domain.phones import normalise_phone
-from webcom_async._domain.sentences import Sentence
 from webcom_async.audience import Audience, StopList
+from webcom_async.errors import Sentence
 
 ENTRY = '#, python-brace-format\nmsgid "{count} more"\nmsgstr "ещё {count}"\n'
 MORE = ("{count} more",)

@@ -13,14 +13,12 @@ pytest.importorskip("uvicorn", reason="the command line is an extra")
 from cyclopts import App, Argument
 
 from tests.builders import NOW, phones
-from webcom_async import Message
+from webcom_async import Message, Phone
 from webcom_async._cli.app import app
 from webcom_async._domain.client_ids import IdScheme
-from webcom_async._domain.messages import OutboundRecipient
-from webcom_async._domain.types import Phone
 from webcom_async.cli import main
 from webcom_async.emulator import Gateway, serve
-from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, fingerprint
+from webcom_async.journal import CampaignFile, CampaignHeader, OutboundRecipient, campaigns, fingerprint
 
 pytestmark = pytest.mark.socket
 

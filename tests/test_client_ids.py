@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import phones
-from webcom_async import ConfigurationError, InputError, Reason
+from webcom_async import ConfigurationError, IdBits, InputError, Phone, Reason
 from webcom_async._domain.client_ids import IdScheme, check_client_id, mint_campaign, random_ids
-from webcom_async._domain.types import IdBits, Phone
 
 PHONE = Phone("79612242243")
 LARGEST = 2**63 - 1

@@ -12,6 +12,7 @@ from tests.builders import FORMAT, message, phones, recipients, still_clock, wir
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
+    ClientIdSms,
     ConnectionLost,
     GatewayBusy,
     GatewayUnavailable,
@@ -20,6 +21,7 @@ from webcom_async import (
     Knowledge,
     Outcome,
     OutOfBalance,
+    Phone,
     QuotaExhausted,
     Reason,
     Recipient,
@@ -33,12 +35,10 @@ from webcom_async import (
     WebcomError,
 )
 from webcom_async._domain.errors import another
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
 from webcom_async._sending.batch_sender import SubBatch
 from webcom_async._storage.memory import MemoryCampaignJournal
-from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport, Received
-from webcom_async.emulator._gateway import GatewayAnswer
+from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayAnswer, GatewayTransport, Received
 from webcom_async.journal import Reservation
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webcom_async import InputError, Outcome, SendResult
+from webcom_async import ClientIdSms, InputError, Outcome, Phone, SendResult
 from webcom_async._domain.phones import whole_number
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async.files import CsvTable, Row, open_table, results_file
 from webcom_async.files._table import spelling
 

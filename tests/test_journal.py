@@ -21,11 +21,18 @@ import msgspec
 import pytest
 
 from tests.builders import FIRST_PHONE, NOW, TOMORROW, message, wire_phones
-from webcom_async import JournalError, Message, Outcome, Reason, SendResult
-from webcom_async._domain.messages import Addressed, OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async import ClientIdSms, JournalError, Message, Outcome, Phone, Reason, SendResult
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
-from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint, purge
+from webcom_async.journal import (
+    Addressed,
+    CampaignFile,
+    CampaignHeader,
+    OutboundRecipient,
+    campaigns,
+    export,
+    fingerprint,
+    purge,
+)
 
 STORED = Path(__file__).parent / "journals"
 TEXT = "A text that stands out"

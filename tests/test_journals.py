@@ -20,12 +20,27 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.builders import LATER, NOW, TOMORROW, message, phones, wire_phones
 from tests.test_journal import SAID, TEXT, answer, answers, batch, header
-from webcom_async import Channel, IdCollision, JournalError, Knowledge, Message, Outcome, Reason, SendResult
-from webcom_async._domain.messages import OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
-from webcom_async._storage.contracts import CampaignNotBegun, DurableCampaignJournal, JournalReader
+from webcom_async import (
+    Channel,
+    ClientIdSms,
+    IdCollision,
+    JournalError,
+    Knowledge,
+    Message,
+    Outcome,
+    Phone,
+    Reason,
+    SendResult,
+)
+from webcom_async._storage.contracts import JournalReader
 from webcom_async._storage.sqlite.file_journal import SqliteJournal
-from webcom_async.journal import CampaignHeader, Reservation
+from webcom_async.journal import (
+    CampaignHeader,
+    CampaignNotBegun,
+    DurableCampaignJournal,
+    OutboundRecipient,
+    Reservation,
+)
 
 pytestmark = pytest.mark.anyio
 

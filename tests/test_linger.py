@@ -19,8 +19,7 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async.emulator import Fault, Gateway, GatewayTransport, Received
-from webcom_async.emulator._gateway import GatewayAnswer
+from webcom_async.emulator import Fault, Gateway, GatewayAnswer, GatewayTransport, Received
 
 pytestmark = pytest.mark.anyio
 

@@ -23,14 +23,21 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.builders import LATER, NOW, TOMORROW, message, wire_phones
 from tests.test_journal import SAID, answer, answers, batch, copy_open, header, numbered, opened, states
-from webcom_async import IdCollision, JournalError, Outcome, Reason, SendResult
-from webcom_async._domain.messages import Addressed, OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async import ClientIdSms, IdCollision, JournalError, Outcome, Phone, Reason, SendResult
 from webcom_async._storage.sqlite.database import JournalFile
 from webcom_async._storage.sqlite.journal_sql import MIGRATIONS
 from webcom_async._storage.sqlite.number_table import Numbers, as_numbers
 from webcom_async._storage.sqlite.write_log import Log, digest
-from webcom_async.journal import CampaignFile, Reservation, campaigns, export, has_begun, purge
+from webcom_async.journal import (
+    Addressed,
+    CampaignFile,
+    OutboundRecipient,
+    Reservation,
+    campaigns,
+    export,
+    has_begun,
+    purge,
+)
 
 STORED = Path(__file__).parent / "logs"
 

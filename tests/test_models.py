@@ -4,9 +4,20 @@ import msgspec
 import pytest
 
 from tests.builders import message
-from webcom_async import Channel, InputError, Message, Outcome, Progress, Reason, Recipient, Report, SendResult
+from webcom_async import (
+    Channel,
+    ClientIdSms,
+    InputError,
+    Message,
+    Outcome,
+    Phone,
+    Progress,
+    Reason,
+    Recipient,
+    Report,
+    SendResult,
+)
 from webcom_async._domain.results import SettledResults
-from webcom_async._domain.types import ClientIdSms, Phone
 
 
 def report(**changes: object) -> Report:

@@ -40,15 +40,14 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._domain.messages import Addressed
-from webcom_async._events.observers import Observers
-from webcom_async._storage.contracts import DurableCampaignJournal, digest
+from webcom_async._storage.contracts import digest
 from webcom_async._storage.postgres import connection as door
 from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.journal_sql import MIGRATIONS
 from webcom_async._storage.postgres.migrations import prepare
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
-from webcom_async.events import Event, StoreAway, StoreBack
+from webcom_async.events import Event, Observers, StoreAway, StoreBack
+from webcom_async.journal import Addressed, DurableCampaignJournal
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardOutcome, Worker
 

@@ -13,8 +13,7 @@ from tests.reliability.scales import TINY
 from tests.reliability.table import Row, Subject, markdown, plain
 from tests.reliability.troubled import TroubledGateway
 from webcom_async import Outcome, SendResult
-from webcom_async.emulator import Ledger, Received, Sms
-from webcom_async.emulator._gateway import GatewayAnswer
+from webcom_async.emulator import GatewayAnswer, Ledger, Received, Sms
 
 pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
 pytest.importorskip("rich", reason="the emulator runs from the command line")

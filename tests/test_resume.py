@@ -23,6 +23,7 @@ from webcom_async import (
     Message,
     Outcome,
     OutOfBalance,
+    Phone,
     Reason,
     Recipient,
     SendResult,
@@ -30,10 +31,8 @@ from webcom_async import (
     WebcomClient,
 )
 from webcom_async._domain.client_ids import IdScheme
-from webcom_async._domain.messages import OutboundRecipient
-from webcom_async._domain.types import Phone
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
-from webcom_async.journal import CampaignFile, CampaignHeader, campaigns, export, fingerprint
+from webcom_async.journal import CampaignFile, CampaignHeader, OutboundRecipient, campaigns, export, fingerprint
 
 pytestmark = pytest.mark.anyio
 

@@ -17,12 +17,14 @@ from tests.builders import NOW, Travel, message, phones, still_clock
 from tests.conftest import Connect
 from tests.watched import Watched
 from webcom_async import (
+    ClientIdSms,
     ConfigurationError,
     InputError,
     JournalError,
     LeaseLost,
     Outcome,
     OutOfBalance,
+    Phone,
     Reason,
     Recipient,
     SendResult,
@@ -30,7 +32,6 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async.emulator import Account, Fault, Faults, Gateway, serve
 from webcom_async.scaleout import (
     BatchDone,

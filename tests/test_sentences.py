@@ -7,8 +7,8 @@ import pytest
 
 from webcom_async import InputError
 from webcom_async._domain.phones import normalise_phone
-from webcom_async._domain.sentences import Sentence
 from webcom_async.audience import Audience
+from webcom_async.errors import Sentence
 
 
 def test_an_error_has_its_english_sentence_template_and_parameters():

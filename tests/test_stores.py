@@ -15,20 +15,20 @@ import pytest
 from tests.builders import NOW, Travel, message, phones, wire_phones
 from webcom_async import (
     CampaignStopped,
+    ClientIdSms,
     InputError,
     JournalError,
     LeaseLost,
     Message,
     Outcome,
+    Phone,
     Reason,
     Recipient,
     SendResult,
 )
 from webcom_async._batching.batcher import not_sent
-from webcom_async._domain.messages import Addressed, OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.campaign_rules import header_of
-from webcom_async._storage.contracts import DurableCampaignJournal
+from webcom_async.journal import Addressed, DurableCampaignJournal, OutboundRecipient
 from webcom_async.scaleout import (
     BatchDone,
     BatchRef,

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import phones
-from webcom_async import Outcome, Reason, RequestTrace, SendResult
+from webcom_async import ClientIdSms, Outcome, Phone, Reason, RequestTrace, SendResult
 from webcom_async._domain.results import SettledResults
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._sending.counters import CampaignCounters
 
 

@@ -18,8 +18,15 @@ import pytest
 
 from tests.builders import still_clock
 from tests.raw_servers import RawServer, Talk, accepting, answers, http, raw_server
-from webcom_async import ConfigurationError, GatewayUnavailable, Knowledge, Outcome, TlsError, WebcomClient
-from webcom_async._domain.options import OptionFields
+from webcom_async import (
+    ConfigurationError,
+    GatewayUnavailable,
+    Knowledge,
+    OptionFields,
+    Outcome,
+    TlsError,
+    WebcomClient,
+)
 from webcom_async.emulator import Gateway, serve
 
 trustme = pytest.importorskip("trustme", reason="certificates are made for the occasion")

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from tests.builders import FORMAT, LATER, NOW, accepted, message, request_of, wire_phones
 from webcom_async import (
     Channel,
+    ClientIdSms,
     Knowledge,
     Message,
     MessageType,
     Outcome,
+    Phone,
     Reason,
     Reply,
     ReplyError,
@@ -25,8 +27,6 @@ from webcom_async import (
     VcardAddress,
     VcardPhone,
 )
-from webcom_async._domain.messages import OutboundRecipient
-from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import CONTENT_TYPE, RefusedRequest
 from webcom_async._wire.json_api.send import (
     JsonFormat,
@@ -35,6 +35,7 @@ from webcom_async._wire.json_api.send import (
     wire_second,
 )
 from webcom_async.emulator import Received
+from webcom_async.journal import OutboundRecipient
 
 # The example of the vendor's page, key by key, for an account with login and password.
 VENDOR_EXAMPLE = """

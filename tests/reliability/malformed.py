@@ -12,8 +12,8 @@ from tests.builders import FORMAT, wire_phones
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
 from webcom_async import Options, Outcome, Reply, SendResult, WebcomError
-from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._gateway.policy import judge
+from webcom_async.journal import OutboundRecipient
 
 __all__ = ["measure"]
 

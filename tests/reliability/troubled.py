@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from webcom_async.emulator import Fault, Faults, Gateway, Received
-from webcom_async.emulator._gateway import GatewayAnswer
+from webcom_async.emulator import Fault, Faults, Gateway, GatewayAnswer, Received
 
 __all__ = ["KINDS", "TIMEOUT", "Kind", "TroubledGateway", "When"]
 
