@@ -75,7 +75,6 @@ __all__ = [
     "UsageError",
     "WebcomError",
     "WebhookRefused",
-    "another",
 ]
 
 
