@@ -10,6 +10,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials, Secret
 from webcom_async._domain.delivery import Balance, Delivery, DeliveryReport, DeliveryState, Direction, Pace, TrackReport
@@ -116,6 +117,7 @@ __all__ = [
     "GatewayUnavailable",
     "IdBits",
     "IdCollision",
+    "IdScheme",
     "IdSource",
     "InputError",
     "JournalError",

@@ -28,6 +28,7 @@ from webcom_async._storage.contracts import (
     CampaignNotBegun,
     DurableCampaignJournal,
     Journal,
+    JournalReader,
     Reservation,
     StoredCampaign,
     fingerprint,
@@ -42,6 +43,7 @@ from webcom_async._storage.sqlite.archive import (
     stopped_phones,
     stored_campaign,
 )
+from webcom_async._storage.sqlite.file_journal import SqliteJournal
 from webcom_async._storage.sqlite.journal import CampaignFile
 
 __all__ = [
@@ -52,8 +54,10 @@ __all__ = [
     "CampaignNotBegun",
     "DurableCampaignJournal",
     "Journal",
+    "JournalReader",
     "OutboundRecipient",
     "Reservation",
+    "SqliteJournal",
     "StoredCampaign",
     "StoredResults",
     "campaigns",

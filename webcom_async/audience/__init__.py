@@ -6,9 +6,21 @@ rendered, and counts the SMS that the texts take. `Audience.people` then reads i
 verdict.
 """
 
+from webcom_async._domain.phones import normalise_phone
 from webcom_async.audience._audience import Audience, Person
 from webcom_async.audience._audit import Audit, Finding, Sample, Verdict
 from webcom_async.audience._columns import ColumnNames, Unused
 from webcom_async.audience._stop_list import StopList
 
-__all__ = ["Audience", "Audit", "ColumnNames", "Finding", "Person", "Sample", "StopList", "Unused", "Verdict"]
+__all__ = [
+    "Audience",
+    "Audit",
+    "ColumnNames",
+    "Finding",
+    "Person",
+    "Sample",
+    "StopList",
+    "Unused",
+    "Verdict",
+    "normalise_phone",
+]

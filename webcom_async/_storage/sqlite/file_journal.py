@@ -11,7 +11,13 @@ from webcom_async._domain.given import StrPath
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
-from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Reservation, StoredCampaign
+from webcom_async._storage.contracts import (
+    CampaignHeader,
+    CampaignNotBegun,
+    DurableCampaignJournal,
+    Reservation,
+    StoredCampaign,
+)
 from webcom_async._storage.sqlite.archive import StoredResults, campaigns, export, has_begun, purge, stored_campaign
 from webcom_async._storage.sqlite.journal import CampaignFile
 from webcom_async._storage.worker_thread import WorkerThread
@@ -21,11 +27,11 @@ __all__ = ["SqliteCampaignJournal", "SqliteJournal"]
 
 class SqliteJournal:
     """
-    A journal in a file, which one campaign at a time may write.
+    A journal in a file, which one campaign at a time may write; each call runs in a thread.
 
     Args:
         path: The file.
-        zone: The zone of times in a file of a version before 5; see `JournalFile`.
+        zone: The zone of times in a file of a version before 5, which stored them without one.
     """
 
     def __init__(self, path: StrPath, *, zone: tzinfo | None = None) -> None:
@@ -39,8 +45,8 @@ class SqliteJournal:
         *,
         resend_rejected: Collection[Reason] = (),
         require_begun: bool = False,
-    ) -> "SqliteCampaignJournal":
-        """Creates the file if it is missing, and locks it until the journal is closed."""
+    ) -> DurableCampaignJournal:
+        """Open a campaign; creates the file if it is missing, and locks it until the journal is closed."""
 
         def open_journal() -> CampaignFile:
             if require_begun and not has_begun(self._path, header.campaign, zone=self._zone):
@@ -50,16 +56,19 @@ class SqliteJournal:
         return SqliteCampaignJournal(await WorkerThread[CampaignFile].open(open_journal))
 
     async def header(self, campaign: str) -> CampaignHeader:
+        """Return the header of a stored campaign."""
         return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).header
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
+        """Return the stored campaigns, in the order of their first runs."""
         return await run_sync(partial(campaigns, self._path, zone=self._zone))
 
     async def counts(self, campaign: str) -> dict[Outcome, int]:
+        """Return a campaign's recipients per outcome, with every outcome as a key."""
         return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).counts
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
-        """The file is locked meanwhile: close the generator if you leave it early."""
+        """Yield a campaign's results. The file is locked meanwhile: close the generator if you leave it early."""
         wanted = frozenset(outcomes or Outcome)
         async with await WorkerThread[StoredResults].open(
             lambda: StoredResults(self._path, campaign, zone=self._zone)
@@ -71,7 +80,7 @@ class SqliteJournal:
                         yield result
 
     async def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """The file is locked meanwhile: close the generator if you leave it early."""
+        """Yield all stored fields. The file is locked meanwhile: close the generator if you leave it early."""
         rows = export(self._path, campaign, zone=self._zone)
         async with await WorkerThread[Generator[dict[str, Any], None, None]].open(lambda: rows) as held:
             while page := await held.page(rows):
@@ -79,7 +88,7 @@ class SqliteJournal:
                     yield row
 
     async def purge(self, campaign: str) -> int:
-        """No data stays readable in free pages."""
+        """Remove a campaign and return the number of its recipients; no data stays readable in free pages."""
         return await run_sync(partial(purge, self._path, campaign, zone=self._zone))
 
 
