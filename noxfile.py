@@ -49,7 +49,10 @@ UNMEASURED = (
     "--deselect=tests/test_cli_mishaps.py::test_results_that_cannot_be_written_end_a_campaign_with_its_report",
 )
 # What a library of HTTP may do otherwise than another one.
-SOCKETS = [f"tests/test_{name}.py" for name in ("transport", "tls", "secrecy", "send", "campaign", "failures")]
+SOCKETS = [
+    "tests/unit/test_transport.py",
+    *(f"tests/test_{name}.py" for name in ("tls", "secrecy", "send", "campaign", "failures")),
+]
 
 nox.needs_version = ">=2025.5.1"
 DEFAULT = (f"tests-{OLDEST}", f"tests-{NEWEST}", "bare", "lint", "typing")
@@ -107,7 +110,7 @@ def tests(session: nox.Session) -> None:
 
 
 def _without(names: Iterable[str]) -> list[str]:
-    return [f"--ignore=tests/test_{name}.py" for name in names]
+    return [f"--ignore=tests/{folder}test_{name}.py" for folder in ("", "unit/") for name in names]
 
 
 @nox.session(python=OLDEST)

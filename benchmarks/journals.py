@@ -17,15 +17,14 @@ from itertools import count
 from pathlib import Path
 
 from tests.postgres_server import serve
-from webcom_async import Message, Outcome, Phone, SendResult
-from webcom_async._domain.client_ids import IdScheme
-from webcom_async._storage.sqlite.file_journal import SqliteJournal
+from webcom_async import IdScheme, Message, Outcome, Phone, SendResult
 from webcom_async.journal import (
     Addressed,
     CampaignHeader,
     DurableCampaignJournal,
     Journal,
     OutboundRecipient,
+    SqliteJournal,
     fingerprint,
 )
 from webcom_async.postgres import PostgresStore

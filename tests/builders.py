@@ -9,11 +9,9 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from webcom_async import ClientIdSms, Clock, Credentials, Message, Options, Phone, Recipient, Request
-from webcom_async._wire.json_api.send import JsonFormat
-from webcom_async.journal import OutboundRecipient
+from webcom_async import ClientIdSms, Clock, Message, Phone, Recipient, Request
+from webcom_async.journal import Addressed, OutboundRecipient
 
-FORMAT = JsonFormat(UTC)
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, 15, 0, tzinfo=UTC)
 TOMORROW = datetime(2030, 1, 2, 7, 0, tzinfo=UTC)
@@ -42,9 +40,11 @@ def message(text: str = "message text 1", sender: str = "sender 1") -> Message:
     return Message(sender=sender, text=text)
 
 
-def request_of(messages: bytes = b"[]", url: str = "http://127.0.0.1", **credentials: str) -> Request:
-    """Return the request that sends *messages* to `/json` of *url*, with the token `dummy` if no other is given."""
-    return FORMAT.request(messages, Credentials(**(credentials or {"token": "dummy"})), Options(base_url=url))
+def send_request(addressed: list[Addressed], url: str = "http://127.0.0.1", **credentials: str) -> Request:
+    """Return the request that sends *addressed* to `/json` of *url*, with the token `dummy` if no other is given."""
+    messages = [msgspec.to_builtins(said) | {"phones": recipients} for said, recipients in addressed]
+    body = msgspec.json.encode((credentials or {"token": "dummy"}) | {"message": messages})
+    return Request("POST", f"{url}/json", {"content-type": "text/json; charset=utf-8"}, body)
 
 
 def accepted(*ids: object) -> bytes:

@@ -16,11 +16,9 @@ HERE = Path(__file__).parent
 FILES = (
     "acceptance",
     "audience",
-    "batching",
     "campaign",
     "client_ids",
     "credentials",
-    "decoding",
     "emulator",
     "emulator_delivery",
     "exports",
@@ -31,30 +29,29 @@ FILES = (
     "limits",
     "linger",
     "models",
-    "number_set",
     "options",
     "phonebook",
     "phones",
-    "policy",
-    "progress",
     "public_surface",
-    "reasons",
-    "retry",
     "scheduling",
     "segments",
     "send",
     "sources",
     "statuses",
     "stop_list",
-    "tally",
     "templates",
-    "throttle",
     "unlike",
-    "untrusted",
+)
+UNITS = (
+    "batching",
+    "decoding",
+    "domain",
+    "gateway",
+    "sending",
+    "tables",
     "wire",
-    "wire_delivery",
 )
 
 if __name__ == "__main__":
-    files = [str(HERE / f"test_{name}.py") for name in FILES]
+    files = [str(HERE / f"test_{name}.py") for name in FILES] + [str(HERE / f"unit/test_{name}.py") for name in UNITS]
     sys.exit(pytest.main(["-q", "-n", "2", "--dist", "worksteal", *files, *sys.argv[1:]]))

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from webcom_async import InputError, Outcome, Phone, Recipient
-from webcom_async._domain.phones import normalise_phone
-from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict
+from webcom_async.audience import Audience, ColumnNames, Finding, StopList, Verdict, normalise_phone
 
 
 def audience(folder: Path, content: str, text: str | None = "Sale!", **options: object) -> Audience:

@@ -1,6 +1,5 @@
 """The command line as a process: its output and its exit codes."""
 
-import asyncio
 import csv
 import json
 import os
@@ -11,25 +10,19 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
-import anyio.lowlevel
 import pytest
 
-from tests.builders import message, phones
-from webcom_async import InputError, WebcomClient
+from tests.builders import phones
 from webcom_async.cli import main
-from webcom_async.emulator import Fault, Faults, Gateway, GatewayTransport, serve
+from webcom_async.emulator import Fault, Faults, Gateway, serve
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from webcom_async._cli.run.campaign_run import SendPlan, run_campaign
-from webcom_async._cli.signals import Terminated, listening, terminable
 
 pytestmark = pytest.mark.socket
 
@@ -462,71 +455,6 @@ def test_a_stopped_demo_leaves_no_process_behind(number: int, code: int):
     assert "Traceback" not in err
     assert "DISAGREE" not in out
     assert code == -9 or ("incomplete" in out and "the demo begins anew" in err)
-
-
-def test_sigterm_raises_before_and_after_a_campaign():
-    """Outside a campaign SIGTERM ends a command as Ctrl-C does, and its old handler is restored at the end."""
-    gateway = Gateway()
-    plan = SendPlan(
-        client=lambda: WebcomClient(token=gateway.token, transport=GatewayTransport(gateway)),
-        recipients=phones(10),
-        total=10,
-        message=message(),
-        sender=None,
-        campaign="spring",
-    )
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with terminable():
-        with pytest.raises(Terminated):
-            signal.raise_signal(signal.SIGTERM)
-        ended = run_campaign(plan, visible=False)
-        with pytest.raises(Terminated):
-            signal.raise_signal(signal.SIGTERM)
-
-    assert (10, None) == (ended.report.accepted, ended.stopped)
-    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-
-
-def test_a_loop_without_signals_lets_them_raise():
-    """Where an event loop cannot receive signals, as on Windows, a campaign runs, and SIGTERM still raises."""
-
-    class Deaf(asyncio.SelectorEventLoop):
-        def add_signal_handler(self, *_: object) -> None:
-            raise NotImplementedError
-
-    async def told_to_stop() -> None:
-        async with listening(lambda number: pytest.fail(f"{number} was received")):
-            await anyio.lowlevel.checkpoint()
-            signal.raise_signal(signal.SIGTERM)
-
-    with terminable(), pytest.raises(Terminated):
-        anyio.run(told_to_stop, backend_options={"loop_factory": Deaf})
-
-
-def test_signals_are_left_alone_outside_the_main_thread():
-    """A command in another thread installs no signal handler, because no signal arrives there."""
-
-    async def listen() -> None:
-        async with listening(lambda _: None):
-            await anyio.lowlevel.checkpoint()
-
-    with ThreadPoolExecutor() as threads, terminable():
-        handler = signal.getsignal(signal.SIGTERM)
-        threads.submit(anyio.run, listen).result()
-        threads.submit(terminable().__enter__).result()
-
-        assert handler == signal.getsignal(signal.SIGTERM)
-
-
-def test_what_fails_while_listening_comes_out_bare():
-    """An exception of the block is not wrapped in a group."""
-
-    async def fail() -> None:
-        async with listening(lambda _: None):
-            raise InputError("wrong")
-
-    with pytest.raises(InputError, match="wrong"):
-        anyio.run(fail)
 
 
 def test_the_emulator_runs_until_it_is_stopped(tmp_path: Path):

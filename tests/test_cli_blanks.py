@@ -10,12 +10,9 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 pytest.importorskip("uvicorn", reason="the command line is an extra")
 
-from cyclopts import App, Argument
 
 from tests.builders import NOW, phones
-from webcom_async import Message, Phone
-from webcom_async._cli.app import app
-from webcom_async._domain.client_ids import IdScheme
+from webcom_async import IdScheme, Message, Phone
 from webcom_async.cli import main
 from webcom_async.emulator import Gateway, serve
 from webcom_async.journal import CampaignFile, CampaignHeader, OutboundRecipient, campaigns, fingerprint
@@ -23,51 +20,6 @@ from webcom_async.journal import CampaignFile, CampaignHeader, OutboundRecipient
 pytestmark = pytest.mark.socket
 
 SEND = ("--sender", "ACME", "--text", "Sale!", "--yes")
-TEXTS = ("str", "Path")
-MAY_BE_BLANK = {("--delimiter", " ")}
-
-
-def commands(group: App, *before: str) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command of *group* and of its subgroups."""
-    for name in group:
-        if name.startswith("-"):
-            continue
-        if group[name].default_command is None:
-            yield from commands(group[name], *before, name)
-        else:
-            yield (*before, name)
-
-
-def arguments(command: tuple[str, ...]) -> list[Argument]:
-    """Return a command's arguments and options, without switches."""
-    called = app
-    for name in command:
-        called = called[name]
-    return [argument for argument in called.assemble_argument_collection() if not argument.is_flag()]
-
-
-def is_text(argument: Argument) -> bool:
-    """Whether the argument's value is taken as text or as a path."""
-    return any(kind in str(argument.hint) for kind in TEXTS)
-
-
-def given(argument: Argument, value: str) -> list[str]:
-    """Return the words that give *argument* a value."""
-    return [f"{argument.name}={value}"] if argument.name.startswith("--") else [value]
-
-
-def with_blank(command: tuple[str, ...], argument: Argument, blank: str) -> list[str]:
-    """Return a command line whose only fault is a blank *argument*."""
-    all_of_them = arguments(command)
-    place = [each.name for each in all_of_them].index(argument.name)
-    words = list(command)
-    for number, each in enumerate(all_of_them):
-        before_it = number < place and not each.name.startswith("--")
-        if number == place:
-            words += given(each, blank)
-        elif each.required or before_it:
-            words += given(each, "people.csv")
-    return words
 
 
 @pytest.fixture
@@ -87,31 +39,6 @@ def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway
 
 def files() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
-
-
-def test_every_command_is_checked():
-    """The tests below see every command, every group and the options they share."""
-    found = {command: {argument.name for argument in arguments(command)} for command in commands(app)}
-
-    assert {("send",), ("campaign", "start"), ("webhook",), ("emulate",), ("completion",)} <= set(found)
-    assert {"FILE", "--campaign", "--journal", "--key-column", "--zone", "--credentials"} <= found["send",]
-    assert 20 == len(found)
-
-
-@pytest.mark.parametrize("blank", ["", " "])
-@pytest.mark.parametrize("command", list(commands(app)), ids=" ".join)
-def test_no_command_takes_a_blank_value(
-    gateway: Gateway, command: tuple[str, ...], blank: str, capsys: pytest.CaptureFixture[str]
-):
-    """An empty or blank value gives exit code 2 and names the option; nothing is sent, no file is made."""
-    for argument in arguments(command):
-        if (argument.name, blank) in MAY_BE_BLANK:
-            continue
-        assert 2 == main(with_blank(command, argument, blank)), argument.name
-        said = capsys.readouterr().err
-        assert not is_text(argument) or f"{argument.name} is {'blank' if blank else 'empty'}: give it" in said
-
-    assert (0, ["people.csv"]) == (gateway.requests, files())
 
 
 @pytest.mark.parametrize("command", [("send",), ("campaign", "start")], ids=" ".join)

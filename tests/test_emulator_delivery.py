@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOW
-from webcom_async.emulator import Account, Behaviour, Gateway, Inquiries, Received, Scenario, Step, push
+from tests.builders import NOW, message, send_request, wire_phones
+from webcom_async import RequestTrace
+from webcom_async.emulator import (
+    Account,
+    Behaviour,
+    Gateway,
+    GatewayTransport,
+    Inquiries,
+    Received,
+    Scenario,
+    Step,
+    push,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -230,13 +241,10 @@ async def test_reports_are_lost_repeated_early_and_out_of_order():
 
 async def test_an_early_report_is_heard_before_the_sends_answer():
     """A report that is due when a request has been processed goes out before the answer does."""
-    from webcom_async.emulator._conversation import hold  # noqa: PLC0415 - what every face does
-
     emulated, _ = pushing(early=1.0)
     ear = emulated.push = Ear()
-    message = {"sender": "ACME", "text": "x", "phones": [{"phone": PHONE}]}
-    request = Received("POST", "/json", {}, json.dumps(TOKEN | {"message": [message]}).encode())
-    await hold(emulated, request)
+    request = send_request([(message(), wire_phones(1))], token=emulated.token)
+    await GatewayTransport(emulated).send(request, RequestTrace(), timeout=30.0, max_bytes=65_536)
 
     assert [1_000_001] == [entry["id_sms"] for entry in ear.heard]
     assert datetime(2030, 1, 1, 12, tzinfo=UTC) == emulated.ledger.sent[0].sent_at

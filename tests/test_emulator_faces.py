@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 import pytest
 
-from tests.builders import FORMAT, message, phones, request_of, wire_phones
+from tests.builders import message, phones, send_request, wire_phones
 from webcom_async import (
     ConnectionLost,
     Outcome,
@@ -54,7 +54,7 @@ BROKEN = [
 
 def request_to(gateway: Gateway, count: int = 1) -> Request:
     """Return a request to *count* recipients."""
-    return request_of(FORMAT.encode([(message(), wire_phones(count))]), token=gateway.token)
+    return send_request([(message(), wire_phones(count))], token=gateway.token)
 
 
 def read(status: int, body: bytes) -> tuple[int, Any]:

@@ -1,27 +1,21 @@
 """The failure table: for each symptom on the wire, what is done and what is claimed."""
 
 import json
-import tracemalloc
-from collections.abc import Callable
 
 import anyio
 import msgspec
 import pytest
 
-from tests.builders import FORMAT, message, phones, recipients, still_clock, wire_phones
+from tests.builders import message, phones, recipients, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
-    ClientIdSms,
     ConnectionLost,
     GatewayBusy,
     GatewayUnavailable,
     IdCollision,
-    InputError,
-    Knowledge,
     Outcome,
     OutOfBalance,
-    Phone,
     QuotaExhausted,
     Reason,
     Recipient,
@@ -34,12 +28,7 @@ from webcom_async import (
     WebcomClient,
     WebcomError,
 )
-from webcom_async._domain.errors import another
-from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
-from webcom_async._sending.batch_sender import SubBatch
-from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayAnswer, GatewayTransport, Received
-from webcom_async.journal import Reservation
 
 pytestmark = pytest.mark.anyio
 
@@ -139,21 +128,6 @@ async def test_a_size_that_is_too_large_is_remembered(connect: Connect):
     assert [60, 30, 30, 15] == sizes[:4]
     assert 3 == len([size for size in sizes if size > 16])
     assert 300 == len(gateway.ledger)
-
-
-@pytest.mark.parametrize("count", [2, 3, 7, 10])
-def test_halves_are_the_whole(count: int):
-    """The two halves have every recipient once, in order, in messages as before, with the history of the whole."""
-    everyone = wire_phones(count)
-    middle = count // 3 + 1
-    addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
-    whole = SubBatch(addressed, frozenset(), FORMAT)
-    whole.attempts, whole.knowledge = 4, Knowledge.POSSIBLY_SENT
-    first, second = whole.halves()
-
-    assert everyone == first.phones + second.phones
-    assert len(first.phones) == count // 2
-    assert {(4, Knowledge.POSSIBLY_SENT)} == {(part.attempts, part.knowledge) for part in (first, second)}
 
 
 async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
@@ -303,23 +277,6 @@ async def test_already_sent_is_no_refusal(connect: Connect):
     assert (Outcome.UNKNOWN, Reason.ALREADY_SENT) == (result.outcome, result.reason)
 
 
-async def test_recipients_without_an_id_sms_are_not_remembered():
-    """Rejected recipients are not kept in memory, so a list of closed numbers takes none."""
-    journal = MemoryCampaignJournal()
-    refused = [
-        SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.REJECTED, None, Reason.STOP_LIST)
-        for number in range(500)
-    ]
-    await journal.settle(refused, Reservation([], [], []))
-    tracemalloc.start()
-    for _ in range(200):
-        await journal.settle(list(refused), Reservation([], [], []))
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert grown < 100_000
-
-
 async def test_an_id_sms_that_comes_twice_raises_the_alarm(connect: Connect):
     """Without a journal, too, two ids in two requests that are answered with one `id_sms` end the campaign."""
     gateway = Gateway(behaviour=Behaviour(id_bits=4))
@@ -346,17 +303,6 @@ async def test_an_id_that_was_another_phones_sends_nothing(connect: Connect):
 
 
 # ---------------------------------------------------------------------------- quota
-
-
-def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
-    """Retries spend tokens and answers restore half a token each, so half of all requests may be retries."""
-    dead, shaky = RetryQuota(10), RetryQuota(10)
-    for _ in range(1000):
-        assert shaky.spend()
-        shaky.refund()
-        shaky.refund()
-
-    assert [True] * 10 + [False] * 5 == [dead.spend() for _ in range(15)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -435,25 +381,6 @@ async def test_the_same_unknown_refusal_for_everyone_ends_the_campaign(connect: 
     assert (200, {Reason.OTHER: 200}) == (caught.value.report.rejected, caught.value.report.reasons)
 
 
-@pytest.mark.parametrize(
-    "different",
-    [
-        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.ACCEPTED, "1"),
-        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.REJECTED, None, Reason.OTHER, "another"),
-    ],
-)
-def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[SendResult], SendResult]):
-    """One accepted recipient, or another sentence, shows that the refusals are about recipients."""
-    refused = SendResult("1", "79612242243", Outcome.REJECTED, None, Reason.OTHER, "odd")  # type: ignore[arg-type]
-    watch = SystematicRefusals()
-
-    assert [None, None, None] == [
-        watch.look([refused] * 150),
-        watch.look([different(refused)]),
-        watch.look([refused] * 500),
-    ]
-
-
 @pytest.mark.parametrize("sender_wide", [True, False])
 async def test_a_refused_message_stops_that_message_only(connect: Connect, *, sender_wide: bool):
     """An unknown sender or a rejected text is not sent to the rest of its recipients; other messages continue."""
@@ -499,36 +426,6 @@ async def test_a_halt_cancels_workers_that_wait(connect: Connect, webcom_gateway
     async with connect(webcom_gateway, batch_size=1, in_flight=2, clock=still_clock(sleep=sleep)) as client:
         with anyio.fail_after(10), pytest.raises(WebcomError, match="locked"):
             await client.send_all(phones(2), **SALE)
-
-
-class Peculiar(WebcomError):
-    """A caller's own error, with a constructor of its own."""
-
-    def __init__(self, where: str, *, code: int) -> None:
-        super().__init__(f"{code} in {where}")
-        self.code = code
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        GatewayBusy("slow down", error="busy", retry_after=3.0, halts=True),
-        InputError("no phone", Reason.NO_PHONE),
-        Peculiar("a transport", code=7),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_another_exception_says_the_same(error: WebcomError):
-    """The copy has the kind, words, attributes and notes of the first, which later changes to the copy do not touch."""
-    error.add_note("first")
-    new = another(error, knowledge=Knowledge.NOT_REACHED)
-    before = vars(error) | {"knowledge": error.knowledge}
-    new.add_note("second")
-
-    assert (type(error), error.args, str(error)) == (type(new), new.args, str(new))
-    assert before | {"knowledge": Knowledge.NOT_REACHED, "__notes__": ["first", "second"]} == vars(new)
-    assert ["first"] == error.__notes__
-    assert ("other words",) == another(error, "other words", error="other").args
 
 
 async def test_each_reader_gets_an_exception_of_its_own(connect: Connect, webcom_gateway: Gateway):

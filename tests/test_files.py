@@ -3,7 +3,6 @@
 import codecs
 import csv
 import json
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import ClientIdSms, InputError, Outcome, Phone, SendResult
-from webcom_async._domain.phones import whole_number
 from webcom_async.files import CsvTable, Row, open_table, results_file
-from webcom_async.files._table import spelling
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
 
@@ -189,34 +186,6 @@ def test_a_broken_parquet_file_is_an_input_error(tmp_path: Path, content: bytes)
     pytest.importorskip("pyarrow", reason="an extra")
     with pytest.raises(InputError, match="Parquet nor Arrow"):
         table(tmp_path, content, "people.parquet")
-
-
-@pytest.mark.parametrize(
-    ("value", "spelled"),
-    [
-        (1e17, "100000000000000000"),
-        (9_007_199_254_740_992.0, "9007199254740992"),
-        (101.0, "101"),
-        (0.5, "0.5"),
-        (Decimal("0E-10"), "0E-10"),
-        (Decimal("1.50"), "1.50"),
-        (None, ""),
-    ],
-)
-def test_numbers_in_typed_tables_are_spelled_as_ever(value: object, spelled: str):
-    """Ids are derived from keys, so a key that a later release spelled otherwise would be another SMS."""
-    [spell] = spelling(1, exact=())
-
-    assert spelled == spell(value)
-
-
-@pytest.mark.parametrize("value", [1e17, 9_007_199_254_740_992.0, -1e16])
-def test_a_float_that_has_lost_digits_is_no_phone_and_no_id(value: float):
-    """Such a float is spelled so that every reader refuses it in these columns."""
-    [spell] = spelling(1, exact={0})
-
-    with pytest.raises(ValueError, match="rounded"):
-        whole_number(spell(value) or "")
 
 
 @pytest.mark.parametrize(

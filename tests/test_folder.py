@@ -12,10 +12,8 @@ import anyio
 import pytest
 
 from tests.builders import NOW, Travel, message, phones, wire_phones
-from webcom_async import InputError, JournalError, StoreUnavailable, UsageError
-from webcom_async._storage.campaign_rules import header_of
-from webcom_async._storage.sqlite.campaign_folder import PlanFile
-from webcom_async.journal import campaigns
+from webcom_async import InputError, JournalError, UsageError
+from webcom_async.journal import CampaignHeader, campaigns, fingerprint
 from webcom_async.scaleout import CampaignSettings, CampaignState, SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +99,8 @@ async def test_a_cancelled_campaign_closes_its_journal(store: SqliteStore):
     path = await store.journal_path(SPRING.campaign)
     lease = await store.acquire(SPRING.campaign, 1, "one", 60.0)
     assert lease is not None
-    journal = await store.journals(lease).open(header_of(SPRING), lambda: NOW)
+    header = CampaignHeader(campaign=SPRING.campaign, id_bits=63, fingerprint=fingerprint(SAID, None))
+    journal = await store.journals(lease).open(header, lambda: NOW)
     reserved = await journal.reserve([(SAID, wire_phones(1))])
     await store.change_state(SPRING.campaign, CampaignState.CANCELLED)
     await journal.settle([], reserved)
@@ -120,19 +119,6 @@ async def test_a_campaign_that_another_process_cancels_closes_its_journal(store:
     await store.release(lease)
 
     assert 1 == len(await anyio.to_thread.run_sync(campaigns, path))
-
-
-@pytest.mark.usefixtures("store")
-async def test_a_file_that_is_locked_for_too_long_can_be_retried(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """A locked file is an error that a worker waits out, and not the campaign's fault."""
-    monkeypatch.setattr(PlanFile, "patience", 0.0)
-    async with SqliteStore(folder) as impatient:
-        await impatient.campaigns()
-        with closing(sqlite3.connect(folder / "campaigns.db", isolation_level=None)) as db:
-            db.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreUnavailable, match="it is in use"):
-                await impatient.acquire(SPRING.campaign, 1, "one", 60.0)
-        assert await impatient.acquire(SPRING.campaign, 1, "one", 60.0) is not None
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(folder: Path):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from webcom_async import InputError
-from webcom_async._domain.client_ids import IdScheme, check_client_id
+from tests.conftest import Connect
+from webcom_async import IdScheme, InputError
 from webcom_async.audience import Audience, StopList
+from webcom_async.emulator import Gateway
 
 
 def with_ids(folder: Path, *ids: str) -> Audience:
@@ -74,9 +75,13 @@ def test_ids_that_merely_hold_zeros_are_taken(tmp_path: Path):
     assert ids == ids_of(with_ids(tmp_path, *ids))
 
 
-def test_an_id_that_a_call_gives_as_a_number_is_exact():
+@pytest.mark.anyio
+async def test_an_id_that_a_call_gives_as_a_number_is_exact(connect: Connect):
     """The rule for a spreadsheet's zeros applies to files only."""
-    assert "1699638157105960000" == check_client_id(1699638157105960000)
+    async with connect(Gateway()) as client:
+        result = await client.send("79612242243", "Sale!", sender="ACME", client_id_sms=1699638157105960000)
+
+    assert "1699638157105960000" == result.client_id_sms
 
 
 def write(folder: Path, **columns: Any) -> Path:

@@ -32,14 +32,14 @@ from webcom_async import (
     Reason,
     SendResult,
 )
-from webcom_async._storage.contracts import JournalReader
-from webcom_async._storage.sqlite.file_journal import SqliteJournal
 from webcom_async.journal import (
     CampaignHeader,
     CampaignNotBegun,
     DurableCampaignJournal,
+    JournalReader,
     OutboundRecipient,
     Reservation,
+    SqliteJournal,
 )
 
 pytestmark = pytest.mark.anyio

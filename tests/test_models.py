@@ -17,7 +17,6 @@ from webcom_async import (
     Report,
     SendResult,
 )
-from webcom_async._domain.results import SettledResults
 
 
 def report(**changes: object) -> Report:
@@ -149,10 +148,3 @@ def test_progress_is_a_report_in_the_making():
 
     assert isinstance(progress, Report)
     assert (1000, 1500, 1) == (progress.recipients, progress.taken, progress.in_flight)
-
-
-def test_a_batch_in_which_all_are_accepted_has_no_others():
-    """An answer that accepts all recipients has no others, whether that is known or has to be searched for."""
-    results = [SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")]
-
-    assert [] == SettledResults(results, all_accepted=True).others() == SettledResults(results).others()

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webcom_async import InputError, Reason
-from webcom_async._domain.phones import normal_phones, normalise_phone
+from webcom_async.audience import normalise_phone
 
 SEPARATORS = " \t\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212"
 
@@ -155,56 +155,6 @@ def test_what_came_out_goes_in_again(digits: str):
     once = normalise_phone(digits)
 
     assert once == normalise_phone(once) == normalise_phone(int(once))
-
-
-_WRITTEN = st.one_of(
-    st.integers(1, 10**16).map(str),
-    st.sampled_from(
-        ["79612242243", "89612242243", "8961224224", "88005553535", "96122422430", "07961224224", "", "７"]
-    ),
-    st.builds(
-        "{}{}{}".format, st.integers(10**6, 10**12), st.sampled_from(".,"), st.sampled_from(["0", "00", "5", ""])
-    ),
-    st.builds("{}e{}".format, st.integers(1, 10**4), st.integers(-3, 10)),
-    st.text("0123456789 +-,.eE\ud800²", max_size=16),
-)
-
-
-@given(st.lists(_WRITTEN, min_size=1, max_size=5))
-def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
-    """The fast path for many phones returns the same digits as one by one, or none."""
-    taken = normal_phones(written)
-
-    assert taken is None or taken.phones == [normalise_phone(each) for each in written]
-    assert taken is None or list(map(str, taken.numbers)) == taken.phones
-
-
-@pytest.mark.parametrize("written", ["79612242243", " 79612242243\r\n", "88005553535", "442079460958", "96122422"])
-def test_clean_phones_are_taken_as_a_whole(written: str):
-    """Phones that need only stripping take the fast path."""
-    taken = normal_phones([written, written])
-
-    assert taken is not None
-    assert [normalise_phone(written)] * 2 == taken.phones
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "89612242243",
-        "+79612242243",
-        "0796122422",
-        "1234567",
-        "1234567890123456",
-        "²" * 9,
-        "7961224224 3",
-        "7.9e10",
-        "79612242243.0",
-    ],
-)
-def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str):
-    """One phone that is not clean sends the whole batch down the careful path."""
-    assert normal_phones(["79612242243", written]) is None
 
 
 def test_a_plus_before_a_russian_trunk_prefix_is_refused():

@@ -26,7 +26,6 @@ from tests.test_resume import SALE
 from tests.test_tracking import Scene
 from tests.test_webhooks import ECHO, PUSH, SECRET, call, said
 from webcom_async import ConfigurationError, Credentials, DeliveryState, InputError, JournalError, Outcome, SendResult
-from webcom_async._domain.given import open_file
 from webcom_async.audience import StopList
 from webcom_async.doctor import Capabilities
 from webcom_async.emulator import Fault, Gateway, Scenario, Step, serve
@@ -93,13 +92,6 @@ async def commit(path: Path) -> None:
         await reports.commit([said("1", DeliveryState.DELIVER)])
 
 
-def arrow(path: Path) -> object:
-    pytest.importorskip("pyarrow", reason="Arrow is an extra")
-    from webcom_async.files._arrow import ArrowTable  # noqa: PLC0415
-
-    return ArrowTable(path)
-
-
 DOORS: dict[str, Callable[[Path], object]] = {
     "journal": opened,
     "journal, listed": campaigns,
@@ -117,7 +109,6 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "table": open_table,
     "CSV": CsvTable,
     "JSON Lines": JsonLinesTable,
-    "Arrow": arrow,
 }
 
 
@@ -226,19 +217,6 @@ def test_a_file_in_the_place_of_earlier_results_is_not_put_aside(tmp_path: Path)
     file.write([(answers(batch(1))[0], None)])
     file.close()
     assert 2 == len(path.read_text().splitlines())
-
-
-def test_a_checked_path_is_checked_again_when_it_is_open(tmp_path: Path):
-    """Only a regular file is emptied, even if the path changed after the first check."""
-    path = tmp_path / "file"
-    path.write_text("before")
-    with open_file(path, "w") as file:
-        file.write("now")
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is a pipe"):
-        open_file(tmp_path / "pipe", "w")
-
-    assert "now" == path.read_text()
 
 
 # ---------------------------------------------------------------------------- what is moved while it is open
@@ -779,20 +757,6 @@ def test_a_check_up_prints_its_findings_even_if_it_cannot_keep_them(
     told = capsys.readouterr()
     assert len(gateway.ledger.sent) == json.loads(told.out)["sms"]
     assert "out/capabilities.json" in told.err
-
-
-def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
-    """An export whose file is removed while it writes ends with an error."""
-    pytest.importorskip("cyclopts", reason="the command line is an extra")
-    pytest.importorskip("rich", reason="the command line is an extra")
-    from webcom_async._cli.run.result_export import Filing  # noqa: PLC0415
-
-    with (
-        pytest.raises(InputError, match="was moved or removed while it was written; run the command again"),
-        Filing(tmp_path / "results.csv", None) as filing,
-    ):
-        filing.write([(answers(batch(1))[0], None)])
-        (tmp_path / "results.csv").unlink()
 
 
 async def test_a_link_in_the_place_of_a_moved_file_is_noticed(tmp_path: Path):

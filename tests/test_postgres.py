@@ -10,6 +10,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from datetime import UTC
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,7 +29,6 @@ from tests.test_journal import SAID, answer, answers, batch, header
 from tests.test_journals import exported, run, settled, states, told
 from webcom_async import (
     CampaignStopped,
-    Clock,
     ConfigurationError,
     InputError,
     JournalError,
@@ -40,13 +41,8 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async._storage.contracts import digest
-from webcom_async._storage.postgres import connection as door
-from webcom_async._storage.postgres.connection import Session
-from webcom_async._storage.postgres.journal_sql import MIGRATIONS
-from webcom_async._storage.postgres.migrations import prepare
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
-from webcom_async.events import Event, Observers, StoreAway, StoreBack
+from webcom_async.events import Event, StoreAway, StoreBack
 from webcom_async.journal import Addressed, DurableCampaignJournal
 from webcom_async.postgres import PostgresStore
 from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardOutcome, Worker
@@ -54,6 +50,7 @@ from webcom_async.scaleout import CampaignSettings, CampaignState, Lease, ShardO
 pytestmark = pytest.mark.anyio
 
 Opener = Callable[..., PostgresStore]
+VERSION_1 = Path(__file__).parent / "postgres" / "version-1.sql"  # its tables, as it made them
 
 
 @pytest.fixture(params=["asyncio"])
@@ -607,56 +604,26 @@ async def test_many_first_runs_make_the_tables_once(opener: Opener):
         await store.aclose()
 
 
-class Overtaken(Session):
-    """A session in which something else happens after its first statement."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]], meanwhile: Callable[[], Any]) -> None:
-        super().__init__(connection)
-        self._meanwhile: Callable[[], Any] | None = meanwhile
-
-    async def fetch(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
-        rows = await super().fetch(text, **parameters)
-        meanwhile, self._meanwhile = self._meanwhile, None
-        if meanwhile is not None:
-            await meanwhile()
-        return rows
-
-
-async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
-    opener: Opener, postgres: str, schema: str
-):
-    """Tables that another host makes between a host's check and its lock are used as they are."""
-    server = door.Server(
-        postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock(), observers=Observers()
-    )
-    async with opener() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
-        await connection.execute(f"SET search_path = {schema}")
-        await prepare(Overtaken(connection, other.stored_campaigns), server)
-        assert [] == await other.stored_campaigns()
-
-
 async def test_tables_of_version_1_are_brought_to_moments(opener: Opener, postgres: str, schema: str):
     """Clock times of version 1 become moments in the store's zone."""
     content = msgspec.json.encode(SAID).decode()
+    digest = blake2b(content.encode(), digest_size=16).hexdigest()
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         await connection.execute(f"CREATE SCHEMA {schema}")
         await connection.execute(f"SET search_path = {schema}")
-        for statement in MIGRATIONS[0]:
-            await connection.execute(statement)
+        await connection.execute(VERSION_1.read_bytes())
         await connection.execute("INSERT INTO format VALUES ('webcom_async journal', 1)")
         await connection.execute(
             "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) "
             "VALUES (%s, 63, %s, now(), now())",
             (header().campaign, header().fingerprint),
         )
-        await connection.execute(
-            "INSERT INTO messages SELECT campaign_id, %s, %s FROM campaigns", (digest(content.encode()), content)
-        )
+        await connection.execute("INSERT INTO messages SELECT campaign_id, %s, %s FROM campaigns", (digest, content))
         await connection.execute(
             "INSERT INTO recipients (recipient_id, campaign_id, client_id_sms, phone, message, validity_period, "
             "time_send, state, reserved_at) SELECT 1 << 20, campaign_id, 101, '79612242243', %s, "
             "'2030-01-02 17:00:00', '2030-01-02 01:00', 'unknown', now() FROM campaigns",
-            (digest(content.encode()),),
+            (digest,),
         )
 
     async with opener(time_zone="Asia/Vladivostok") as store:
@@ -770,17 +737,6 @@ async def test_planning_what_is_being_planned_is_an_error(postgres: str, opener:
 
     assert 1 == await store.plan(spring, slow())
     assert [0] == counts
-
-
-async def test_no_plan_is_waited_for_without_end(store: PostgresStore):
-    """By default a wait for a plan ends after 30 seconds, and a silent host's connection is closed as soon."""
-
-    async def bounds(session: Session) -> list[tuple[Any, ...]]:
-        async with session.unhurried_transaction(StoreUnavailable()):
-            names = "'lock_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count'"
-            return await session.fetch(f"SELECT setting FROM pg_settings WHERE name IN ({names}) ORDER BY name")
-
-    assert [("30000",), ("3",), ("15",), ("5",)] == await store._server.call(bounds)
 
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_sending(store: PostgresStore, postgres: str, schema: str):

@@ -13,11 +13,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.builders import FORMAT, NOW, phones, request_of, still_clock
+from tests.builders import NOW, phones, send_request, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AccountLocked,
     IdCollision,
+    IdScheme,
     InputError,
     JournalError,
     Message,
@@ -30,7 +31,6 @@ from webcom_async import (
     SystematicRefusal,
     WebcomClient,
 )
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async.emulator import Behaviour, Fault, Faults, Gateway, GatewayTransport, Received
 from webcom_async.journal import CampaignFile, CampaignHeader, OutboundRecipient, campaigns, export, fingerprint
 
@@ -447,7 +447,7 @@ def killed_run(journal: Path, gateway: Gateway, count: int) -> None:
     header = CampaignHeader(campaign=SALE["campaign"], id_bits=63, fingerprint=fingerprint(said, SALE["sender"]))
     with CampaignFile(journal, header, now=lambda: NOW) as left:
         left.reserve([(said, people)])
-    body = request_of(FORMAT.encode([(said, people)]), token=gateway.token).body
+    body = send_request([(said, people)], token=gateway.token).body
     gateway.process(Received("POST", "/json", {}, body))
 
 

@@ -17,14 +17,12 @@ from tests.builders import NOW, Travel, message, phones, still_clock
 from tests.conftest import Connect
 from tests.watched import Watched
 from webcom_async import (
-    ClientIdSms,
     ConfigurationError,
     InputError,
     JournalError,
     LeaseLost,
     Outcome,
     OutOfBalance,
-    Phone,
     Reason,
     Recipient,
     SendResult,
@@ -48,7 +46,6 @@ from webcom_async.scaleout import (
     run_batch,
     run_shard,
 )
-from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
 
 pytestmark = pytest.mark.anyio
 
@@ -189,18 +186,6 @@ async def test_a_phone_in_two_batches_gets_one_sms(connect: Connect, webcom_gate
     assert list(phones(7)) == [result.phone for result in results if result.outcome is Outcome.ACCEPTED]
     assert (CampaignState.FINISHED, 0) == (standing.state, standing.open)
     assert 7 == len(webcom_gateway.ledger)
-
-
-async def test_a_recipient_in_flight_elsewhere_is_open_once(store: SqliteStore):
-    """A phone twice in a batch, and in flight in another one, counts as open once and is left out once."""
-    lease = await store.acquire("spring", 1, "one", 60.0)
-    assert lease is not None
-    twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
-
-    done = summarize(twice, 3, RecordingJournal(store.journals(lease)))
-
-    assert (1 + 1, twice[1:]) == (done.open, done.left_out)
-    assert 3 == done.outcomes[Outcome.NOT_SENT]
 
 
 # ---------------------------------------------------------------------------- the gateway is not

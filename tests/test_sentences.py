@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from webcom_async import InputError
-from webcom_async._domain.phones import normalise_phone
-from webcom_async.audience import Audience
+from webcom_async.audience import Audience, normalise_phone
 from webcom_async.errors import Sentence
 
 

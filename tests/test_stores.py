@@ -26,9 +26,7 @@ from webcom_async import (
     Recipient,
     SendResult,
 )
-from webcom_async._batching.batcher import not_sent
-from webcom_async._storage.campaign_rules import header_of
-from webcom_async.journal import Addressed, DurableCampaignJournal, OutboundRecipient
+from webcom_async.journal import Addressed, CampaignHeader, DurableCampaignJournal, OutboundRecipient, fingerprint
 from webcom_async.scaleout import (
     BatchDone,
     BatchRef,
@@ -152,6 +150,12 @@ def done(accepted: int = 0, *, unknown: int = 0, left_out: list[SendResult] | No
     """Return the result of a batch, whose unknown recipients are open."""
     outcomes = {Outcome.ACCEPTED: accepted, Outcome.UNKNOWN: unknown, Outcome.NOT_SENT: len(left_out or [])}
     return BatchDone(outcomes=outcomes, open=unknown, left_out=left_out or [])
+
+
+def header_of(settings: CampaignSettings) -> CampaignHeader:
+    """Return the header under which a client opens the journal of a campaign with *settings*."""
+    said = fingerprint(settings.message, settings.sender)
+    return CampaignHeader(campaign=settings.campaign, id_bits=settings.id_bits, fingerprint=said)
 
 
 async def opened(store: CampaignStore, lease: Lease) -> DurableCampaignJournal:
@@ -878,7 +882,11 @@ async def test_a_campaigns_journal_has_the_campaigns_settings(store: CampaignSto
 async def test_known_results_are_looked_up_by_id(store: CampaignStore, other: CampaignStore):
     """A lookup needs no lease, and returns the given result of a recipient that is not known."""
     await planned(store, 8)
-    asked = [not_sent(to, Reason.HALTED, "asked") for _, phones in batch(4) for to in phones]
+    asked = [
+        SendResult(to.client_id_sms, to.phone, Outcome.NOT_SENT, None, Reason.HALTED, "asked")
+        for _, phones in batch(4)
+        for to in phones
+    ]
     assert asked == await store.lookup("spring", asked)
     lease = await taken(store)
     journal = await opened(store, lease)

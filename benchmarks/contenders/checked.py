@@ -16,10 +16,9 @@ from benchmarks.contenders import hand_written
 from benchmarks.contenders.hand_written import Batch, Post, Results
 from benchmarks.reference import SENDER, TEXT, TOKEN
 from benchmarks.watch import Watch
-from webcom_async import ClientIdSms, Credentials, Options, Outcome, Recipient, SendResult
+from webcom_async import ClientIdSms, Credentials, IdScheme, Options, Outcome, Recipient, SendResult
 from webcom_async._batching.addressing import call_defaults
 from webcom_async._batching.batcher import RecipientBatcher
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._wire.json_api.send import JsonFormat, decode_send
 from webcom_async.journal import Reservation

@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tests.builders import FORMAT, wire_phones
+from tests.builders import wire_phones
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
+from tests.unit.builders import FORMAT
 from webcom_async import Options, Outcome, Reply, SendResult, WebcomError
 from webcom_async._gateway.policy import judge
 from webcom_async.journal import OutboundRecipient

@@ -1,7 +1,8 @@
 """
 The journal's log: a run writes nothing else, and readers of the journal see the same as with rows.
 
-`python -m tests.test_log` writes the stored file of today's format; see `test_stored_logs_become_todays_rows`.
+`python -m tests.unit.test_write_log` writes the stored file of today's format; see
+`test_stored_logs_become_todays_rows`.
 """
 
 import math
@@ -39,7 +40,7 @@ from webcom_async.journal import (
     purge,
 )
 
-STORED = Path(__file__).parent / "logs"
+STORED = Path(__file__).parent.parent / "logs"
 
 
 @pytest.fixture

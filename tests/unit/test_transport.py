@@ -16,10 +16,11 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.builders import accepted, phones, request_of, still_clock
+from tests.builders import accepted, phones, still_clock
 from tests.conftest import Connect
 from tests.raw_servers import RawServer, Talk, accepting, answers, raw_server, reset
 from tests.raw_servers import http as framed
+from tests.unit.builders import request_of
 from webcom_async import (
     ConfigurationError,
     ConnectionLost,

@@ -1,15 +1,28 @@
-"""Counting, while a campaign runs."""
+"""Sending: the counts of a campaign, halves of a batch, and the summary of one."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import phones
-from webcom_async import ClientIdSms, Outcome, Phone, Reason, RequestTrace, SendResult
+from tests.builders import message, phones, wire_phones
+from tests.unit.builders import FORMAT
+from webcom_async import (
+    ClientIdSms,
+    Knowledge,
+    Outcome,
+    Phone,
+    Reason,
+    RequestTrace,
+    SendResult,
+)
 from webcom_async._domain.results import SettledResults
+from webcom_async._sending.batch_sender import SubBatch
 from webcom_async._sending.counters import CampaignCounters
+from webcom_async.journal import SqliteJournal
+from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
 
 
 def results(*outcomes: tuple[Outcome, Reason]) -> list[SendResult]:
@@ -126,3 +139,34 @@ def test_a_report_does_not_change_any_more():
 
     assert (1, {}) == (before.recipients, before.reasons)
     assert (2, {Reason.STOP_LIST: 1}) == (counters.report().recipients, counters.report().reasons)
+
+
+# ---------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 10])
+def test_halves_are_the_whole(count: int):
+    """The two halves have every recipient once, in order, in messages as before, with the history of the whole."""
+    everyone = wire_phones(count)
+    middle = count // 3 + 1
+    addressed = [(message("a"), everyone[:middle]), (message("b"), everyone[middle:])]
+    whole = SubBatch(addressed, frozenset(), FORMAT)
+    whole.attempts, whole.knowledge = 4, Knowledge.POSSIBLY_SENT
+    first, second = whole.halves()
+
+    assert everyone == first.phones + second.phones
+    assert len(first.phones) == count // 2
+    assert {(4, Knowledge.POSSIBLY_SENT)} == {(part.attempts, part.knowledge) for part in (first, second)}
+
+
+# ---------------------------------------------------------------------------- summaries
+
+
+def test_who_is_asked_for_elsewhere_is_open_once(tmp_path: Path):
+    """A phone twice in a batch, and in another one that is under way: one may be asked for again, the other never."""
+    twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
+
+    done = summarize(twice, 3, RecordingJournal(SqliteJournal(tmp_path / "spring.journal")))
+
+    assert (1 + 1, twice[1:]) == (done.open, done.left_out)
+    assert 3 == done.outcomes[Outcome.NOT_SENT]

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.builders import request_of
+from tests.unit.builders import request_of
 from webcom_async import Options, Reply, Request, RequestTrace, Transport
 from webcom_async._http.client_adapter import HttpTransport
 from webcom_async._http.exchange import exchange

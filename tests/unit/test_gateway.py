@@ -1,17 +1,22 @@
-"""What an answer or a failure means, and what the client does about it."""
+"""How fast, how much at once, and how often again: limits, retries and safeguards, with time as an argument."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
+from itertools import combinations_with_replacement
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import FORMAT, NOW, accepted, wire_phones
+from tests.builders import NOW, accepted, still_clock, wire_phones
+from tests.unit.builders import FORMAT
 from webcom_async import (
     AccountLocked,
     AuthenticationError,
+    Clock,
     ConfigurationError,
     ConnectionLost,
     GatewayBusy,
@@ -35,7 +40,440 @@ from webcom_async import (
     UsageError,
     WebcomError,
 )
+from webcom_async._gateway.limits import AdaptiveLimit, Throttle
 from webcom_async._gateway.policy import conclude, halting, judge, wait_before_retry, worth_retrying
+from webcom_async._gateway.retry import retrying
+from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
+
+pytestmark = pytest.mark.anyio
+
+ROUNDING = 1e-6  # recipients
+
+rates = st.floats(0.1, 10_000)
+bursts = st.integers(1, 1_000)
+pauses = st.floats(0, 100)
+batches = st.integers(1, 1_000)
+limits = st.integers(1, 64)
+
+
+def departures(throttle: Throttle, claims: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return when each of *claims* leaves, and how many; a claim is the pause before it, and its recipients."""
+    now, left = 0.0, []
+    for pause, recipients in claims:
+        now += pause
+        left.append((now + throttle.reserve(recipients, now), recipients))
+    return left
+
+
+def stretches(left: Sequence[tuple[float, int]]) -> Iterable[tuple[float, int, int]]:
+    """Yield the seconds between any two departures, how many left in them, and how many of those at the first."""
+    for first, last in combinations_with_replacement(range(len(left)), 2):
+        yield left[last][0] - left[first][0], sum(count for _, count in left[first : last + 1]), left[first][1]
+
+
+def limit_of(limit: int, ceiling: int = 64) -> AdaptiveLimit:
+    """Return a limit that stands at *limit*."""
+    return AdaptiveLimit(ceiling, start=limit)
+
+
+# ---------------------------------------------------------------------------- throttle
+
+
+def test_a_throttle_needs_no_clock():
+    """Half a second of recipients makes the next as many wait half a second."""
+    throttle = Throttle(rate=100, burst=50)
+
+    assert [0.0, 0.5, 1.0] == [throttle.reserve(50, now=0.0) for _ in range(3)]
+
+
+def test_the_burst_is_a_seconds_worth_unless_said():
+    """A second's recipients leave at once, and below one a second, a single one."""
+    assert [0.0, 0.5] == [Throttle(rate=64).reserve(recipients, now=0.0) for recipients in (64, 96)]
+    assert [0.0, 2.0] == [Throttle(rate=0.5).reserve(recipients, now=0.0) for recipients in (1, 2)]
+
+
+def test_a_pause_earns_one_burst_and_no_more():
+    """However long nobody was sent to, at most the burst leaves at once."""
+    throttle = Throttle(rate=10, burst=20)
+    throttle.reserve(20, now=0.0)
+
+    assert [0.0, 2.0] == [throttle.reserve(20, now=3_600.0) for _ in range(2)]
+
+
+def test_a_batch_larger_than_the_burst_waits_for_its_last():
+    """It is not refused: it leaves whole when the burst and the time since have made room for all of it."""
+    throttle = Throttle(rate=10, burst=20)
+
+    assert [3.0, 5.0] == [throttle.reserve(recipients, now=0.0) for recipients in (50, 20)]
+
+
+def test_time_that_passes_is_taken_off_the_wait():
+    """Who claims later waits less."""
+    throttle = Throttle(rate=100, burst=100)
+    throttle.reserve(100, now=7.0)
+
+    assert 0.75 == throttle.reserve(100, now=7.25)
+
+
+def test_a_claim_that_was_given_back_holds_nobody_up():
+    """A batch that was cancelled while it waited makes the next one wait for nothing."""
+    throttle = Throttle(rate=10, burst=10)
+    throttle.reserve(10, now=0.0)
+    throttle.reserve(500, now=0.0)
+    throttle.release(500)
+
+    assert 0.5 == throttle.reserve(10, now=0.5)
+
+
+def test_the_rate_can_be_read():
+    """Whoever shows a campaign's progress can show what it is held to."""
+    assert 12.5 == Throttle(rate=12.5).rate
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses | st.just(0.0), batches), min_size=1, max_size=30))
+def test_no_stretch_of_time_sees_more_than_burst_and_rate(rate: float, burst: int, claims: list[tuple[float, int]]):
+    """Between any two departures at most `burst + rate * seconds` left; a larger batch is its own burst."""
+    for seconds, count, first in stretches(departures(Throttle(rate, burst), claims)):
+        assert count <= max(burst, first) + rate * seconds + ROUNDING * max(1.0, rate)
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses, batches), min_size=1, max_size=30))
+def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
+    """Waits are never negative, keep the order of the claims, and end when the rate allows the last of all."""
+    left = departures(Throttle(rate, burst), claims)
+    claimed = sum(count for _, count in claims)
+
+    assert left == sorted(left, key=lambda departure: departure[0])
+    assert left[-1][0] <= sum(pause for pause, _ in claims) + max(0, claimed - burst) / rate + ROUNDING
+    assert all(wait >= 0.0 for wait in (Throttle(rate, burst).reserve(count, 0.0) for _, count in claims))
+
+
+@given(rates, bursts, st.lists(st.tuples(pauses, batches, st.booleans()), max_size=30))
+def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, claims: list[tuple[float, int, bool]]):
+    """Claims that were given back before the next one leave no trace in anybody else's wait."""
+    tried, spared = Throttle(rate, burst), Throttle(rate, burst)
+    now = 0.0
+    for pause, recipients, leaves in claims:
+        now += pause
+        wait = tried.reserve(recipients, now)
+        if leaves:
+            assert pytest.approx(spared.reserve(recipients, now), abs=ROUNDING * 1_000) == wait
+        else:
+            tried.release(recipients)
+
+
+# ---------------------------------------------------------------------------- limit
+
+
+@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
+def test_a_limit_starts_low(ceiling: int, start: int):
+    """It begins at four, or at the ceiling where that is lower."""
+    assert start == AdaptiveLimit(ceiling).limit
+
+
+@pytest.mark.parametrize(("start", "limit"), [(0, 1), (1, 1), (8, 8), (9, 8)])
+def test_a_start_stays_between_one_and_the_ceiling(start: int, limit: int):
+    """What is asked for is brought into range."""
+    assert limit == AdaptiveLimit(8, start=start).limit
+
+
+def test_every_answer_earns_one_more_before_the_first_push_back():
+    """Until the gateway has pushed back, the limit doubles in every round."""
+    limit, grown = limit_of(4), []
+    for _ in range(3):
+        for sent_in in [limit.sent() for _ in range(limit.limit)]:
+            limit.succeeded(sent_in)
+        grown.append(limit.limit)
+
+    assert [8, 16, 32] == grown
+
+
+def test_a_clean_round_earns_one_more_after_a_push_back():
+    """As many answers as the limit, and it grows by one; then the next round counts from nothing."""
+    limit, grown = limit_of(4), []
+    limit.pushed_back(limit.sent())
+    for _ in range(9):
+        limit.succeeded(limit.sent())
+        grown.append(limit.limit)
+
+    assert [2, 3, 3, 3, 4, 4, 4, 4, 5] == grown
+
+
+def test_a_push_back_halves():
+    """Half of an odd limit is rounded down, and one request stays allowed."""
+    limit, halved = limit_of(11), []
+    for _ in range(5):
+        limit.pushed_back(limit.sent())
+        halved.append(limit.limit)
+
+    assert [5, 2, 1, 1, 1] == halved
+
+
+def test_a_push_back_ends_a_round():
+    """Answers before it do not count towards the next growth."""
+    limit = limit_of(8)
+    limit.pushed_back(limit.sent())
+    for _ in range(3):
+        limit.succeeded(limit.sent())
+    limit.pushed_back(limit.sent())
+    limit.succeeded(limit.sent())
+
+    assert 2 == limit.limit
+
+
+@given(limits, st.integers(1, 64))
+def test_failures_of_one_round_halve_once(start: int, failures: int):
+    """However many requests were under way together and failed, they say one thing."""
+    limit = limit_of(start)
+    rounds = [limit.sent() for _ in range(failures)]
+    for each in rounds:
+        limit.pushed_back(each)
+
+    assert max(1, start // 2) == limit.limit
+
+
+@given(limits, st.lists(st.booleans(), max_size=64))
+def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[bool]):
+    """Neither its failures nor its successes move the limit that was set after it."""
+    limit = limit_of(start)
+    before = limit.sent()
+    limit.pushed_back(limit.sent())
+    halved = limit.limit
+    for good in answers:
+        (limit.succeeded if good else limit.pushed_back)(before)
+
+    assert halved == limit.limit
+
+
+@given(limits, st.none() | limits, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63)), max_size=300))
+def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
+    """Whatever is sent, answered and refused, in any order, one request may leave and never more than the ceiling."""
+    limit = AdaptiveLimit(ceiling, start)
+    in_flight = [limit.sent()]
+    for event, which in events:
+        if event == 0 or not in_flight:
+            in_flight.append(limit.sent())
+            continue
+        answered = in_flight.pop(which % len(in_flight))
+        (limit.succeeded if event == 1 else limit.pushed_back)(answered)
+        assert 1 <= limit.limit <= ceiling
+
+
+@given(limits, limits)
+def test_a_gateway_that_answers_is_used_to_the_full(ceiling: int, start: int):
+    """After a push-back the limit grows, by one a round, until it stands at the ceiling."""
+    limit = AdaptiveLimit(ceiling, start)
+    limit.pushed_back(limit.sent())
+    while limit.limit < ceiling:
+        before = limit.limit
+        for _ in range(before):
+            limit.succeeded(limit.sent())
+        assert before + 1 == limit.limit
+    for _ in range(2 * ceiling):
+        limit.succeeded(limit.sent())
+
+    assert ceiling == limit.limit
+
+
+@given(st.integers(2, 64))
+def test_the_limit_settles_around_what_the_gateway_bears(bearable: int):
+    """Against a gateway that refuses what is above *bearable*, it stays between half of that and one more."""
+    limit, seen = AdaptiveLimit(128, start=1), []
+    for _ in range(300):
+        rounds = [limit.sent() for _ in range(limit.limit)]
+        for number, each in enumerate(rounds):
+            (limit.succeeded if number < bearable else limit.pushed_back)(each)
+        seen.append(limit.limit)
+
+    assert max(seen[bearable:]) <= bearable + 1
+    assert min(seen[bearable:]) >= bearable // 2
+
+
+# ---------------------------------------------------------------------------- retries
+
+
+class Attempts:
+    """Fails with *failures*, one per call, then succeeds; counts its calls."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.made = 0
+        self._failures = list(failures)
+
+    async def __call__(self) -> str:
+        """Make one attempt."""
+        self.made += 1
+        await anyio.lowlevel.checkpoint()
+        if self._failures:
+            raise self._failures.pop(0)
+        return "done"
+
+
+def noting_clock(waits: list[float], random: Callable[[], float] = lambda: 1.0) -> Clock:
+    """Return a clock that notes in *waits* how long it was told to sleep, and does not."""
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    return still_clock(sleep=sleep, random=random)
+
+
+def always() -> bool:
+    """Allow every repetition."""
+    return True
+
+
+async def test_without_quota_nothing_is_repeated():
+    """A spent quota ends the retrying before it waits."""
+    attempts, waits = Attempts(ReplyTimeout("the first")), list[float]()
+
+    with pytest.raises(ReplyTimeout, match="the first"):
+        await retrying(attempts, 6, lambda: False, Options(), noting_clock(waits))
+
+    assert (1, []) == (attempts.made, waits)
+
+
+async def test_the_first_success_is_the_answer():
+    """Without a failure there is one attempt and no wait."""
+    attempts, waits = Attempts(), list[float]()
+
+    assert "done" == await retrying(attempts, 6, always, Options(), noting_clock(waits))
+    assert (1, []) == (attempts.made, waits)
+
+
+async def test_transient_failures_are_asked_again():
+    """Each failure is followed by a longer wait, until an attempt succeeds."""
+    attempts, waits = Attempts(ReplyTimeout(), ConnectionLost(), GatewayUnavailable()), list[float]()
+
+    assert "done" == await retrying(attempts, 6, always, Options(), noting_clock(waits))
+    assert (4, [0.5, 1.0, 2.0]) == (attempts.made, waits)
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 6])
+async def test_the_last_attempts_own_error_is_raised(allowed: int):
+    """After `attempts` requests the error comes bare, and nobody waits for nothing after the last."""
+    last, waits = ReplyTimeout("the last"), list[float]()
+    attempts = Attempts(*[ReplyTimeout("earlier")] * (allowed - 1), last)
+
+    with pytest.raises(ReplyTimeout) as failure:
+        await retrying(attempts, allowed, always, Options(), noting_clock(waits))
+
+    assert last is failure.value
+    assert (allowed, allowed - 1) == (attempts.made, len(waits))
+
+
+@pytest.mark.parametrize(
+    "failure", [AuthenticationError(), TimeoutError("not ours"), ValueError("a bug"), KeyboardInterrupt()]
+)
+async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
+    """A refusal, a bug and a foreign exception come out at once, the very object that was raised."""
+    attempts, waits = Attempts(ReplyTimeout(), failure), list[float]()
+
+    with pytest.raises(type(failure)) as raised:
+        await retrying(attempts, 6, always, Options(), noting_clock(waits))
+
+    assert failure is raised.value
+    assert (2, 1) == (attempts.made, len(waits))
+
+
+async def test_the_gateways_own_wait_is_waited():
+    """A `Retry-After` is obeyed, with the jitter on top."""
+    waits = list[float]()
+    await retrying(Attempts(GatewayBusy(retry_after=30.0)), 6, always, Options(), noting_clock(waits, lambda: 0.5))
+
+    assert [30.25] == waits
+
+
+async def test_a_wait_over_the_ceiling_is_not_waited():
+    """A busy gateway that halts the campaign is not asked again."""
+    failure, attempts, waits = GatewayBusy(retry_after=3600.0), Attempts(), list[float]()
+    failure.halts = True
+    attempts = Attempts(failure)
+
+    with pytest.raises(GatewayBusy):
+        await retrying(attempts, 6, always, Options(), noting_clock(waits))
+
+    assert (1, []) == (attempts.made, waits)
+
+
+async def test_each_wait_draws_its_own_chance():
+    """The jitter is drawn anew for every wait."""
+    draws, waits = iter([0.0, 1.0, 0.25]), list[float]()
+    await retrying(Attempts(*[ReplyTimeout()] * 3), 6, always, Options(), noting_clock(waits, lambda: next(draws)))
+
+    assert [0.0, 1.0, 0.5] == waits
+
+
+async def test_cancelling_ends_a_back_off_at_once():
+    """Nobody finishes a wait, nor makes another attempt, after being cancelled."""
+    attempts = Attempts(ReplyTimeout())
+    waiting = anyio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        waiting.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(retrying, attempts, 6, always, Options(), still_clock(sleep=sleep))
+        await waiting.wait()
+        tasks.cancel_scope.cancel()
+
+    assert 1 == attempts.made
+    assert tasks.cancel_scope.cancelled_caught
+
+
+async def test_cancelling_an_attempt_is_not_retried():
+    """A cancellation inside an attempt passes through; it is no failure of the gateway."""
+    made, in_flight = 0, anyio.Event()
+
+    async def attempt() -> None:
+        nonlocal made
+        made += 1
+        in_flight.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(retrying, attempt, 6, always, Options(), still_clock())
+        await in_flight.wait()
+        tasks.cancel_scope.cancel()
+
+    assert 1 == made
+
+
+# ---------------------------------------------------------------------------- safeguards
+
+
+def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
+    """Retries spend tokens and answers restore half a token each, so half of all requests may be retries."""
+    dead, shaky = RetryQuota(10), RetryQuota(10)
+    for _ in range(1000):
+        assert shaky.spend()
+        shaky.refund()
+        shaky.refund()
+
+    assert [True] * 10 + [False] * 5 == [dead.spend() for _ in range(15)]
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.ACCEPTED, "1"),
+        lambda result: SendResult(result.client_id_sms, result.phone, Outcome.REJECTED, None, Reason.OTHER, "another"),
+    ],
+)
+def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[SendResult], SendResult]):
+    """One accepted recipient, or another sentence, shows that the refusals are about recipients."""
+    refused = SendResult("1", "79612242243", Outcome.REJECTED, None, Reason.OTHER, "odd")  # type: ignore[arg-type]
+    watch = SystematicRefusals()
+
+    assert [None, None, None] == [
+        watch.look([refused] * 150),
+        watch.look([different(refused)]),
+        watch.look([refused] * 500),
+    ]
+
+
+# ---------------------------------------------------------------------------- policy
+
 
 HTML = b"<html><body>it does not matter what stands here</body></html>"
 
@@ -71,9 +509,6 @@ def busy(retry_after: str, **options: object) -> GatewayBusy:
     failure = failed(status=503, options=Options(**options), retry_after=retry_after)  # type: ignore[arg-type]
     assert isinstance(failure, GatewayBusy)
     return failure
-
-
-# ---------------------------------------------------------------------------- answers
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 404, 413, 429, 500, 503])
@@ -223,9 +658,6 @@ def test_every_answer_means_something(status: int, body: bytes, header: str):
         assert ["101"] == [result.client_id_sms for result in results]
 
 
-# ---------------------------------------------------------------------------- Retry-After
-
-
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
@@ -276,9 +708,6 @@ def test_a_long_wait_ends_the_campaign(header: str, halts: bool):
     failure = busy(header, retry_after_max=60.0)
 
     assert (halts, not halts) == (failure.halts, worth_retrying(failure, 1))
-
-
-# ---------------------------------------------------------------------------- retrying
 
 
 @pytest.mark.parametrize(
@@ -332,9 +761,6 @@ def test_a_named_wait_is_obeyed_in_full():
     asked = GatewayBusy(retry_after=30.0)
 
     assert [30.0, 30.5] == [wait_before_retry(2, asked, Options(), random) for random in (0.0, 0.5)]
-
-
-# ---------------------------------------------------------------------------- the end of it
 
 
 def result(outcome: Outcome, reason: Reason, words: str = "words") -> SendResult:

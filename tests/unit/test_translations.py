@@ -8,9 +8,8 @@ import pytest
 
 from tests import catalogue
 from webcom_async import InputError
-from webcom_async._cli.ui.translations import choose_language, explain, sentence, tr, tr_plural
-from webcom_async._domain.phones import normalise_phone
-from webcom_async.audience import Audience, StopList
+from webcom_async._cli.ui.translations import choose_language, explain, language_of, sentence, tr, tr_plural
+from webcom_async.audience import Audience, StopList, normalise_phone
 from webcom_async.errors import Sentence
 
 ENTRY = '#, python-brace-format\nmsgid "{count} more"\nmsgstr "ещё {count}"\n'
@@ -198,3 +197,11 @@ def test_what_is_wrong_with_a_row_is_said_in_russian(
 
     [finding] = getattr(audit, kind)
     assert russian == in_russian(lambda: sentence(finding.sentence))
+
+
+def test_the_language_is_that_of_the_environment():
+    """`WEBCOM_LANG` comes first, then the locale, as POSIX ranks its variables."""
+    assert "ru" == language_of({"LANG": "ru_RU.UTF-8"})
+    assert "en" == language_of({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"})
+    assert "ru" == language_of({"LC_ALL": "C", "WEBCOM_LANG": "ru"})
+    assert "en" == language_of({})

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import NOW, message, phones, recipients
-from webcom_async import ClientIdSms, InputError, Message, MessageType, Outcome, Reason, Recipient, SendResult
+from webcom_async import ClientIdSms, IdScheme, InputError, Message, MessageType, Outcome, Reason, Recipient, SendResult
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
 from webcom_async._batching.batcher import Batch, RecipientBatcher
 from webcom_async._batching.vectorized import copies_with_texts, with_texts
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async._wire.json_api.send import JsonFormat
 
 MOSCOW = ZoneInfo("Europe/Moscow")

@@ -1,0 +1,145 @@
+"""Storage: what is kept, and how it is written down."""
+
+import sqlite3
+import tracemalloc
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import message, phones
+from webcom_async import (
+    ClientIdSms,
+    Clock,
+    DeliveryReport,
+    DeliveryState,
+    Outcome,
+    Phone,
+    Reason,
+    SendResult,
+    StoreUnavailable,
+)
+from webcom_async._storage.memory import MemoryCampaignJournal
+from webcom_async._storage.sqlite.campaign_folder import PlanFile
+from webcom_async._storage.sqlite.reports import report_columns, report_of
+from webcom_async.events import Observers
+from webcom_async.journal import Reservation
+from webcom_async.scaleout import CampaignSettings, SqliteStore
+
+if TYPE_CHECKING:
+    from webcom_async._storage.postgres.connection import Session
+    from webcom_async.postgres import PostgresStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_recipients_without_an_id_sms_are_not_remembered():
+    """Rejected recipients are not kept in memory, so a list of closed numbers takes none."""
+    journal = MemoryCampaignJournal()
+    refused = [
+        SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.REJECTED, None, Reason.STOP_LIST)
+        for number in range(500)
+    ]
+    await journal.settle(refused, Reservation([], [], []))
+    tracemalloc.start()
+    for _ in range(200):
+        await journal.settle(list(refused), Reservation([], [], []))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert grown < 100_000
+
+
+# ---------------------------------------------------------------------------- reports
+
+
+@given(
+    st.builds(
+        DeliveryReport,
+        st.integers(1, 10**18).map(str),
+        st.sampled_from(DeliveryState),
+        st.text(max_size=20),
+        st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
+        st.none() | st.integers(0, 10**18),
+        st.none() | st.decimals(0, 10**15, places=7),
+    )
+)
+def test_whatever_is_stored_can_be_read_again(report: DeliveryReport):
+    """Any moment, text, count and price comes back as it was, but for what SQLite cannot hold."""
+    columns = msgspec.json.decode(msgspec.json.encode(report_columns(report)))
+
+    assert msgspec.structs.replace(report, said=columns[2]) == report_of(columns)
+
+
+# ---------------------------------------------------------------------------- campaigns in a folder
+
+
+async def test_a_file_that_is_locked_for_too_long_can_be_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A locked file is an error that a worker waits out, and not the campaign's fault."""
+    monkeypatch.setattr(PlanFile, "patience", 0.0)
+    async with SqliteStore(tmp_path) as impatient:
+        await impatient.plan(CampaignSettings(campaign="spring", message=message()), phones(3))
+        with closing(sqlite3.connect(tmp_path / "campaigns.db", isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="it is in use"):
+                await impatient.acquire("spring", 1, "one", 60.0)
+        assert await impatient.acquire("spring", 1, "one", 60.0) is not None
+
+
+# ---------------------------------------------------------------------------- PostgreSQL
+
+
+@pytest.fixture
+def opened(postgres: str, schema: str) -> Callable[[], "PostgresStore"]:
+    """Return what opens another handle on the same store, as another host has it."""
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    return lambda: PostgresStore(postgres, schema=schema)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
+    opened: Callable[[], "PostgresStore"], postgres: str, schema: str
+):
+    """A host that comes between another one's look and its lock has done its work for it."""
+    import psycopg  # noqa: PLC0415 - an extra
+
+    from webcom_async._storage.postgres.connection import Server, Session  # noqa: PLC0415 - an extra
+    from webcom_async._storage.postgres.migrations import prepare  # noqa: PLC0415 - an extra
+
+    class Overtaken(Session):
+        """A session in which something else happens after its first statement."""
+
+        async def fetch(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
+            rows = await super().fetch(text, **parameters)
+            if meanwhile:
+                await meanwhile.pop()()
+            return rows
+
+    server = Server(
+        postgres, schema=schema, prepare=prepare, patience=1, connections=1, clock=Clock(), observers=Observers()
+    )
+    async with opened() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        meanwhile = [other.stored_campaigns]
+        await connection.execute(f"SET search_path = {schema}")
+        await prepare(Overtaken(connection), server)
+        assert [] == await other.stored_campaigns()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_nobody_who_plans_is_waited_for_without_end(opened: Callable[[], "PostgresStore"]):
+    """Without a bound of the server, a plan's own is half a minute, and a silent host's connection ends as soon."""
+
+    async def bounds(session: "Session") -> list[tuple[Any, ...]]:
+        async with session.unhurried_transaction(StoreUnavailable()):
+            names = "'lock_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count'"
+            return await session.fetch(f"SELECT setting FROM pg_settings WHERE name IN ({names}) ORDER BY name")
+
+    async with opened() as store:
+        assert [("30000",), ("3",), ("15",), ("5",)] == await store._server.call(bounds)
