@@ -32,7 +32,7 @@ from webcom_async import (
 from webcom_async._domain.client_ids import check_client_id, mint_campaign, random_ids
 from webcom_async._domain.delivery_rules import advanced, wait_before_asking
 from webcom_async._domain.errors import another
-from webcom_async._domain.paths import open_file
+from webcom_async._domain.given import open_file
 from webcom_async._domain.phones import normal_phones
 from webcom_async._domain.refusals import Scope, classify, refusal
 from webcom_async._domain.results import SettledResults

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.test_places import KINDS, seen
 from webcom_async import InputError
 from webcom_async._domain.phones import whole_number
-from webcom_async.audience._number_set import NumberMap
+from webcom_async.audience._stop_list import NumberMap
 from webcom_async.files._table import spelling
 
 numbers = st.one_of(st.integers(1, 2**64 - 1), st.integers(79_000_000_000, 79_000_003_000))
