@@ -25,7 +25,7 @@ from webcom_async import (
     SendResult,
     StoreUnavailable,
 )
-from webcom_async._storage.memory import MemoryCampaignJournal
+from webcom_async._storage.memory import Answers, MemoryCampaignJournal
 from webcom_async._storage.sqlite.campaign_folder import PlanFile
 from webcom_async._storage.sqlite.reports import report_columns, report_of
 from webcom_async.events import Observers
@@ -54,6 +54,19 @@ async def test_recipients_without_an_id_sms_are_not_remembered():
     tracemalloc.stop()
 
     assert grown < 100_000
+
+
+@given(st.lists(st.lists(st.integers(1, 30).map(str), max_size=5), max_size=8))
+def test_answers_are_remembered_as_a_dict_remembers_them(batches: list[list[str]]):
+    """The first answer under an `id_sms` counts, and every later batch with that `id_sms` finds it."""
+    answers, plain = Answers(), dict[str, SendResult]()
+    for number, ids in enumerate(batches):
+        assert {id_sms: plain[id_sms] for id_sms in ids if id_sms in plain} == answers.among(ids)
+        results = [SendResult(ClientIdSms(str(number)), Phone("79612242243"), Outcome.ACCEPTED, each) for each in ids]
+        answers.add(ids, results)
+        for id_sms, result in zip(ids, results, strict=True):
+            plain.setdefault(id_sms, result)
+    assert len(plain) == len(answers)
 
 
 # ---------------------------------------------------------------------------- reports

@@ -47,6 +47,8 @@ from webcom_async._wire.json_api.delivery import (
 )
 from webcom_async._wire.json_api.send import (
     JsonFormat,
+    all_taken,
+    decode_entries,
     decode_send,
     wire_minute,
     wire_second,
@@ -496,6 +498,19 @@ def test_every_answer_settles_all_recipients_once_or_none(body: bytes, count: in
     else:
         assert [phone.client_id_sms for phone in recipients] == [result.client_id_sms for result in results]
         assert all(result.id_sms for result in results if result.outcome is Outcome.ACCEPTED)
+
+
+plain_yes = st.lists(st.integers(1, 9), max_size=4).map(lambda ids: accepted(*ids))
+
+
+@given(st.one_of(damaged(), plain_yes), st.integers(1, 4))
+def test_the_quick_way_to_read_a_plain_yes_is_the_plain_one(body: bytes, count: int):
+    """An answer that is read as a whole has the results that it has entry by entry."""
+    taken = all_taken(body, wire_phones(count), 2)
+
+    if taken is not None:
+        assert taken.all_accepted
+        assert taken.results == decode_entries(body, wire_phones(count), 2).results
 
 
 entry_values = (

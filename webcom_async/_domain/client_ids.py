@@ -65,9 +65,9 @@ class IdScheme:
 
     def derive_all(self, numbers: Iterable[int]) -> list[ClientIdSms]:
         """
-        Return the ids of one or more phones, given as *numbers*, without keys.
+        Return what `derive` returns for each phone, given as *numbers*, without keys.
 
-        One JSON array takes half the time of a `str` for each.
+        One JSON array takes half the time of a `str` for each; workload A pays for it.
         """
         factor, offset, mask = self._factor, self._offset, self._mask
         ids = [number * factor + offset & mask for number in numbers]

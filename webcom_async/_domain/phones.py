@@ -172,9 +172,9 @@ def whole_number(written: str) -> str:
 
 def normal_phones(given: Sequence[str]) -> NormalPhones | None:
     """
-    Return *given* normalised, if every phone needs at most a strip; else None.
+    Return what `normalise_phone` returns for each of *given*, if every phone needs at most a strip; else None.
 
-    `normalise_phone` for each would take five times as long.
+    One call for each would take five times as long; workload A pays for it.
     """
     phones = list(given)
     numbers = _numbers_of(phones)

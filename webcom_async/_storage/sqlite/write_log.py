@@ -3,7 +3,7 @@ The journal's write log: batches are logged during a run, and become rows when r
 
 A recipient's row is found by two random numbers and written twice, so writing rows takes ten times as long as all the
 rest. During a run, a batch is instead one entry when it is reserved and another when it is settled, each written whole.
-`digest` turns the entries into rows in order, with the same result as writing rows at once.
+`digest` turns the entries into rows in order, with the same result as writing rows at once. Workload I pays for it.
 
 Two rules ensure that. First, an entry is logged only if it cannot conflict: its ids are in no row and no other entry,
 and neither are the `id_sms` of its results. Second, no row is read or written before the log is digested: `JournalFile`
