@@ -64,13 +64,13 @@ def _add(group: App, commands: Mapping[str, str]) -> None:
 
 
 def _load(group: App, commands: Iterable[str]) -> None:
-    """Import commands: a list of them has a line of each one's own help."""
+    """Import commands: a list of them shows each one's own help."""
     for name in commands:
         group[name]
 
 
 def _load_listed(words: Sequence[str]) -> None:
-    """Import the commands that *words*, which name none, make a list of."""
+    """Import the commands that a list shows: *words* name none."""
     of_campaigns = words[:1] == ["campaign"]
     options = words[1:] if of_campaigns else words
     if "--version" not in options and all(word.startswith("-") for word in options):
@@ -90,7 +90,6 @@ app.command(completion_command(_completion), name="completion")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that *arguments* name and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     remember_command(words)
     _load_listed(words)

@@ -23,16 +23,13 @@ class ExitCode(enum.IntEnum):
 
 
 def of_report(report: Report) -> ExitCode:
-    """Return the code of a campaign that ran to its end."""
     everyone = report.complete and report.accepted == report.recipients
     return ExitCode.ALL_ACCEPTED if everyone else ExitCode.NOT_ALL_ACCEPTED
 
 
 def signal_word(code: ExitCode) -> str:
-    """Return the word for the signal that ended a command."""
     return tr("terminated") if code is ExitCode.TERMINATED else tr("interrupted")
 
 
 def of_signal(number: Signals) -> ExitCode:
-    """Return the code of a command that Ctrl-C or SIGTERM ended."""
     return ExitCode(_SIGNALLED + number)

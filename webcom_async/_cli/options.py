@@ -45,13 +45,9 @@ _MAY_BE_BLANK = frozenset({"--delimiter"})  # a tab, or a space
 
 def _refuse_blank(given: ArgumentCollection) -> None:
     """
-    Look through all words of a command line before its command runs.
+    Look at the words, because an empty one as a `Path` is the working directory.
 
-    The words, because an empty one as a `Path` is the working directory.
-
-    Raises:
-        ConfigurationError: One is empty or blank. (An `InputError` is a `ValueError`, which cyclopts puts into its own
-            words.)
+    An `InputError` is a `ValueError`, which cyclopts puts into its own words; a `ConfigurationError` is not.
     """
     for argument in given:
         advice = "give it a value" if argument.required else "give it a value, or leave it out"

@@ -33,7 +33,6 @@ class Terminated(KeyboardInterrupt):
 
 
 def signal_of(exc: BaseException) -> signal.Signals:
-    """Return the signal that raised *exc*: Ctrl-C, if that is not said."""
     return signal.SIGTERM if isinstance(exc, Terminated) else signal.SIGINT
 
 
@@ -49,7 +48,7 @@ def terminable() -> Generator[None, None, None]:
 @asynccontextmanager
 async def listening(told: Callable[[signal.Signals], None]) -> AsyncGenerator[None, None]:
     """
-    Call *told* with each signal that comes while the block runs; it raises nothing then.
+    Call *told* with each signal, which raises nothing then.
 
     Where an event loop cannot receive signals, as on Windows, they go on raising. An exception of the block comes out
     bare, not in a group.
@@ -86,10 +85,9 @@ class SignalAwareRun(Generic[T]):
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """
-        Run *work* in an event loop, and return its result, or what it has achieved if a signal ends it at once.
+        Return what *work* has achieved if a signal ends it at once.
 
-        Raises:
-            KeyboardInterrupt: A signal ends it before it has begun.
+        Raise `KeyboardInterrupt` if a signal ends it before it has begun.
         """
         try:
             return anyio.run(work)
@@ -103,7 +101,6 @@ class SignalAwareRun(Generic[T]):
 
     @property
     def begun(self) -> bool:
-        """Whether the work has something to report."""
         return self._state is not None
 
     def begin(self, state: Callable[[], T]) -> None:
@@ -111,11 +108,10 @@ class SignalAwareRun(Generic[T]):
         self._state = state
 
     def listening(self) -> AbstractAsyncContextManager[None]:
-        """Take signals as events while the block runs; see `listening`."""
         return listening(self._hear)
 
     def stoppable(self) -> anyio.CancelScope:
-        """Return a scope that the first signal cancels, be it one that came before."""
+        """The first signal cancels the scope, be it one that came before."""
         self._scope = anyio.CancelScope()
         if self.stopped is not None:
             self._scope.cancel()
@@ -141,7 +137,7 @@ def _exception_of(number: signal.Signals) -> KeyboardInterrupt:
 
 
 def _cut_short() -> None:
-    """Cancel every other task of this event loop, through its shields: those wait for the network, not for a user."""
+    """Cancel other tasks through their shields: those wait for the network, not for a user."""
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         coroutine = task.get_coro()
         # One that has not begun is left to its task group: cancelled here, it would be warned of as never awaited.
@@ -163,7 +159,7 @@ class _Deadline:
         self._code = 0
 
     def set(self, seconds: float, code: int) -> None:
-        """End this process in so many seconds with an exit code, instead of when it was to end before."""
+        """Replace an earlier deadline."""
         if self._timer is not None:
             self._timer.cancel()
         self._code = code
@@ -201,7 +197,7 @@ async def _listen(told: Callable[[signal.Signals], None], *, task_status: TaskSt
 
 @contextmanager
 def _heard() -> Generator[list[signal.Signals], None, None]:
-    """Give the signals that end this process, and restore afterwards what they do; asyncio forgets what that was."""
+    """Restore afterwards what the signals do; asyncio forgets what that was."""
     if threading.current_thread() is not threading.main_thread():
         yield []  # signals are the main thread's
         return

@@ -64,7 +64,6 @@ def demo_command(
 
 
 def _run(demo: Demo) -> ExitCode:
-    """Send, compare with the ledger, and show both."""
     with tempfile.TemporaryDirectory() as folder:
         stop_list = Path(folder) / "stop-list.txt"
         stop_list.write_text("\n".join(_stopped(demo.recipients)), encoding="utf-8")
@@ -104,7 +103,7 @@ def _stopped(count: int) -> Iterator[str]:
 
 
 def _agrees(report: Report, ledger: dict[str, int]) -> bool:
-    """Whether the ledger bears the report out, one that was cut short too: unknown recipients may be in it or not."""
+    """Unknown recipients may be in the ledger or not, also if the report was cut short."""
     possible = report.accepted <= ledger["sent"] <= report.accepted + report.unknown
     return possible and not ledger["billed_twice"]
 

@@ -58,12 +58,6 @@ class Settings(NamedTuple):
     requests_per_second: int | None = None
 
     def gateway(self) -> Gateway:
-        """
-        Return the gateway.
-
-        Raises:
-            InputError: The stop list cannot be read.
-        """
         account = Account(balance=self.balance, stop_list=self._stopped())
         behaviour = Behaviour(language=self.language, requests_per_second=self.requests_per_second)
         gateway = Gateway(account, behaviour=behaviour, latency=self.latency, seed=self.seed)
@@ -86,7 +80,6 @@ class Settings(NamedTuple):
         return {normalise_phone(line) for line in lines if line.strip()}
 
     def arguments(self) -> list[str]:
-        """Return the words that ask a child process for the same."""
         pairs: Sequence[tuple[str, object]] = (
             ("--latency", self.latency),
             ("--lost", self.lost),
@@ -145,14 +138,6 @@ def emulate_command(
 
 
 def _emulate(settings: Settings, host: str, port: int, *, until_eof: bool) -> None:
-    """
-    Answer until Ctrl-C, SIGTERM or, with *until_eof*, the end of standard input.
-
-    Prints what a shell needs to send to it.
-
-    Raises:
-        InputError: The port is taken, or a setting cannot be used.
-    """
     gateway = settings.gateway()
     try:
         listener = listen(host, port)
@@ -189,7 +174,7 @@ def _tell_ledger(gateway: Gateway, *, quiet: bool) -> None:
 
 
 def _report(gateway: Gateway, post: UrlPost) -> None:
-    """Offer delivery reports as they come due, for as long as the process lives."""
+    """Offer delivery reports as they come due."""
     while True:
         for call in gateway.webhooks.calls():
             gateway.webhooks.answered(call, post.post(call.body))
@@ -209,7 +194,6 @@ class Child:
         self.token = token
 
     def ledger(self) -> dict[str, int]:
-        """Return the counts of what was really sent."""
         with urllib.request.urlopen(f"{self.base_url}/emulator/ledger", timeout=60) as answer:  # noqa: S310 - loopback
             return msgspec.json.decode(answer.read(), type=dict[str, int])
 
@@ -217,12 +201,9 @@ class Child:
 @contextmanager
 def child(settings: Settings) -> Generator[Child, None, None]:
     """
-    Run an emulator in another process, on a free port, until the block ends.
+    Run an emulator on a free port until the block ends.
 
-    It ends with this process too, whatever way that goes: it waits for the end of its standard input.
-
-    Raises:
-        TransportError: It did not start.
+    It ends with this process too, in any case: it waits for the end of its standard input.
     """
     command = [sys.executable, "-m", "webcom_async", "emulate", "--port", "0", "--until-eof", *settings.arguments()]
     # A session of its own: Ctrl-C is for the campaign, which still needs answers to end well.

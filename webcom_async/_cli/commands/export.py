@@ -62,7 +62,7 @@ def _alone(stored: StoredResults) -> Iterator[list[tuple[SendResult, Row | None]
 
 
 def _of_row(expected: SendResult, known: SendResult | None) -> SendResult:
-    """Return what the journal has under a row's id, unless it is another phone's: two rows may have one id."""
+    """Two rows may have one id: another phone's result does not count."""
     return expected if known is None or known.phone != expected.phone else known
 
 

@@ -137,12 +137,7 @@ def send_command(
 
 
 def _check_name(campaign: str | None, journal: Path | None) -> None:
-    """
-    Look whether a campaign may begin, or go on, under its name.
-
-    Raises:
-        InputError: It may not.
-    """
+    """Raise `InputError` if the campaign may neither begin nor go on under its name."""
     odd = None if campaign is None else new_name_error(campaign)
     if campaign is None or odd is None or (journal is not None and has_begun(journal, campaign)):
         return
@@ -150,7 +145,6 @@ def _check_name(campaign: str | None, journal: Path | None) -> None:
 
 
 def _remembered(journal: Path | None, campaign: str | None) -> StopList:
-    """Return the phones that a journal knows to be on the gateway's stop list, from other campaigns."""
     return stopped_in(journal, campaign or "") if journal is not None else StopList()
 
 
@@ -163,7 +157,7 @@ def _send(audience: Audience, plan: SendPlan, ids: IdScheme, results: Path | Non
 
 
 def _sent_before(audience: Audience, plan: SendPlan, ids: IdScheme) -> dict[int, SendResult]:
-    """Return, by line, the stored results of rows that an earlier run included and this one does not."""
+    """Return, by line, results of rows that an earlier run included and this one does not."""
     if plan.journal is None or Verdict.UNLIKE not in audience.verdicts or not has_begun(plan.journal, plan.campaign):
         return {}
     found: dict[int, SendResult] = {}

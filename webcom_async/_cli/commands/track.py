@@ -99,13 +99,7 @@ def _follow(
     *,
     visible: bool,
 ) -> TrackReport:
-    """
-    Track to the end or to a signal, and return the counts.
-
-    Raises:
-        WebcomError: Something ended it.
-        KeyboardInterrupt: A signal ended it before it began.
-    """
+    """Raise `KeyboardInterrupt` if a signal ends the work before it has begun."""
 
     async def follow() -> TrackReport:
         async with run.listening(), make() as client, track(client) as tracking:
@@ -120,7 +114,6 @@ def _follow(
 
 @contextmanager
 def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], None, None]:
-    """Give what writes a change into *path*, or nowhere."""
     if path is None:
         yield lambda _: None
         return

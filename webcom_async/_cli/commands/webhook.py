@@ -86,7 +86,6 @@ class _StoreMessages:
         self._latest = ""
 
     def __call__(self, event: Event) -> None:
-        """Show *event*, if it is the store's."""
         match event:
             case ReportsCommitted():
                 self._latest = ""

@@ -32,16 +32,9 @@ _LOOKED_UP = 2_000  # rows: those of a file come in its order
 
 def audience_of(file: Path, text: str | None, options: FileOptions, stopped: StopList | None = None) -> Audience:
     """
-    Return the audience of a file, and say on stderr what of it is not used.
+    Say on stderr what of the file is not used.
 
-    Args:
-        file: The recipients.
-        text: For everyone without a text of their own.
-        options: How it is read.
-        stopped: Phones that must not get anything, beside the stop lists that the options name.
-
-    Raises:
-        InputError: The file or a stop list cannot be read, or an extra is missing.
+    *stopped* phones get nothing, beside the stop lists that *options* name.
     """
     stopped = stop_list(options, stopped)
     names = ColumnNames(phone=options.phone_column, text=options.text_column, key=options.key_column)
@@ -68,7 +61,6 @@ def audience_of(file: Path, text: str | None, options: FileOptions, stopped: Sto
 
 
 def _tell_unused(unused: Unused, file: str, column: str) -> None:
-    """Say on stderr what of a file of results is not used."""
     if unused is Unused.IDS:
         words = tr(
             "{file} holds the results of a campaign: the ids in its column {column} are not used; "
@@ -87,13 +79,7 @@ def _tell_unused(unused: Unused, file: str, column: str) -> None:
 
 
 def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> None:
-    """
-    Look whether a campaign was begun under ids of its file that are not used any more.
-
-    Raises:
-        InputError: It was: other ids are other SMS.
-        JournalError: The journal cannot be read.
-    """
+    """Raise `InputError` if the campaign was begun under other ids of its file: other ids are other SMS."""
     column = audience.unused.get(Unused.IDS)
     if column is None or not has_begun(journal, campaign):
         return
@@ -108,12 +94,7 @@ def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> N
 
 
 def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:
-    """
-    Return *stopped* with the phones of the stop lists that *options* name, read as those of the file are.
-
-    Raises:
-        InputError: A stop list cannot be read, or an extra is missing.
-    """
+    """Add the phones of the stop lists that *options* name, read as those of the file are."""
     stopped = stopped or StopList()
     normalise = _reader(options.region)
     for path in options.stop_list:
@@ -122,18 +103,13 @@ def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList
 
 
 def stopped_in(journal: Path, campaign: str) -> StopList:
-    """Return the phones that a journal knows to be on the gateway's stop list, from campaigns but this one."""
+    """Return phones on the gateway's stop list, from other campaigns."""
     # With a plus: they have their country code, even if they look like phones that have none.
     return StopList(f"+{phone}" for phone in stopped_phones(journal, but=campaign))
 
 
 def check_audience(audience: Audience, *, visible: bool) -> Audit:
-    """
-    Read all of it, with a live line.
-
-    Raises:
-        InputError: It cannot be read to its end, or it has no recipients.
-    """
+    """Raise `InputError` if the file cannot be read to its end, or has no recipients."""
     with checking(visible=visible) as progress:
         audit = audience.check(progress)
     if not audit.rows:
@@ -142,12 +118,7 @@ def check_audience(audience: Audience, *, visible: bool) -> Audit:
 
 
 def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
-    """
-    Let nothing be sent while there is a row whose text cannot be made.
-
-    Raises:
-        InputError: There is one; it names the first lines.
-    """
+    """Raise `InputError` with the first lines whose texts cannot be made."""
     if audit.unsayable and not options.skip_incomplete:
         raise InputError(
             f"{findings_line(audit, 'unsayable')}. Mend the file, or leave such rows out with --skip-incomplete; "
@@ -156,7 +127,6 @@ def refuse_unsayable(audit: Audit, options: FileOptions) -> None:
 
 
 def tell_findings(audience: Audience, audit: Audit) -> None:
-    """Say on stderr which rows are left out, and which phones were changed."""
     for kind, words in KINDS.items():
         if audit.count(kind):
             say_aside(f"{tr(words)}: {audit.count(kind):,}: {findings_line(audit, kind)}")
@@ -164,7 +134,7 @@ def tell_findings(audience: Audience, audit: Audit) -> None:
 
 
 def tell_way_out(audience: Audience, audit: Audit) -> None:
-    """Say on stderr how rows that were left out, because their phones are unlike the others, can be sent to."""
+    """Say how rows with phones unlike the others can be sent to."""
     if audit.count("unlike") and not audience.include_unlike:
         say_aside(
             tr(

@@ -73,7 +73,6 @@ class SendPlan(NamedTuple):
     clock: Clock = Clock()
 
     def stream(self, client: WebcomClient) -> Campaign:
-        """Return the campaign, not yet begun."""
         sender = None if self.message is not None else self.sender
         return client.stream(
             self.recipients,
@@ -105,16 +104,13 @@ class Reconciliation(NamedTuple):
     clock: Clock = Clock()
 
     def stream(self, client: WebcomClient) -> Campaign:
-        """Return the campaign, not yet begun."""
         return client.reconcile(self.journal, campaign=self.campaign)
 
 
 class Sink(Protocol):
     """Where results go."""
 
-    def write(self, results: list[SendResult]) -> None:
-        """Take *results*."""
-        ...
+    def write(self, results: list[SendResult]) -> None: ...
 
 
 class Ended(NamedTuple):
@@ -133,7 +129,7 @@ class Ended(NamedTuple):
 
 
 def early_end(ended: Ended, way_on: str) -> ExitCode | None:
-    """Say on stderr what ended a campaign early, and return its exit code; None if nothing did."""
+    """Say on stderr what ended a campaign; return None if nothing did."""
     if ended.error is not None:
         show_error(explain(ended.error))
         return ExitCode.ENDED_EARLY
@@ -146,19 +142,10 @@ def early_end(ended: Ended, way_on: str) -> ExitCode | None:
 
 def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sink | None = None) -> Ended:
     """
-    Send, and come back with the counts, whatever happens.
+    Send, and return the counts, whatever happens; raise only before anything is sent.
 
     Ctrl-C and SIGTERM let the campaign drain: no new batch starts, and requests in flight get the client's grace. A
-    second one ends it at once; what was in flight is then unknown.
-
-    Args:
-        plan: What to send.
-        visible: Whether a live line is shown.
-        results: Where results go as they come. Nothing that was settled is missing there in the end.
-
-    Raises:
-        InputError, ConfigurationError: Before anything is sent.
-        KeyboardInterrupt: Before anything is sent.
+    second one ends it at once; what was in flight is then unknown. *results* gets all that was settled.
     """
     run = SignalAwareRun[None]()
     rounds = _Rounds(plan, results, run, visible=visible)
@@ -184,16 +171,9 @@ def run_into(
     visible: bool,
 ) -> Ended:
     """
-    Send, and write the results into a file; one that cannot be written ends the campaign, and its counts are told.
+    A file that cannot be written ends the campaign, and its counts are told.
 
-    Args:
-        opening: Opens the file.
-        plan: What to send; *join*'s recipients, if it is a `SendPlan`.
-        join: Puts results beside rows.
-        visible: Whether a live line is shown.
-
-    Raises:
-        InputError, ConfigurationError, KeyboardInterrupt: Before anything is sent; see `run_campaign`.
+    *join* puts results beside rows, and replaces a `SendPlan`'s recipients.
     """
     ended = None
     try:
@@ -225,14 +205,13 @@ class _Rounds:
 
     @property
     def report(self) -> Report:
-        """What all rounds have achieved."""
         latest = [] if self._stream is None else [self._stream.report]
         report = added([*self._ended, *latest], self._plan.campaign)
         waiting = self._plan.rounds is not None and self._plan.rounds.opening is not None
         return msgspec.structs.replace(report, complete=False) if waiting else report
 
     async def send(self) -> None:
-        """Send, to the end or to a signal. A second signal ends this as a cancelled task."""
+        """A second signal ends this as a cancelled task."""
         rounds = self._plan.rounds
         async with self._run.listening(), self._plan.client() as client:
             if self._visible and isinstance(self._plan, SendPlan) and self._plan.made_up:
@@ -245,7 +224,7 @@ class _Rounds:
                     await self._send_round(self._plan.stream(client))
 
     async def _wait_until(self, moment: datetime) -> bool:
-        """Wait for a round to begin; return whether it has, and not a signal come."""
+        """Return False if a signal comes before the round begins."""
         clock, told = self._plan.clock, False
         with self._run.stoppable():
             while (seconds := (moment - clock.now()).total_seconds()) > 0:
@@ -283,7 +262,7 @@ class _Rounds:
 
 
 def added(reports: Sequence[Report], campaign: str) -> Report:
-    """Return the sum of *reports*; the rounds of one campaign."""
+    """The *reports* are the rounds of one campaign."""
     if len(reports) == 1:
         return reports[0]
     numbers = {
@@ -303,7 +282,6 @@ def added(reports: Sequence[Report], campaign: str) -> Report:
 
 
 def conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
-    """Show the report, say what ended the campaign early, and return the exit code."""
     if as_json:
         show_json(report_json(ended.report))
     else:

@@ -19,7 +19,7 @@ async def looks(
     store: CampaignStore, campaign: str, clock: Clock | None = None
 ) -> AsyncGenerator[tuple[CampaignStatus, float | None]]:
     """
-    Yield how a campaign stands, and its speed in recipients per second, until it has ended.
+    Yield status and speed, in recipients per second, until the campaign has ended.
 
     The speed is that of the last seconds; None with the first look.
     """

@@ -19,12 +19,6 @@ __all__ = ["ask_balance", "client_maker", "has_credentials", "settings_of"]
 
 
 def settings_of(account: AccountOptions) -> OptionFields:
-    """
-    Return a client's settings.
-
-    Raises:
-        ConfigurationError: The file of capabilities cannot be used for this gateway; or WEBCOM_BASE_URL is empty.
-    """
     settings: OptionFields = {
         "in_flight": account.in_flight,
         "batch_size": account.batch_size,
@@ -42,12 +36,7 @@ def settings_of(account: AccountOptions) -> OptionFields:
 def client_maker(
     account: AccountOptions, settings: OptionFields, *, dry_run: bool = False, observers: Sequence[Observer] = ()
 ) -> Callable[[], WebcomClient]:
-    """
-    Return what makes the client; credentials are read now, unless nothing will be sent.
-
-    Raises:
-        ConfigurationError: They cannot be used.
-    """
+    """Credentials are read now, unless nothing will be sent."""
     if account.credentials is None or dry_run:
         return lambda: WebcomClient.from_env(observers=observers, **settings)
     known = Credentials.from_file(account.credentials)
@@ -55,17 +44,11 @@ def client_maker(
 
 
 def has_credentials(account: AccountOptions) -> bool:
-    """Whether the gateway can be asked: a file or the environment names an account."""
+    """Whether a file or the environment names an account."""
     return account.credentials is not None or any(map(os.environ.get, ("WEBCOM_TOKEN", "WEBCOM_LOGIN")))
 
 
 def ask_balance(account: AccountOptions, *, attempts: int = Options().attempts) -> Balance:
-    """
-    Return what is left on the account, in so many *attempts*.
-
-    Raises:
-        WebcomError: The gateway cannot be asked.
-    """
     make = client_maker(account, settings_of(account) | OptionFields(attempts=attempts))
 
     async def ask() -> Balance:

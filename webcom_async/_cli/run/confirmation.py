@@ -21,7 +21,7 @@ __all__ = ["balance_of", "consented", "cost_of", "message_of"]
 
 
 def message_of(audience: Audience, like: Message, text: str | None) -> Message | None:
-    """Return what the call says for everyone; a journal compares it, so it is the template and not its fillings."""
+    """Return the template and not its fillings: a journal compares it."""
     if text is None and like.type_send_1 is Channel.SMS:
         return None  # the sender is all there is to say
     said = audience.common_text or text or "a recipient's own"
@@ -39,19 +39,9 @@ def consented(
     as_json: bool,
 ) -> Audit | ExitCode:
     """
-    Return what a file holds that is to be sent to, checked and confirmed; or how a dry run of it has ended.
+    Return what a file holds, checked and confirmed; or how a dry run of it has ended.
 
-    Args:
-        audience: The file.
-        options: How it is read.
-        prices: What a part costs.
-        consent: What has to be said first.
-        account: Whose balance a dry run shows.
-        journal: Where prices of earlier campaigns are looked up.
-        as_json: Whether nothing but JSON is shown.
-
-    Raises:
-        InputError: It cannot be sent to, or it is not wanted.
+    A dry run shows the balance of *account*. Prices of earlier campaigns come from *journal*.
     """
     audit = check_audience(audience, visible=not as_json)
     cost = cost_of(audit.parts, prices, journal)
@@ -66,7 +56,6 @@ def consented(
 
 
 def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None, *, as_json: bool) -> None:
-    """Show what sending would be, and that it was not done."""
     if as_json:
         show_json(preview_json(audience, audit, cost, balance))
     else:
@@ -76,7 +65,6 @@ def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance
 
 
 def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
-    """Ask before many are sent to."""
     if consent.yes or audit.sendable <= consent.confirm_above:
         return
     money = "" if cost.money is None else f", {cost}"
@@ -102,10 +90,9 @@ _ATTEMPTS = 2  # a person waits for the preview, which does without
 
 def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:
     """
-    Return what *parts* cost, at the price given, or else at the highest that delivery reports in *journal* have told.
+    Use the price given, or else the highest that delivery reports in *journal* have told.
 
-    Raises:
-        InputError: It is more than allowed, or there is a limit and no price.
+    Raise `InputError` if the cost is more than allowed, or there is a limit and no price.
     """
     learned = None if journal is None or options.price is not None else highest_price(journal)
     cost = Cost(parts, options.price if learned is None else learned, learned is not None)
@@ -118,7 +105,7 @@ def cost_of(parts: int, options: PriceOptions, journal: Path | None) -> Cost:
 
 
 def balance_of(account: AccountOptions) -> Balance | None:
-    """Return what is left on the account; None, and a word on stderr, if the gateway does not say; None without one."""
+    """Return None without an account, or, with a word on stderr, if the gateway does not say."""
     if not has_credentials(account):
         return None
     try:

@@ -47,14 +47,9 @@ class LocalCampaign(NamedTuple):
 
     def send(self, run: SignalAwareRun[CampaignStatus]) -> CampaignStatus:
         """
-        Send, to the end or to a signal, and return the campaign's status.
-
         The first Ctrl-C or SIGTERM lets requests in flight get the client's grace, a second one ends it at once.
 
-        Raises:
-            WebcomError: It cannot be planned, or the store cannot be used.
-            StoreUnavailable: The store cannot be used any more.
-            KeyboardInterrupt: A signal came before it was planned.
+        Raise `KeyboardInterrupt` if a signal came before the campaign was planned.
         """
 
         async def work() -> CampaignStatus:
@@ -78,12 +73,7 @@ class LocalCampaign(NamedTuple):
             raise StoreUnavailable(exc.sentence) from None  # planned, and maybe sent to some: no bad input
 
     async def _check_alone(self, store: CampaignStore) -> None:
-        """
-        Look whether other campaigns would go on as well: a worker sends all that run.
-
-        Raises:
-            InputError: There are some.
-        """
+        """Raise `InputError` if there are other campaigns: a worker sends all that run."""
         others = [name for name in await store.campaigns(CampaignState.RUNNING) if name != self.name]
         if others:
             names = ", ".join(map(repr, others))
@@ -108,7 +98,6 @@ class LocalCampaign(NamedTuple):
 def conclude_campaign(
     status: CampaignStatus, stopped: Signals | None, *, as_json: bool, go_on: str, place: StoreLocation
 ) -> ExitCode:
-    """Show how a campaign stands after this process has worked on it, say how it goes on, and return the exit code."""
     if as_json:
         show_json(status_json(status))
     else:
@@ -132,7 +121,7 @@ def conclude_campaign(
 
 
 def of_standing(status: CampaignStatus) -> ExitCode:
-    """Return the code of a campaign as it stands; one that goes on is well."""
+    """A campaign that goes on is no failure."""
     if status.state in (CampaignState.HALTED, CampaignState.CANCELLED):
         return ExitCode.ENDED_EARLY
     if status.state is not CampaignState.FINISHED or status.outcomes[Outcome.ACCEPTED] == status.recipients:

@@ -53,13 +53,11 @@ class Filing:
         self._reasons = Counter[Reason]()
 
     def write(self, page: list[tuple[SendResult, Row | None]]) -> None:
-        """Write results beside their rows."""
         self._sink.write(page)
         self._outcomes.update(result.outcome for result, _ in page)
         self._reasons.update(result.reason for result, _ in page if result.outcome is not Outcome.ACCEPTED)
 
     def conclude(self, campaign: str, *, as_json: bool) -> ExitCode:
-        """Show what was written, counted, and return the exit code."""
         outcomes = {outcome: self._outcomes[outcome] for outcome in Outcome}
         reasons = dict(self._reasons.most_common())
         if as_json:
@@ -81,12 +79,7 @@ class Filing:
 
 
 def people_of(file: Path | None, text: str | None, options: FileOptions, *, visible: bool) -> Audience | None:
-    """
-    Return everyone in a file, if there is one; who is on a stop list may have got an SMS before they were.
-
-    Raises:
-        InputError: It cannot be read, or it has no recipients.
-    """
+    """Ignore stop lists: a recipient may have got an SMS before the phone was on one."""
     if file is None:
         return None
     audience = audience_of(file, text or _ANY_TEXT, dataclasses.replace(options, stop_list=()))
@@ -95,7 +88,7 @@ def people_of(file: Path | None, text: str | None, options: FileOptions, *, visi
 
 
 def expected(audience: Audience, ids: IdScheme, stopped: StopList) -> Iterator[list[Expected]]:
-    """Yield pages of *audience*'s rows, with what is to be said of them if nothing is known."""
+    """Yield rows with what is to be said of them if nothing is known."""
     for page in pages(audience.people()):
         yield [(_unknown(audience, person, ids, stopped), person.row) for person in page]
 
@@ -116,7 +109,6 @@ def _unknown(audience: Audience, person: Person, ids: IdScheme, stopped: StopLis
 
 
 def pages(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield *items* in lists."""
     source = iter(items)
     while page := list(islice(source, _PAGE)):
         yield page

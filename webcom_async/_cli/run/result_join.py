@@ -30,12 +30,7 @@ _KEPT = 500  # rows that were left out wait for so many to be written at once
 
 
 def check_apart(results: Path | None, *read: Path | None, journal: Path | None) -> None:
-    """
-    Look whether results would be written over what the command reads, or over its journal.
-
-    Raises:
-        InputError: They would.
-    """
+    """Raise `InputError` if results would be written over what the command reads, or over its journal."""
     if results is None:
         return
     place = os.path.realpath(results)
@@ -74,7 +69,6 @@ class Joined:
         self._told = False  # that the file was moved
 
     def __iter__(self) -> Iterator[Recipient]:
-        """Yield the recipients of this round."""
         for person in self._people():
             if person.recipient is None:
                 self._leave_out(person)
@@ -84,7 +78,7 @@ class Joined:
                 yield person.recipient
 
     def write(self, results: list[SendResult]) -> None:
-        """Write *results* beside their rows, and before them the rows that were left out on the way."""
+        """Write first the rows that were left out on the way."""
         if self._file is not None:
             self._write_left_out()
             if results:
@@ -92,7 +86,6 @@ class Joined:
             self._look(self._file)
 
     def report(self, report: Report) -> Report:
-        """Return *report* with those who were left out."""
         outcomes = Counter(report.outcomes) + self._outcomes
         reasons = Counter(report.reasons) + self._reasons
         return msgspec.structs.replace(
@@ -102,7 +95,7 @@ class Joined:
         )
 
     def _look(self, file: ResultsFile) -> None:
-        """Say it once if the file was moved or removed: the campaign goes on, and rows may be lost."""
+        """Say once if the file was moved or removed: the campaign goes on, and rows may be lost."""
         if not (self._told or file.in_place):
             self._told = True
             show_error(
@@ -131,7 +124,7 @@ class Joined:
 
 
 def id_of(recipient: Recipient, ids: IdScheme) -> ClientIdSms:
-    """Return the id that *recipient*, whose phone is normalised, gets."""
+    """The recipient's phone is normalised."""
     if recipient.client_id_sms is not None:
         return ClientIdSms(str(recipient.client_id_sms))
     return ids.derive(Phone(str(recipient.phone)), recipient.key)

@@ -16,26 +16,17 @@ _command: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
 
 
 def remember_command(words: Sequence[str]) -> None:
-    """Remember what was typed after the program's name."""
     _command.set(tuple(words))
 
 
 def way_on(campaign: str, results: Path | None = None, journal: Path | None = None, *, made_up: bool = False) -> str:
-    """
-    Return what to do after a campaign was stopped: the same command, with the campaign's name.
-
-    Args:
-        campaign: Its name, which may have been made up.
-        results: A file that the command has written.
-        journal: The journal, with which the command puts that file aside by itself.
-        made_up: Whether the command did not give the name.
-    """
+    """If *made_up*, the command did not give the name; with a *journal*, it puts *results* aside by itself."""
     command = tr("to send to the rest: {command}", command=same_command(campaign, made_up=made_up))
     return command if results is None or journal is not None else f"{command}, {tr('with another file for --results')}"
 
 
 def tell_name(campaign: str) -> None:
-    """Say on stderr, before anything leaves, which name was made up: `kill -9` leaves no time for it."""
+    """Say the name before anything leaves: `kill -9` leaves no time for it."""
     say_aside(tr("campaign {name}; if this is cut short, go on with --campaign {name}", name=campaign))
 
 
@@ -49,18 +40,18 @@ def same_command(campaign: str, *, made_up: bool) -> str:
 
 
 def command_line(*words: str) -> str:
-    """Return a command of this program for a shell, without passwords."""
+    """Quote *words* for a shell, without passwords."""
     return " ".join(["webcom-async", *(_quoted(_without_password(word)) for word in words)])
 
 
 def _without_password(word: str) -> str:
-    """Return *word*, which may be a URL, or an option and a URL."""
+    """*word* may be a URL, or an option and a URL."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return f"{option}{equals}{without_password(value)}"
 
 
 def _quoted(word: str) -> str:
-    """Return *word* for a shell; what no terminal shows as it is, or a message would lose, as an escape of bash's."""
+    """Escape as bash does what no terminal shows as it is, or a message would lose."""
     if word.isprintable() and "  " not in word:
         return shlex.quote(word)
     shown = (each if each.isprintable() and each not in "\\' " else _escape(each) for each in word)

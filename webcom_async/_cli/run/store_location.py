@@ -49,11 +49,10 @@ class StoreLocation(NamedTuple):
     @classmethod
     def of(cls, option: str | None) -> Self:
         """
-        Return what `--store` names, or else `WEBCOM_STORE`, or else a folder in the working directory.
+        Fall back to `WEBCOM_STORE`, then to a folder in the working directory.
 
-        Raises:
-            InputError: It is empty, a URL of something else, or no URL of the server it means.
-            ConfigurationError: `WEBCOM_STORE` is set, and empty: another place than was meant would have the campaign.
+        A set and empty `WEBCOM_STORE` raises `ConfigurationError`: another place than was meant would have the
+        campaign.
         """
         refuse_blank("--store", option)
         words = option or variable(os.environ, STORE) or _FOLDER
@@ -72,35 +71,22 @@ class StoreLocation(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """What can be shown of it."""
         return without_password(self.words)
 
     @property
     def option(self) -> list[str]:
-        """Return the words of a command line that name it again."""
+        """The words that name it on a command line."""
         return ["--store", self.shown] if self.said else []
 
     @property
     def engine_file(self) -> Path:
-        """The file of the engine's books, in a folder."""
         return (Path(self.words) / _ENGINE).absolute()
 
     @asynccontextmanager
     async def store(
         self, *, new: bool = False, patience: float = _PATIENCE, observers: Sequence[Observer] = ()
     ) -> AsyncGenerator[CampaignStore, None]:
-        """
-        Open the store.
-
-        Args:
-            new: Whether it is made if it is not there.
-            patience: Seconds for which a server that is away is waited for.
-            observers: What sees that a server is away, and back.
-
-        Raises:
-            InputError: There is none, or an extra is missing.
-            StoreUnavailable: It cannot be reached.
-        """
+        """If *new*, make a store that is not there; wait *patience* seconds for a server that is away."""
         store = self._server(patience, observers) if self.is_server else self._folder(new=new)
         try:
             yield store
@@ -109,12 +95,7 @@ class StoreLocation(NamedTuple):
 
     @asynccontextmanager
     async def archive(self) -> AsyncGenerator[JournalReader, None]:
-        """
-        Open the journals that a database keeps.
-
-        Raises:
-            InputError: It is no database, or an extra is missing.
-        """
+        """Raise `InputError` if the place is no database, or an extra is missing."""
         if not self.is_server:
             raise InputError(f"--store is {self.shown}: give postgresql://…, or the path of a journal instead")
         async with self._server(_PATIENCE) as store:
@@ -122,12 +103,7 @@ class StoreLocation(NamedTuple):
 
     @contextmanager
     def worked_on(self) -> Generator[None, None, None]:
-        """
-        Keep other workers out of a folder while the block runs: they would have the same name.
-
-        Raises:
-            InputError: There is one.
-        """
+        """Keep other workers out of a folder: they would have the same name."""
         if self.is_server:
             yield
             return
@@ -154,14 +130,7 @@ class StoreLocation(NamedTuple):
         lease_seconds: float = 60.0,
         shards_at_once: int = 2,
     ) -> "DbosEngine":
-        """
-        Return the engine, whose own database is beside the store.
-
-        A folder's worker always has the same name, so that it takes its work up again at once after a crash.
-
-        Raises:
-            InputError: An extra is missing, or an argument cannot be used.
-        """
+        """A folder's worker always has the same name, so that it takes its work up again at once after a crash."""
         try:
             from webcom_async.scaleout.dbos import DbosEngine  # noqa: PLC0415 - an extra
         except ImportError:
@@ -196,7 +165,7 @@ class StoreLocation(NamedTuple):
 
 
 def without_password(words: str) -> str:
-    """Return *words*, in which a URL keeps its user and loses its password, be it badly written."""
+    """A URL keeps its user, be it badly written."""
     if not _is_url(words):
         return "…" if _is_libpq(words) else words
     scheme, _, rest = words.partition("://")
@@ -214,7 +183,7 @@ def without_password(words: str) -> str:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file until it is closed, or this process has ended; return whether no other process has."""
+    """Return whether no other process has the lock; it lasts until the file is closed."""
     try:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415 - there only

@@ -14,12 +14,6 @@ _duration = re.compile(r"(\d{1,6})([mhd])").fullmatch
 
 
 def zone_of(name: str) -> tzinfo:
-    """
-    Return a time zone.
-
-    Raises:
-        InputError: There is none of that name.
-    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -32,12 +26,7 @@ def is_span(words: str | None) -> bool:
 
 
 def moment_of(words: str | None, zone: tzinfo, now: datetime) -> datetime | None:
-    """
-    Return the moment that *words* name: so long from now, or a date and a time in *zone*.
-
-    Raises:
-        InputError: They name none.
-    """
+    """*words* are a span from now, or a date and a time in *zone*."""
     if words is None:
         return None
     span = _duration(words.strip())
@@ -51,12 +40,7 @@ def moment_of(words: str | None, zone: tzinfo, now: datetime) -> datetime | None
 
 
 def hours_of(words: str, zone: tzinfo) -> CallingHours:
-    """
-    Return the hours that *words* name, such as `09:00-20:00`; in people's own zones, if the extra `phones` is here.
-
-    Raises:
-        InputError: They name none.
-    """
+    """Return hours in people's own zones if the extra `phones` is here, else in *zone*."""
     try:
         opens, closes = (time.fromisoformat(part.strip()) for part in words.split("-"))
     except ValueError:

@@ -39,7 +39,7 @@ class LiveStatus:
         self._shown: Group | str = ""
 
     def show(self, status: CampaignStatus, rate: float | None) -> None:
-        """Bring it up to date; *rate* is in recipients per second, None if it is not known yet."""
+        """*rate* is in recipients per second, None if it is not known yet."""
         # Here, and not when it is drawn: the thread that draws does not know the language.
         self._shown = Group(*_tables(status, rate, bar=True))
 
@@ -49,7 +49,6 @@ class LiveStatus:
 
 @contextmanager
 def live_standing(*, visible: bool) -> Generator[LiveStatus, None, None]:
-    """Show a campaign of many workers on stderr while the block runs; a terminal sees it move."""
     shown = LiveStatus()
     if not visible:
         yield shown
@@ -59,12 +58,10 @@ def live_standing(*, visible: bool) -> Generator[LiveStatus, None, None]:
 
 
 def show_status(status: CampaignStatus, rate: float | None = None) -> None:
-    """Print a campaign as it stands, and its workers, on stdout."""
     show_tables(*_tables(status, rate))
 
 
 def show_campaigns(standings: Sequence[CampaignStatus]) -> None:
-    """Print a line for each campaign on stdout."""
     table = Table(title=tr("Campaigns"), box=SIMPLE_HEAD, title_justify="left")
     table.add_column(tr("campaign"), overflow="fold")
     table.add_column(tr("state"), no_wrap=True)
@@ -84,7 +81,6 @@ def show_campaigns(standings: Sequence[CampaignStatus]) -> None:
 
 
 def _tables(status: CampaignStatus, rate: float | None, *, bar: bool = False) -> list[RenderableType]:
-    """Return a campaign's counts, its facts, and its workers."""
     done = _done(status)
     counts = Table(title=Text(printable(status.settings.campaign)), box=SIMPLE_HEAD, title_justify="left")
     add_outcomes(counts, status.outcomes)
@@ -146,7 +142,7 @@ def _state(status: CampaignStatus) -> str:
 
 
 def _idle(status: CampaignStatus) -> str:
-    """Return a remark if a campaign runs and no worker holds a shard of it."""
+    """Remark that a campaign runs and no worker holds a shard of it."""
     now = datetime.now(UTC)
     at_work = any(worker.until is not None and worker.until > now for worker in status.workers)
     return "" if at_work or status.state is not CampaignState.RUNNING else tr("no worker is on it now")
@@ -161,7 +157,7 @@ def _moment(moment: datetime) -> str:
 
 
 def status_json(status: CampaignStatus) -> dict[str, Any]:
-    """Return a campaign's status for machines, which compute a speed from two of them."""
+    """Machines compute a speed from two of them."""
     return {
         "seen": datetime.now(UTC),
         "campaign": status.settings.campaign,

@@ -61,7 +61,6 @@ class ProgressLine:
         self._task = bar.add_task("sending", total=total, rate="", counts="")
 
     def show(self, progress: CampaignProgress) -> None:
-        """Bring the line up to date."""
         self._bar.update(
             self._task,
             completed=progress.recipients,
@@ -71,7 +70,7 @@ class ProgressLine:
 
 
 def _counts(progress: CampaignProgress) -> str:
-    """Return outcomes and retries in colour; only accepted and rejected are shown when they are zero."""
+    """Show only accepted and rejected when they are zero."""
     told = [
         f"[{_STYLES[outcome]}]{count:,} {tr(outcome.value)}[/]"
         for outcome, count in progress.outcomes.items()
@@ -86,7 +85,7 @@ def _counts(progress: CampaignProgress) -> str:
 
 @contextmanager
 def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None, None]:
-    """Show a live line on stderr while the block runs; a terminal sees it move, a file gets its last state."""
+    """A terminal sees the line move, a file gets its last state."""
     columns = (
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
@@ -99,7 +98,6 @@ def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None,
 
 
 def show_report(report: Report, title: str, further: Mapping[str, str] | None = None) -> None:
-    """Print a campaign's report as a table on stdout, and *further* facts below it."""
     requests, retries = f"{report.requests:,}", f"{report.retries:,}"
     seconds, rate = f"{report.seconds:.2f}", f"{report.recipients_per_second:,.0f}"
     facts = {
@@ -119,7 +117,6 @@ def show_report(report: Report, title: str, further: Mapping[str, str] | None = 
 def show_counts(
     outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int], title: str, facts: Mapping[str, str]
 ) -> None:
-    """Print recipients per outcome and reason as a table on stdout, and *facts* below it."""
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     add_outcomes(table, outcomes)
     table.add_section()
@@ -129,7 +126,6 @@ def show_counts(
 
 
 def add_outcomes(table: Table, outcomes: Mapping[Outcome, int]) -> None:
-    """Give *table*, which is empty, its columns, and a row per outcome."""
     table.add_column(tr("outcome"))
     table.add_column(tr("recipients"), justify="right")
     table.add_column(tr("share"), justify="right")
@@ -140,14 +136,12 @@ def add_outcomes(table: Table, outcomes: Mapping[Outcome, int]) -> None:
 
 
 def show_facts(title: str, facts: Mapping[str, str]) -> None:
-    """Print *facts* as a table on stdout."""
     table = facts_table(facts)
     table.title, table.title_justify = title, "left"
     show_tables(table)
 
 
 def show_tables(*tables: RenderableType) -> None:
-    """Print *tables* on stdout."""
     with stdout():
         console = Console()
         for table in tables:
@@ -155,7 +149,6 @@ def show_tables(*tables: RenderableType) -> None:
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
-    """Return *facts* as a table without lines."""
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
@@ -165,7 +158,6 @@ def facts_table(facts: Mapping[str, str]) -> Table:
 
 
 def counts_json(campaign: str, outcomes: Mapping[Outcome, int], reasons: Mapping[Reason, int]) -> dict[str, Any]:
-    """Return recipients per outcome and reason for machines."""
     return {
         "campaign": campaign,
         "recipients": sum(outcomes.values()),
@@ -175,7 +167,6 @@ def counts_json(campaign: str, outcomes: Mapping[Outcome, int], reasons: Mapping
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """Return *report* for machines."""
     return counts_json(report.campaign, report.outcomes, report.reasons) | {
         "complete": report.complete,
         "from_journal": report.from_journal,
@@ -187,28 +178,26 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def show_json(value: object) -> None:
-    """Print *value* as one line of JSON on stdout, in ASCII: nothing in it can steer a terminal."""
+    """Write ASCII: nothing in it can steer a terminal."""
     say(json.dumps(msgspec.to_builtins(value), separators=(",", ":")).replace("\x7f", "\\u007f"))
 
 
 def say(line: str) -> None:
-    """Print one line on stdout, as it is."""
     with stdout():
         sys.stdout.write(line + "\n")
 
 
 def show_error(message: str) -> None:
-    """Print one line on stderr."""
     say_aside(f"webcom-async: {' '.join(message.split())}")
 
 
 def say_aside(line: str) -> None:
-    """Print one line on stderr, with nothing in it that could steer a terminal."""
+    """Print nothing that could steer a terminal."""
     sys.stderr.write(f"{printable(line)}\n")
 
 
 def ask(question: str) -> bool | None:
-    """Ask on stderr, and return whether the answer was yes; None without a terminal."""
+    """Return None without a terminal."""
     if not sys.stdin.isatty():
         return None
     sys.stderr.write(f"{printable(question)} {tr('[y/N]')} ")
@@ -218,7 +207,7 @@ def ask(question: str) -> bool | None:
 
 @contextmanager
 def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
-    """Show on stderr how many rows have been read, where that is a terminal."""
+    """Show rows read, where stderr is a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]}"))
     console = _stderr()
     with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as bar:
@@ -228,7 +217,7 @@ def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
 
 @contextmanager
 def stdout() -> Generator[None, None, None]:
-    """Write to stdout; where it is closed or full, say so on stderr: the campaign is not undone by that."""
+    """Where stdout is closed or full, say so on stderr: the campaign is not undone by that."""
     try:
         yield
         sys.stdout.flush()

@@ -53,7 +53,7 @@ class Cost(NamedTuple):
 
     @property
     def money(self) -> Decimal | None:
-        """The sum, in the currency of the price; None if the price is not known."""
+        """The sum; None if the price is not known."""
         return None if self.price is None else self.parts * self.price
 
     def __str__(self) -> str:
@@ -66,7 +66,6 @@ class Cost(NamedTuple):
 
 
 def findings_line(audit: Audit, kind: str) -> str:
-    """Return the first findings of a kind in one line."""
     found: list[Finding] = getattr(audit, kind)
     shown = [_finding(each) for each in found[:_SHOWN_FINDINGS]]
     more = audit.count(kind) - _SHOWN_FINDINGS
@@ -78,7 +77,6 @@ def _finding(finding: Finding) -> str:
 
 
 def show_preview(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> None:
-    """Print it on stdout."""
     show_tables(_overview(audience, audit, cost, balance), _samples(audit.samples))
 
 
@@ -160,7 +158,7 @@ def _samples(samples: list[Sample]) -> Table:
 
 
 def preview_json(audience: Audience, audit: Audit, cost: Cost, balance: Balance | None) -> dict[str, Any]:
-    """Return a preview for machines; money as decimal text."""
+    """Money is decimal text."""
     costliest = "" if audit.costliest is None else audit.costliest.text
     return {
         "file": {

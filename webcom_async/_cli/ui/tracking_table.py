@@ -28,7 +28,7 @@ _STYLES = {
 
 
 def show_rows(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout. Its cells are shown as text, whatever they hold."""
+    """Cells are shown as text, whatever they hold."""
     table = Table(title=Text(printable(title)), box=SIMPLE_HEAD, title_justify="left")
     for name in names:
         table.add_column(name, overflow="fold")
@@ -40,7 +40,7 @@ def show_rows(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -
 
 @contextmanager
 def live_table(report: Callable[[], TrackReport | None], *, visible: bool) -> Generator[None, None, None]:
-    """Show where the SMS are on stderr while the block runs; a file gets the last state."""
+    """A file gets the last state."""
     if not visible:
         yield
         return
@@ -54,7 +54,6 @@ def live_table(report: Callable[[], TrackReport | None], *, visible: bool) -> Ge
 
 
 def show_track(report: TrackReport) -> None:
-    """Print where the SMS are as a table on stdout."""
     with stdout():
         Console().print(_table(report))
 
@@ -77,7 +76,7 @@ def _table(report: TrackReport) -> Table:
 
 
 def track_fields(report: TrackReport) -> dict[str, Any]:
-    """Return *report* for machines; money is text."""
+    """Money is text."""
     return {
         "campaign": report.campaign,
         "accepted": report.accepted,
@@ -95,7 +94,7 @@ def track_fields(report: TrackReport) -> dict[str, Any]:
 
 
 def report_fields(report: DeliveryReport) -> dict[str, Any]:
-    """Return *report* for machines; money is text, times are UTC."""
+    """Money is text, times are UTC."""
     return {
         "id_sms": report.id_sms,
         "state": report.state.value,

@@ -22,23 +22,21 @@ _catalogue: ContextVar[gettext.NullTranslations] = ContextVar("catalogue", defau
 
 
 def tr(words: str, **values: object) -> str:
-    """Return *words* in the chosen language, with *values* in their braces."""
     translated = _catalogue.get().gettext(words)
     return translated.format(**values) if values else translated
 
 
 def tr_plural(one: str, many: str, count: int, **values: object) -> str:
-    """Return *one* or *many*, as the chosen language needs it for *count*, with that and *values* in the braces."""
+    """Fill the braces with *count* and *values*."""
     return _catalogue.get().ngettext(one, many, count).format(count=f"{count:,}", **values)
 
 
 def gettext_noop(words: str) -> str:
-    """Return *words*, which a variable brings to `tr`: the catalogue has an entry for them."""
+    """Give the catalogue an entry for *words*, which a variable brings to `tr`."""
     return words
 
 
 def sentence(said: str | Sentence) -> str:
-    """Return a sentence of the library in the chosen language."""
     if isinstance(said, str):
         return said
     values = {
@@ -48,18 +46,16 @@ def sentence(said: str | Sentence) -> str:
 
 
 def explain(error: WebcomError) -> str:
-    """Return the message of *error* in the chosen language."""
     return sentence(error.sentence)
 
 
 def choose_language(given: str | None, environ: Mapping[str, str] = os.environ) -> None:
-    """Speak *given*, or else the language of the environment; see `language_of`."""
     language = given or language_of(environ)
     _catalogue.set(gettext.translation("webcom_async", _LOCALE, languages=[language], fallback=True))
 
 
 def language_of(environ: Mapping[str, str]) -> str:
-    """Return `ru` or `en`, after `WEBCOM_LANG`, or else the locale, as POSIX ranks its variables."""
+    """Follow `WEBCOM_LANG`, or else the locale, as POSIX ranks its variables."""
     for name in ("WEBCOM_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if environ.get(name):
             return "ru" if environ[name].casefold().startswith("ru") else "en"

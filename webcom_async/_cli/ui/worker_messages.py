@@ -31,7 +31,6 @@ class WorkerMessages:
         self._latest: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
-        """Show *event*, if it is one for an operator."""
         sentence = self._context.copy().run(_sentence, event)
         if sentence is None:
             return
@@ -44,7 +43,7 @@ class WorkerMessages:
 
 
 def _about(event: Event) -> str:
-    """Return the campaign or store of *event*; empty for all campaigns."""
+    """Return an empty text for all campaigns."""
     return str(getattr(event, "campaign", getattr(event, "store", "")))
 
 

@@ -93,12 +93,7 @@ def cancel_campaign_command(
 
 
 def _confirm(status: CampaignStatus) -> None:
-    """
-    Ask before a campaign is cancelled.
-
-    Raises:
-        InputError: The answer is no, or there is no terminal.
-    """
+    """Raise `InputError` if the answer is no, or there is no terminal."""
     left = status.recipients - sum(status.outcomes.values())
     question = tr_plural(
         "Cancel {campaign} for good? {count} recipient has not been sent to.",

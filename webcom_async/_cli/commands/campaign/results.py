@@ -63,7 +63,6 @@ def results_command(
 async def _write(
     place: StoreLocation, campaign: str, path: Path, audience: Audience | None, stopped: StopList
 ) -> Filing:
-    """Write all results a page at a time, and count them."""
     async with place.store() as store:
         pages = _alone(store, campaign) if audience is None else _beside(store, campaign, audience, stopped)
         async with aclosing(pages):

@@ -61,12 +61,7 @@ class _PlanRequest(NamedTuple):
     spanned: bool
 
     async def plan(self, store: CampaignStore) -> CampaignStatus:
-        """
-        Write the campaign down, and have it run; one that was halted goes on, one that was paused stays so.
-
-        Raises:
-            InputError: It was planned before with other settings or recipients, or was cancelled.
-        """
+        """A halted campaign goes on, a paused one stays so."""
         settings = self.settings
         if self.spanned and settings.campaign in await store.campaigns():
             # From when it was planned, not from now: the same command goes on with the same campaign.
@@ -165,7 +160,6 @@ def start_command(
 
 
 async def _enqueue(place: StoreLocation, order: _PlanRequest) -> CampaignStatus:
-    """Plan a campaign, and tell the engine."""
     async with place.store(new=True) as store, place.engine(store) as engine:
         engine.check_name(order.settings.campaign)
         standing = await order.plan(store)
@@ -175,7 +169,6 @@ async def _enqueue(place: StoreLocation, order: _PlanRequest) -> CampaignStatus:
 
 
 def _tell(place: StoreLocation, standing: CampaignStatus, *, as_json: bool) -> int:
-    """Show a campaign that was planned, and say how it is sent and looked at."""
     if as_json:
         show_json(status_json(standing))
     else:

@@ -83,7 +83,7 @@ async def _look(place: StoreLocation, campaign: str) -> CampaignStatus:
 
 
 async def _watch(place: StoreLocation, campaign: str) -> tuple[CampaignStatus, float | None]:
-    """Look at a campaign until it ends, or a signal comes."""
+    """Return when the campaign ends, or a signal comes."""
     seen: tuple[CampaignStatus, float | None] | None = None
     scope = anyio.CancelScope()
     await _look(place, campaign)  # a missing campaign is an error at once; a later outage is waited out

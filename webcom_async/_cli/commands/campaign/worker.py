@@ -72,12 +72,7 @@ async def _work(
     engine_of: Callable[[CampaignStore, WebcomClient], "DbosEngine"],
     messages: WorkerMessages,
 ) -> None:
-    """
-    Work until a signal comes.
-
-    Raises:
-        StoreUnavailable: The store cannot be reached to begin with.
-    """
+    """Raise `StoreUnavailable` if the store cannot be reached to begin with."""
     async with run.listening(), place.store(patience=_PATIENCE, observers=[messages]) as store, make() as client:
         engine = engine_of(store, client)
         with place.worked_on(), run.stoppable():
