@@ -41,7 +41,6 @@ _WAY_OUT = "; go on with what it was planned with, or give the new campaign anot
 
 
 def check_settings(settings: CampaignSettings) -> None:
-    """Raise `InputError` unless a campaign can be planned with *settings*; the message names the setting."""
     name = campaign_name(settings.campaign)
     if not name.isprintable():
         raise InputError(f"campaign is {name!r}; it must be a name, without control characters")
@@ -72,7 +71,7 @@ def check_new(settings: CampaignSettings, now: datetime) -> None:
 
 
 def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
-    """Raise `InputError` if a campaign is planned again with other settings; the message names them."""
+    """The message names the settings that differ."""
     pairs = ((field, getattr(before, field), getattr(now, field)) for field in CampaignSettings.__struct_fields__)
     changes = [
         f"another {field}" if field in _NEVER_QUOTED else f"{field}={_shown(old)}, not {_shown(new)}"
@@ -84,7 +83,7 @@ def check_unchanged(before: CampaignSettings, now: CampaignSettings) -> None:
 
 
 def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int, str]) -> None:
-    """Raise `InputError` if a campaign is planned again with other recipients, by number and digest."""
+    """Compare number and digest of the recipients."""
     if before[0] != now[0]:
         raise InputError(f"{_planned_with(campaign)} {before[0]:,} recipients, not {now[0]:,}{_WAY_OUT}")
     if before != now:
@@ -92,7 +91,6 @@ def check_same_recipients(campaign: str, before: tuple[int, str], now: tuple[int
 
 
 def check_change(campaign: str, state: CampaignState, wanted: CampaignState, still_open: int) -> None:
-    """Raise `InputError` unless a campaign may change from *state* to *wanted*."""
     if state is wanted:
         return
     if state is CampaignState.CANCELLED:
@@ -106,7 +104,6 @@ def check_change(campaign: str, state: CampaignState, wanted: CampaignState, sti
 
 
 def stopped(campaign: str, state: CampaignState, why: str) -> CampaignStopped:
-    """Return the error for a campaign that is not running."""
     return CampaignStopped(f"campaign {campaign!r} is {state.value}{f': {why}' if why else ''}")
 
 
@@ -129,7 +126,7 @@ def burst_seconds(rate: float) -> float:
 
 
 def largest_batch(settings: CampaignSettings) -> int:
-    """Return the most recipients in a batch: at most one second's."""
+    """Return at most one second's recipients."""
     if settings.rate is None:
         return settings.batch_size
     return min(settings.batch_size, math.ceil(settings.rate))

@@ -32,7 +32,6 @@ class MemoryCampaignJournal:
         self._older = Answers()
 
     async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        """Reserve the whole batch."""
         unknown = self._unknown
         if not unknown:
             return Reservation(addressed, [], [])
@@ -46,12 +45,7 @@ class MemoryCampaignJournal:
         *,
         all_accepted: bool = False,
     ) -> list[SendResult]:
-        """
-        Remember unknown recipients and answers.
-
-        Raises:
-            IdCollision: Two ids got one `id_sms`, and the first answer is still remembered.
-        """
+        """Raise `IdCollision` if two ids got one `id_sms`, and the first answer is still remembered."""
         known = results if all_accepted else await self.lookup(results)
         twice = self._look_back(known, all_accepted=all_accepted)
         shared = {
@@ -72,14 +66,13 @@ class MemoryCampaignJournal:
         return known
 
     async def lookup(self, results: list[SendResult]) -> list[SendResult]:
-        """Return *results*, in which unknown recipients stay unknown."""
+        """Unknown recipients stay unknown."""
         return possibly_sent_among(results, self._unknown)
 
     async def aclose(self) -> None:
         """Do nothing."""
 
     def _look_back(self, results: list[SendResult], *, all_accepted: bool) -> list[tuple[SendResult, SendResult]]:
-        """Pair results with earlier ones of the same `id_sms`."""
         ids = given_ids(results)
         answered = results if len(ids) == len(results) else [each for each in results if each.id_sms is not None]
         whose = self._latest.among(ids) | self._older.among(ids)

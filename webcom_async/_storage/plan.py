@@ -71,7 +71,7 @@ class Planning:
         return self._digest.hexdigest()
 
     async def page(self) -> list[PlannedBatch]:
-        """Return the next few batches; empty at the end. An error has an item's position, not its content."""
+        """Return an empty list at the end. An error has an item's position, not its content."""
         page: list[PlannedBatch] = []
         while len(page) < _PAGE and not self._source.exhausted:
             await self._source.fill(self._waiting, self._size)
@@ -80,7 +80,7 @@ class Planning:
         return page
 
     def check_somebody(self) -> None:
-        """Raise `InputError` if the source was empty, which would waste the campaign's name."""
+        """An empty source would waste the campaign's name."""
         if not self.recipients:
             raise InputError("the source has no recipients: there is nothing to plan, and nothing was written")
 

@@ -21,7 +21,7 @@ DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that do
 
 
 def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> str:
-    """Return how the settings differ from the first run's; empty if they do not."""
+    """Return an empty text if nothing differs from the first run."""
     changes: list[str] = []
     if id_bits != header.id_bits:
         changes.append(f"id_bits={id_bits}, not {header.id_bits}")
@@ -43,7 +43,7 @@ class KnownRecipient(NamedTuple):
     held: bool = False  # reserved by another worker, which may be sending now
 
     def belongs_to(self, phone: str, message: object) -> bool:
-        """Return whether the row has this *phone* and *message*: under a used id, the gateway looks at neither."""
+        """Under a used id, the gateway looks at neither phone nor message."""
         return (self.result.phone, self.message) == (phone, message)
 
 

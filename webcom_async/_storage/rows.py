@@ -42,7 +42,7 @@ _CUT_SHORT = "the run ended before an answer was recorded"
 
 
 def milliseconds(when: datetime) -> int:
-    """Return *when*, which is aware, as milliseconds since 1970."""
+    """Return milliseconds since 1970; *when* is aware."""
     return (when - _EPOCH) // _MILLISECOND
 
 
@@ -51,12 +51,11 @@ def moment(stamp: int) -> datetime:
 
 
 def stored_moment(when: datetime | None) -> str | None:
-    """Return a recipient's moment, which is in UTC, as journals keep it: in ISO 8601, with its offset."""
+    """Return a UTC moment in ISO 8601, with its offset."""
     return None if when is None else when.isoformat()
 
 
 def told_moment(stored: str | None) -> datetime | None:
-    """Return the moment that is *stored*, in UTC."""
     return None if stored is None else datetime.fromisoformat(stored).astimezone(UTC)
 
 
@@ -64,10 +63,7 @@ def from_wall_clock(stored: str | None, zone: tzinfo) -> str | None:
     """
     Return a moment as journals keep it, from a text that any version has stored.
 
-    Versions before 5 stored what the gateway reads, `2030-01-02 10:00:00` or `2030-01-02 10:00`: the clock in *zone*.
-
-    Raises:
-        ValueError: The text is not a time.
+    Versions before 5 stored the clock in *zone*: `2030-01-02 10:00:00` or `2030-01-02 10:00`.
     """
     if stored is None:
         return None
@@ -76,7 +72,6 @@ def from_wall_clock(stored: str | None, zone: tzinfo) -> str | None:
 
 
 def array(values: Iterable[object]) -> str:
-    """Return *values* as one JSON parameter."""
     return msgspec.json.encode(list(values)).decode()
 
 
@@ -92,13 +87,7 @@ def asked(to: OutboundRecipient) -> tuple[object, ...]:
 
 
 def unsettled_of(row: Sequence[Any], moment: Callable[[Any], datetime | None]) -> tuple[Message, OutboundRecipient]:
-    """
-    Return a message and its recipient.
-
-    Args:
-        row: content, phone, client_id_sms, validity_period, time_send, number_sms.
-        moment: Reads a stored moment.
-    """
+    """*row* has content, phone, client_id_sms, validity_period, time_send, number_sms."""
     content, phone, client_id, validity_period, time_send, number_sms = row
     return message_of(content), OutboundRecipient(
         Phone(phone), ClientIdSms(str(client_id)), moment(validity_period), moment(time_send), number_sms
@@ -106,7 +95,7 @@ def unsettled_of(row: Sequence[Any], moment: Callable[[Any], datetime | None]) -
 
 
 def result_of(row: Sequence[Any]) -> SendResult:
-    """Return the result in a row: client_id_sms, phone, state, id_sms, reason, error, attempts."""
+    """*row* has client_id_sms, phone, state, id_sms, reason, error, attempts."""
     client_id, phone, state, id_sms, reason, error, attempts = row
     outcome, why = outcome_of(state, reason)
     words = _CUT_SHORT if state == RESERVED else error
@@ -114,18 +103,18 @@ def result_of(row: Sequence[Any]) -> SendResult:
 
 
 def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:
-    """Return a row's outcome and reason; reserved and never settled is unknown."""
+    """A recipient that is reserved and never settled is unknown."""
     return (Outcome.UNKNOWN, Reason.CANCELLED) if state == RESERVED else (Outcome(state), Reason(reason))
 
 
 def states(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return the row states of *outcomes*, or of all."""
+    """No *outcomes* means all."""
     wanted = set(outcomes) or set(Outcome)
     return [*(each.value for each in wanted), *([RESERVED] if Outcome.UNKNOWN in wanted else [])]
 
 
 def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], dict[Reason, int]]:
-    """Return recipients per outcome, and per reason unless accepted, most frequent first."""
+    """Reasons leave out accepted recipients, and the most frequent come first."""
     outcomes, reasons = dict.fromkeys(Outcome, 0), dict[Reason, int]()
     for state, reason, count in rows:
         outcome, why = outcome_of(state, reason)
@@ -136,7 +125,7 @@ def counts(rows: Iterable[tuple[str, str, int]]) -> tuple[dict[Outcome, int], di
 
 
 def columns(result: SendResult) -> tuple[object, ...]:
-    """Return *result* as a row for `SETTLE`."""
+    """Return a row for `SETTLE`."""
     return (
         result.client_id_sms,
         result.phone,

@@ -41,7 +41,7 @@ class WorkerThread(Generic[F]):
 
     @classmethod
     async def open(cls, opener: Callable[[], F]) -> Self:
-        """Return an open file; it is closed again if this call is cancelled."""
+        """The file is closed again if this call is cancelled."""
         held = cls()
         try:
             await run_sync(lambda: held._take(opener()), limiter=held._one_at_a_time)
@@ -51,7 +51,7 @@ class WorkerThread(Generic[F]):
         return held
 
     async def call(self, call: Callable[[F], T], *, shielded: bool = False) -> T:
-        """Return the result of *call* on the file. A *shielded* call runs even if the caller is being cancelled."""
+        """A *shielded* call runs even if the caller is being cancelled."""
 
         def locked() -> T:
             with self._lock:

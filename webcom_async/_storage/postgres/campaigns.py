@@ -231,7 +231,7 @@ async def shard_done(session: Session, lease: Lease) -> bool:
 
 
 async def _held(session: Session, lease: Lease) -> tuple[int, int]:
-    """Return the lease's campaign and shard numbers, and protect it from revocation in this transaction."""
+    """Protect the lease from revocation in this transaction."""
     rows = await session.fetch(_sql_standing.SHARD_OF_LEASE, lease=lease.token)
     if not rows:
         raise LeaseLost
@@ -250,7 +250,6 @@ async def reserve_rate(session: Session, campaign: str, count: int) -> float:
 
 
 async def left_out(server: Server, number: int) -> AsyncGenerator[SendResult]:
-    """Yield the results of recipients that never reached the journal."""
     async for _, content in pages_of(server, _sql_standing.PAGE_OF_LEFT_OUT, _PAGE, campaign=number):
         yield _result(content)
 

@@ -107,7 +107,7 @@ class Session:
 
     async def together(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[tuple[Any, ...]]]:
         """
-        Return the rows of statements that are sent without waiting for answers.
+        Send statements without waiting for answers.
 
         Each is a transaction, or those between BEGIN and COMMIT are one.
         """
@@ -202,15 +202,11 @@ class Server:
         patience: float | None = None,
     ) -> T:
         """
-        Return the result of *work* on a session; repeat it if the connection breaks, so *work* must be idempotent.
+        Return the result of *work*, which must be idempotent: it is repeated if the connection breaks.
 
         A call that has begun finishes even if its caller is cancelled, so that no connection is left in an unknown
-        state. A *shielded* call begins even then, and waits for its end and for calls that cancelled callers left
-        running.
-
-        Raises:
-            JournalError: The call fails; `StoreUnavailable` if the server was unavailable for *patience* seconds.
-            UsageError: The server is closed, or belongs to another event loop.
+        state. A *shielded* call begins even then, and waits for calls that cancelled callers left running. After
+        *patience* seconds without the server, the call raises `StoreUnavailable`.
         """
         self._check_usable()
         attempt = _Attempt(self._patience if patience is None else patience)
@@ -233,7 +229,7 @@ class Server:
         return returned[0]
 
     async def once(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of *work*, which cannot be repeated; only connecting is retried."""
+        """*work* cannot be repeated; only connecting is retried."""
         self._check_usable()
         pool = await self._patiently_opened(_Attempt(self._patience))
         try:
@@ -243,7 +239,6 @@ class Server:
             raise self._explained(exc) from exc
 
     def unusable(self, why: str) -> JournalError:
-        """Return an error that names the server."""
         return JournalError(f"PostgreSQL journal {self}, schema {self.schema}: {why}")
 
     async def aclose(self) -> None:
@@ -278,7 +273,7 @@ class Server:
         return await self._opened()
 
     async def _wait(self, exc: Exception, attempt: _Attempt, pause: float, until: float) -> float:
-        """Wait after a transient error, and return the next pause; raise any other error."""
+        """Return the next pause after a transient error; raise any other error."""
         exc = await self._cause(exc)
         if not _passes(exc) or attempt.abandoned:
             raise self._explained(exc) from exc
@@ -293,7 +288,7 @@ class Server:
         return min(2 * pause, _WAIT_AT_MOST)
 
     async def _cause(self, exc: Exception) -> Exception:
-        """Return why the pool has no connection, which it does not say itself."""
+        """The pool does not say itself why it has no connection."""
         if not isinstance(exc, PoolTimeout):
             return exc
         try:
@@ -384,14 +379,14 @@ class Server:
         )
 
     def _words(self, exc: Exception) -> str:
-        """Return an error's text on one line, without the password."""
+        """Return the text on one line, without the password."""
         words = " ".join(str(exc).split()) or type(exc).__name__
         password = str(self._given.get("password") or "")
         return words.replace(password, "***") if password else words
 
 
 def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
-    """Return settings that end a suspended process's transaction after *seconds*; 0 for never."""
+    """End a suspended process's transaction after *seconds*; 0 for never."""
     names = ["idle_in_transaction_session_timeout"]
     if connection.info.server_version >= _TRANSACTION_TIMEOUT:
         names.append("transaction_timeout")
@@ -399,12 +394,12 @@ def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> l
 
 
 def array(values: Sequence[str]) -> str:
-    """Return *values*, which need no quotes, as one parameter; ten times faster than quoting."""
+    """*values* need no quotes; ten times faster than quoting."""
     return f"{{{','.join(values)}}}"
 
 
 def _read(dsn: str) -> dict[str, Any]:
-    """Return the parts of a DSN. An error does not quote it: it may hold the password."""
+    """An error does not quote the DSN: it may hold the password."""
     # libpq reads an empty DSN as its defaults: the wrong database, if a variable was not set.
     refuse_blank("dsn", dsn, ConfigurationError, advice="write postgresql:// for libpq's defaults")
     try:
@@ -431,7 +426,7 @@ def _holds_marks(dsn: str) -> bool:
 
 
 def _code(exc: BaseException) -> str:
-    """Return an error's SQLSTATE, or the one that its text implies; empty if unknown."""
+    """Return the SQLSTATE, or the one that the text implies; empty if unknown."""
     code = getattr(exc, "sqlstate", None)
     if code is None and isinstance(exc, psycopg.OperationalError):
         code = next((code for said, code in _REFUSALS if said.search(str(exc))), None)

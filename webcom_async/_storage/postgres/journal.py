@@ -73,7 +73,7 @@ class _People(NamedTuple):
     said: list[Any]
 
     def parameters(self) -> dict[str, object]:
-        """Return the statements' parameters; a column of None only is None."""
+        """A column of None only is None."""
         return {
             "ids": array(self.ids),
             "phones": array(self.phones),
@@ -175,10 +175,9 @@ class PostgresCampaignJournal:
         self, session: Session, addressed: list[Addressed], ids: list[ClientIdSms], mine: list[int]
     ) -> Reservation:
         """
-        Reserve a batch, in one round trip if all its ids are new.
+        Use one round trip if all ids are new.
 
-        *mine* has the numbers of this call's reservations: if the connection breaks and the call is repeated, they do
-        not count as possibly sent.
+        *mine* has the numbers of this call's reservations: if the call is repeated, they do not count as possibly sent.
         """
         number = mine[0] if mine else await self._next_number(session, mine)
         contents = {id(message): _encode(message) for message, _ in addressed}
@@ -209,7 +208,7 @@ class PostgresCampaignJournal:
     async def _reserve_closely(
         self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]
     ) -> Reservation:
-        """Reserve ids of which some have rows; ids of the reservations *mine* count as new."""
+        """Ids of the reservations *mine* count as new."""
         for _ in range(_TRIES):
             try:
                 triage = await self._triage(session, said, ids, mine)
@@ -223,7 +222,6 @@ class PostgresCampaignJournal:
         raise self._server.unusable("another campaign keeps reserving the same ids at the same moment; run it again")
 
     async def _triage(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Triage:
-        """Reserve the recipients that the rules allow."""
         async with session.transaction():
             await self._hold(session)
             rows = await session.fetch(_sql.LOCK_OWN, **self._mine(ids=array(ids)))
@@ -243,7 +241,6 @@ class PostgresCampaignJournal:
             return triage
 
     async def _revoke(self, session: Session, leases: Collection[int]) -> None:
-        """Revoke expired *leases*."""
         if leases:
             await session.change(_sql.END_EXPIRED_LEASES, leases=list(leases))
 
@@ -286,7 +283,7 @@ class PostgresCampaignJournal:
             raise await self._lost(session)
 
     async def _lost(self, session: Session) -> JournalError:
-        """Return the error that explains why nothing could be reserved."""
+        """Return why nothing could be reserved."""
         rows = await session.fetch(_sql.FIND_STANDING_OF_LEASE, **self._mine())
         if rows and rows[0][0]:
             _, state, why = rows[0]
@@ -324,7 +321,7 @@ class PostgresCampaignJournal:
     async def _settle_closely(
         self, session: Session, results: list[SendResult], answers: list[str]
     ) -> tuple[dict[str, set[str]], list[SendResult]] | None:
-        """Settle repeated answers; None if another run has claimed one meanwhile."""
+        """Return None if another run has claimed a repeated answer meanwhile."""
         async with session.transaction():
             await session.fetch(_sql.HOLD_LEASE, **self._mine())
             owners = await session.fetch(_sql.FIND_OWNERS, answers=answers)
@@ -346,7 +343,7 @@ class PostgresCampaignJournal:
         return await recalled(session, self._tenure.campaign, results)
 
     def _given(self, results: list[SendResult], *, all_accepted: bool = False) -> dict[str, object]:
-        """Return *results* as parameters, without those that never had a row."""
+        """Leave out results that never had a row."""
         sound = [
             each for each in results if all_accepted or (each.reason not in DUPLICATES and _is_id(each.client_id_sms))
         ]
@@ -395,7 +392,7 @@ class PostgresCampaignJournal:
 
 
 async def recalled(session: Session, campaign: int, results: Sequence[SendResult]) -> list[SendResult]:
-    """Return a campaign's stored results of recipients; the given result where none is stored."""
+    """Keep the given result where none is stored."""
     numbers = [result.client_id_sms for result in results if _is_id(result.client_id_sms)]
     rows = await session.fetch(_sql.FIND_OWN, campaign=campaign, lease=0, ids=array(numbers))
     own = {str(row[0]): _row(row) for row in rows}
@@ -404,9 +401,9 @@ async def recalled(session: Session, campaign: int, results: Sequence[SendResult
 
 async def pages_of(server: Server, statement: str, rows: int, **criteria: object) -> AsyncGenerator[tuple[Any, ...]]:
     """
-    Yield the rows of *statement* in bounded memory; no transaction stays open meanwhile.
+    Yield rows in bounded memory; no transaction stays open meanwhile.
 
-    The statement is ordered by its first column, and continues after the parameter `last`, with at most `rows` rows.
+    *statement* is ordered by its first column, and continues after `last` with at most `rows` rows.
     """
     last = 0
     while page := await _page(server, statement, {"last": last, "rows": rows, **criteria}):
@@ -445,12 +442,12 @@ def _in_the_way(others: Iterable[Sequence[Any]], said: Said) -> set[str]:
 
 
 def _is_id(text: str) -> bool:
-    """Return whether *text* can be an id; recipients with bad ids have no row."""
+    """Recipients with bad ids have no row."""
     return text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and int(text) < 1 << 63
 
 
 def _digits(column: Sequence[str | None]) -> object:
-    """Return *column* as one parameter; psycopg quotes it unless all values are digits."""
+    """Unless all values are digits, psycopg quotes the column."""
     joined = "".join(filter(None, column))
     if None in column or "" in column or not (joined.isascii() and joined.isdigit()):
         return list(column)

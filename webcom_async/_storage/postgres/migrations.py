@@ -13,12 +13,9 @@ __all__ = ["prepare"]
 
 async def prepare(session: Session, server: Server, *, time_zone: str = DEFAULT_ZONE) -> None:
     """
-    Create the tables, or migrate them; raise `JournalError` if another program or a later release owns them.
+    Raise `JournalError` if another program or a later release owns the tables.
 
-    Args:
-        session: The connection.
-        server: The server.
-        time_zone: The zone in which tables of version 1, which do not name it, keep recipients' times.
+    Tables of version 1 do not name the zone of recipients' times: it is *time_zone*.
     """
     version = await _checked_version(session, server)
     if version < len(_sql.MIGRATIONS):
@@ -30,7 +27,7 @@ async def prepare(session: Session, server: Server, *, time_zone: str = DEFAULT_
 
 
 async def _checked_version(session: Session, server: Server) -> int:
-    """Return the version of the tables; 0 if there are none. Writes nothing."""
+    """Return 0 if there are no tables; write nothing."""
     # One statement: between two, another process may commit all tables.
     tables = {name for (name,) in await session.fetch(_sql.LIST_TABLES, schema=server.schema)}
     if not tables:

@@ -37,7 +37,6 @@ class _Before(NamedTuple):
 
 
 async def plan(session: Session, settings: CampaignSettings, recipients: RecipientSource, clock: Clock) -> int:
-    """Store a campaign, and return the number of recipients; see `CampaignStore.plan`."""
     planning = Planning(settings, recipients)
     try:
         before = _planned(settings, await session.fetch(_sql_standing.FIND_PLAN, name=settings.campaign))
@@ -51,7 +50,6 @@ async def plan(session: Session, settings: CampaignSettings, recipients: Recipie
 
 
 def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before | None:
-    """Return the earlier plan, if there is one."""
     if not rows or rows[0][3] is None:
         return None
     _, _, _, planned, count, digest = rows[0]
@@ -60,7 +58,7 @@ def _planned(settings: CampaignSettings, rows: list[tuple[Any, ...]]) -> _Before
 
 
 async def _write(session: Session, settings: CampaignSettings, planning: Planning, clock: Clock) -> _Before | None:
-    """Write the plan; or return the one that another process has written meanwhile."""
+    """Return the plan that another process has written meanwhile."""
     header = _rules.header_of(settings)
     named = {"name": settings.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     _rules.check_new(settings, clock.now())

@@ -64,7 +64,7 @@ class PlanFile(StoredFile):
     cache_kib = 8_000
 
     def busy(self, why: str) -> StoreUnavailable:
-        """Return an error that may be retried: writers are brief."""
+        """Writers are brief: the call may be repeated."""
         return StoreUnavailable(str(self.unusable(why)))
 
 
@@ -125,7 +125,7 @@ class SharedCampaignFile:
         self.kept = False
 
     def others(self, addressed: list[Addressed], lease: Lease) -> set[int]:
-        """Return the tokens of leases, other than *lease*, that hold a recipient of *addressed*."""
+        """Return the tokens of other leases that hold a recipient."""
         ids_in_flight = self.ids_in_flight
         ids = (to.client_id_sms for _, phones in addressed for to in phones)
         return {ids_in_flight[client_id] for client_id in ids if client_id in ids_in_flight} - {lease.token}
@@ -176,7 +176,6 @@ class CampaignFolder(Closing):
     # ------------------------------------------------------------------------ the plan
 
     def begin_draft(self, settings: CampaignSettings) -> int:
-        """Check *settings*, and return the number of an empty draft."""
         campaign = self._find(settings.campaign)
         if campaign is None:
             _rules.check_new(settings, self._clock.now())
@@ -374,7 +373,7 @@ class CampaignFolder(Closing):
         *,
         require_begun: bool,
     ) -> SharedCampaignFile:
-        """Return a campaign's journal, shared with its other users; release it with `close_journal`."""
+        """The journal is shared with its other users; release it with `close_journal`."""
         shared = self._journals.get(header.campaign)
         if require_begun and not self._has_begun(header.campaign):
             raise CampaignNotBegun
@@ -403,7 +402,6 @@ class CampaignFolder(Closing):
         )
 
     def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
-        """Reserve a batch under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             hold = self._hold(lease)
             if hold.state is not CampaignState.RUNNING:
@@ -424,7 +422,6 @@ class CampaignFolder(Closing):
         *,
         all_accepted: bool = False,
     ) -> list[SendResult]:
-        """Settle a batch that was *reserved* under *lease*; see `CampaignStore.journals`."""
         with self._file.transaction():
             if self._find_hold(lease) is not None:
                 known = shared.journal.settle(results, reserved, all_accepted=all_accepted)
@@ -440,7 +437,7 @@ class CampaignFolder(Closing):
     def open_results(
         self, name: str, outcomes: Collection[Outcome]
     ) -> tuple[SharedCampaignFile | None, Iterator[SendResult]]:
-        """Return the journal to close afterwards, if there is one, and the results of a campaign's recipients."""
+        """Return the journal to close afterwards, if there is one, and the results."""
         campaign = self._campaign(name)
         wanted = frozenset(outcomes or Outcome)
         left_out = self._left_out(campaign.number, wanted)
@@ -542,7 +539,6 @@ class CampaignFolder(Closing):
         now: Callable[[], datetime] | None = None,
         resend_rejected: Collection[Reason] = (),
     ) -> SharedCampaignFile:
-        """Return a campaign's journal; open it if needed."""
         shared = self._journals.get(header.campaign)
         if shared is None:
             path = self.journal_path(header.campaign)

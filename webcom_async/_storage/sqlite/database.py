@@ -64,7 +64,6 @@ class Closing:
     """Calls `close` at the end of a `with` block."""
 
     def close(self) -> None:
-        """Close it."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -135,7 +134,7 @@ class StoredFile(Closing):
         return rows
 
     def change(self, statement: str, *parameters: object) -> int:
-        """Return how many rows *statement* changed. Outside a transaction, check that the file is in place."""
+        """Outside a transaction, check that the file is in place."""
         changed = self._run(statement, *parameters)
         if not self._db.in_transaction:
             self._check_in_place()
@@ -143,9 +142,9 @@ class StoredFile(Closing):
 
     def pages(self, statement: str, *criteria: object) -> Iterator[sqlite3.Row]:
         """
-        Yield the rows of *statement* in bounded memory; no statement stays open, so the file can be written.
+        Yield rows in bounded memory; no statement stays open, so the file can be written.
 
-        The statement is ordered by its first column. Its first parameter is where to continue, its last the number of
+        *statement* is ordered by its first column. Its first parameter is where to continue, its last the number of
         rows.
         """
         last = -1
@@ -184,11 +183,11 @@ class StoredFile(Closing):
         self.change("PRAGMA synchronous = NORMAL")
 
     def cache(self, kib: int | None = None) -> None:
-        """Keep at most *kib* KiB of pages in memory; `cache_kib` by default."""
+        """Keep `cache_kib` of pages by default."""
         self.change(f"PRAGMA cache_size = -{self.cache_kib if kib is None else kib}")
 
     def shred(self) -> None:
-        """Rewrite the file, so that no deleted row stays readable in a free page."""
+        """Leave no deleted row readable in a free page."""
         self.change("VACUUM")
         self.flush()
 
@@ -203,7 +202,6 @@ class StoredFile(Closing):
                 self._db.close()
 
     def unusable(self, why: str) -> JournalError:
-        """Return an error that names the file."""
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
 
     def busy(self, why: str) -> JournalError:
@@ -217,7 +215,7 @@ class StoredFile(Closing):
             return self._db.execute(statement, _numbered(parameters)).rowcount
 
     def _openable(self, *, create: bool) -> FileIdentity:
-        """Return the file's identity; refuse anything but a regular file, without touching it."""
+        """Refuse anything but a regular file, without touching it."""
         try:
             return FileIdentity(self._path, create=create)
         except FileNotFoundError as exc:
@@ -266,7 +264,7 @@ class StoredFile(Closing):
         """Finish the work of earlier runs; subclasses override this."""
 
     def _checked_version(self) -> int:
-        """Return the file's version; 0 if it is empty. Writes nothing."""
+        """Return 0 if the file is empty; write nothing."""
         [(application, version, tables)] = self.fetch(_sql.IDENTIFY)
         if application != self.application_id and (application or version or tables):
             raise self.unusable("it is the database of another program; give another path")
@@ -333,12 +331,11 @@ class JournalFile(StoredFile):
         super()._migrate()
 
     def _complete(self) -> None:
-        """Make rows of what earlier runs have logged."""
         digest(self, self._zone)
 
 
 def _numbered(parameters: Sequence[object]) -> dict[str, object]:
-    """Return *parameters* by the names in the statements: `:1`, `:2` and so on."""
+    """Name parameters as statements do: `:1`, `:2` and so on."""
     return {str(number): value for number, value in enumerate(parameters, 1)}
 
 

@@ -49,7 +49,7 @@ class Counts:
         self.priced = 0
 
     def add(self, report: DeliveryReport, *, followed: bool, count: int = 1) -> None:
-        """Count SMS with *report*; a negative *count* subtracts them."""
+        """A negative *count* subtracts SMS."""
         self.states[report.state] += count
         self.overdue += 0 if followed or report.final else count
         self.parts += count * (report.num_parts or 0)
@@ -118,9 +118,9 @@ class Deliveries:
 
     def advance(self, reports: Iterable[DeliveryReport], *, asked: bool = False) -> list[Delivery]:
         """
-        Store what is new in *reports*, and return changed deliveries; other SMS are ignored.
+        Store what is new, and return changed deliveries; other SMS are ignored.
 
-        *asked* means that they answer questions: an SMS without a final state is then due later, or overdue.
+        If *reports* answer questions, an SMS without a final state is then due later, or overdue.
         """
         reports = list(reports)
         with self._file.transaction():
@@ -144,12 +144,12 @@ class Deliveries:
         return self.advance((DeliveryReport(row.report.id_sms, DeliveryState.SEND) for row in over), asked=True)
 
     def due(self, count: int) -> list[str]:
-        """Return up to *count* ids to ask for now, the longest waiting first."""
+        """Return the longest waiting first."""
         rows = self._file.fetch(_sql.PAGE_OF_DUE, self._campaign, milliseconds(self._now()), count)
         return [id_sms for (id_sms,) in rows]
 
     def next_due(self) -> float | None:
-        """Return the seconds until an SMS is due; None if none is tracked any more."""
+        """Return seconds; None if no SMS is tracked any more."""
         [(due_at,)] = self._file.fetch(_sql.NEXT_DUE, self._campaign)
         return None if due_at is None else max(0.0, (due_at - milliseconds(self._now())) / _SECOND)
 
@@ -160,7 +160,7 @@ class Deliveries:
             yield page
 
     def ended(self) -> Iterator[list[Delivery]]:
-        """Yield pages of deliveries that are final or overdue."""
+        """Yield deliveries that are final or overdue."""
         rows = self._file.pages(_sql.PAGE_OF_DELIVERIES, self._campaign)
         while page := [_row(row) for row in islice(rows, _PAGE)]:
             yield [row.delivery for row in page if row.due_at is None or row.report.final]
@@ -187,7 +187,7 @@ class Deliveries:
         return {row[3]: _row(row) for row in self._file.fetch(_sql.FIND_DELIVERIES, self._campaign, array(ids))}
 
     def _moved(self, row: _DeliveryRow, news: DeliveryReport, *, asked: bool) -> _DeliveryRow:
-        """Return *row* after *news*; itself, if nothing changes."""
+        """Return *row* itself if nothing changes."""
         report = advanced(row.report, news) if news.said else row.report
         if report.numeric_id:
             report = msgspec.structs.replace(report, numeric_id=False)  # as the file returns it
@@ -197,7 +197,7 @@ class Deliveries:
         return row._replace(report=report, due_at=due_at, asked=row.asked + asked)
 
     def _due_after(self, row: _DeliveryRow, report: DeliveryReport, *, asked: bool) -> int | None:
-        """Return when to ask again; None for never."""
+        """Return None for never."""
         if row.due_at is None:
             return None
         now = milliseconds(self._now())
@@ -226,5 +226,5 @@ def _row(columns: Sequence[Any]) -> _DeliveryRow:
 
 
 def _tells(old: Delivery, new: Delivery) -> bool:
-    """Return whether *new* is worth reporting; a price alone is not."""
+    """A price alone is not worth reporting."""
     return (old.report.state, old.report.said, old.overdue) != (new.report.state, new.report.said, new.overdue)

@@ -56,11 +56,7 @@ class FileIdentity:
             raise OSError(0, _LEFT_BEHIND.format(wal=wal), path)
 
     def remember(self, *endings: str) -> None:
-        """
-        Record the identity of the opened file, and of the files with *endings* beside it.
-
-        With endings, the file counts as not empty.
-        """
+        """Record identities, also with *endings*; with these, the file counts as not empty."""
         check_file(self.path)
         for path in (self.path, *(f"{self.real}{ending}" for ending in endings)):
             found = identity_of(path)
@@ -69,11 +65,10 @@ class FileIdentity:
         self._filled = self.path if endings else ""
 
     def forget(self) -> None:
-        """Drop all recorded identities: the files are closed."""
         self._opened.clear()
 
     def lost(self) -> Collection[str]:
-        """Return the paths that no longer lead to the opened file; takes a few microseconds."""
+        """Takes a few microseconds."""
         filled = self._filled
         # A moved file with a link in its place lacks its `-wal` for those that open it there.
         links = self._links
@@ -88,7 +83,7 @@ class FileIdentity:
 
 
 def _size(path: str) -> int:
-    """Return a file's size in bytes; 0 if it is missing."""
+    """Return 0 if the file is missing."""
     try:
         return Path(path).stat().st_size
     except FileNotFoundError:

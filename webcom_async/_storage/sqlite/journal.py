@@ -167,7 +167,7 @@ class CampaignFile(Closing):
         return milliseconds(self._now())
 
     def _pages(self, statement: str, *criteria: object) -> Iterator[Sequence[Any]]:
-        """Yield this campaign's rows of *statement*; rows logged meanwhile are on later pages."""
+        """Rows logged meanwhile are on later pages."""
         for row in self._rows.pages(statement, self._campaign, *criteria):
             yield row
             self._log.digest()

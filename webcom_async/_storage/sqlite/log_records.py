@@ -85,7 +85,6 @@ def reserved_payload(said: Sequence[Said], addressed: Sequence[Addressed], clien
 
 
 def accepted_payload(results: Sequence[SendResult], client_ids: list[int], id_sms: list[int]) -> bytes:
-    """Return the entry for a whole batch accepted under *client_ids*, with *id_sms*."""
     return _pack(AcceptedRecord(results[0].attempts, client_ids, [result.phone for result in results], id_sms))
 
 
@@ -96,14 +95,7 @@ def results_payload(results: Sequence[SendResult]) -> bytes:
 def reserved_rows(
     payload: bytes, number: Callable[[list[bytes]], Iterable[int]], zone: tzinfo
 ) -> list[tuple[object, ...]]:
-    """
-    Return the rows of a reserved batch, for `RESERVE`.
-
-    Args:
-        payload: The entry's payload.
-        number: Numbers JSON messages.
-        zone: The zone of times that version 4 or an older one wrote.
-    """
+    """*zone* is that of times that version 4 or an older one wrote."""
     if payload.startswith(_ROWS):
         groups = [(bytes(said), phones) for said, phones in _reserved_in_rows.decode(payload)]
         messages = _numbered([int(said) if said.isdigit() else said for said, _ in groups], number)
@@ -128,7 +120,6 @@ def _read_moments(column: list[str | None] | None, zone: tzinfo) -> list[str | N
 
 
 def settled_rows(payload: bytes) -> Sequence[tuple[object, ...]]:
-    """Return the rows of results, for `SETTLE`."""
     if payload.startswith(_ROWS):
         return _settled_in_rows.decode(payload)
     batch = _accepted.decode(payload)

@@ -13,17 +13,15 @@ __all__ = ["Statements", "number_messages"]
 class Statements(Protocol):
     """Runs the statements of `journal_sql`."""
 
-    def fetch(self, statement: str, *parameters: object) -> list[Any]:
-        """Return the rows of *statement*."""
-        ...
+    def fetch(self, statement: str, *parameters: object) -> list[Any]: ...
 
     def change(self, statement: str, *parameters: object) -> int:
-        """Run *statement* and return how many rows it changed."""
+        """Return how many rows changed."""
         ...
 
 
 def number_messages(file: Statements, contents: Sequence[bytes]) -> list[int]:
-    """Store the JSON messages that are new to the file, and return the numbers of all."""
+    """Store messages that are new to the file."""
     digests = [digest(content) for content in contents]
     # A dict, because a batch may have a message twice.
     file.change(_sql.ADD_MESSAGES, array(dict(zip(digests, map(bytes.decode, contents), strict=True)).items()))

@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0, le=2**63 -
 
 def as_numbers(texts: Sequence[str]) -> list[int] | None:
     """
-    Return *texts* as numbers; None unless each is in the one form that JSON has for a SQLite integer.
+    Return None unless each is in the one form that JSON has for a SQLite integer.
 
     Parsing them as an array takes a third of the time of checking each.
     """
@@ -59,13 +59,12 @@ class Numbers:
         self.clear()
 
     def add(self, numbers: Sequence[int]) -> bool:
-        """Add *numbers* and return whether all are new and distinct."""
+        """Return whether all are new and distinct."""
         while self._count + len(numbers) > self._room:
             self._grow()
         return self._enter(numbers) == len(numbers)
 
     def meet(self, numbers: Iterable[int]) -> bool:
-        """Return whether one of *numbers* was added."""
         return any(map(self._has, numbers))
 
     def clear(self) -> None:
@@ -103,7 +102,7 @@ class Numbers:
         return number in self._others
 
     def _grow(self) -> None:
-        """Double the tables; change nothing if memory runs out."""
+        """Change nothing if memory runs out."""
         places = 2 * len(self._tables[0]) if self._tables else self._places
         grown = Numbers()
         grown._tables = [array("q", [-1]) * _prime(places >> 2 * step) for step in range(_TABLES)]
@@ -116,6 +115,5 @@ class Numbers:
 
 
 def _prime(least: int) -> int:
-    """Return the first odd prime that is at least *least*."""
     candidates = count(max(3, least | 1), 2)
     return next(each for each in candidates if all(each % divisor for divisor in range(3, isqrt(each) + 1, 2)))

@@ -96,7 +96,6 @@ class ReportFile:
         await self.aclose()
 
     async def _commit_all(self) -> None:
-        """Write the reports of all waiting callers."""
         commits, self._waiting = self._waiting, []
         error: str | None = None
         try:

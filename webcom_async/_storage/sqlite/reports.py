@@ -47,7 +47,7 @@ class Inbox:
         self._file = InboxFile(path, create=True)
 
     def store(self, reports: Iterable[DeliveryReport], now: datetime) -> int:
-        """Commit what is new in *reports*, and return the number of SMS changed."""
+        """Return the number of SMS changed."""
         with self._file.transaction():
             reports = list(reports)
             known = self.find({report.id_sms for report in reports})
@@ -73,7 +73,6 @@ class Inbox:
         return int(number)
 
     def after(self, number: int, count: int) -> tuple[int, list[DeliveryReport]]:
-        """Return up to *count* reports that changed after *number*, and the number to continue from."""
         rows = self._file.fetch(_sql.PAGE_OF_REPORTS, number, count)
         return (rows[-1][0] if rows else number), [report_of(row[1:]) for row in rows]
 

@@ -54,7 +54,7 @@ class Logged(Statements, Protocol):
     def transaction(self) -> AbstractContextManager[None]: ...
 
     def cache(self, kib: int | None = None) -> None:
-        """Keep at most *kib* KiB of pages in memory; by default, as many as rows need."""
+        """By default, keep as many pages as rows need."""
         ...
 
     def damaged(self, found: str) -> JournalError: ...
@@ -81,14 +81,8 @@ def digest(file: Logged, zone: tzinfo) -> None:
     """
     Turn all entries of the log into rows, and empty it, in bounded memory.
 
-    Each transaction writes the rows of some entries and deletes these, so the next run continues an interrupted one.
-
-    Args:
-        file: The file.
-        zone: The zone of times that versions before 5 have logged.
-
-    Raises:
-        JournalError: An entry is damaged, and usually none is digested; or the file cannot be written.
+    Each transaction writes the rows of some entries and deletes these, so the next run continues an interrupted one. If
+    an entry is damaged, usually none is digested. Versions before 5 have logged times in *zone*.
     """
     for _ in _entries(file):
         pass  # check all first: a damaged file is not changed
@@ -103,7 +97,7 @@ def digest(file: Logged, zone: tzinfo) -> None:
 
 
 def _entries(file: Logged) -> Iterator[_LogEntry]:
-    """Yield the entries; raise at the first damaged one."""
+    """Raise at the first damaged entry."""
     last: int | None = None
     while rows := file.fetch(_sql.NEXT_ENTRY, -1 if last is None else last):
         entry = _LogEntry(*rows[0])
@@ -156,11 +150,7 @@ class Log:
         self._number = lru_cache(_NUMBERED_MESSAGES)(self._numbered)
 
     def reserve(self, addressed: Sequence[Addressed], stamp: int) -> int | None:
-        """
-        Log that a whole batch is reserved, and return the entry's number.
-
-        Return None and log nothing if one of its ids may be known already: then the rows decide.
-        """
+        """Return the entry's number; None, and log nothing, if an id may be known already: then the rows decide."""
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if self._uncertain or not (ids and all(phones for _, phones in addressed)):
             return None
@@ -177,7 +167,7 @@ class Log:
         self, results: Sequence[SendResult], reserved: Reservation, stamp: int, *, all_accepted: bool = False
     ) -> bool:
         """
-        Log the results of a batch; return False and log nothing if the rows must decide.
+        Return False and log nothing if the rows must decide.
 
         They must if the batch is not open in the log, or other recipients or a known `id_sms` are in *results*.
         """
@@ -205,7 +195,7 @@ class Log:
         return self._ids.meet([number for some in numbers if some is not None for number in some])
 
     def digest(self) -> None:
-        """Turn the log into rows, which may then be read and written."""
+        """Rows may then be read and written."""
         if not self._has_rows:
             self._has_rows = True  # even if digesting fails half-way
             self._file.cache()
