@@ -67,7 +67,7 @@ async def _answer(conversation: Conversation, *, broken: bool, send: SendCall) -
 
 
 async def _read(receive: ReceiveCall) -> bytes | None:
-    """Return the whole body, or None if the client left or sends without end."""
+    """Return None if the client left or sends without end."""
     body = bytearray()
     while True:
         event = await receive()

@@ -24,7 +24,7 @@ class Conversation:
 
 
 async def hold(gateway: Gateway, request: Received) -> Conversation:
-    """Let *request* meet its fault and the gateway, in the order that the fault says."""
+    """The fault says in which order *request* meets it and the gateway."""
     gateway.arrive(request)
     fault = gateway.faults.draw()
     if fault.arrived is not None:

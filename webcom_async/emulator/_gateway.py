@@ -250,7 +250,6 @@ class Gateway:
         return False
 
     def _inquire(self, request: Received) -> GatewayAnswer:
-        """Answer a question about statuses or about the balance."""
         inquire = self._statuses if request.path == STATUS_PATH else self._balance
         try:
             return GatewayAnswer(200, _JSON, write_answer(inquire(request.body)))
@@ -354,7 +353,7 @@ class Gateway:
         return id_sms
 
     def _refusal(self, account: Account, message: ReceivedMessage, phone: ReceivedRecipient) -> Reason | None:
-        """Return why *phone* is refused, or None; the order is the manual's."""
+        """The order of the reasons is the manual's."""
         return (
             self._account_refusal(account, parts_of(message.text))
             or self._phone_refusal(account, str(phone.phone))
@@ -438,7 +437,7 @@ class Gateway:
 
 
 def _parts_left(account: Account) -> int | None:
-    """Return how many parts *account* may still send; None for any number."""
+    """Return None if *account* may send any number."""
     affordable = None if account.money is None or not account.price else int(account.money / account.price)
     limits = [limit for limit in (account.balance, affordable) if limit is not None]
     return min(limits, default=None)

@@ -117,7 +117,6 @@ class InquiryContext(NamedTuple):
     price: Decimal
 
     def own(self, id_sms: str) -> Sms | None:
-        """Return the owner's SMS with this id; None if there is none."""
         sms = self.ledger.find(id_sms)
         return sms if sms is not None and sms.account == self.owner else None
 

@@ -46,7 +46,7 @@ class Sms(msgspec.Struct, frozen=True, gc=False):
 
 
 def parts_of(text: str) -> int:
-    """Return how many parts *text* is billed as: of 160 characters if it is ASCII, of 70 if it is not."""
+    """Return the parts that are billed: of 160 characters if *text* is ASCII, of 70 if it is not."""
     length = len(text.encode("utf-16-le", errors="surrogatepass")) // 2
     alone, joined = (_ALONE, _JOINED) if text.isascii() else (_WIDE_ALONE, _WIDE_JOINED)
     return 1 if length <= alone else -(-length // joined)

@@ -25,12 +25,6 @@ _BACKLOG = 1024
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """
-    Return a listening socket; port 0 takes a free one.
-
-    Raises:
-        OSError: The port is taken, or the host is not this machine's.
-    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP: asyncio takes the delay off only then, and an answer in two parts would wait 40 ms for its second.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -45,7 +39,6 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the base URL of what answers on *listener*."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -74,12 +67,6 @@ def run_server(gateway: Gateway, listener: socket.socket, stop: Stop) -> None:
 
 @contextmanager
 def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
-    """
-    Answer on a socket from a thread of its own, and give the base URL.
-
-    Raises:
-        OSError: The port is taken, or the host is not this machine's.
-    """
     listener = listen(host, port)
     stop = Stop()
     # It listens already: a client that comes before the thread is up waits in the backlog.
@@ -130,7 +117,7 @@ class _AbruptServer(uvicorn.Server):
 
 
 def _protocol(connections: dict[tuple[str, int], asyncio.Transport]) -> type[H11Protocol]:
-    """Return uvicorn's HTTP/1.1 protocol, with every open connection in *connections*."""
+    """Keep every open connection in *connections*."""
 
     class TrackedProtocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:

@@ -147,7 +147,6 @@ class _Acknowledged(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_send_request(body: bytes) -> SendRequest:
-    """Read a request to send."""
     return _record(_document(body), SendRequest)
 
 
@@ -159,12 +158,11 @@ def read_status_questions(body: bytes) -> list[StatusQuestion] | StatusQuestion:
 
 
 def read_balance_question(body: bytes) -> AccountQuestion:
-    """Read a question about the balance."""
     return _record(_document(body), AccountQuestion)
 
 
 def read_acknowledgement(body: bytes) -> list[str]:
-    """Return the ids that an answer to a webhook echoes; none if the answer is anything else."""
+    """Return the ids that the answer echoes; none if it is anything else."""
     try:
         echoed = _record(_document(body), list[_Acknowledged])
     except BadDocument:
@@ -197,12 +195,11 @@ def _record(document: object, shape: type[_T]) -> _T:
 
 
 def accepted_entry(id_sms: str | int, client_id_sms: str | int | None) -> Document:
-    """Return the entry of an accepted recipient; *client_id_sms* is None unless it is echoed."""
+    """*client_id_sms* is None unless it is echoed."""
     return _echoing({"state": "send", "id_sms": id_sms}, client_id_sms)
 
 
 def refused_entry(sentence: str, client_id_sms: str | int | None) -> Document:
-    """Return the entry of a refused recipient: an error, and no id."""
     return _echoing({"error": sentence}, client_id_sms)
 
 
@@ -213,7 +210,6 @@ def _echoing(entry: Document, client_id_sms: str | int | None) -> Document:
 
 
 def write_send_answer(entries: list[Document]) -> bytes:
-    """Write the answer to a request to send: one entry per recipient."""
     return write_json({"information": entries})
 
 
@@ -223,43 +219,27 @@ def write_error(sentence: str) -> bytes:
 
 
 def status_entry(state: str, changed_at: datetime | None, detail: tuple[int, Decimal] | None = None) -> Document:
-    """
-    Return what an answer says of one SMS, without its id.
-
-    Args:
-        state: The state, or a sentence.
-        changed_at: When the SMS reached the state; None if the gateway does not know.
-        detail: The parts, and the price of each; None if they were not asked for.
-    """
+    """*state* may be a sentence; *changed_at* is None if unknown; *detail* has the parts and the price of each."""
     said: Document = {"time_change_state": _second(changed_at), "state": state}
     return said if detail is None else said | {"num_parts": detail[0], "price": Decimal(f"{detail[1]:.7f}")}
 
 
 def balance_answer(money: Decimal | str, currency: str, count: Document) -> Document:
-    """
-    Return the answer about the balance.
-
-    Args:
-        money: The sum; a text goes out in quotes.
-        currency: Its currency.
-        count: The key and the value of the number of messages.
-    """
+    """*money* as text goes out in quotes; *count* is the key and value of the number of messages."""
     direction: Document = {"type_sms": "sms", "area": "Russia"}
     return {"money": money, "currency": currency, "information": [direction | count]}
 
 
 def write_answer(answer: list[Document] | Document) -> bytes:
-    """Write an answer about statuses or about the balance."""
     return _with_decimals(answer).encode()
 
 
 def push_entry(id_sms: str, state: str, changed_at: datetime, *, numeric: bool) -> Document:
-    """Return one report of a webhook's body."""
     return {"id_sms": number(id_sms) if numeric else id_sms, "time": _second(changed_at), "state": state}
 
 
 def number(id_sms: str) -> str | int:
-    """Return *id_sms* as a number if it is one; as it is if not."""
+    """Return *id_sms* as a number if it is one."""
     plain = id_sms.isascii() and id_sms.isdigit() and len(id_sms) <= _LONGEST_ID and not id_sms.startswith("0")
     return int(id_sms) if plain else id_sms
 
