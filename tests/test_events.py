@@ -1,5 +1,6 @@
 """Events: observers and the log see each with its fields, and none holds a phone, a text or a credential."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Iterator
@@ -449,6 +450,24 @@ async def test_an_observer_that_raises_harms_nothing(
     assert 5 == len(seen.of(BatchSettled))
     assert [("RuntimeError", True)] == [(vars(each)["error"], each.exc_info is not None) for each in failures]
     assert "broken" in failures[0].getMessage()
+
+
+async def test_an_observer_whose_future_was_cancelled_cancels_nothing(
+    connect: Connect, webcom_gateway: Gateway, caplog: pytest.LogCaptureFixture
+):
+    """A cancellation that an observer raises ends neither a campaign nor a single send, and is logged as a failure."""
+
+    def looks_into_a_cancelled_future(event: Event) -> None:
+        raise asyncio.CancelledError(event.name)
+
+    async with connect(webcom_gateway, batch_size=2, observers=[looks_into_a_cancelled_future]) as client:
+        report = await client.send_all(phones(9), **SALE)
+        result = await client.send("79612242243", key="code", **SALE)
+
+    failures = [vars(each)["error"] for each in caplog.records if vars(each)["event"] == "observer_failed"]
+    assert (True, 10) == (report.complete, len(webcom_gateway.ledger))
+    assert Outcome.ACCEPTED is result.outcome
+    assert ["CancelledError"] == failures
 
 
 async def test_a_log_filter_that_raises_harms_nothing(connect: Connect, webcom_gateway: Gateway, seen: Seen):

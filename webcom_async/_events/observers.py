@@ -70,10 +70,13 @@ class Observers:
         for place, observer in enumerate(self._observers):
             try:
                 observer(event)
-            except Exception as exc:  # noqa: BLE001 - observers and log filters are the caller's, and must not harm sending
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001 - observers and log filters are the caller's, and must not harm sending
+                # Nothing is awaited here, so a cancellation is the observer's own, as of a future that it looks into.
                 self._log_first_failure(place, observer, exc)
 
-    def _log_first_failure(self, place: int, observer: Observer, exc: Exception) -> None:
+    def _log_first_failure(self, place: int, observer: Observer, exc: BaseException) -> None:
         if place not in self._failed:
             self._failed.add(place)
             name = getattr(observer, "__qualname__", type(observer).__qualname__)
