@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -493,6 +494,24 @@ async def test_a_transport_without_connection_facts_is_not_used_twice(library: A
             await exchange_with(HttpTransport(mine))
 
     assert 1 == len(asked)
+
+
+@pytest.mark.parametrize("certificate", [None, ssl.SSLCertVerificationError(1, "self-signed")])
+async def test_a_client_that_repeats_and_tells_nothing_may_have_sent(library: Any, certificate: Exception | None):
+    """A repetition that finds no connection does not make the first attempt, which was lost, a message not sent."""
+
+    class Repeating(library.AsyncBaseTransport):
+        async def handle_async_request(self, request: Any) -> Any:
+            for _ in range(2):
+                async for _part in request.stream:
+                    pass
+            raise library.ConnectError("refused") from certificate
+
+    async with library.AsyncClient(transport=Repeating()) as mine:
+        with pytest.raises(ConnectionLost) as caught:
+            await exchange_with(HttpTransport(mine))
+
+    assert Knowledge.POSSIBLY_SENT is caught.value.knowledge
 
 
 # ---------------------------------------------------------------------------- no connection

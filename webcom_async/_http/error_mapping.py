@@ -74,16 +74,26 @@ def map_exception(exc: Exception) -> WebcomError | None:
     return refused or meaning(f"{_first_words(meaning)} ({said})")
 
 
-def as_known(error: WebcomError, trace: RequestTrace) -> WebcomError:
-    """Return *error*, corrected by what *trace* recorded."""
+def as_known(error: WebcomError, trace: RequestTrace, body_bytes: int) -> WebcomError:
+    """Return *error*, corrected by what *trace* recorded of a request whose body has *body_bytes*."""
     if not trace.possibly_sent:
         return _as_not_sent(error)
-    if trace.sent and (trace.connections or trace.reused_connection) and type(error) is GatewayUnavailable:
-        # The HTTP client retried the request by itself: the failure of the last attempt says nothing about the first.
+    if _is_of_a_repetition(error, trace, body_bytes):
         return ConnectionLost(str(error))
     if trace.stale and type(error) is ConnectionLost:
         return ConnectionLost(str(error), reused_connection=True)
     return error
+
+
+def _is_of_a_repetition(error: WebcomError, trace: RequestTrace, body_bytes: int) -> bool:
+    """
+    Whether the HTTP client repeated the request by itself, and *error* is what that met while connecting.
+
+    It says nothing about the first attempt. A client that tells nothing of its connections has taken the body twice.
+    """
+    not_connected = isinstance(error, GatewayUnavailable | ConfigurationError)
+    has_sent = trace.sent and (trace.connections or trace.reused_connection or trace.bytes_sent > body_bytes)
+    return bool(has_sent) and not_connected and error.knowledge is Knowledge.NOT_REACHED
 
 
 def _as_not_sent(error: WebcomError) -> WebcomError:

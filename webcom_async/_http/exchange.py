@@ -77,7 +77,7 @@ async def exchange(
         raise _overdue(trace, timeout)
     if isinstance(outcome, WebcomError):
         # Raised here, outside any `except`: the foreign exception holds the request and its credentials.
-        raise as_known(outcome, trace)
+        raise as_known(outcome, trace, len(request.body))
     return outcome
 
 
