@@ -85,12 +85,10 @@ def _number(digest: bytes) -> int:
 
 
 def mint_campaign() -> str:
-    """Return a random campaign name, which no later call can resume."""
     return secrets.token_hex(16)
 
 
 def random_ids(bits: IdBits) -> Derive:
-    """Return a function that gives each phone a random id."""
     return lambda _phone, _key: ClientIdSms(str(secrets.randbits(bits) or _INSTEAD_OF_ZERO))
 
 

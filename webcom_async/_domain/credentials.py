@@ -134,7 +134,7 @@ class Credentials:
         """
         Return *text* without the secrets, for a server that echoes the request.
 
-        Short secrets and plain numbers stay: in an answer they may mean something else.
+        Short secrets and plain numbers stay: they may mean something else.
         """
         from html import escape  # noqa: PLC0415 - this and tomllib take a twentieth of this package's import time
 

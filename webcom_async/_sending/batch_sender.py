@@ -132,7 +132,6 @@ class SubBatch:
         )
 
     def _by_doubt(self) -> Iterator[tuple[OutboundRecipient, bool]]:
-        """Yield every recipient, and whether it was possibly sent to."""
         left = self.knowledge is Knowledge.POSSIBLY_SENT
         return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
 
