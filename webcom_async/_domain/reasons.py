@@ -33,10 +33,10 @@ class Reason(enum.Enum):
     NO_CONTACT = "no_contact"  #: a business card without name or details
     UNKNOWN_SENDER = "unknown_sender"  #: the sender is not registered
     SENDER_NOT_MODERATED = "sender_not_moderated"  #: the sender waits for moderation
-    HELD_FOR_FUNDS = "held_for_funds"  #: taken, and sent once the account is topped up (sibling platforms)
+    HELD_FOR_FUNDS = "held_for_funds"  #: accepted, and sent once the account is topped up (sibling platforms)
     ALREADY_SENT = "already_sent"  #: this id was used before (sibling platforms)
     TOO_LARGE = "too_large"  #: the request is too large for the gateway, even with this recipient alone
-    OTHER = "other"  #: a sentence that is not in the table; see `SendResult.error`
+    OTHER = "other"  #: a sentence of the gateway that the library does not know; see `SendResult.error`
 
     # Found here: the recipient was never sent.
     BAD_RECIPIENT = "bad_recipient"  #: the source yielded something other than a recipient

@@ -394,7 +394,7 @@ class DeliveryChanged(Event, frozen=True):
         client_id_sms: The message's id.
         id_sms: The gateway's id of the SMS.
         state: The state of the SMS.
-        overdue: Whether tracking ends without a final state.
+        overdue: Whether tracking ends before a terminal state.
     """
 
     level = DEBUG

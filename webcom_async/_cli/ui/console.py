@@ -1,5 +1,5 @@
 """
-What a person sees, and the only door to rich.
+What a person sees: words, a progress line and JSON.
 
 Progress and errors go to stderr, results to stdout, so that both can be redirected apart.
 """
