@@ -75,7 +75,7 @@ def resets(server: RawServer, connection: socket.socket, _number: int) -> None:
     ids=["reset", "closed", "not HTTP", "cut", "unknown coding", "too large", "timed out"],
 )
 async def test_a_failed_exchange_tells_no_credentials(connect_to: Connect, talk: Talk):
-    """Neither words, causes, local variables nor a pickle of the exception hold them."""
+    """Neither message, causes, local variables nor a pickle of the exception hold credentials."""
     with raw_server(talk) as server:
         async with connect_to(server.url, token=TOKEN, timeout=0.3, attempts=1) as client:
             with pytest.raises(WebcomError) as caught:
@@ -87,7 +87,7 @@ async def test_a_failed_exchange_tells_no_credentials(connect_to: Connect, talk:
 
 
 async def test_a_refused_connection_tells_no_credentials(connect_to: Connect, unused_port: int):
-    """Nor does an exception for a request that was never written."""
+    """An exception for a request that was never written holds no credentials."""
     async with connect_to(f"http://127.0.0.1:{unused_port}", token=TOKEN, attempts=1) as client:
         with pytest.raises(WebcomError) as caught:
             await client.balance()
@@ -164,7 +164,7 @@ async def test_a_call_cancelled_while_it_waits_tells_no_credentials(connect_to: 
 async def test_a_request_cancelled_while_it_is_written_tells_no_credentials(
     connect_to: Connect, stages: tuple[str, str]
 ):
-    """Nor do the frames that were busy with the bytes themselves."""
+    """The frames that write the body hold no credentials when they are cancelled."""
     long = CODE | {"text": "x" * (32 << 20)}
     with raw_server(reads_nothing) as server:
         async with connect_to(server.url, token=TOKEN, batch_bytes=64 << 20) as client:

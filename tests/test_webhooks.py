@@ -115,7 +115,7 @@ def test_parse_and_acknowledge_are_each_others_counterpart():
 async def test_forwarded_addresses_are_believed_from_named_proxies_only(
     peer: str | None, forwarded: list[str], admitted: bool
 ):
-    """The caller is the last address that is none of our own proxies'."""
+    """The caller's address is the last one that does not belong to our own proxies."""
     app = WebhookApp(Memory(), secret=SECRET, allowed=["192.0.2.0/24", "2001:db8::/32"], proxies=["10.0.0.0/8"])
     headers = [(b"X-Forwarded-For", hop.encode()) for hop in forwarded]
     answer = await call(app, client=None if peer is None else (peer, 1), headers=headers)

@@ -332,7 +332,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str):
 
 
 def test_an_export_that_is_removed_meanwhile_is_not_done(tmp_path: Path):
-    """The command was to leave a file, and there is none."""
+    """An export whose file is removed while it writes ends with an error."""
     with (
         pytest.raises(InputError, match="was moved or removed while it was written; run the command again"),
         Filing(tmp_path / "results.csv", None) as filing,

@@ -44,7 +44,7 @@ PRINTED = [(reason, sentence) for reason, *sentences in SENTENCES for sentence i
 
 @pytest.mark.parametrize(("reason", "sentence"), PRINTED)
 def test_every_printed_sentence_has_its_reason(reason: Reason, sentence: str):
-    """A sentence is known with and without its final dot, in any case and between blanks."""
+    """A sentence is recognised with and without its final dot, in any case and between blanks."""
     forms = [sentence, f"{sentence}.", sentence.upper(), sentence.lower(), f"  {sentence} \r\n", f"error: {sentence}."]
 
     assert dict.fromkeys(forms, reason) == {form: classify(form) for form in forms}
@@ -52,7 +52,7 @@ def test_every_printed_sentence_has_its_reason(reason: Reason, sentence: str):
 
 @pytest.mark.parametrize(("reason", "english", "russian"), SENTENCES)
 def test_the_table_holds_the_sentences_as_printed(reason: Reason, english: str, russian: str):
-    """The emulator reads its sentences from the table, so the table keeps them letter for letter."""
+    """The table keeps the sentences letter for letter, because the emulator answers with them."""
     row = refusal(reason)
 
     assert (reason, english, russian) == (row.reason, row.english, row.russian)
@@ -81,19 +81,19 @@ def test_the_table_holds_the_sentences_as_printed(reason: Reason, english: str, 
     ],
 )
 def test_real_texts_differ_in_small_things(sentence: str, reason: Reason):
-    """Hyphens, commas, `ё`, odd blanks and one printed line for two sentences do not hide what is meant."""
+    """Hyphens, commas, `ё`, odd blanks and two sentences on one line do not hide a reason."""
     assert reason is classify(sentence)
 
 
 @pytest.mark.parametrize("text", ["", ".", "Flood SMS", "Внутренняя ошибка", "no send", "\x00", "\ud800"])
 def test_an_unknown_sentence_is_other(text: str):
-    """A sentence that is not in the table is a reason too, never a failure."""
+    """A sentence that is not in the table has the reason `OTHER`, and never fails."""
     assert Reason.OTHER is classify(text)
 
 
 @given(st.text(), st.sampled_from(PRINTED), st.text())
 def test_noise_around_a_sentence_never_fails(before: str, printed: tuple[Reason, str], after: str):
-    """Text from the gateway is untrusted, and always gets a reason; a whole sentence in it is never overlooked."""
+    """Any text gets a reason, and a whole sentence within it is never overlooked."""
     assert classify(before + after) in Reason
     assert Reason.OTHER is not classify(f"{before} {printed[1]} {after}")
 
@@ -122,7 +122,7 @@ def test_a_refusal_says_how_far_it_reaches(reason: Reason, scope: Scope):
 
 @pytest.mark.parametrize("reason", [Reason.NONE, Reason.OTHER, Reason.BAD_PHONE, Reason.TIMEOUT, Reason.HALTED])
 def test_our_own_reasons_have_no_sentence(reason: Reason):
-    """What is found out here is not in the gateway's table."""
+    """Reasons that the library finds itself are not in the gateway's table."""
     with pytest.raises(KeyError):
         refusal(reason)
 
@@ -138,19 +138,19 @@ def test_a_formula_in_a_results_file_is_text(cell: str):
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\u202eb", "line\nbreak", "\x9b31m", "\u2066x", "nul\0"])
 def test_text_from_outside_cannot_steer_a_terminal(text: str):
-    """Control and direction marks become a replacement character."""
+    """Control and direction marks become a replacement character before a terminal gets them."""
     assert not {c for c in printable(text) if ord(c) < 32 or c in "\x9b\u202e\u2066"}
     assert "\ufffd" in printable(text)
 
 
 def test_ordinary_text_is_left_alone():
-    """Russian, dashes and emoji are ordinary."""
+    """Russian, dashes and emoji are shown as they are."""
     assert "Номер телефона — «стоп-лист» 🙂" == printable("Номер телефона — «стоп-лист» 🙂")
 
 
 @given(st.text())
 def test_what_is_shown_holds_nothing_hidden(text: str):
-    """No control, direction mark or half of a character is left, and nothing else is changed."""
+    """Shown text has no control, direction mark or half of a character, and is otherwise unchanged."""
     shown = printable(text)
 
     assert len(text) == len(shown)
@@ -159,7 +159,7 @@ def test_what_is_shown_holds_nothing_hidden(text: str):
 
 
 def test_a_list_in_a_message_stays_short():
-    """A file with thousands of columns, or a column with a name of thousands of characters, fills no screen."""
+    """A list of thousands of columns, or of names with thousands of characters, is shortened in a message."""
     assert "a, b" == listed(["a", "b"])
     assert len(listed(["x" * 5_000] * 5_000)) < 600
     assert listed(["x"] * 20).endswith("and 8 more")
@@ -207,12 +207,12 @@ def after(*reports: DeliveryReport) -> DeliveryReport:
     ],
 )
 def test_a_final_state_never_goes_back(before: DeliveryReport, news: DeliveryReport, then: str):
-    """A delivered one may be read, a status may come after all, and nothing else follows a final state."""
+    """A terminal state never goes back: only a delivered SMS can still be read."""
     assert then == after(before, news).said
 
 
 def test_a_repeat_says_nothing_new():
-    """It gives back what was known, as the very same object."""
+    """A repeated report returns the known state, as the same object."""
     known = said("deliver", 1, num_parts=2, price=Decimal(3))
 
     assert known is advanced(known, said("deliver", 1))
@@ -220,7 +220,7 @@ def test_a_repeat_says_nothing_new():
 
 
 def test_a_price_is_kept_from_wherever_it_came():
-    """A webhook that brings the final state takes the price from an earlier answer, and the other way round."""
+    """The price is kept from whichever report brings it, before or after the terminal state."""
     asked = said("send", num_parts=2, price=Decimal(3))
 
     for known in (after(asked, said("deliver", 1)), after(said("deliver", 1), asked)):
@@ -229,7 +229,7 @@ def test_a_price_is_kept_from_wherever_it_came():
 
 @pytest.mark.parametrize("order", list(permutations([said("send"), said("deliver", 3), said("read", 4)])))
 def test_any_order_ends_in_the_same_state(order: tuple[DeliveryReport, ...]):
-    """Reports that overtake one another change nothing in the end."""
+    """The same reports end in the same state in any order."""
     assert "read" == after(*order, *order).said
 
 
@@ -244,7 +244,7 @@ REPORTS = st.builds(
 
 @given(st.lists(REPORTS, min_size=1, max_size=8))
 def test_disorder_and_repeats_are_harmless(reports: list[DeliveryReport]):
-    """Once final, always final; a second look at the same reports changes neither the state nor its time."""
+    """A terminal state stays, and reading the same reports again changes neither the state nor its time."""
     known = None
     was_final = False
     for report in reports:
@@ -257,7 +257,7 @@ def test_disorder_and_repeats_are_harmless(reports: list[DeliveryReport]):
 
 
 def test_the_waits_between_questions_grow_to_a_bound():
-    """Each is longer than the one before, up to the longest, however often was asked."""
+    """Each wait is longer than the one before, up to the longest."""
     pace = Pace(first=10, factor=2, longest=100)
 
     assert [10, 20, 40, 80, 100, 100] == [wait_before_asking(asked, pace) for asked in range(6)]
@@ -274,8 +274,8 @@ def test_a_pace_that_cannot_be_kept_is_refused(wrong: dict[str, object]):
         Pace(**wrong)  # type: ignore[arg-type]
 
 
-def test_nobody_is_asked_without_a_pause():
-    """A first question may come at once, a second one not."""
+def test_no_question_follows_without_a_pause():
+    """A first question may leave at once, and a second one waits."""
     waits = [wait_before_asking(asked, Pace(first=0.0)) for asked in range(4)]
 
     assert [0.0, 2.0, 4.0, 8.0] == waits
@@ -400,7 +400,7 @@ _WRITTEN = st.one_of(
 
 @given(st.lists(_WRITTEN, min_size=1, max_size=5))
 def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
-    """Taking many at once is a shortcut: the same digits, or none of them."""
+    """The fast path for many phones returns the same digits as one by one, or none."""
     taken = normal_phones(written)
 
     assert taken is None or taken.phones == [normalise_phone(each) for each in written]
@@ -409,7 +409,7 @@ def test_phones_as_a_whole_are_the_phones_one_by_one(written: list[str]):
 
 @pytest.mark.parametrize("written", ["79612242243", " 79612242243\r\n", "88005553535", "442079460958", "96122422"])
 def test_clean_phones_are_taken_as_a_whole(written: str):
-    """What needs no more than a strip takes the short way."""
+    """Phones that need only stripping take the fast path."""
     taken = normal_phones([written, written])
 
     assert taken is not None
@@ -431,7 +431,7 @@ def test_clean_phones_are_taken_as_a_whole(written: str):
     ],
 )
 def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str):
-    """Nothing is guessed on the short way."""
+    """One phone that is not clean sends the whole batch down the careful path."""
     assert normal_phones(["79612242243", written]) is None
 
 
@@ -439,7 +439,7 @@ def test_one_phone_that_needs_a_closer_look_sends_all_the_long_way(written: str)
 
 
 def test_a_batch_in_which_all_are_accepted_has_no_others():
-    """An answer that is known to accept all recipients has no others, and neither has one that is looked through."""
+    """An answer that accepts all recipients has no others, whether that is known or has to be searched for."""
     results = [SendResult(ClientIdSms("1"), Phone("79612242243"), Outcome.ACCEPTED, "7")]
 
     assert [] == SettledResults(results, all_accepted=True).others() == SettledResults(results).others()
@@ -482,8 +482,8 @@ def test_another_exception_says_the_same(error: WebcomError):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes have no name elsewhere")
-def test_what_was_checked_is_checked_again_when_it_is_open(tmp_path: Path):
-    """Only a regular file is emptied, and then it is."""
+def test_a_checked_path_is_checked_again_when_it_is_open(tmp_path: Path):
+    """Only a regular file is emptied, even if the path changed after the first check."""
     path = tmp_path / "file"
     path.write_text("before")
     with open_file(path, "w") as file:

@@ -57,7 +57,7 @@ limits = st.integers(1, 64)
 
 
 def departures(throttle: Throttle, claims: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Return when each of *claims* leaves, and how many; a claim is the pause before it, and its recipients."""
+    """Return when each of *claims* leaves, with its recipients; a claim is the pause before it and its recipients."""
     now, left = 0.0, []
     for pause, recipients in claims:
         now += pause
@@ -87,13 +87,13 @@ def test_a_throttle_needs_no_clock():
 
 
 def test_the_burst_is_a_seconds_worth_unless_said():
-    """A second's recipients leave at once, and below one a second, a single one."""
+    """By default a second's recipients leave at once, or one if the rate is below one a second."""
     assert [0.0, 0.5] == [Throttle(rate=64).reserve(recipients, now=0.0) for recipients in (64, 96)]
     assert [0.0, 2.0] == [Throttle(rate=0.5).reserve(recipients, now=0.0) for recipients in (1, 2)]
 
 
 def test_a_pause_earns_one_burst_and_no_more():
-    """However long nobody was sent to, at most the burst leaves at once."""
+    """After a pause of any length, at most the burst leaves at once."""
     throttle = Throttle(rate=10, burst=20)
     throttle.reserve(20, now=0.0)
 
@@ -101,22 +101,22 @@ def test_a_pause_earns_one_burst_and_no_more():
 
 
 def test_a_batch_larger_than_the_burst_waits_for_its_last():
-    """It is not refused: it leaves whole when the burst and the time since have made room for all of it."""
+    """A batch larger than the burst leaves whole, once burst and time have made room for all of it."""
     throttle = Throttle(rate=10, burst=20)
 
     assert [3.0, 5.0] == [throttle.reserve(recipients, now=0.0) for recipients in (50, 20)]
 
 
 def test_time_that_passes_is_taken_off_the_wait():
-    """Who claims later waits less."""
+    """A later claim waits less."""
     throttle = Throttle(rate=100, burst=100)
     throttle.reserve(100, now=7.0)
 
     assert 0.75 == throttle.reserve(100, now=7.25)
 
 
-def test_a_claim_that_was_given_back_holds_nobody_up():
-    """A batch that was cancelled while it waited makes the next one wait for nothing."""
+def test_a_claim_that_was_given_back_delays_no_batch():
+    """A batch that is cancelled while it waits does not delay the next one."""
     throttle = Throttle(rate=10, burst=10)
     throttle.reserve(10, now=0.0)
     throttle.reserve(500, now=0.0)
@@ -126,7 +126,7 @@ def test_a_claim_that_was_given_back_holds_nobody_up():
 
 
 def test_the_rate_can_be_read():
-    """Whoever shows a campaign's progress can show what it is held to."""
+    """A throttle has its rate, so that a progress display can show it."""
     assert 12.5 == Throttle(rate=12.5).rate
 
 
@@ -138,7 +138,7 @@ def test_no_stretch_of_time_sees_more_than_burst_and_rate(rate: float, burst: in
 
 
 @given(rates, bursts, st.lists(st.tuples(pauses, batches), min_size=1, max_size=30))
-def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
+def test_no_batch_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
     """Waits are never negative, keep the order of the claims, and end when the rate allows the last of all."""
     left = departures(Throttle(rate, burst), claims)
     claimed = sum(count for _, count in claims)
@@ -150,7 +150,7 @@ def test_nobody_waits_longer_than_the_rate_asks_for(rate: float, burst: int, cla
 
 @given(rates, bursts, st.lists(st.tuples(pauses, batches, st.booleans()), max_size=30))
 def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, claims: list[tuple[float, int, bool]]):
-    """Claims that were given back before the next one leave no trace in anybody else's wait."""
+    """Claims that were given back before the next one change no other wait."""
     tried, spared = Throttle(rate, burst), Throttle(rate, burst)
     now = 0.0
     for pause, recipients, leaves in claims:
@@ -167,13 +167,13 @@ def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, 
 
 @pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
 def test_a_limit_starts_low(ceiling: int, start: int):
-    """It begins at four, or at the ceiling where that is lower."""
+    """A limit begins at four, or at its ceiling if that is lower."""
     assert start == AdaptiveLimit(ceiling).limit
 
 
 @pytest.mark.parametrize(("start", "limit"), [(0, 1), (1, 1), (8, 8), (9, 8)])
 def test_a_start_stays_between_one_and_the_ceiling(start: int, limit: int):
-    """What is asked for is brought into range."""
+    """A start outside the range is moved into it."""
     assert limit == AdaptiveLimit(8, start=start).limit
 
 
@@ -189,7 +189,7 @@ def test_every_answer_earns_one_more_before_the_first_push_back():
 
 
 def test_a_clean_round_earns_one_more_after_a_push_back():
-    """As many answers as the limit, and it grows by one; then the next round counts from nothing."""
+    """After a push-back, as many answers as the limit raise it by one, and the next round counts from zero."""
     limit, grown = limit_of(4), []
     limit.pushed_back(limit.sent())
     for _ in range(9):
@@ -200,7 +200,7 @@ def test_a_clean_round_earns_one_more_after_a_push_back():
 
 
 def test_a_push_back_halves():
-    """Half of an odd limit is rounded down, and one request stays allowed."""
+    """A push-back halves the limit, rounded down, and leaves at least one request."""
     limit, halved = limit_of(11), []
     for _ in range(5):
         limit.pushed_back(limit.sent())
@@ -210,7 +210,7 @@ def test_a_push_back_halves():
 
 
 def test_a_push_back_ends_a_round():
-    """Answers before it do not count towards the next growth."""
+    """Answers before a push-back do not count towards the next growth."""
     limit = limit_of(8)
     limit.pushed_back(limit.sent())
     for _ in range(3):
@@ -223,7 +223,7 @@ def test_a_push_back_ends_a_round():
 
 @given(limits, st.integers(1, 64))
 def test_failures_of_one_round_halve_once(start: int, failures: int):
-    """However many requests were under way together and failed, they say one thing."""
+    """Requests in flight together that fail halve the limit once."""
     limit = limit_of(start)
     rounds = [limit.sent() for _ in range(failures)]
     for each in rounds:
@@ -234,7 +234,7 @@ def test_failures_of_one_round_halve_once(start: int, failures: int):
 
 @given(limits, st.lists(st.booleans(), max_size=64))
 def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[bool]):
-    """Neither its failures nor its successes move the limit that was set after it."""
+    """Answers to requests from before a halving, good or bad, do not move the new limit."""
     limit = limit_of(start)
     before = limit.sent()
     limit.pushed_back(limit.sent())
@@ -247,7 +247,7 @@ def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[b
 
 @given(limits, st.none() | limits, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63)), max_size=300))
 def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
-    """Whatever is sent, answered and refused, in any order, one request may leave and never more than the ceiling."""
+    """After any sequence of answers and refusals, the limit is between one request and the ceiling."""
     limit = AdaptiveLimit(ceiling, start)
     in_flight = [limit.sent()]
     for event, which in events:
@@ -293,7 +293,7 @@ def test_the_limit_settles_around_what_the_gateway_bears(bearable: int):
 
 
 class Attempts:
-    """Fails with *failures*, one per call, then succeeds; counts its calls."""
+    """A call that fails with *failures*, one each time, then succeeds; it counts its calls."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.made = 0
@@ -309,7 +309,7 @@ class Attempts:
 
 
 def noting_clock(waits: list[float], random: Callable[[], float] = lambda: 1.0) -> Clock:
-    """Return a clock that notes in *waits* how long it was told to sleep, and does not."""
+    """Return a clock that notes its sleeps in *waits*, and returns at once."""
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -323,7 +323,7 @@ def always() -> bool:
 
 
 async def test_without_quota_nothing_is_repeated():
-    """A spent quota ends the retrying before it waits."""
+    """A spent quota ends the retries before the first wait."""
     attempts, waits = Attempts(ReplyTimeout("the first")), list[float]()
 
     with pytest.raises(ReplyTimeout, match="the first"):
@@ -340,7 +340,7 @@ async def test_the_first_success_is_the_answer():
     assert (1, []) == (attempts.made, waits)
 
 
-async def test_transient_failures_are_asked_again():
+async def test_transient_failures_are_retried():
     """Each failure is followed by a longer wait, until an attempt succeeds."""
     attempts, waits = Attempts(ReplyTimeout(), ConnectionLost(), GatewayUnavailable()), list[float]()
 
@@ -350,7 +350,7 @@ async def test_transient_failures_are_asked_again():
 
 @pytest.mark.parametrize("allowed", [1, 2, 6])
 async def test_the_last_attempts_own_error_is_raised(allowed: int):
-    """After `attempts` requests the error comes bare, and nobody waits for nothing after the last."""
+    """After `attempts` requests the last error is raised bare, without a wait after it."""
     last, waits = ReplyTimeout("the last"), list[float]()
     attempts = Attempts(*[ReplyTimeout("earlier")] * (allowed - 1), last)
 
@@ -364,8 +364,8 @@ async def test_the_last_attempts_own_error_is_raised(allowed: int):
 @pytest.mark.parametrize(
     "failure", [AuthenticationError(), TimeoutError("not ours"), ValueError("a bug"), KeyboardInterrupt()]
 )
-async def test_a_failure_for_good_is_not_asked_again(failure: BaseException):
-    """A refusal, a bug and a foreign exception come out at once, the very object that was raised."""
+async def test_a_permanent_failure_is_not_retried(failure: BaseException):
+    """A refusal, a bug and a foreign exception are raised at once, as the same object."""
     attempts, waits = Attempts(ReplyTimeout(), failure), list[float]()
 
     with pytest.raises(type(failure)) as raised:
@@ -384,7 +384,7 @@ async def test_the_gateways_own_wait_is_waited():
 
 
 async def test_a_wait_over_the_ceiling_is_not_waited():
-    """A busy gateway that halts the campaign is not asked again."""
+    """A `Retry-After` over the ceiling halts the campaign without a retry."""
     failure, attempts, waits = GatewayBusy(retry_after=3600.0), Attempts(), list[float]()
     failure.halts = True
     attempts = Attempts(failure)
@@ -396,7 +396,7 @@ async def test_a_wait_over_the_ceiling_is_not_waited():
 
 
 async def test_each_wait_draws_its_own_chance():
-    """The jitter is drawn anew for every wait."""
+    """Every wait draws its own jitter."""
     draws, waits = iter([0.0, 1.0, 0.25]), list[float]()
     await retrying(Attempts(*[ReplyTimeout()] * 3), 6, always, Options(), noting_clock(waits, lambda: next(draws)))
 
@@ -404,7 +404,7 @@ async def test_each_wait_draws_its_own_chance():
 
 
 async def test_cancelling_ends_a_back_off_at_once():
-    """Nobody finishes a wait, nor makes another attempt, after being cancelled."""
+    """A cancelled call neither finishes its wait nor makes another attempt."""
     attempts = Attempts(ReplyTimeout())
     waiting = anyio.Event()
 
@@ -422,7 +422,7 @@ async def test_cancelling_ends_a_back_off_at_once():
 
 
 async def test_cancelling_an_attempt_is_not_retried():
-    """A cancellation inside an attempt passes through; it is no failure of the gateway."""
+    """A cancellation inside an attempt passes through, and is not retried."""
     made, in_flight = 0, anyio.Event()
 
     async def attempt() -> None:

@@ -162,8 +162,8 @@ def test_halves_are_the_whole(count: int):
 # ---------------------------------------------------------------------------- summaries
 
 
-def test_who_is_asked_for_elsewhere_is_open_once(tmp_path: Path):
-    """A phone twice in a batch, and in another one that is under way: one may be asked for again, the other never."""
+def test_a_recipient_in_flight_elsewhere_is_open_once(tmp_path: Path):
+    """A phone twice in a batch, and in flight in another one, counts as open once and is left out once."""
     twice = [SendResult(ClientIdSms("101"), Phone("79612242243"), Outcome.NOT_SENT, None, Reason.DUPLICATE)] * 2
 
     done = summarize(twice, 3, RecordingJournal(SqliteJournal(tmp_path / "spring.journal")))

@@ -84,7 +84,7 @@ def test_answers_are_remembered_as_a_dict_remembers_them(batches: list[list[str]
     )
 )
 def test_whatever_is_stored_can_be_read_again(report: DeliveryReport):
-    """Any moment, text, count and price comes back as it was, but for what SQLite cannot hold."""
+    """Any moment, text, count and price that SQLite can hold comes back as it was."""
     columns = msgspec.json.decode(msgspec.json.encode(report_columns(report)))
 
     assert msgspec.structs.replace(report, said=columns[2]) == report_of(columns)
@@ -120,7 +120,7 @@ def opened(postgres: str, schema: str) -> Callable[[], "PostgresStore"]:
 async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     opened: Callable[[], "PostgresStore"], postgres: str, schema: str
 ):
-    """A host that comes between another one's look and its lock has done its work for it."""
+    """Tables that another host makes between a host's check and its lock are used as they are."""
     import psycopg  # noqa: PLC0415 - an extra
 
     from webcom_async._storage.postgres.connection import Server, Session  # noqa: PLC0415 - an extra
@@ -146,8 +146,8 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_nobody_who_plans_is_waited_for_without_end(opened: Callable[[], "PostgresStore"]):
-    """Without a bound of the server, a plan's own is half a minute, and a silent host's connection ends as soon."""
+async def test_no_plan_is_waited_for_without_end(opened: Callable[[], "PostgresStore"]):
+    """By default a wait for a plan ends after 30 seconds, and a silent host's connection is closed as soon."""
 
     async def bounds(session: "Session") -> list[tuple[Any, ...]]:
         async with session.unhurried_transaction(StoreUnavailable()):

@@ -19,7 +19,7 @@ numbers = st.one_of(st.integers(1, 2**64 - 1), st.integers(79_000_000_000, 79_00
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 2**64 - 1)), max_size=2_000))
 def test_it_behaves_as_a_dict_does(pairs: list[tuple[int, int]]):
-    """The first value of a number is kept, whatever else is put in."""
+    """The map keeps the first value of a number, as `dict.setdefault` does."""
     compact, plain = NumberMap(), dict[int, int]()
 
     assert [plain.setdefault(*pair) for pair in pairs] == [compact.setdefault(*pair) for pair in pairs]
@@ -29,7 +29,7 @@ def test_it_behaves_as_a_dict_does(pairs: list[tuple[int, int]]):
 
 
 def test_consecutive_phones_keep_it_fast_and_small():
-    """A run of phones, as a generated list has them, takes at most 48 bytes a phone."""
+    """Consecutive phones, as a generated list has them, take at most 48 bytes each."""
     compact = NumberMap()
     for phone in range(79_000_000_000, 79_000_100_000):
         compact.setdefault(phone, 1)

@@ -600,12 +600,12 @@ def test_a_question_is_the_vendors_array_or_a_bare_object():
 
 
 def test_a_question_shows_no_credentials():
-    """A repr, as tracebacks print it, has a size instead."""
+    """A question's repr, as tracebacks print it, shows a size and no credentials."""
     assert "secret" not in repr(StatusCall(["1"], MOSCOW, True).request(TOKEN, Options()))
 
 
 def test_the_vendors_answer_is_understood():
-    """State, time in the gateway's zone, parts, and the price of one part without a float's error."""
+    """A report has state, time in the gateway's zone, parts, and the exact price of one part."""
     [report] = statuses(VENDORS_ANSWER, "82216")
 
     assert DeliveryState.DELIVER is report.state
@@ -628,8 +628,8 @@ def test_the_vendors_answer_is_understood():
         ("Сообщение с таким ID не принималось", False),
     ],
 )
-def test_what_is_final_is_told_by_its_word(state: str, final: bool):
-    """A word that is not in the manual is kept as it came, and is never final."""
+def test_an_undocumented_state_is_never_final(state: str, final: bool):
+    """A state that is not in the manual is kept as it came, and is never terminal."""
     body = json.dumps([{"id_sms": "1", "time_change_state": "", "state": state}]).encode()
     [report] = statuses(body, "1")
 
@@ -653,7 +653,7 @@ def test_what_is_final_is_told_by_its_word(state: str, final: bool):
     ],
 )
 def test_an_answer_may_be_written_in_many_ways(body: bytes):
-    """Ids as text or number or left out, one object or an array, odd neighbours: the report is the same."""
+    """A report is the same with its id as text, number or left out, bare or in an array, and beside odd entries."""
     [report] = statuses(body, "7")
 
     assert ("7", DeliveryState.DELIVER, None, None) == (report.id_sms, report.state, report.price, report.changed_at)
@@ -661,21 +661,21 @@ def test_an_answer_may_be_written_in_many_ways(body: bytes):
 
 @pytest.mark.parametrize("price", ["10.6", '"10.6"', '"10,6"', '" 10.60 "'])
 def test_a_price_is_a_number_or_a_text(price: str):
-    """With a point or a comma, quoted or not."""
+    """A price may have a point or a comma, quoted or not."""
     [report] = statuses(f'[{{"id_sms":7,"state":"deliver","num_parts":"2","price":{price}}}]'.encode(), "7")
 
     assert Decimal("21.2") == report.cost
 
 
 def test_a_sentence_instead_of_a_state_is_kept_and_bounded():
-    """What the gateway says of an id that it does not know is told, however long it is."""
+    """The gateway's words about an unknown id are kept, up to 500 characters."""
     [report] = statuses(json.dumps({"id_sms": 7, "error": "x" * 10_000}).encode(), "7")
 
     assert (DeliveryState.UNKNOWN, "x" * 500) == (report.state, report.said)
 
 
-def test_only_what_was_asked_for_is_told():
-    """An answer about others, or about fewer, is no answer to the question."""
+def test_only_requested_ids_are_reported():
+    """An answer about other ids, or about fewer, is an error."""
     body = b'[{"id_sms":7,"state":"deliver"},{"id_sms":8,"state":"deliver"},{"state":"deliver"}]'
 
     assert ["8"] == [report.id_sms for report in statuses(body, "8", "9")]
@@ -683,14 +683,14 @@ def test_only_what_was_asked_for_is_told():
 
 @pytest.mark.parametrize("body", [b'{"error":"POST data is missing"}', b'[{"error":"POST data is missing"}]'])
 def test_an_error_refuses_the_request(body: bytes):
-    """Alone or in an array, an error without an id is about the whole request."""
+    """An error without an id, alone or in an array, refuses the whole request."""
     with pytest.raises(RefusedRequest, match="POST data"):
         statuses(body, "7")
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b"<html>", b'"x"', b"[" * 100_000, b"7", b'{"id_sms":'])
-def test_what_is_no_answer_is_an_error(body: bytes):
-    """Anything but the documented JSON settles nothing."""
+def test_an_undocumented_answer_is_an_error(body: bytes):
+    """Anything but the documented JSON is an error."""
     with pytest.raises(ReplyError):
         statuses(body, "7")
 
@@ -719,8 +719,8 @@ def test_the_vendors_push_is_understood_and_echoed():
         b'[{"id_sms":1,"x":{"}":1}}]',
     ],
 )
-def test_what_is_no_list_of_reports_is_refused(body: bytes):
-    """Cut, deep and foreign bodies are refused as a whole, in words that do not quote them."""
+def test_anything_but_a_list_of_reports_is_refused(body: bytes):
+    """Cut, deep and foreign bodies are refused as a whole, without quoting them."""
     with pytest.raises(WebhookRefused) as refused:
         pushed(body)
 
@@ -729,7 +729,7 @@ def test_what_is_no_list_of_reports_is_refused(body: bytes):
 
 
 def test_too_many_reports_are_refused():
-    """They are counted before they are made; braces in a text are not reports."""
+    """Reports are counted before they are decoded, and braces in a text do not count."""
     assert 3 == len(pushed(b'[{"id_sms":1,"state":"{{{"},{"id_sms":2},{"id_sms":3}]', 3))
     with pytest.raises(WebhookRefused) as refused:
         pushed(b'[{"id_sms":1},{"id_sms":2},{"id_sms":3},{"id_sms":4}]', 3)
@@ -737,7 +737,7 @@ def test_too_many_reports_are_refused():
 
 
 def test_an_entry_without_a_usable_id_costs_the_others_nothing():
-    """It is not acknowledged, so that the gateway offers it again."""
+    """An entry without a usable id is not acknowledged, so that the gateway offers it again."""
     body = b'[{"id_sms":1},{"id_sms":1.5},{"id_sms":""},{},"x",{"id_sms":-7},{"id_sms":"2"},{"id_sms":[]}]'.replace(
         b"[]", b"null"
     )
@@ -747,7 +747,7 @@ def test_an_entry_without_a_usable_id_costs_the_others_nothing():
 
 @given(ENTRIES)
 def test_whatever_stands_in_a_field_is_read_or_left_out(entries: list[dict[str, object]]):
-    """A webhook of odd fields is reports with sound ids, or refused; what is echoed is what came."""
+    """A webhook with odd fields becomes reports with sound ids, or is refused, and ids are echoed as they came."""
     body = json.dumps(entries).encode()
     try:
         reports = pushed(body)
@@ -763,7 +763,7 @@ def test_whatever_stands_in_a_field_is_read_or_left_out(entries: list[dict[str, 
 
 @given(st.binary(max_size=60) | st.builds(lambda value: json.dumps(value).encode(), JSON))
 def test_any_bytes_are_reports_or_refused(body: bytes):
-    """No body raises anything else than that it is refused, or that it is no answer."""
+    """Any body becomes reports, or raises one of the two documented errors."""
     for decode, refusal in ((pushed, WebhookRefused), (lambda it: statuses(it, "7"), (ReplyError, RefusedRequest))):
         with suppress(refusal):  # type: ignore[arg-type]
             decode(body)
@@ -782,7 +782,7 @@ VENDORS_BALANCE = {
 
 
 def test_the_vendors_balance_is_understood():
-    """Money without a float's error, counts under either key, and no limit where there is none."""
+    """A balance has exact money, counts under either key, and no limit for unlimited directions."""
     balance = decode_balance(json.dumps(VENDORS_BALANCE).encode())
 
     assert (Decimal("19023.9"), "RUR") == (balance.money, balance.currency)
@@ -796,25 +796,25 @@ def test_the_vendors_balance_is_understood():
     ("money", "sum_"), [("0", "0"), ("-17.5", "-17.5"), ('"1 234,50"', "1234.50"), ("19023.90", "19023.90")]
 )
 def test_money_is_a_number_or_a_text(money: str, sum_: str):
-    """With a point or a comma, in debt or not, and with all of its digits."""
+    """Money may have a point or a comma, be negative, and keeps all of its digits."""
     assert sum_ == str(decode_balance(f'{{"money":{money},"currency":"RUR"}}'.encode()).money)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"money":"NaN"}', b'{"money":1e400}', b'{"money":null}'])
 def test_a_balance_without_a_sum_is_an_error(body: bytes):
-    """A sum that is not there, or is no number, is not guessed."""
+    """A missing sum, or one that is not a number, is an error."""
     with pytest.raises(ReplyError):
         decode_balance(body)
 
 
 def test_a_refused_balance_is_the_gateways_refusal():
-    """Its words reach whoever judges them."""
+    """A refused balance raises an error with the gateway's words."""
     with pytest.raises(RefusedRequest, match="locked"):
         decode_balance(b'{"error":"Your account is locked"}')
 
 
 def test_a_later_entry_takes_no_final_state_back():
-    """An answer that names an SMS twice says of it what goes furthest."""
+    """Of two entries for one SMS, the one with the furthest state counts."""
     answer = b'[{"id_sms":1,"state":"deliver","num_parts":1,"price":2},{"id_sms":1,"state":"send"}]'
     [report] = decode_statuses(answer, ["1"], UTC).values()
 
@@ -822,7 +822,7 @@ def test_a_later_entry_takes_no_final_state_back():
 
 
 def test_a_string_that_is_never_closed_is_looked_for_once():
-    """A body of escaped quotes is refused in a moment, not in minutes."""
+    """A body of escaped quotes is refused at once, in linear time."""
     body = b"{" * 2_001 + b'"' + b'\\"' * 100_000
     begin = time.perf_counter()
     with pytest.raises(WebhookRefused):
