@@ -28,7 +28,7 @@ from webcom_async._domain.refusals import Language, classify
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async._http.exchange import exchange
-from webcom_async._wire.json_api.send import BOM, JsonFormat, SendReply, send_request
+from webcom_async._wire.json_api.send import BOM, JsonFormat, SendReply
 
 __all__ = ["MOST_SMS", "Capabilities", "Order", "Repeat", "examine"]
 
@@ -256,6 +256,7 @@ class _CheckUp:
         self._transport = transport
         self._credentials = credentials
         self._options = options
+        self._format = JsonFormat(options.zone)
         self._phone = phone
         self._message = message
 
@@ -351,7 +352,7 @@ class _CheckUp:
         return OutboundRecipient(Phone(""), ClientIdSms(str(self.refused ^ (number + 1) << 24)))
 
     def _encoded(self, phones: list[OutboundRecipient]) -> bytes:
-        return JsonFormat(self._options.zone).encode([(self._message, phones)])
+        return self._format.encode([(self._message, phones)])
 
     async def _ask(self, phones: list[OutboundRecipient]) -> _ProbeAnswer:
         return _read(await self._post(self._encoded(phones)))
@@ -359,7 +360,7 @@ class _CheckUp:
     async def _post(self, messages: bytes) -> Reply:
         """Post once, without retries."""
         options = msgspec.structs.replace(self._options, path=self.path)
-        request = send_request(messages, self._credentials, options)
+        request = self._format.request(messages, self._credentials, options)
         return await exchange(self._transport, request, RequestTrace(), timeout=options.timeout, max_bytes=_MAX_BYTES)
 
     def _url(self) -> str:

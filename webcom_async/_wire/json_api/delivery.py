@@ -21,8 +21,8 @@ from webcom_async._domain.delivery_rules import advanced
 from webcom_async._domain.errors import ReplyError, WebhookRefused
 from webcom_async._domain.exchange import Reply, Request
 from webcom_async._domain.options import Options
-from webcom_async._wire.base import RefusedRequest, Retry
-from webcom_async._wire.json_api.send import BOM, HEADERS, known_id, page_url
+from webcom_async._wire.base import RefusedRequest, Retry, encoder
+from webcom_async._wire.json_api.send import BOM, HEADERS, known_id
 
 __all__ = [
     "BALANCE_PAGE",
@@ -79,8 +79,8 @@ class StatusCall(msgspec.Struct, frozen=True):
         return len(self.ids)
 
     def request(self, credentials: Credentials, options: Options) -> Request:
-        url = page_url(options, STATUS_PAGE)
-        return Request("POST", url, HEADERS, _encoder.encode(self._questions(credentials)))
+        url = options.below(STATUS_PAGE).url
+        return Request("POST", url, HEADERS, encoder.encode(self._questions(credentials)))
 
     def decode(self, reply: Reply) -> dict[str, DeliveryReport]:
         return decode_statuses(reply.body, self.ids, self.zone)
@@ -98,7 +98,7 @@ class BalanceCall:
     entries: int = 1_000
 
     def request(self, credentials: Credentials, options: Options) -> Request:
-        return Request("POST", page_url(options, BALANCE_PAGE), HEADERS, _encoder.encode(credentials.reveal()))
+        return Request("POST", options.below(BALANCE_PAGE).url, HEADERS, encoder.encode(credentials.reveal()))
 
     def decode(self, reply: Reply) -> Balance:
         return decode_balance(reply.body)
@@ -178,7 +178,7 @@ def decode_reports(body: bytes, zone: tzinfo, max_reports: int) -> list[Delivery
 
 def encode_acknowledgement(reports: Iterable[DeliveryReport]) -> bytes:
     """Return the ids of *reports*, each in the type in which it arrived."""
-    return _encoder.encode(
+    return encoder.encode(
         [{"id_sms": int(report.id_sms) if report.numeric_id else report.id_sms} for report in reports]
     )
 
@@ -225,7 +225,6 @@ def wire_id(id_sms: str) -> str | int:
 # ---------------------------------------------------------------------------- inside
 
 
-_encoder = msgspec.json.Encoder()
 _status_entries = msgspec.json.Decoder(list[StatusEntry])
 _status_entry = msgspec.json.Decoder(StatusEntry)
 _raw_entries = msgspec.json.Decoder(list[msgspec.Raw])

@@ -38,8 +38,6 @@ __all__ = [
     "decode_entries",
     "decode_send",
     "known_id",
-    "page_url",
-    "send_request",
     "wire_minute",
     "wire_second",
 ]
@@ -49,6 +47,7 @@ _ACCEPTED_STATE = "send"
 _LONGEST_ID = 64  # characters; ids of ten digits were seen
 _NOT_IDS = frozenset({"none", "null", "false"})
 BOM = b"\xef\xbb\xbf"  # tolerated before an answer
+HEADERS = {"content-type": CONTENT_TYPE}
 
 
 class WirePhone(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -80,9 +79,6 @@ class WireMessage(Message, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
 
     def __post_init__(self) -> None:
         """Skip the checks: the original message has passed them."""
-
-
-# ---------------------------------------------------------------------------- the client's side
 
 
 class JsonFormat:
@@ -134,7 +130,10 @@ class JsonFormat:
         return encoder.encode(list(map(WireText, repeat(template.type_send_1), repeat(template.sender), texts, phones)))
 
     def request(self, encoded: bytes, credentials: Credentials, options: Options) -> Request:
-        return send_request(encoded, credentials, options)
+        # No local variable holds the body: a traceback with local variables would show the credentials.
+        return Request(
+            "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
+        )
 
     def decode(self, reply: Reply, recipients: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
         return decode_send(reply.body, recipients, attempts)
@@ -316,18 +315,3 @@ def known_id(id_sms: str | int | None) -> str | None:
     text = str(id_sms or "").strip()
     plausible = text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_ID
     return text if plausible and text.strip("0") and text[0] != "-" and text.casefold() not in _NOT_IDS else None
-
-
-HEADERS = {"content-type": CONTENT_TYPE}
-
-
-def send_request(encoded: bytes, credentials: Credentials, options: Options) -> Request:
-    """Return the request that sends *encoded*, the array `message`."""
-    # No local variable holds the body: a traceback with local variables would show the credentials.
-    return Request(
-        "POST", options.url, HEADERS, encoder.encode(credentials.reveal() | {"message": msgspec.Raw(encoded)})
-    )
-
-
-def page_url(options: Options, page: str) -> str:
-    return f"{options.url.rstrip('/')}/{page}"
