@@ -243,13 +243,13 @@ class ExpectedResult:
 
 class Slot:
     """
-    A context manager that holds one of the slots of *places*.
+    A context manager that holds one of *slots*.
 
     It takes a free slot at once, where `CapacityLimiter` would first let the event loop turn.
     """
 
-    def __init__(self, places: anyio.CapacityLimiter) -> None:
-        self._slots = places
+    def __init__(self, slots: anyio.CapacityLimiter) -> None:
+        self._slots = slots
 
     async def __aenter__(self) -> None:
         try:

@@ -74,7 +74,7 @@ class SubBatch:
         self.question: WebcomError | None = None if past is None else past.question
         self.results: SettledResults | None = None
         self._addressed = addressed
-        self._doubtful = possibly_sent
+        self._possibly_sent = possibly_sent
         self._format = send_format
 
     def halves(self) -> tuple["SubBatch", "SubBatch"]:
@@ -87,7 +87,9 @@ class SubBatch:
                 first.append((message, phones[:room]))
             if phones[room:]:
                 second.append((message, phones[room:]))
-        return SubBatch(first, self._doubtful, self._format, self), SubBatch(second, self._doubtful, self._format, self)
+        return SubBatch(first, self._possibly_sent, self._format, self), SubBatch(
+            second, self._possibly_sent, self._format, self
+        )
 
     def settle(self, answered: SettledResults, before: Knowledge) -> None:
         """Close it with the gateway's results; *before* is the knowledge before this attempt."""
@@ -96,7 +98,7 @@ class SubBatch:
         elif before is Knowledge.POSSIBLY_SENT:
             self.results = SettledResults([possibly_sent(result) for result in answered.results])
         else:
-            self.results = SettledResults(possibly_sent_among(answered.results, self._doubtful))
+            self.results = SettledResults(possibly_sent_among(answered.results, self._possibly_sent))
 
     def meet(self, error: WebcomError, before: Knowledge) -> None:
         """Record a failed attempt; *before* is the knowledge before it."""
@@ -133,7 +135,7 @@ class SubBatch:
 
     def _by_doubt(self) -> Iterator[tuple[OutboundRecipient, bool]]:
         left = self.knowledge is Knowledge.POSSIBLY_SENT
-        return ((phone, left or phone.client_id_sms in self._doubtful) for phone in self.phones)
+        return ((phone, left or phone.client_id_sms in self._possibly_sent) for phone in self.phones)
 
     def _result(self, to: OutboundRecipient, outcome: Outcome, reason: Reason, words: str) -> SendResult:
         return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)

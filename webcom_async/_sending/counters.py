@@ -5,7 +5,7 @@ A batch is counted when it is settled, not when its results are read: unread res
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from msgspec.structs import asdict
@@ -18,9 +18,7 @@ from webcom_async._domain.results import (
     Outcome,
     Progress,
     Report,
-    SendResult,
     SettledResults,
-    not_accepted,
 )
 from webcom_async._events.observers import Observers
 from webcom_async._events.sending import (
@@ -132,22 +130,22 @@ class CampaignEvents:
         if self._leaves and (self._from_journal or reserved.possibly_sent):
             self._observers.emit(CampaignResumed(campaign=self._campaign, from_journal=self._from_journal))
 
-    def settled(self, batch: int, results: Sequence[SendResult], from_journal: int, seconds: float) -> None:
+    def settled(self, batch: int, settled: SettledResults, from_journal: int, seconds: float) -> None:
         """Emit the counts of a batch, if there are observers."""
         if not self._observers.listening():
             return
-        others = Counter(result.outcome for result in not_accepted(results))
-        settled = BatchSettled(
+        others = Counter(result.outcome for result in settled.others())
+        event = BatchSettled(
             campaign=self._campaign,
             batch=batch,
-            accepted=len(results) - others.total(),
+            accepted=len(settled.results) - others.total(),
             rejected=others[Outcome.REJECTED],
             unknown=others[Outcome.UNKNOWN],
             not_sent=others[Outcome.NOT_SENT],
             from_journal=from_journal,
             seconds=seconds,
         )
-        self._observers.emit(settled)
+        self._observers.emit(event)
 
     def halted(self, failure: Exception) -> None:
         if not self.whole:

@@ -116,9 +116,7 @@ class Dispatcher:
                     known = await self._write_down(as_not_sent, None)
                 finally:
                     everyone = SettledResults(batch.unusable + known.results)
-                    from_journal = _from_journal(as_not_sent, known)
-                    self._count(batch.number, everyone, from_journal)
-                    self._events.settled(batch.number, everyone.results, from_journal, 0.0)
+                    self._count(batch.number, everyone, _from_journal(as_not_sent, known), 0.0)
             await self._puller.aclose()
 
     def take(self, batch: SettledBatch) -> bool:
@@ -197,10 +195,8 @@ class Dispatcher:
             finally:
                 from_journal = progress.settled_before + _from_journal(ours, results)
                 everyone = progress.with_known(results)
-                self._count(batch.number, everyone, from_journal)
                 self._session.unregister(batch, everyone.results)
-                seconds = self._session.clock.monotonic() - began
-                self._events.settled(batch.number, everyone.results, from_journal, seconds)
+                self._count(batch.number, everyone, from_journal, self._session.clock.monotonic() - began)
         if progress.batch_sender is not None:
             self._learn(progress.batch_sender, batch, progress.without_held_back(results))
         return SettledBatch(batch.number, everyone.results)
@@ -274,9 +270,11 @@ class Dispatcher:
         batch.narrow(timely)
         return held_back
 
-    def _count(self, number: int, settled: SettledResults, from_journal: int) -> None:
+    def _count(self, number: int, settled: SettledResults, from_journal: int, seconds: float) -> None:
+        """Count *settled*, keep it for a reader, and emit that it took *seconds*."""
         self._counters.settle(settled, self._session.clock.monotonic(), from_journal)
         self._settled[number] = settled.results
+        self._events.settled(number, settled, from_journal, seconds)
 
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests in flight may finish, other waits end at once."""

@@ -7,7 +7,7 @@ import msgspec
 from webcom_async._domain.messages import Addressed
 from webcom_async._domain.outcome_rules import collision, doubted, possibly_sent_among
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids
+from webcom_async._domain.results import Outcome, SendResult, given_ids, not_accepted
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import Reservation
 
@@ -59,7 +59,7 @@ class MemoryCampaignJournal:
             known = [doubted(each) if each.id_sms in shared else each for each in known]
         if self._unknown:
             self._unknown.difference_update(each.client_id_sms for each in known)
-        others = SettledResults(known, all_accepted=all_accepted and not twice).others()
+        others = [] if all_accepted and not twice else not_accepted(known)
         self._unknown.update(each.client_id_sms for each in others if each.outcome is Outcome.UNKNOWN)
         if shared:
             raise collision(shared, known)
