@@ -95,7 +95,7 @@ async def test_any_iterable_is_a_source(connect: Connect, webcom_gateway: Gatewa
 
 
 async def test_an_empty_source_sends_nothing(connect: Connect, webcom_gateway: Gateway):
-    """An empty source is no error and sends no request."""
+    """An empty source raises nothing and sends no request."""
     async with connect(webcom_gateway) as client:
         report = await client.send_all([], **SALE)
 

@@ -120,7 +120,7 @@ async def test_new_recipients_leave_as_they_were_given(journals: JournalReader):
 
 
 async def test_an_empty_batch_may_be_reserved(journals: JournalReader):
-    """A batch without recipients is no error, neither for `reserve` nor for `settle`."""
+    """A batch without recipients raises nothing, neither in `reserve` nor in `settle`."""
     async with run(journals) as journal:
         assert [] == (await journal.reserve([])).addressed
         assert [] == await settled(journal, [])

@@ -315,7 +315,7 @@ async def test_bad_settings_plan_nothing(store: CampaignStore, changes: dict[str
 
 
 async def test_a_time_that_passes_after_planning_is_no_error(world: World, store: CampaignStore):
-    """Planning again after the campaign's time is no error, and changes nothing."""
+    """Planning again after the campaign's time raises nothing, and changes nothing."""
     until = NOW + timedelta(hours=1)
     await planned(store, validity_period=until)
     world.pass_by(7_200)

@@ -29,7 +29,7 @@ def measure(server: Server, folder: Path, recipients: int, seeds: range, say: Ca
         Row("two workers killed, one asleep, database restarted: lost", runs, "0", f"{lost}", lost == 0),
         Row("… sent to twice", runs, "0", f"{twice}", twice == 0),
         Row("… results that the ledger denies, or more than one", runs, "0", f"{unlike}", unlike == 0),
-        Row("… asked for again, and answered with the first SMS", runs, "", f"{repeats:,}", ok=True),
+        Row("… sent again, and answered with the first SMS", runs, "", f"{repeats:,}", ok=True),
     ]
 
 

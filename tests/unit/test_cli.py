@@ -222,7 +222,7 @@ def write(tmp_path: Path, content: str, name: str = "people.csv") -> str:
 
 
 class Day:
-    """A clock that stands still until it is told to sleep."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start

@@ -47,7 +47,7 @@ def retry_command(
     """
     choose_language(lang)
     if not unknown:
-        raise InputError("say who is to be asked for again: --unknown")
+        raise InputError("name the recipients to send to again: --unknown")
     stored = stored_campaign(journal, campaign)
     plan = Reconciliation(
         client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
