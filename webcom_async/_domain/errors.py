@@ -160,7 +160,7 @@ class ConnectionLost(TransportError):
             server may have closed it just as the request was written, so that an immediate retry is worthwhile.
     """
 
-    split = Split.IF_A_HALF_SUCCEEDS
+    split: Split = Split.IF_A_HALF_SUCCEEDS
 
     def __init__(self, message: str = "", *, reused_connection: bool = False) -> None:
         super().__init__(message or "The connection broke before a whole answer; the request may have been processed.")
@@ -218,7 +218,8 @@ class GatewayBusy(GatewayError):
 
     knowledge = Knowledge.POSSIBLY_SENT
     transient = True
-    halts = False
+    halts: bool = False
+    split: Split = Split.NEVER
     reason = Reason.BUSY
 
     def __init__(
