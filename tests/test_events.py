@@ -552,8 +552,11 @@ def calls_counted() -> Iterator[list[str]]:
         sys.setprofile(before)
 
 
-async def test_events_cost_nothing_per_recipient(connect: Connect, webcom_gateway: Gateway):
+async def test_events_cost_nothing_per_recipient(
+    connect: Connect, webcom_gateway: Gateway, caplog: pytest.LogCaptureFixture
+):
     """Without an observer, and with the log off, a batch of 500 makes as many calls as one of 5, and no sentence."""
+    caplog.set_level(logging.CRITICAL, logger="webcom_async")
     counts = []
     async with connect(webcom_gateway, batch_size=500, in_flight=1) as client:
         for count in (5, 500):

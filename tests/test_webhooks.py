@@ -410,7 +410,8 @@ def mounted_in_fastapi(app: WebhookApp) -> Any:
 def mounted_in_litestar(app: WebhookApp) -> Any:
     """Return a Litestar application with ours in it."""
     litestar = pytest.importorskip("litestar")
-    return litestar.Litestar([litestar.asgi("/webcom", is_mount=True, copy_scope=True)(ours(app))])
+    mounted = litestar.asgi("/webcom", is_mount=True, copy_scope=True)(ours(app))
+    return litestar.Litestar([mounted], logging_config=None)  # not the whole process's, for the tests that follow
 
 
 def ours(app: WebhookApp) -> Any:
