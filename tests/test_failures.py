@@ -130,6 +130,32 @@ async def test_a_size_that_is_too_large_is_remembered(connect: Connect):
     assert 300 == len(gateway.ledger)
 
 
+async def test_no_connection_in_time_denies_the_sms(webcom_gateway: Gateway):
+    """Where no connection comes about within the time-out, nothing was sent, and the limit stays as it is."""
+    transport = Unconnected(webcom_gateway)
+    async with WebcomClient(
+        token=webcom_gateway.token, transport=transport, timeout=0.01, attempts=1, clock=still_clock()
+    ) as client:
+        with pytest.raises(GatewayUnavailable, match="nothing was sent"):
+            await client.send("79612242243", **SALE)
+        async with client.stream(phones(3), **SALE) as results:
+            limit = results.progress.limit
+            outcomes = [result.outcome for result in [await anext(results) for _ in range(3)]]
+
+    assert [Outcome.NOT_SENT] * 3 == outcomes
+    assert (limit, 0) == (results.progress.limit, webcom_gateway.requests)
+
+
+class Unconnected(GatewayTransport):
+    """A transport whose connections never come about."""
+
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """Wait for ever, before anything leaves."""
+        trace.connecting()
+        await anyio.Event().wait()
+        raise AssertionError
+
+
 async def test_out_of_balance_after_a_lost_answer_is_unknown(connect: Connect):
     """The last SMS may be the possibly sent one, because a gateway may check the balance before it looks for the id."""
     gateway = Gateway()

@@ -10,8 +10,10 @@ from tests.builders import phones, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
+    GatewayUnavailable,
     Outcome,
     Reason,
+    Reply,
     Request,
     RequestTrace,
     SendResult,
@@ -189,6 +191,58 @@ async def test_a_shared_answer_that_settles_no_recipient_bills_none_twice(
     assert {Outcome.ACCEPTED} == {result.outcome for result in results if isinstance(result, SendResult)}
     assert 5 == len(webcom_gateway.ledger)
     assert webcom_gateway.ledger.ids() == {r.client_id_sms: r.id_sms for r in results if isinstance(r, SendResult)}
+
+
+async def test_an_account_that_runs_out_denies_no_shared_message(connect: Connect, webcom_gateway: Gateway):
+    """After a shared request without an answer, an empty account leaves each message unknown: it may have been sent."""
+    empty = Fault(body=b'{"information":[{"error":"Out of SMS"}]}')
+    webcom_gateway.faults.script(Fault(close=True, processed=True), *[empty] * 3)
+    async with connect(webcom_gateway, linger=0.001) as client:
+        ends = await all_of(*sends(client, 3))
+
+    assert [Outcome.UNKNOWN] * 3 == [end.outcome for end in ends if isinstance(end, SendResult)]
+    assert 3 == len(webcom_gateway.ledger)
+
+
+async def test_a_busy_gateways_wait_counts_for_each_shared_message(connect: Connect, webcom_gateway: Gateway):
+    """A shared request that meets 429 with a wait is followed, after that wait, by one request per message."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    webcom_gateway.faults.script(Fault(status=429, headers={"retry-after": "7"}))
+    async with connect(webcom_gateway, linger=0.001, clock=clock_of(sleep)) as client:
+        await all_of(*sends(client, 3))
+
+    assert [3, 1, 1, 1] == carried(webcom_gateway)
+    assert 3 == len([wait for wait in waits if wait >= 7.0])
+
+
+async def test_a_shared_request_without_a_connection_is_made_again(webcom_gateway: Gateway):
+    """One refused connection does not end the messages that share it: each is sent, at the second try."""
+    transport = Unreachable(webcom_gateway)
+    async with WebcomClient(
+        token=webcom_gateway.token, transport=transport, linger=0.001, clock=still_clock()
+    ) as client:
+        ends = await all_of(*sends(client, 3))
+
+    assert [Outcome.ACCEPTED] * 3 == [end.outcome for end in ends if isinstance(end, SendResult)]
+    assert ([1, 1, 1], 3) == (carried(webcom_gateway), len(webcom_gateway.ledger))
+
+
+class Unreachable(GatewayTransport):
+    """A transport that finds no connection for its first request."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self._failures = [GatewayUnavailable()]
+
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+        """Send the request, or fail before anything leaves."""
+        if self._failures:
+            raise self._failures.pop()
+        return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
 
 
 async def test_bad_credentials_are_asked_about_once(connect: Connect, webcom_gateway: Gateway):

@@ -105,6 +105,13 @@ def test_what_has_no_plain_form_is_named_and_left():
     assert (2, 1, []) == (counted.parts, counted.parts_without_forcing, suggestions(text))
 
 
+def test_signs_of_two_septets_count_twice_without_the_forcing_ones():
+    """A text of 80 euro signs and one dash takes two parts without the dash too: each euro sign is two septets."""
+    counted = segments("–" + "€" * 80)
+
+    assert (2, 2) == (counted.parts, counted.parts_without_forcing)
+
+
 @given(st.text(st.one_of(st.sampled_from("«»–—…№ёЪщ😀é\u0301\u00a0ab"), st.characters(exclude_categories=("Cs",)))))
 def test_each_suggestion_is_cheaper_than_the_one_before(text: str):
     """Every suggestion takes fewer parts than the text, and a stronger change fewer than a milder one."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import NOW, accepted, still_clock, wire_phones
+from tests.builders import NOW, accepted, message, still_clock, wire_phones
 from tests.unit.builders import FORMAT
 from webcom_async import (
     AccountLocked,
@@ -40,10 +40,12 @@ from webcom_async import (
     UsageError,
     WebcomError,
 )
+from webcom_async._domain.results import SettledResults
 from webcom_async._gateway.limits import AdaptiveLimit, Throttle
-from webcom_async._gateway.policy import conclude, halting, judge, wait_before_retry, worth_retrying
+from webcom_async._gateway.policy import conclude, halting, judge, judge_call, wait_before_retry, worth_retrying
 from webcom_async._gateway.retry import retrying
-from webcom_async._gateway.safeguards import RetryQuota, SystematicRefusals
+from webcom_async._gateway.safeguards import RetryQuota, StoppedMessages, SystematicRefusals
+from webcom_async._wire.json_api.delivery import BalanceCall
 
 pytestmark = pytest.mark.anyio
 
@@ -472,6 +474,26 @@ def test_one_that_differs_rules_a_systematic_refusal_out(different: Callable[[Se
     ]
 
 
+def test_one_that_differs_counts_wherever_it_stands_in_its_batch():
+    """A batch that begins with 250 equal refusals and ends with another result is no systematic refusal."""
+    refused = SendResult("1", "79612242243", Outcome.REJECTED, None, Reason.OTHER, "odd")  # type: ignore[arg-type]
+    taken = SendResult("2", "79612242245", Outcome.ACCEPTED, "1")  # type: ignore[arg-type]
+
+    assert None is SystematicRefusals().look([*[refused] * 250, taken])
+
+
+def test_a_sender_that_is_refused_once_stops_all_its_texts():
+    """An unknown sender is remembered as a sender: a campaign of personal texts does not try each of them."""
+    stopped = StoppedMessages()
+    refused = SendResult("101", "79612242243", Outcome.REJECTED, None, Reason.UNKNOWN_SENDER, "odd")  # type: ignore[arg-type]
+    stopped.look([(message(text="Hello, Anna"), wire_phones(1))], SettledResults([refused]))
+
+    assert [refused, None] == [
+        stopped.against(message(text="Hello, Boris")),
+        stopped.against(message(text="Hello, Boris", sender="OTHER")),
+    ]
+
+
 # ---------------------------------------------------------------------------- policy
 
 
@@ -626,6 +648,16 @@ def test_a_request_that_is_too_large_says_what_to_lower():
 def test_a_failing_gateway_is_asked_again(status: int, body: bytes):
     """A failing gateway may still process the request: it is possibly sent, and retried under the same ids."""
     assert (GatewayBusy, Knowledge.POSSIBLY_SENT, True, False) == marks(failed(body, status))
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_question_that_a_busy_gateway_refuses_is_asked_again(status: int):
+    """Unknown words with a busy status refuse a question for now, with the wait that the gateway asks for."""
+    reply = Reply(status, {"retry-after": "7"}, error("Internal error"))
+    with pytest.raises(GatewayBusy) as failure:
+        judge_call(reply, BalanceCall(), "https://lk.mysmpp.ru/balance", Options(), NOW)
+
+    assert (True, 7.0) == (failure.value.transient, failure.value.retry_after)
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 400, 402, 418, 422])

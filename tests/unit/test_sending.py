@@ -1,9 +1,11 @@
 """Sending: the counts of a campaign, halves of a batch, and the summary of one."""
 
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from anyio import CancelScope
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +21,12 @@ from webcom_async import (
     SendResult,
 )
 from webcom_async._domain.results import SettledResults
-from webcom_async._sending.batch_sender import SubBatch
+from webcom_async._sending.batch_sender import GracePeriod, SubBatch
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async.journal import SqliteJournal
 from webcom_async.scaleout._batch_summary import RecordingJournal, summarize
+
+pytestmark = pytest.mark.anyio
 
 
 def results(*outcomes: tuple[Outcome, Reason]) -> list[SendResult]:
@@ -157,6 +161,24 @@ def test_halves_are_the_whole(count: int):
     assert everyone == first.phones + second.phones
     assert len(first.phones) == count // 2
     assert {(4, Knowledge.POSSIBLY_SENT)} == {(part.attempts, part.knowledge) for part in (first, second)}
+
+
+async def test_a_grace_period_lets_go_of_a_request_that_has_ended():
+    """What a campaign holds for the shields of its requests does not grow with their number."""
+    before = shields()
+    grace = GracePeriod()
+    for _ in range(100):
+        with grace.shield():
+            pass
+
+    assert before == shields()
+    grace.end_at(0.0)
+
+
+def shields() -> int:
+    """Return the number of cancel scopes that are in memory."""
+    gc.collect()
+    return sum(isinstance(each, CancelScope) for each in gc.get_objects())
 
 
 # ---------------------------------------------------------------------------- summaries

@@ -352,13 +352,14 @@ def test_an_accepted_entry_keeps_the_gateways_remark():
         {"id_sms": "1001"},
         {"state": "", "id_sms": "1001"},
         {"state": "deliver", "id_sms": "1001"},
+        {"state": "send", "id_sms": "not sent"},
         {"error": ""},
     ],
 )
 def test_an_entry_that_says_neither_yes_nor_no_settles_no_recipient(entry: dict[str, object]):
     """An entry with half of `send` and id, or neither, leaves the whole batch possibly sent, good entries too."""
     with pytest.raises(ReplyError, match="neither accepted nor refused"):
-        decode_send(answer(sent(1001), entry), wire_phones(2), 1)
+        decode_send(answer(sent("1001"), entry), wire_phones(2), 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 100])
