@@ -184,6 +184,13 @@ def coverage(session: nox.Session) -> None:
     session.run(*measured, "--cov-append", "--cov-report=term", "--http=aiohttp", *SOCKETS)
 
 
+@nox.session(python=OLDEST, reuse_venv=True)
+def mutants(session: nox.Session) -> None:
+    """Each detail of the core's changed functions is noticed by a test; `-- --since REVISION`, `-- --all`."""
+    session.install("-e", ".[cli]", *nox.project.dependency_groups(PROJECT, "mutants"))
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
 @nox.session(python=OLDEST)
 def reliability(session: nox.Session) -> None:
     """The proof of the promises, as a table; `-- --long` for the long run."""
