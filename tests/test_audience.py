@@ -65,6 +65,15 @@ def test_a_number_that_became_a_decimal_is_read_as_it_was_and_reported(tmp_path:
     assert ([2, 3], [4]) == ([found.line for found in audit.guessed], [found.line for found in audit.bad])
 
 
+def test_apostrophes_and_marks_around_a_phone_are_left_out_and_those_around_an_id_refused(tmp_path: Path):
+    """A row's phone may carry what a spreadsheet or a contact application adds; an id may not."""
+    content = "phone,client_id_sms\n'79612242243,\n\u202a+7 961 224-22-44\u202c,101\n79612242245,'102\n"
+    people = audience(tmp_path, content)
+
+    assert ["79612242243", "79612242244"] == [recipient.phone for recipient in people.recipients()]
+    assert [4] == [finding.line for finding in people.check().bad]
+
+
 @pytest.mark.parametrize("cell", ["", "   "])
 def test_an_empty_cell_that_a_text_needs_is_named_with_its_line(tmp_path: Path, cell: str):
     """`Hello, !` is found before anything is sent."""

@@ -37,6 +37,34 @@ def test_what_people_write_becomes_digits(written: object):
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        "'79612242243",
+        "'+7 961 224-22-43",
+        " '8 (961) 224-22-43 ",
+        "\u2019+79612242243",
+        "'79612242243'",
+        "\u201879612242243\u2019",
+        "'79612242243,00",
+        "\u202a+7 961 224-22-43\u202c",
+        "\u202b+7 961 224-22-43\u202c",
+        "\u202d+7 961 224-22-43\u202c",
+        "\u2068+7 961 224-22-43\u2069",
+        "\u2066+7\u00a0961\u202f224\u200722\u201143\u2069",
+        "\u200e+7 961 224-22-43\u200e",
+        "\u200f+79612242243",
+        "+7\u200e961\u200b224\u00ad22\u206043",
+        "\ufeff79612242243",
+        "\u202a'79612242243.0\u202c ",
+        "\u202a8 961 224 22 43\n\u202c",
+    ],
+)
+def test_what_programs_put_around_a_phone_is_left_out(written: str):
+    """A spreadsheet's apostrophe, and the invisible marks of contact applications, change no digit."""
+    assert "79612242243" == normalise_phone(written) == normalise_phone(normalise_phone(written))
+
+
+@pytest.mark.parametrize(
     ("written", "phone"),
     [
         ("8 800 555 35 35", "88005553535"),  # not a mobile
@@ -63,6 +91,15 @@ def test_nothing_else_is_guessed(written: str, phone: str):
         ("++79612242243", "no digits"),
         ("٧٩٦١٢٢٤٢٢٤٣", "no digits"),
         ("7961224224²", "no digits"),
+        ("''79612242243", "no digits"),
+        ("79612242243'", "no digits"),
+        ("7961'2242243", "no digits"),
+        ("'", "it is empty"),
+        ("\u202a\u202c", "it is empty"),
+        ("\u202e79612242243", "no digits"),
+        ("'7.96E+10", "a spreadsheet has rounded it"),
+        ("\u202a79612242243.5\u202c", "a fraction"),
+        ("79612242243\u200b79612242244", "22 digits"),
         ("\ud800", "no digits"),
         ("79612242243, 79612242244", "no digits"),
         ("09612242243", "starts with 0"),

@@ -1,8 +1,9 @@
 """
 Normalise phone numbers: from the form that people write to the form of the wire.
 
-It guesses as little as possible: it removes separators and the zeros of a decimal, replaces a Russian mobile's leading
-8 with 7, and changes nothing else. Whether a number exists is for the gateway to say.
+It guesses as little as possible: it removes separators, invisible marks, a spreadsheet's apostrophe and the zeros of a
+decimal, replaces a Russian mobile's leading 8 with 7, and changes nothing else. Whether a number exists is for the
+gateway to say.
 """
 
 import re
@@ -61,7 +62,17 @@ _EXAMPLE = "79612242243"  # the vendor's
 _LINE_BREAKS = ("\n", "\r")
 _SURROUNDING = " \t\r\n"  # blanks around a line of a file
 _JSON_BLANKS = " \t\r\n"  # RFC 8259, 2
-_SEPARATORS = str.maketrans("", "", " \t\r\n\u00a0\u2009\u202f()-.\u2010\u2011\u2012\u2013\u2212")
+# Marks that contact applications, messengers and web pages copy along with a phone: soft hyphen, zero-width space and
+# joiners, direction marks, embeddings and isolates, byte order mark. Not U+202E: it shows digits in another order.
+_MARKS = str.maketrans(
+    "",
+    "",
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u2060\u2066\u2067\u2068\u2069\ufeff",
+)
+_APOSTROPHES = ("'", "\u2019", "\u2018")  # the first one is Excel's sign for "this is text"
+_SEPARATORS = str.maketrans(
+    "", "", " \t\r\n\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f()-.\u2010\u2011\u2012\u2013\u2212"
+)
 
 
 class NormalPhones(NamedTuple):
@@ -83,7 +94,7 @@ def normalise_phone(raw: object) -> Phone:
     Return *raw* as digits with the country code first.
 
     Args:
-        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `79612242243` or `79612242243.00`, or an `int`.
+        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `'79612242243` or `79612242243.00`, or an `int`.
 
     Raises:
         InputError: It is not a phone number; the message quotes it and says why.
@@ -125,7 +136,7 @@ def read_phone(raw: object) -> WrittenPhone:
     if isinstance(raw, int) and raw < 0:
         raise _bad(raw, Sentence("it is negative"))
     try:
-        written = whole_number(raw if isinstance(raw, str) else shown(raw))
+        written = whole_number(_bare(raw) if isinstance(raw, str) else shown(raw))
     except InputError as exc:
         raise _bad(raw, exc.sentence) from None
     if any(each in written for each in _LINE_BREAKS):
@@ -136,6 +147,14 @@ def read_phone(raw: object) -> WrittenPhone:
     if not _is_digits(digits):
         raise _bad(raw, Sentence("it holds characters that are no digits") if digits else Sentence("it is empty"))
     return WrittenPhone(digits, international)
+
+
+def _bare(raw: str) -> str:
+    """Return *raw* without invisible marks, and without an apostrophe before it or one on either side."""
+    text = raw.translate(_MARKS).strip()
+    if not text.startswith(_APOSTROPHES):
+        return text
+    return text[1:-1] if text.endswith(_APOSTROPHES) else text[1:]
 
 
 def whole_number(written: str) -> str:
