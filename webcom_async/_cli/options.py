@@ -11,8 +11,8 @@ from cyclopts.validators import Number
 
 from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.given import refuse_blank
-from webcom_async._domain.options import DEFAULT_ZONE
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.zones import DEFAULT_ZONE
 
 __all__ = [
     "ANY_TIME",
@@ -167,7 +167,7 @@ class TimeOptions:
     Attributes:
         validity_period: No attempt is made after it: a span such as 4h or 2d, or a moment such as "2030-01-31 18:00".
         between: Send in these hours only, such as 09:00-20:00, by the recipients' own clocks where their phones tell
-            (extra `phones`), and else by --zone; wait for them, and go on.
+            (extra `phones`; Kazakhstan's always), and else by --zone; wait for them, and go on.
         zone: The time zone of --between and --validity-period.
     """
 

@@ -5,22 +5,18 @@ A new setting is one field here and one line in `OptionFields`.
 """
 
 import math
-from datetime import timedelta, timezone, tzinfo
+from datetime import tzinfo
 from ipaddress import ip_address
 from typing import TypedDict
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.types import ID_BITS, IdBits
+from webcom_async._domain.zones import DEFAULT_ZONE, find_zone
 
-__all__ = ["DEFAULT_ZONE", "OptionFields", "Options"]
-
-DEFAULT_ZONE = "Europe/Moscow"
-# For machines without a time zone database, such as Windows; Moscow has kept UTC+3 since 2014.
-_MOSCOW = timezone(timedelta(hours=3), DEFAULT_ZONE)
+__all__ = ["OptionFields", "Options"]
 
 
 class OptionFields(TypedDict, total=False):
@@ -142,14 +138,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def zone(self) -> tzinfo:
         """The gateway's time zone."""
-        try:
-            return ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            if self.time_zone == DEFAULT_ZONE:
-                return _MOSCOW
+        zone = find_zone(self.time_zone)
+        if zone is None:
             raise ConfigurationError(
                 f"time_zone {self.time_zone!r} is not known here: check its name, or install the tzdata package"
-            ) from None
+            )
+        return zone
 
     def _check_url(self) -> None:
         # Credentials first: every other message quotes the URL.

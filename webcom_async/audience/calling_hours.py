@@ -1,20 +1,25 @@
 """
 Calling hours: when recipients may be sent to, by their local time.
 
-Pure: the moment is an argument. A recipient's zone follows from the phone where the numbering plan gives one zone. Most
-numbers, Russian mobiles included, tell the country only, so the caller names a zone for the rest.
+Pure: the moment is an argument. A recipient's zone follows from the phone where the numbering plan gives one zone, and
+for Kazakhstan, which shares +7 with Russia and has one zone. Russian mobiles, and numbers of other countries with
+several zones, do not tell where they are: the caller names one zone for all of these, and its night is theirs.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.types import Phone
+from webcom_async._domain.zones import KAZAKH_ZONE, find_zone
 from webcom_async.audience import Person
 
 __all__ = ["CallingHours", "Rounds"]
+
+# +7 6xx and +7 7xx: Kazakhstan's numbering plan, ITU-T. The rest of +7 is Russia.
+_is_kazakh = re.compile(r"7[67][0-9]{9}").fullmatch
 
 
 class CallingHours:
@@ -25,7 +30,8 @@ class CallingHours:
         opens: The start, inclusive.
         closes: The end, exclusive, on the same day.
         zone: The zone of recipients whose phone does not give one.
-        zones_of: A function that returns the possible zones of a phone, as tz database names.
+        zones_of: A function that returns the possible zones of a phone, as tz database names. One that is not known
+            here counts as none.
 
     Raises:
         InputError: The hours close before they open, or have a time zone.
@@ -48,7 +54,10 @@ class CallingHours:
     def zone(self, phone: Phone) -> tzinfo:
         """Return the zone of *phone*."""
         zones = self.zones_of(phone)
-        return _zone(zones[0]) if len(zones) == 1 else self._zone
+        found = _zone(zones[0]) if len(zones) == 1 else None
+        if found is None and _is_kazakh(phone):
+            found = _zone(KAZAKH_ZONE)
+        return self._zone if found is None else found
 
     def is_open(self, moment: datetime, zone: tzinfo) -> bool:
         """Return whether a recipient in *zone* may be sent to at *moment*, which is aware."""
@@ -108,5 +117,5 @@ class Rounds:
 
 
 @lru_cache(maxsize=512)
-def _zone(name: str) -> tzinfo:
-    return ZoneInfo(name)
+def _zone(name: str) -> tzinfo | None:
+    return find_zone(name)

@@ -20,7 +20,8 @@ import msgspec
 from webcom_async._domain.asgi import ReceiveCall, Scope, SendCall, live
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import ConfigurationError, WebcomError, WebhookRefused
-from webcom_async._domain.options import DEFAULT_ZONE, Options
+from webcom_async._domain.options import Options
+from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._events.observers import Observer, Observers
 from webcom_async._events.receiving import PostRefused, ReportsCommitted, ReportsNotCommitted
 from webcom_async._wire.base import CONTENT_TYPE

@@ -10,7 +10,7 @@ import uvicorn
 from webcom_async._cli.options import Port, Positive, Repeated, Seconds
 from webcom_async._cli.ui.console import say, show_error
 from webcom_async._domain.errors import ConfigurationError, InputError
-from webcom_async._domain.options import DEFAULT_ZONE
+from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.emulator._server import listen, url_of
 from webcom_async.events import Event, ReportsCommitted, ReportsNotCommitted

@@ -2,9 +2,9 @@
 
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from webcom_async._domain.errors import InputError
+from webcom_async._domain.zones import find_zone
 from webcom_async.audience.calling_hours import CallingHours
 
 __all__ = ["hours_of", "is_span", "moment_of", "zone_of"]
@@ -14,10 +14,10 @@ _duration = re.compile(r"(\d{1,6})([mhd])").fullmatch
 
 
 def zone_of(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"{name!r} is no time zone: try Europe/Moscow or UTC") from None
+    zone = find_zone(name)
+    if zone is None:
+        raise InputError(f"{name!r} is no time zone: try Europe/Moscow or UTC, or install the tzdata package")
+    return zone
 
 
 def is_span(words: str | None) -> bool:

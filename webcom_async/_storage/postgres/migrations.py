@@ -4,7 +4,7 @@ The tables of a journal: check their owner and version, create and migrate them.
 In one transaction, under a lock that other processes wait for.
 """
 
-from webcom_async._domain.options import DEFAULT_ZONE
+from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres.connection import Server, Session
 

@@ -15,10 +15,11 @@ from anyio import CancelScope
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import ConfigurationError, LeaseLost
 from webcom_async._domain.messages import Recipient
-from webcom_async._domain.options import DEFAULT_ZONE, Options
+from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
+from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._events.observers import Observer, Observers
 from webcom_async._storage import campaign_rules as _rules
 from webcom_async._storage.campaign_store import (

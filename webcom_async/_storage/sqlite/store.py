@@ -19,10 +19,11 @@ from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, UsageError
 from webcom_async._domain.given import StrPath, refuse_blank
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient
-from webcom_async._domain.options import DEFAULT_ZONE, Options
+from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
+from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._storage import campaign_rules as _rules
 from webcom_async._storage.campaign_store import (
     BatchDone,
