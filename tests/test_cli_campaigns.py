@@ -218,6 +218,24 @@ def test_what_cannot_be_sent_is_said_before_anything_is(
     assert (True, 0) == (said in capsys.readouterr().err, gateway.requests)
 
 
+def test_an_encoding_in_doubt_is_asked_for(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nothing is sent until the encodings of the file and of the stop list are named; then both are read in them."""
+    file, stopped = tmp_path / "people.csv", tmp_path / "stop.csv"
+    file.write_bytes("Телефон;Имя\n79612242243;Анна\n79612242244;Пётр\n".encode("koi8-r"))
+    stopped.write_bytes("Телефон;Имя\n79612242244;Пётр\n".encode("cp866"))
+    words = ["send", str(file), "--sender", "ACME", "--text", "Привет, {имя}!", "--stop-list", str(stopped)]
+
+    assert 2 == main([*words, "--stop-list-encoding", "cp866"])
+    assert "people.csv, line 3: not UTF-8" in (said := capsys.readouterr().err)
+    assert "--encoding" in said
+    assert "likely koi8-r ('Пётр')" in said
+    assert 2 == main([*words, "--encoding", "koi8-r"])
+    assert "likely cp866 ('Телефон')" in capsys.readouterr().err
+    assert 0 == gateway.requests
+    assert 1 == main([*words, "--encoding", "koi8-r", "--stop-list-encoding", "cp866"])
+    assert ["Привет, Анна!"] == [sms.text for sms in gateway.ledger.sent]
+
+
 def test_a_missing_cell_stops_everything_until_it_is_waived(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -99,6 +99,117 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, content
         table(tmp_path, content)
 
 
+RUSSIAN = "phone;имя\n79612242243;Анна\n79612242244;Пётр\n79612242245;Сергей\n"
+
+
+@pytest.mark.parametrize(
+    "letters", [RUSSIAN, RUSSIAN.upper(), RUSSIAN.lower(), "phone\n79612242243;Тимур", "phone;ФИО"]
+)
+@pytest.mark.parametrize("encoding", ["cp866", "koi8-r", "iso8859-5"])
+def test_russian_in_another_encoding_is_not_guessed(tmp_path: Path, letters: str, encoding: str):
+    """Russian letters that are not in Windows-1251 end in an error that names the likely encoding, which then reads."""
+    with pytest.raises(InputError, match=rf"line \d: not UTF-8, .*\(--encoding.*\), likely .*{encoding}"):
+        table(tmp_path, letters.encode(encoding))
+
+    header, *_ = letters.split("\n")
+    assert tuple(header.split(";")) == table(tmp_path, letters.encode(encoding), encoding=encoding)[0]
+
+
+@pytest.mark.parametrize("name", ["Анна", "Сергей", "Тимур", "Елена", "Вячеслав", "Таня"])
+def test_a_macintoshs_encoding_is_not_guessed(tmp_path: Path, name: str):
+    """MacCyrillic has Windows-1251's small letters, except one, and capitals of its own; a capital is enough."""
+    content = f"phone,name\n79612242243,{name}\n"
+    with pytest.raises(InputError, match=r"line 2: .*likely mac-cyrillic"):
+        table(tmp_path, content.encode("mac-cyrillic"))
+
+    assert content.encode("mac-cyrillic").decode("cp1251") != content
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("cp1252", "José"),
+        ("cp1252", "Müller"),
+        ("cp1252", "Ångström"),
+        ("cp1252", "5 €"),
+        ("cp1254", "Şükrü"),
+        ("cp1254", "İbrahim"),
+        ("cp1254", "Ağaoğlu"),
+        ("cp1250", "Łukasz"),
+        ("cp1250", "Dvořák"),
+        ("cp1251", "Наталія"),
+        ("cp1251", "Ўладзімір"),
+        ("cp1251", "Київ"),
+        ("kz1048", "Әсел"),
+        ("koi8-u", "Наталія"),
+    ],
+)
+def test_letters_that_are_not_russian_are_not_guessed(tmp_path: Path, encoding: str, name: str):
+    """Western, Turkish, Polish, Ukrainian, Belarusian or Kazakh letters in 8 bits: the caller names the encoding."""
+    content = b"phone,name\r\n" + b"79612242243,Ann\r\n" * 3_000 + f"79612242244,{name}\r\n".encode(encoding)
+    with pytest.raises(InputError, match=rf"line 3002: not UTF-8, .*likely .*{encoding}"):
+        table(tmp_path, content)
+
+    assert name == table(tmp_path, content, encoding=encoding)[1][-1][1][1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Анна",
+        "АННА",
+        "анна",
+        "Ёлкин",
+        "Фёдор",
+        "Эдуард",
+        "Уфа",
+        "Щукина-Эйх",
+        "ФИО",
+        "ООО «Рога и Ко»",
+        "“Ромашка” — лучше…",
+        "№ 5",
+        "МегаФон",
+        "Cветлана",
+        "м",
+        "Пёс",
+        "10 °C ± 1",
+    ],
+)
+def test_russian_in_windows_1251_needs_no_option(tmp_path: Path, name: str):
+    """Names, firms, signs, capitals, and a Latin letter by mistake are read as Excel has written them."""
+    _, rows, described = table(tmp_path, f"phone;name\n79612242243;{name}\n".encode("cp1251"))
+
+    assert ("CSV, Windows-1251, semicolons", [(2, ["79612242243", name])]) == (described, rows)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-16LE", "utf-16-be", "utf-32-le"])
+def test_a_mark_is_no_part_of_the_header(tmp_path: Path, encoding: str):
+    """A byte order mark is left out, whether the encoding is named or detected."""
+    content = "\ufeffphone,имя\n79612242243,Анна\n".encode(encoding)
+
+    assert ("phone", "имя") == table(tmp_path, content)[0] == table(tmp_path, content, encoding=encoding)[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named(tmp_path: Path, encoding: str):
+    """UTF-16 without a mark is refused with the encoding to name, which then reads."""
+    content = RUSSIAN.encode(encoding)
+    with pytest.raises(InputError, match=f"--encoding {encoding}"):
+        table(tmp_path, content)
+
+    assert ("phone", "имя") == table(tmp_path, content, encoding=encoding)[0]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_byte_that_does_not_fit_is_named_with_its_line(tmp_path: Path, ends: str):
+    """The line of a byte that is not UTF-8 is named, wherever it stands in the file."""
+    before = ends.join(["phone,name", "79612242244,Пётр", *["79612242243,Ann"] * 100_000, ""]).encode()
+    with pytest.raises(InputError, match="line 100003: mostly UTF-8"):
+        table(tmp_path, before + b"79612242243,Jos\xe9")
+    with pytest.raises(InputError, match="line 100003: not UTF-8 at byte"):
+        table(tmp_path, before + b"79612242243,\xd0", encoding="utf-8")
+
+
 def test_encoding_and_delimiter_may_be_given(tmp_path: Path):
     """An option overrides a wrongly detected encoding or delimiter."""
     content = "phone:имя\n1:Ян\n".encode("koi8-r")

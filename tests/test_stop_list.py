@@ -30,3 +30,13 @@ def test_a_stop_list_with_a_region_reads_it(tmp_path: Path):
     stopped.update_from(path, book.PhoneBook("RU").normalise)
 
     assert "79612242243" in stopped
+
+
+def test_a_stop_list_asks_for_its_encoding(tmp_path: Path):
+    """A stop list whose encoding is in doubt is refused until it is named."""
+    path = tmp_path / "stop.csv"
+    path.write_bytes("Телефон;Имя\n79612242243;Анна\n".encode("cp866"))
+
+    with pytest.raises(InputError, match=r"line 1: .*--stop-list-encoding\), likely cp866"):
+        StopList.from_file(path)
+    assert "79612242243" in StopList.from_file(path, encoding="cp866")

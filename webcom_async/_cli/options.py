@@ -95,10 +95,11 @@ class FileOptions:
         phone_column: The column of phones; `phone`, `телефон` and the like are found without.
         text_column: The column of texts of their own; `text` and `текст` are found without.
         key_column: The column that tells several messages to one phone apart; `key` is found without.
-        encoding: Of a CSV file, such as cp1251; found, if left out.
+        encoding: Of a CSV file, such as cp1251; found, if left out, and asked for if in doubt.
         delimiter: Of a CSV file; found, if left out.
         region: The country of phones without a country code, such as RU or KZ (extra `phones`).
         stop_list: A file of phones that must not get anything. Can be repeated.
+        stop_list_encoding: Of the stop lists that are CSV files, such as cp1251; found, if left out.
         skip_incomplete: Leave out rows whose text cannot be made, instead of refusing the file.
         include_unlike: Send to phones that are unlike nearly all others of the file, too, and to those of ten digits
             that begin with 9 and have neither a plus nor a --region.
@@ -113,6 +114,7 @@ class FileOptions:
     delimiter: str | None = None
     region: str | None = None
     stop_list: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
+    stop_list_encoding: str | None = None
     skip_incomplete: Switch = False
     include_unlike: Switch = False
     use_ids: Switch = False

@@ -35,13 +35,19 @@ class StopList:
         self.update(phones)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "StopList":
+    def from_file(cls, path: str | Path, *, encoding: str | None = None) -> "StopList":
         """Return the phones of a file; see `update_from`."""
         stopped = cls()
-        stopped.update_from(path)
+        stopped.update_from(path, encoding=encoding)
         return stopped
 
-    def update_from(self, path: str | Path, normalise: Callable[[str], Phone] = normalise_phone) -> None:
+    def update_from(
+        self,
+        path: str | Path,
+        normalise: Callable[[str], Phone] = normalise_phone,
+        *,
+        encoding: str | None = None,
+    ) -> None:
         """
         Add the phones in a table's column of phones, or in a plain list.
 
@@ -49,11 +55,13 @@ class StopList:
             path: The file.
             normalise: The function that reads a phone; give the one of the audience, so that one spelling means one
                 phone.
+            encoding: The Python name of a CSV file's encoding; detected by default.
 
         Raises:
-            InputError: The file cannot be read, or `update` refuses a line: skipping it would mean sending to it.
+            InputError: The file cannot be read, its encoding has to be named, or `update` refuses a line: skipping it
+                would mean sending to it.
         """
-        table = open_table(path)
+        table = open_table(path, encoding=encoding)
         place = find_places(table, ColumnNames()).phone
         for row in table.rows():
             try:

@@ -26,7 +26,7 @@ class CsvTable:
     Args:
         path: A regular file: it is read more than once.
         encoding: The encoding's Python name. Detected by default: UTF-8, UTF-8 or UTF-16 with a byte order mark, or
-            Windows-1251.
+            Windows-1251 with Russian letters.
         delimiter: One character. Detected by default: comma, semicolon, tab or bar.
 
     Attributes:
@@ -34,7 +34,8 @@ class CsvTable:
         delimiter: The delimiter.
 
     Raises:
-        InputError: The file cannot be read, or has no header and is not a list of phones.
+        InputError: The file cannot be read, its encoding has to be named, or it has no header and is not a list of
+            phones.
     """
 
     def __init__(self, path: StrPath, *, encoding: str | None = None, delimiter: str | None = None) -> None:

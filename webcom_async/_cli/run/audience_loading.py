@@ -98,7 +98,7 @@ def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList
     stopped = stopped or StopList()
     normalise = _reader(options.region)
     for path in options.stop_list:
-        stopped.update_from(path, normalise)
+        stopped.update_from(path, normalise, encoding=options.stop_list_encoding)
     return stopped
 
 
