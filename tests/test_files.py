@@ -99,6 +99,43 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, content
         table(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("content", "delimiter", "columns"),
+    [
+        ("phone;name,surname\n79612242243;Ann,Lee\n", ";", ("phone", "name,surname")),
+        ("name,surname;phone\nAnn,Lee;79612242243\n", ";", ("name,surname", "phone")),
+        ("phone;first,middle,last\n79612242243;A,B,C\n", ";", ("phone", "first,middle,last")),
+        ("mobile no;name,surname\n+7 961 224-22-43;Ann,Lee\n", ";", ("mobile no", "name,surname")),
+        ("phone,name;surname\n79612242243,Ann;Lee\n", ",", ("phone", "name;surname")),
+        ("Телефон|Имя,Отчество|x;y\n79612242243|А,Б|1;2\n", "|", ("Телефон", "Имя,Отчество", "x;y")),
+        ("phone\tname,a;b\n79612242243\tx,y;z\n", "\t", ("phone", "name,a;b")),
+        ("phone;a,b\n79612242243,00;1\n", ";", ("phone", "a,b")),
+        ("phone;name,surname\n", ";", ("phone", "name,surname")),
+        ('"phone";"name, surname"\n"79612242243";"Ann, Lee"\n', ";", ("phone", "name, surname")),
+        ("x|phone|y,name\n1,79612242243\n2,79612242244\n", ",", ("x|phone|y", "name")),
+    ],
+)
+def test_of_two_delimiters_the_one_that_separates_phones_counts(
+    tmp_path: Path, content: str, delimiter: str, columns: tuple[str, ...]
+):
+    """If several delimiters give even columns, the delimiter under which there is a column of phones is chosen."""
+    path = tmp_path / "people.csv"
+    path.write_text(content, encoding="utf-8")
+
+    assert (delimiter, columns) == ((opened := CsvTable(path)).delimiter, opened.columns)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("cell", "why"), [('"a', "unexpected end"), ('"b"c', "expected after"), ('"' + "x\n" * 70_000, "limit")]
+)
+def test_a_quote_that_is_not_closed_is_told_with_its_line(tmp_path: Path, delimiter: str, cell: str, why: str):
+    """A quoting error is told as such, with its line and what to do, under every delimiter."""
+    content = f"phone{delimiter}text\n79612242243{delimiter}a\n79612242244{delimiter}{cell}\n79612242245{delimiter}b\n"
+    with pytest.raises(InputError, match=rf"line 3: not CSV: .*{why}.*; close each double quote"):
+        table(tmp_path, content.encode())
+
+
 RUSSIAN = "phone;имя\n79612242243;Анна\n79612242244;Пётр\n79612242245;Сергей\n"
 
 

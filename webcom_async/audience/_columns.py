@@ -10,6 +10,7 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import refuse_blank
 from webcom_async._domain.untrusted_text import listed, printable
 from webcom_async.files import Table
+from webcom_async.files._table import PHONE_COLUMNS
 
 __all__ = ["ColumnNames", "Places", "Unused", "find_places", "read_exactly", "unused_of"]
 
@@ -73,22 +74,7 @@ _RENAMED = "input_"  # prefix of an input's column whose name a file of results 
 
 # In the order of `ColumnNames`.
 _USUAL = (
-    (
-        "phone",
-        "телефон",
-        "номер телефона",
-        "номер",
-        "мобильный телефон",
-        "мобильный",
-        "моб. телефон",
-        "тел",
-        "тел.",
-        "phone number",
-        "phone_number",
-        "mobile",
-        "msisdn",
-        "tel",
-    ),
+    PHONE_COLUMNS,
     ("text", "текст"),
     ("key",),
     ("client_id_sms",),

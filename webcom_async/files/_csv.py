@@ -2,21 +2,53 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import StrPath
 from webcom_async._domain.phones import normalise_phone
 from webcom_async._domain.untrusted_text import csv_text, listed
 from webcom_async.files._encoding import ENCODING_NAMES, find_encoding
-from webcom_async.files._table import RESULT_COLUMNS, Row, readable
+from webcom_async.files._table import PHONE_COLUMNS, RESULT_COLUMNS, Row, readable
 
 __all__ = ["CsvTable"]
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE = 50  # records that the delimiter is chosen by
 _EXCEL_SAYS = "sep="  # the first line of some of Excel's files
+_QUOTES = "close each double quote, and write one within a cell twice"
+_NO_FIT = (0, 0, 0)
+
+
+class _Sample(NamedTuple):
+    """The first records as a delimiter separates them, the header first; up to one that is not CSV."""
+
+    records: list[list[str]]
+
+    @property
+    def widths(self) -> list[int]:
+        """The number of cells of each record."""
+        return list(map(len, self.records))
+
+    @property
+    def fit(self) -> tuple[int, int, int]:
+        """Whether the delimiter separates phones, how many records are as wide as the header, and the width."""
+        if not self.records or len(self.records[0]) == 1:
+            return _NO_FIT
+        width = len(self.records[0])
+        wide = [cells for cells in self.records if len(cells) == width]
+        return self._has_phones(wide), len(wide), width
+
+    def _has_phones(self, wide: list[list[str]]) -> int:
+        """Return 2 if the header names a column of phones, 1 if a column holds them, else 0."""
+        header, *rows = wide
+        has_rows = rows or len(self.records) == 1
+        if has_rows and any(name.strip().casefold() in PHONE_COLUMNS for name in header):
+            return 2
+        return int(any(2 * sum(map(_is_phone, column)) > len(rows) for column in zip(*rows, strict=True)))
 
 
 class CsvTable:
@@ -86,7 +118,7 @@ class CsvTable:
                     if any(map(str.strip, cells)):
                         yield line, cells
             except csv.Error as exc:
-                raise InputError(f"{self.path}, line {before + 1}: not CSV: {exc}") from None
+                raise InputError(f"{self.path}, line {before + 1}: not CSV: {exc}; {_QUOTES}") from None
 
     def _first_line(self) -> tuple[int, str | None]:
         """Return how many lines precede the header, and the delimiter that they name."""
@@ -96,27 +128,21 @@ class CsvTable:
         return (1, said) if first.casefold().startswith(_EXCEL_SAYS) and len(said) == 1 else (0, None)
 
     def _find_delimiter(self) -> str:
-        """Return the delimiter under which most of the first records are as wide as the header."""
-        widths = {delimiter: self._widths(delimiter) for delimiter in _DELIMITERS}
-
-        def fits(delimiter: str) -> tuple[int, int]:
-            found = widths[delimiter]
-            if not found or found[0] == 1:
-                return 0, 0
-            return found.count(found[0]), found[0]
-
-        best = max(_DELIMITERS, key=fits)
-        if fits(best) > (0, 0):
+        """Return the delimiter that separates phones from other cells in most of the first records."""
+        samples = {delimiter: self._sample(delimiter) for delimiter in _DELIMITERS}
+        best = max(_DELIMITERS, key=lambda delimiter: samples[delimiter].fit)
+        if samples[best].fit > _NO_FIT:
             return best
         # One column: its cells may hold a delimiter, as 79612242243,00 does.
-        single = [delimiter for delimiter, found in widths.items() if set(found) == {1}]
-        return single[0] if single and widths[","] else ","
+        single = [delimiter for delimiter, sample in samples.items() if set(sample.widths) == {1}]
+        return single[0] if single and samples[","].records else ","
 
-    def _widths(self, delimiter: str) -> list[int]:
-        try:
-            return [len(cells) for _, cells in islice(self._records(delimiter), _SAMPLE)]
-        except InputError:
-            return []
+    def _sample(self, delimiter: str) -> _Sample:
+        found: list[list[str]] = []
+        with suppress(InputError):  # if this delimiter is chosen, reading the rows tells it
+            for _, cells in islice(self._records(delimiter), _SAMPLE):
+                found.append(cells)
+        return _Sample(found)
 
     def _find_columns(self) -> tuple[tuple[str, ...], bool]:
         names = tuple(name.strip() for _, first in islice(self._records(), 1) for name in first)

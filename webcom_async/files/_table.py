@@ -10,10 +10,26 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import check_file
 from webcom_async._domain.phones import EXACT_FLOAT
 
-__all__ = ["JSON_LINES", "LONGEST_LINE", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]
+__all__ = ["JSON_LINES", "LONGEST_LINE", "PHONE_COLUMNS", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
 RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")  # of files of results
+PHONE_COLUMNS = (  # usual names of the column of phones, the likeliest first
+    "phone",
+    "телефон",
+    "номер телефона",
+    "номер",
+    "мобильный телефон",
+    "мобильный",
+    "моб. телефон",
+    "тел",
+    "тел.",
+    "phone number",
+    "phone_number",
+    "mobile",
+    "msisdn",
+    "tel",
+)
 LONGEST_LINE = 1 << 20  # bytes; ours: a message is a few hundred
 
 
