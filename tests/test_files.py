@@ -3,6 +3,7 @@
 import codecs
 import csv
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webcom_async import ClientIdSms, InputError, Outcome, Phone, SendResult
+from webcom_async.audience import Audience, StopList
 from webcom_async.files import CsvTable, Row, open_table, results_file
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
@@ -367,3 +369,99 @@ def test_one_column_of_decimals_is_one_column(tmp_path: Path, separator: str):
     columns, rows, _ = table(tmp_path, content.encode())
 
     assert (("phone",), [(2, ["79612242243,00"]), (3, ["79612242244,00"])]) == (columns, rows)
+
+
+def typed_file(folder: Path, kind: str, **columns: object) -> Path:
+    """Write a Parquet or Arrow file with a column of two phones beside *columns*, and return its path."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    feather, parquet = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow.parquet")
+    path = folder / "people"
+    data = pa.table({"phone": ["79612242243", "79612242244"], **columns})
+    parquet.write_table(data, path) if kind == "parquet" else feather.write_feather(data, path)
+    return path
+
+
+def typed_column(type_name: str, value: int) -> object:
+    """Return an Arrow column of two values: null, and *value* as a number of the type's units."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    if type_name == "string":  # bytes that are not UTF-8
+        return pa.Array.from_buffers(pa.string(), 2, pa.array([b"ok", b"\xff\xfe"], pa.binary()).buffers())
+    unit, _, zone = type_name.partition("/")
+    return pa.array([None, value], pa.timestamp(unit, tz=f"Mars/{zone}") if zone else pa.type_for_alias(type_name))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize(
+    ("type_name", "value", "why"),
+    [
+        ("timestamp[ns]", 1_700_000_000_123_456_789, r"is a timestamp\[ns\] that Python cannot hold"),
+        ("timestamp[us]", 2**62, r"is a timestamp\[us\] that Python cannot hold"),
+        ("date32", 10**7, r"is a date32\[day\] that Python cannot hold"),
+        ("time64[ns]", 1, r"is a time64\[ns\] that Python cannot hold"),
+        ("duration[ns]", 1, r"is a duration\[ns\] that Python cannot hold"),
+        ("us/Olympus", 0, r"is a timestamp\[us, tz=Mars/Olympus\] that Python cannot hold"),
+        ("string", 0, "is not UTF-8"),
+    ],
+)
+def test_a_value_that_python_cannot_hold_matters_only_where_it_is_used(
+    tmp_path: Path, kind: str, type_name: str, value: int, why: str
+):
+    """The error names row and column if a text needs the value; in a column that nothing needs it ends no campaign."""
+    path = typed_file(tmp_path, kind, seen=typed_column(type_name, value))
+
+    rows = [person.row.cells for person in Audience(path, "Sale!").people()]
+    assert ["79612242244", "\ufffd"] == rows[-1]
+    assert "79612242244" in StopList.from_file(path)
+    with pytest.raises(InputError, match=rf"people, row 2: 'seen' {why}"):
+        Audience(path, "Seen {seen}").check()
+    with pytest.raises(InputError, match=rf"people, row 2: 'seen' {why}"):
+        list(open_table(path).rows())
+
+
+def test_nested_values_matter_only_where_they_are_used(tmp_path: Path):
+    """Lists and objects in a column of JSON Lines that nothing needs end no campaign; in a text they are an error."""
+    path = tmp_path / "people.jsonl"
+    path.write_text('{"phone": 79612242243, "tags": ["a"]}\n', encoding="utf-8")
+
+    assert ["79612242243"] == [recipient.phone for recipient in Audience(path, "Sale!").recipients()]
+    with pytest.raises(InputError, match="line 1: 'tags' is neither a text nor a number"):
+        Audience(path, "{tags}").check()
+
+
+@pytest.mark.parametrize(
+    ("written", "scale", "text"),
+    [
+        ("0", 18, "0"),
+        ("-0", 18, "0"),
+        ("0", 2, "0.00"),
+        ("1.5", 2, "1.50"),
+        ("0.00000012", 8, "0.00000012"),
+        ("1000", -3, "1000"),
+    ],
+)
+def test_a_decimal_is_written_as_people_write_it(tmp_path: Path, written: str, scale: int, text: str):
+    """A decimal has no exponent in a text, and a zero with many places is `0`."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    numbers = pa.array([Decimal(written), None], pa.decimal128(38, scale))
+    path = typed_file(tmp_path, "arrow", bonus=numbers)
+    first, *_ = Audience(path, "{bonus}").recipients()
+
+    assert text == first.text
+
+
+def test_a_decimal_key_keeps_its_spelling(tmp_path: Path):
+    """Ids are derived from keys, so that a key is spelled as when the campaign began."""
+    pa = pytest.importorskip("pyarrow", reason="an extra")
+    path = typed_file(tmp_path, "parquet", key=pa.array([Decimal(0), Decimal(1)], pa.decimal128(38, 18)))
+
+    assert ["0E-18", "1.000000000000000000"] == [recipient.key for recipient in Audience(path, "Sale!").recipients()]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_columns_name_that_is_not_utf_8_is_told(tmp_path: Path, kind: str):
+    """A file with such a name is refused in a sentence."""
+    path = typed_file(tmp_path, kind, zzzzz=["a", "b"])
+    path.write_bytes(path.read_bytes().replace(b"zzzzz", b"zz\xff\xfez"))
+
+    with pytest.raises(InputError, match="a column's name is not UTF-8"):
+        open_table(path)

@@ -17,7 +17,7 @@ from webcom_async._domain.sentences import Sentence
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience._audit import HOME_FORM, AlikeRows, Audit, GivenIds, Shapes, Verdict, shape_of, why_unlike
-from webcom_async.audience._columns import ColumnNames, Unused, find_places, unused_of
+from webcom_async.audience._columns import ColumnNames, Unused, find_places, need, unused_of
 from webcom_async.audience._stop_list import StopList
 from webcom_async.audience.templates import Template
 from webcom_async.files import Row, Table, open_table
@@ -97,6 +97,7 @@ class Audience:
         self._places = places.without(self.unused)
         self._given_ids = GivenIds(self.table, self._places.client_id_sms)
         self._template = None if text is None else Template(text).bind(self.table.columns)
+        need(self.table, self._places, self._template.columns if self._template else ())
         constant = self._template is not None and self._template.is_constant
         self.common_text: str | None = self._template.render(()) if self._template and constant else None
         self._ids = IdScheme("an audience's keys")

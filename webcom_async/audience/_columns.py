@@ -1,7 +1,7 @@
 """Find the columns of a table, by their usual names or by the caller's."""
 
 import enum
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import NamedTuple, Self
 
 import msgspec
@@ -12,7 +12,7 @@ from webcom_async._domain.untrusted_text import listed, printable
 from webcom_async.files import Table
 from webcom_async.files._table import PHONE_COLUMNS
 
-__all__ = ["ColumnNames", "Places", "Unused", "find_places", "read_exactly", "unused_of"]
+__all__ = ["ColumnNames", "Places", "Unused", "find_places", "need", "read_exactly", "unused_of"]
 
 
 class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +106,18 @@ def read_exactly(table: Table, place: int | None) -> None:
     exact: set[int] = getattr(table, "exact", set())
     if place is not None:
         exact.add(place)
+
+
+def need(table: Table, places: Places, texts: Collection[int] = ()) -> None:
+    """
+    Mark the columns that are read: in all others, values that are not texts or numbers do not matter.
+
+    *texts* go into texts, and so does the texts' own column; but a key is spelled as ever, whatever else it is for.
+    """
+    needed: set[int] = getattr(table, "needed", set())
+    needed.update(texts, (place for place in places if place is not None))
+    shown: set[int] = getattr(table, "texts", set())
+    shown.update(place for place in (*texts, places.text) if place not in (None, places.key))
 
 
 def unused_of(table: Table, names: ColumnNames, places: Places, *, has_text: bool, use_ids: bool) -> dict[Unused, str]:

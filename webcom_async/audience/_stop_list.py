@@ -13,7 +13,7 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.phones import is_home_form, normalise_phone, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import Phone
-from webcom_async.audience._columns import ColumnNames, find_places
+from webcom_async.audience._columns import ColumnNames, Places, find_places, need
 from webcom_async.files import open_table
 
 __all__ = ["NumberMap", "StopList"]
@@ -63,6 +63,7 @@ class StopList:
         """
         table = open_table(path, encoding=encoding)
         place = find_places(table, ColumnNames()).phone
+        need(table, Places(place))
         for row in table.rows():
             try:
                 self.update((row.cells[place],), normalise)

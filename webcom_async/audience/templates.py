@@ -65,6 +65,11 @@ class BoundTemplate:
         self._places = list(zip(range(1, len(pieces), 2), places, strict=True))
 
     @property
+    def columns(self) -> frozenset[int]:
+        """Positions of the columns that the text needs."""
+        return frozenset(column for _, column in self._places)
+
+    @property
     def is_constant(self) -> bool:
         """Whether the text is the same for all rows."""
         return not self._places

@@ -12,11 +12,13 @@ from pyarrow import ipc, parquet
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import StrPath
-from webcom_async.files._table import Row, readable, spelling
+from webcom_async.files._table import Row, Unreadable, readable, spelling
 
 __all__ = ["ArrowTable", "ParquetResults", "columns_of"]
 
 _BATCH = 4_096  # rows
+# What pyarrow raises for nanoseconds, years after 9999, unknown time zones, and texts that are not UTF-8.
+_CANNOT_HOLD = (ValueError, ArithmeticError, LookupError, pa.ArrowException)
 
 
 class ArrowTable:
@@ -29,6 +31,8 @@ class ArrowTable:
     Attributes:
         imprecise: Positions of float columns that keep seven digits at most.
         exact: Positions of columns whose numbers are refused if they have lost digits.
+        texts: Positions of columns that go into texts.
+        needed: Positions of columns whose values must be texts or numbers; empty for all.
 
     Raises:
         InputError: The file cannot be read.
@@ -39,6 +43,8 @@ class ArrowTable:
         with readable(self.path), self.path.open("rb") as file:
             self._is_parquet = file.read(4) == b"PAR1"
         self.exact: set[int] = set()
+        self.texts: set[int] = set()
+        self.needed: set[int] = set()
         schema = _schema_of(self.path, is_parquet=self._is_parquet)
         self.columns: tuple[str, ...] = tuple(schema.names)
         self.imprecise: frozenset[int] = frozenset(
@@ -52,14 +58,15 @@ class ArrowTable:
 
     def rows(self) -> Iterator[Row]:
         number = 0
-        spell = spelling(len(self.columns), self.exact)
+        spell = spelling(len(self.columns), self.exact, texts=self.texts, needed=self.needed)
         for batch in self._batches():
-            columns = [list(map(each, column.to_pylist())) for each, column in zip(spell, batch.columns, strict=True)]
+            columns = [list(map(each, _values(column))) for each, column in zip(spell, batch.columns, strict=True)]
             for cells in zip(*columns, strict=True):
                 number += 1
                 if None in cells:
-                    name = self.columns[cells.index(None)]
-                    raise InputError(f"{self.path}, row {number}: {name!r} is neither a text nor a number")
+                    place = cells.index(None)
+                    why = _why_not_a_cell(batch.column(place), columns[place].index(None))
+                    raise InputError(f"{self.path}, row {number}: {self.columns[place]!r} {why}")
                 if any(map(str.strip, cells)):
                     yield Row(number, list(cells))
 
@@ -79,6 +86,30 @@ class ArrowTable:
                 raise InputError(f"{self.path}: cannot be read as {self.described}: {exc}") from None
 
 
+def _values(column: Any) -> list[object]:
+    try:
+        return list(column.to_pylist())
+    except _CANNOT_HOLD:
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: Any) -> object:
+    try:
+        return scalar.as_py()
+    except _CANNOT_HOLD:
+        return Unreadable()
+
+
+def _why_not_a_cell(column: Any, place: int) -> str:
+    try:
+        column[place].as_py()
+    except UnicodeDecodeError:
+        return "is not UTF-8; write the file again"
+    except _CANNOT_HOLD:
+        return f"is a {column.type} that Python cannot hold; write the column as text"
+    return "is neither a text nor a number"
+
+
 def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
     return tuple(_schema_of(path, is_parquet=is_parquet).names)
 
@@ -86,12 +117,20 @@ def columns_of(path: Path, *, is_parquet: bool) -> tuple[str, ...]:
 def _schema_of(path: Path, *, is_parquet: bool) -> Any:
     with readable(path):
         try:
-            if is_parquet:
-                return parquet.read_schema(path)
-            with pa.memory_map(str(path)) as source, ipc.open_file(source) as arrow:
-                return arrow.schema
+            schema = _read_schema(path, is_parquet=is_parquet)
+            _ = schema.names
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: a column's name is not UTF-8; rename it, and write the file again") from None
         except pa.ArrowException as exc:
             raise InputError(f"{path}: neither Parquet nor Arrow: {exc}") from None
+    return schema
+
+
+def _read_schema(path: Path, *, is_parquet: bool) -> Any:
+    if is_parquet:
+        return parquet.read_schema(path)
+    with pa.memory_map(str(path)) as source, ipc.open_file(source) as arrow:
+        return arrow.schema
 
 
 def _plain(kind: Any) -> Any:

@@ -25,6 +25,7 @@ class JsonLinesTable:
 
     Attributes:
         exact: Positions of columns whose numbers are refused if they have lost digits.
+        needed: Positions of columns whose values must be texts or numbers; empty for all.
 
     Raises:
         InputError: The file cannot be read, or a line is not an object of texts and numbers.
@@ -35,6 +36,7 @@ class JsonLinesTable:
     def __init__(self, path: StrPath) -> None:
         self.path: Path = Path(path)
         self.exact: set[int] = set()
+        self.needed: set[int] = set()
         columns: dict[str, None] = {}
         for line, found in self._objects():
             if not columns.keys() >= found.keys():
@@ -47,7 +49,7 @@ class JsonLinesTable:
 
     def rows(self) -> Iterator[Row]:
         columns = self.columns
-        spell = spelling(len(columns), self.exact)
+        spell = spelling(len(columns), self.exact, needed=self.needed)
         for line, found in self._objects():
             cells = [spelled(found.get(column)) for spelled, column in zip(spell, columns, strict=True)]
             if None in cells:

@@ -1,6 +1,6 @@
 """What all tables share: columns, and rows with their line."""
 
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Callable, Collection, Container, Generator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +10,17 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import check_file
 from webcom_async._domain.phones import EXACT_FLOAT
 
-__all__ = ["JSON_LINES", "LONGEST_LINE", "PHONE_COLUMNS", "RESULT_COLUMNS", "Row", "Table", "readable", "spelling"]
+__all__ = [
+    "JSON_LINES",
+    "LONGEST_LINE",
+    "PHONE_COLUMNS",
+    "RESULT_COLUMNS",
+    "Row",
+    "Table",
+    "Unreadable",
+    "readable",
+    "spelling",
+]
 
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})  # endings of names
 RESULT_COLUMNS = ("phone", "client_id_sms", "outcome", "id_sms", "reason", "error", "attempts")  # of files of results
@@ -85,6 +95,10 @@ def readable(path: Path) -> Generator[None, None, None]:
         raise InputError(f"{path}: not {exc.encoding} at byte {exc.start}; name its encoding") from None
 
 
+class Unreadable:
+    """A value of a typed table that Python cannot hold."""
+
+
 def as_cell(value: object) -> str | None:
     """
     Return a typed table's value as text; None if it is not a text or a number.
@@ -97,9 +111,16 @@ def as_cell(value: object) -> str | None:
         return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # spreadsheets and data frames with gaps turn phones into floats
-    if isinstance(value, bytes | list | dict | tuple | set):
+    if isinstance(value, bytes | list | dict | tuple | set | Unreadable):
         return None
     return str(value)
+
+
+def text_cell(value: object) -> str | None:
+    """Return a value as a text shows it: a decimal as people write it, `0` and not `0E-18`, `1000` and not `1E+3`."""
+    if isinstance(value, Decimal) and "E" in str(value):
+        return f"{value:f}" if value else "0"
+    return as_cell(value)
 
 
 def exact_cell(value: object) -> str | None:
@@ -111,6 +132,28 @@ def exact_cell(value: object) -> str | None:
     return as_cell(value)
 
 
-def spelling(columns: int, exact: Container[int]) -> list[Callable[[object], str | None]]:
-    """Return a function for each column that turns values into cells; *exact* columns are strict."""
-    return [exact_cell if place in exact else as_cell for place in range(columns)]
+def loose_cell(value: object) -> str:
+    """Return a value of a column that nothing needs; it is only copied into files of results."""
+    cell = as_cell(value)
+    if cell is not None:
+        return cell
+    return "\ufffd" if isinstance(value, Unreadable) else str(value)
+
+
+def spelling(
+    columns: int, exact: Container[int], *, texts: Container[int] = (), needed: Collection[int] = ()
+) -> list[Callable[[object], str | None]]:
+    """
+    Return a function for each column that turns values into cells.
+
+    *exact* columns are strict, and *texts* go into texts. If columns are *needed*, cells of others are never None.
+    """
+
+    def of(place: int) -> Callable[[object], str | None]:
+        if needed and place not in needed:
+            return loose_cell
+        if place in exact:
+            return exact_cell
+        return text_cell if place in texts else as_cell
+
+    return list(map(of, range(columns)))
