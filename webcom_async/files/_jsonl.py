@@ -72,4 +72,4 @@ class JsonLinesTable:
                 try:
                     yield line, _decode(text)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-                    raise InputError(f"{self.path}, line {line}: not a JSON object: {exc}") from None
+                    raise InputError(f"{self.path}, line {line}: not a JSON object in UTF-8: {exc}") from None
