@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from tests.builders import FIRST_PHONE, NOW, TOMORROW, message, wire_phones
-from webcom_async import ClientIdSms, JournalError, Message, Outcome, Phone, Reason, SendResult
+from webcom_async import ClientIdSms, JournalError, JournalInUse, Message, Outcome, Phone, Reason, SendResult
 from webcom_async.journal import (
     Addressed,
     CampaignFile,
@@ -320,11 +320,12 @@ def test_a_full_database_is_reported_as_a_full_disk(journal: CampaignFile):
 
 
 def test_a_second_journal_of_this_process_is_refused_at_once(journal: CampaignFile, path: Path):
-    """Neither the same campaign, nor another one, nor an export gets the file, and none of them removes the lock."""
-    attempts = [opened, lambda path: opened(path, "summer"), campaigns, lambda path: next(export(path))]
+    """Neither the same campaign, nor another one, nor a purge gets the file, and none of them removes the lock."""
+    attempts = [opened, lambda path: opened(path, "summer"), lambda path: purge(path, "spring")]
     for attempt in attempts * 2:
-        with pytest.raises(JournalError, match="in use"):
+        with pytest.raises(JournalInUse, match="in use"):
             attempt(path)
+        assert ["spring"] == [stored.header.campaign for stored in campaigns(path)]
     assert "refused" == run_child("open", path)
 
     journal.close()
@@ -597,7 +598,7 @@ def main(command: str = "store", *arguments: str) -> None:
         try:
             opened(Path(arguments[0])).close()
             print("opened")
-        except JournalError:
+        except JournalInUse:
             print("refused")
     else:
         with tempfile.TemporaryDirectory() as folder:

@@ -253,6 +253,8 @@ class WebcomClient:
                 recipient. Recipients that the journal has as rejected for one of them are sent to again.
 
         Raises:
+            JournalInUse: On entering: another campaign or process has the journal open; nothing was sent. A
+                `SqliteJournal` can wait for it.
             JournalError: On entering: the journal cannot be used for this campaign; nothing was sent.
             InputError: The call cannot be sent; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
@@ -382,6 +384,7 @@ class WebcomClient:
         reports: "ReportFile | StrPath | None" = None,
         pace: Pace | None = None,
         prices: bool = False,
+        wait: float = 0.0,
     ) -> Track:
         """
         Return a tracking that follows every accepted SMS of a campaign to a terminal state; open it with `async with`.
@@ -397,9 +400,12 @@ class WebcomClient:
             pace: When to ask the gateway, and for how long; by default first after half a minute, or half an hour with
                 *reports*.
             prices: Whether to ask once for the price of an SMS whose final state came by webhook, without a price.
+            wait: Seconds to wait, on entering, for a journal that is in use.
 
         Raises:
-            JournalError: On entering: the journal cannot be used, is in use, or has no such campaign.
+            ConfigurationError: *wait* is not a number of seconds.
+            JournalInUse: On entering: the journal is still in use after *wait* seconds.
+            JournalError: On entering: the journal cannot be used, or has no such campaign.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
@@ -411,7 +417,7 @@ class WebcomClient:
             self._check_usable,
             self.observers,
         )
-        return Track(journal, campaign, reports, StatusInquiry(self._session), terms, prices=prices)
+        return Track(journal, campaign, reports, StatusInquiry(self._session), terms, prices=prices, wait=wait)
 
     async def balance(self) -> Balance:
         """

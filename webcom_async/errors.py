@@ -24,6 +24,7 @@ Every exception that the library raises.
         * PairingError           it is, but has not one sound entry per recipient
     * QuotaExhausted             the gateway failed too often; more retries would only burden it
     * JournalError               the journal cannot be read or written; nothing is sent without it
+        * JournalInUse           another campaign or process has it open for writing
         * LeaseLost              another worker has taken the shard over
         * CampaignStopped        the campaign was paused, halted or cancelled for all its workers
         * StoreUnavailable       the store of a campaign of many workers cannot be reached; transient
@@ -46,6 +47,7 @@ from webcom_async._domain.errors import (
     IdCollision,
     InputError,
     JournalError,
+    JournalInUse,
     Knowledge,
     LeaseLost,
     OutOfBalance,
@@ -79,6 +81,7 @@ __all__ = [
     "IdCollision",
     "InputError",
     "JournalError",
+    "JournalInUse",
     "Knowledge",
     "LeaseLost",
     "OutOfBalance",

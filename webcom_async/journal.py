@@ -15,10 +15,17 @@ Durability: the campaign's header is on the disk (fsync) before `CampaignFile` r
 written before a call returns, and survive the death of the process; a power loss may undo the last of them. That is
 harmless: ids are derived again, and the gateway answers a repeated id with the first `id_sms`.
 
-One owner at a time: the file is locked while it is open, and the system releases the lock when a process dies. Do not
-copy or open a journal that is open: its latest rows are in the `-wal` file beside it, and on POSIX systems closing any
-handle of the file releases the lock of the process that closes it. Do not move or remove it either: the next call
-notices that, and raises `JournalError`.
+One owner at a time: the file is locked while a campaign, a tracking or a purge has it open, and the system releases
+the lock when a process dies. A second one gets `JournalInUse`, or waits: see `SqliteJournal`.
+
+Any number of readers: `campaigns`, `stored_campaign`, `StoredResults`, `export` and the others read a private copy, as
+of the last commit. They take no lock, so that no sender waits or fails, and write nothing beside the journal: a
+read-only file in a read-only directory can be read, an older version too. The copy is in the directory for temporary
+files, which `TMPDIR` names, and takes as much room as the journal.
+
+Do not copy or open a journal that is open by other means: its latest rows are in the `-wal` file beside it, and on
+POSIX systems closing any handle of the file releases the lock of the process that closes it. Do not move or remove it
+either: the next call notices that, and raises `JournalError`.
 """
 
 from webcom_async._domain.messages import Addressed, OutboundRecipient

@@ -23,6 +23,7 @@ __all__ = [
     "IdCollision",
     "InputError",
     "JournalError",
+    "JournalInUse",
     "Knowledge",
     "LeaseLost",
     "OutOfBalance",
@@ -311,6 +312,10 @@ class QuotaExhausted(WebcomError):
 
 class JournalError(WebcomError):
     """The journal cannot be read or written. Check its path, its permissions and the room on its disk."""
+
+
+class JournalInUse(JournalError):
+    """The journal is in use by another campaign or process. Wait for the end of that; nothing was sent from here."""
 
 
 class LeaseLost(JournalError):

@@ -23,6 +23,7 @@ from webcom_async._domain.errors import GatewayUnavailable, UsageError
 from webcom_async._domain.given import StrPath
 from webcom_async._events.observers import Observers
 from webcom_async._events.sending import DeliveryChanged, TrackingPaused
+from webcom_async._storage.waiting import check_wait, wait_until_free
 from webcom_async._storage.worker_thread import WorkerThread
 from webcom_async._tracking.polling import StatusInquiry
 
@@ -242,6 +243,7 @@ class Track:
         terms: Terms,
         *,
         prices: bool,
+        wait: float = 0.0,
     ) -> None:
         self._journal = journal
         self._campaign = campaign
@@ -249,6 +251,7 @@ class Track:
         self._inquiry = inquiry
         self._terms = terms
         self._prices = prices
+        self._wait = check_wait(wait)
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Tracking:
@@ -259,8 +262,12 @@ class Track:
         self._terms.check_usable()
         pace, now, zone = self._terms.pace, self._terms.clock.now, self._terms.zone
         async with AsyncExitStack() as opened:
-            held = await WorkerThread[Deliveries].open(
-                lambda: Deliveries(self._journal, self._campaign, pace, now, prices=self._prices, zone=zone)
+            held = await wait_until_free(
+                lambda: WorkerThread[Deliveries].open(
+                    lambda: Deliveries(self._journal, self._campaign, pace, now, prices=self._prices, zone=zone)
+                ),
+                self._wait,
+                self._terms.clock,
             )
             opened.push_async_callback(_close, held)
             reports = self._reports

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
+from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async._cli.run.campaign_run import Reconciliation, conclude, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.result_join import Joined, check_apart
@@ -23,6 +23,7 @@ def retry_command(
     *,
     campaign: str,
     unknown: Switch = False,
+    wait: Seconds = 0.0,
     results: Path | None = None,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
@@ -40,6 +41,7 @@ def retry_command(
         journal: The file that remembers the campaign.
         campaign: Its name.
         unknown: Says that it is the unknown ones that are meant; needed.
+        wait: Seconds to wait for a journal that is in use, by another campaign or by `track`.
         results: Write what became of each into this new file: CSV, .jsonl or .parquet.
         account: Which gateway, and how it is asked.
         lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
@@ -50,7 +52,7 @@ def retry_command(
         raise InputError("name the recipients to send to again: --unknown")
     stored = stored_campaign(journal, campaign)
     plan = Reconciliation(
-        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal
+        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal, wait
     )
     check_apart(results, account.credentials, account.capabilities, journal=journal)
     ended = run_into(

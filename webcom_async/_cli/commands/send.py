@@ -18,6 +18,7 @@ from webcom_async._cli.options import (
     Lang,
     PriceOptions,
     Reasons,
+    Seconds,
     Switch,
     TimeOptions,
 )
@@ -55,6 +56,7 @@ def send_command(
     campaign: str | None = None,
     channel: Channel = Channel.SMS,
     journal: Path | None = None,
+    wait: Seconds = 0.0,
     resend_rejected: Reasons = (),
     ignore_remembered_stops: Switch = False,
     results: Path | None = None,
@@ -87,6 +89,7 @@ def send_command(
         channel: Where it goes.
         journal: A file that remembers the campaign: running the same command again sends to the rest only. It
             remembers those on the gateway's stop list for other campaigns too.
+        wait: Seconds to wait for a journal that is in use, by another campaign or by `track`.
         resend_rejected: Send again to recipients that the journal has as rejected for this reason, such as `other`,
             because it no longer holds. Can be repeated.
         ignore_remembered_stops: Send to those too who were on the gateway's stop list in other campaigns.
@@ -123,6 +126,7 @@ def send_command(
         campaign=f"cli-{uuid.uuid4()}" if campaign is None else campaign,
         made_up=campaign is None,
         journal=journal,
+        wait=wait,
         resend_rejected=resend_rejected,
         validity_period=moment_of(times.validity_period, zone, _now()),
         rounds=None if times.between is None else Rounds(audience.people, hours_of(times.between, zone), _now),

@@ -40,6 +40,7 @@ def track_command(
     deadline: Seconds = _PACE.deadline,
     prices: Switch = False,
     changes: Path | None = None,
+    wait: Seconds = 0.0,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -61,6 +62,7 @@ def track_command(
         deadline: Seconds from its acceptance for which an SMS is followed.
         prices: Ask for the price of an SMS whose end a webhook has told.
         changes: Write every change into this new CSV file. Those of earlier runs that were the last come again.
+        wait: Seconds to wait for a journal that is in use, by a campaign.
         account: Which gateway, and how it is asked.
         lang: The language of the tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
@@ -76,7 +78,9 @@ def track_command(
         report = _follow(
             run,
             make,
-            lambda client: client.track(journal, campaign=campaign, reports=reports, pace=pace, prices=prices),
+            lambda client: client.track(
+                journal, campaign=campaign, reports=reports, pace=pace, prices=prices, wait=wait
+            ),
             keep,
             visible=not as_json,
         )

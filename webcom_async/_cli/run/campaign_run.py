@@ -33,6 +33,7 @@ from webcom_async._sending.campaign import Campaign, Results
 from webcom_async.audience.calling_hours import Rounds
 from webcom_async.client import WebcomClient
 from webcom_async.files import ResultsFile
+from webcom_async.journal import SqliteJournal
 
 __all__ = ["Ended", "Reconciliation", "SendPlan", "Sink", "added", "early_end", "run_campaign", "run_into"]
 
@@ -53,6 +54,7 @@ class SendPlan(NamedTuple):
         campaign: The campaign's name.
         made_up: Whether the command made that name up.
         journal: The file that remembers it; None for none.
+        wait: Seconds to wait for a journal that is in use.
         resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
         validity_period: No attempt is made after it.
         rounds: When which of the recipients, who are then iterated once a round, may be sent to; None for now.
@@ -67,6 +69,7 @@ class SendPlan(NamedTuple):
     campaign: str
     made_up: bool = False
     journal: Path | None = None
+    wait: float = 0.0
     resend_rejected: Collection[Reason] = ()
     validity_period: datetime | None = None
     rounds: Rounds | None = None
@@ -79,7 +82,7 @@ class SendPlan(NamedTuple):
             message=self.message,
             sender=sender,
             campaign=self.campaign,
-            journal=self.journal,
+            journal=None if self.journal is None else SqliteJournal(self.journal, wait=self.wait, clock=self.clock),
             resend_rejected=self.resend_rejected,
             validity_period=self.validity_period,
         )
@@ -94,17 +97,20 @@ class Reconciliation(NamedTuple):
         total: How many they are.
         campaign: The campaign's name.
         journal: The file that remembers it.
+        wait: Seconds to wait for a journal that is in use.
     """
 
     client: Callable[[], WebcomClient]
     total: int
     campaign: str
     journal: Path
+    wait: float = 0.0
     rounds: None = None
     clock: Clock = Clock()
 
     def stream(self, client: WebcomClient) -> Campaign:
-        return client.reconcile(self.journal, campaign=self.campaign)
+        journal = SqliteJournal(self.journal, wait=self.wait, clock=self.clock)
+        return client.reconcile(journal, campaign=self.campaign)
 
 
 class Sink(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from webcom_async._domain.errors import InputError, JournalError
+from webcom_async._domain.errors import InputError, JournalError, JournalInUse
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
@@ -78,7 +78,8 @@ async def purge(session: Session, server: Server, campaign: str) -> int:
         holders = await session.fetch(_sql.LIST_HOLDERS, campaign=number)
         if holders:
             names = ", ".join(sorted({holder for (holder,) in holders}))
-            raise server.unusable(f"campaign {campaign!r} is in use, by {names}; wait for the end of that")
+            why = f"campaign {campaign!r} is in use, by {names}; wait for the end of that"
+            raise JournalInUse(str(server.unusable(why)))
         for statement in _sql.PURGE:
             await session.change(statement, campaign=number)
         return await session.change(_sql.PURGE_RECIPIENTS, campaign=number)

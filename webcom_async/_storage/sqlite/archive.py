@@ -1,8 +1,9 @@
 """
 Read and purge a journal's file between runs.
 
-Each call opens the file and closes it again. Stored results are never changed. The first call that opens a file of a
-version before 5 migrates it, so that every call takes the *zone* of its times; see `JournalFile`.
+Each reader reads a copy, also of the journal of a running campaign; see `JournalCopy`. Only `purge` opens the file
+itself. A copy of a file of a version before 5 is migrated, so that every call takes the *zone* of its times; see
+`JournalFile`.
 """
 
 import os
@@ -13,17 +14,19 @@ from typing import Any
 
 import msgspec
 
+from webcom_async._domain.errors import JournalError
 from webcom_async._domain.given import StrPath
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
 from webcom_async._storage.rows import RESERVED, array, moment, result_of
 from webcom_async._storage.sqlite import journal_sql as _sql
-from webcom_async._storage.sqlite.database import Closing, JournalFile
+from webcom_async._storage.sqlite.database import Closing, JournalCopy, JournalFile
 from webcom_async._storage.sqlite.delivery_sql import FIND_PRICES, PURGE_DELIVERIES
 from webcom_async._storage.sqlite.journal import count_results
 
 __all__ = [
+    "NoSuchCampaign",
     "StoredCampaign",
     "StoredResults",
     "campaigns",
@@ -34,7 +37,13 @@ __all__ = [
     "purge",
     "stopped_phones",
     "stored_campaign",
+    "stored_header",
 ]
+
+
+class NoSuchCampaign(JournalError):
+    """The file holds no campaign of this name."""
+
 
 _TIMES = ("reserved_at", "settled_at", "changed_at")
 _ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
@@ -47,7 +56,7 @@ def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampai
     Raises:
         JournalError: The file cannot be used.
     """
-    with JournalFile(path, zone=zone) as file:
+    with JournalCopy(path, zone=zone) as file:
         return [_stored(file, row[0]) for row in file.fetch(_sql.LIST_CAMPAIGNS)]
 
 
@@ -58,8 +67,19 @@ def stored_campaign(path: StrPath, campaign: str, *, zone: tzinfo | None = None)
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign.
     """
-    with JournalFile(path, zone=zone) as file:
+    with JournalCopy(path, zone=zone) as file:
         return _stored(file, number_of(file, campaign))
+
+
+def stored_header(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> CampaignHeader:
+    """
+    Return the header of one campaign of a file.
+
+    Raises:
+        JournalError: The file cannot be used, or does not hold the campaign.
+    """
+    with JournalCopy(path, zone=zone, rows=False) as file:
+        return _header(file, number_of(file, campaign))
 
 
 def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bool:
@@ -71,9 +91,8 @@ def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bo
     """
     if not _is_there(path):
         return False
-    return any(
-        stored.header.campaign == campaign and any(stored.counts.values()) for stored in campaigns(path, zone=zone)
-    )
+    with JournalCopy(path, zone=zone, rows=False) as file:
+        return bool(file.fetch(_sql.FIND_BEGUN, campaign))
 
 
 def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | None:
@@ -85,7 +104,7 @@ def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | Non
     """
     if not _is_there(path):
         return None
-    with JournalFile(path, zone=zone) as file:
+    with JournalCopy(path, zone=zone, rows=False) as file:
         return max((Decimal(price).normalize() for (price,) in file.fetch(FIND_PRICES)), default=None)
 
 
@@ -98,7 +117,7 @@ def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) 
     """
     if not _is_there(path):
         return []
-    with JournalFile(path, zone=zone) as file:
+    with JournalCopy(path, zone=zone) as file:
         return [Phone(phone) for (phone,) in file.fetch(_sql.FIND_STOPPED, but)]
 
 
@@ -115,11 +134,11 @@ class StoredResults(Closing):
         header: The campaign's header.
 
     Raises:
-        JournalError: The file cannot be opened, is in use, or does not hold the campaign. Raised by every method.
+        JournalError: The file cannot be read, or does not hold the campaign. Raised by every method.
     """
 
     def __init__(self, path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> None:
-        self._file = JournalFile(path, zone=zone)
+        self._file = JournalCopy(path, zone=zone)
         with self._file.closing_on_error():
             self._number = number_of(self._file, campaign)
             self.header: CampaignHeader = _header(self._file, self._number)
@@ -148,7 +167,7 @@ def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = 
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign; raised at the first item.
     """
-    with JournalFile(path, zone=zone) as file:
+    with JournalCopy(path, zone=zone) as file:
         number = None if campaign is None else number_of(file, campaign)
         for row in file.pages(_sql.PAGE_OF_EXPORT, number):
             yield _exported(dict(row))
@@ -162,6 +181,7 @@ def purge(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> int:
     sending again.
 
     Raises:
+        JournalInUse: Another campaign or process has the file open for writing.
         JournalError: The file cannot be used, does not hold the campaign, or the disk has no room for the temporary
             copy.
     """
@@ -195,7 +215,7 @@ def number_of(file: JournalFile, campaign: str) -> int:
     found = file.fetch(_sql.FIND_CAMPAIGN, campaign)
     if not found:
         names = ", ".join(repr(row[1]) for row in file.fetch(_sql.LIST_CAMPAIGNS))
-        raise file.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")
+        raise NoSuchCampaign(str(file.unusable(f"it holds no campaign {campaign!r}; it holds {names or 'none'}")))
     return int(found[0][0])
 
 

@@ -11,6 +11,7 @@ A reservation checks the lease and the campaign's state and writes the journal w
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +39,10 @@ from webcom_async._storage.campaign_store import (
 )
 from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Reservation
 from webcom_async._storage.plan import PlannedBatch, recipients_of
+from webcom_async._storage.reservation_rules import KnownRecipient, better
 from webcom_async._storage.rows import array, milliseconds, moment, storable, storable_result
 from webcom_async._storage.sqlite import campaign_sql as _sql
-from webcom_async._storage.sqlite.archive import has_begun, stored_campaign
+from webcom_async._storage.sqlite.archive import NoSuchCampaign, StoredResults, has_begun, stored_header
 from webcom_async._storage.sqlite.database import Closing, StoredFile
 from webcom_async._storage.sqlite.journal import CampaignFile
 
@@ -48,6 +50,7 @@ __all__ = ["CAMPAIGNS", "CampaignFolder", "SharedCampaignFile"]
 
 CAMPAIGNS = "campaigns.db"
 _READABLE = 40  # characters of a campaign's name that its journal's name repeats
+_REUSED = 10  # times the seconds that a copy of a journal took
 _results = msgspec.json.Decoder(list[SendResult]).decode
 _settings = msgspec.json.Decoder(CampaignSettings).decode
 
@@ -87,6 +90,13 @@ class LeaseRow(NamedTuple):
     number: int
     state: CampaignState
     why: str
+
+
+class _Copy(NamedTuple):
+    """A copy of a journal, and until when it is used, in seconds of the clock."""
+
+    stored: StoredResults
+    until: float
 
 
 class SharedCampaignFile:
@@ -171,6 +181,7 @@ class CampaignFolder(Closing):
             raise JournalError(f"folder {folder}: it cannot be made: {exc}") from exc
         self._file = PlanFile(folder / CAMPAIGNS, create=True)
         self._journals: dict[str, SharedCampaignFile] = {}
+        self._copies: dict[str, _Copy] = {}
         self._drafts = count(1)
 
     # ------------------------------------------------------------------------ the plan
@@ -395,11 +406,7 @@ class CampaignFolder(Closing):
 
     def stored_header(self, name: str) -> CampaignHeader:
         shared = self._journals.get(name)
-        return (
-            shared.header
-            if shared is not None
-            else stored_campaign(self.journal_path(name), name, zone=self._zone).header
-        )
+        return shared.header if shared is not None else stored_header(self.journal_path(name), name, zone=self._zone)
 
     def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
         with self._file.transaction():
@@ -434,34 +441,36 @@ class CampaignFolder(Closing):
                 del shared.ids_in_flight[each.client_id_sms]
         return known
 
-    def open_results(
-        self, name: str, outcomes: Collection[Outcome]
-    ) -> tuple[SharedCampaignFile | None, Iterator[SendResult]]:
-        """Return the journal to close afterwards, if there is one, and the results."""
+    def open_results(self, name: str, outcomes: Collection[Outcome]) -> tuple[Callable[[], None], Iterator[SendResult]]:
+        """Return what to call afterwards, and the results: those of the open journal, or of a copy of another's."""
         campaign = self._campaign(name)
         wanted = frozenset(outcomes or Outcome)
         left_out = self._left_out(campaign.number, wanted)
-        if name not in self._journals and not self.journal_path(name).exists():
-            return None, left_out
-        shared = self._journal(_rules.header_of(campaign.settings))
-        shared.users += 1
-        return shared, chain(shared.journal.results(*outcomes), left_out)
+        shared = self._journals.get(name)
+        if shared is not None:
+            shared.users += 1
+            return partial(self.close_journal, shared), chain(shared.journal.results(*outcomes), left_out)
+        stored = self._stored(name)
+        if stored is None:
+            return lambda: None, left_out
+        return stored.close, chain((result for result in stored if result.outcome in wanted), left_out)
 
     def lookup(self, name: str, results: Sequence[SendResult]) -> list[SendResult]:
-        campaign = self._campaign(name)
-        if name not in self._journals and not self.journal_path(name).exists():
-            return list(results)
-        shared = self._journal(_rules.header_of(campaign.settings))
-        shared.users += 1
-        try:
+        self._campaign(name)
+        shared = self._journals.get(name)
+        if shared is not None:
             return shared.journal.lookup(results)
-        finally:
-            self.close_journal(shared)
+        stored = self._recent_copy(name)
+        known = {} if stored is None else stored.of([result.client_id_sms for result in results])
+        rows = {client_id: KnownRecipient(row, None) for client_id, row in known.items()}
+        return [better(result, rows.get(result.client_id_sms)) for result in results]
 
     def close(self) -> None:
         try:
             for name in list(self._journals):
                 self._drop(name)
+            for name in list(self._copies):
+                self._copies.pop(name).stored.close()
         finally:
             self._file.close()
 
@@ -532,6 +541,29 @@ class CampaignFolder(Closing):
     def _left_out(self, number: int, outcomes: Collection[Outcome]) -> Iterator[SendResult]:
         for _, content in self._file.pages(_sql.PAGE_OF_LEFT_OUT, number):
             yield from (result for result in _results(content) if result.outcome in outcomes)
+
+    def _stored(self, name: str) -> StoredResults | None:
+        """Return a copy of a journal; None if there is none, or it is being made."""
+        path = self.journal_path(name)
+        try:
+            return StoredResults(path, name, zone=self._zone) if path.exists() else None
+        except NoSuchCampaign:
+            return None
+
+    def _recent_copy(self, name: str) -> StoredResults | None:
+        """Return the last copy for ten times as long as it took: a reader of all results asks page by page."""
+        began = self._clock.monotonic()
+        last = self._copies.pop(name, None)
+        if last is not None and began < last.until:
+            self._copies[name] = last
+            return last.stored
+        if last is not None:
+            last.stored.close()
+        stored = self._stored(name)
+        if stored is not None:
+            took = self._clock.monotonic() - began
+            self._copies[name] = _Copy(stored, began + _REUSED * took)
+        return stored
 
     def _journal(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
+from webcom_async._domain.clock import Clock
 from webcom_async._domain.given import StrPath
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
@@ -18,8 +19,17 @@ from webcom_async._storage.contracts import (
     Reservation,
     StoredCampaign,
 )
-from webcom_async._storage.sqlite.archive import StoredResults, campaigns, export, has_begun, purge, stored_campaign
+from webcom_async._storage.sqlite.archive import (
+    StoredResults,
+    campaigns,
+    export,
+    has_begun,
+    purge,
+    stored_campaign,
+    stored_header,
+)
 from webcom_async._storage.sqlite.journal import CampaignFile
+from webcom_async._storage.waiting import check_wait, wait_until_free
 from webcom_async._storage.worker_thread import WorkerThread
 
 __all__ = ["SqliteCampaignJournal", "SqliteJournal"]
@@ -29,14 +39,27 @@ class SqliteJournal:
     """
     A journal in a file, which one campaign at a time may write; each call runs in a thread.
 
+    Any number of processes may read it meanwhile. A reader sees the file as it was at one moment, and writes nothing
+    beside it: it reads a private copy in the directory for temporary files, which `TMPDIR` names.
+
     Args:
         path: The file.
         zone: The zone of times in a file of a version before 5, which stored them without one.
+        wait: Seconds for which `open` and `purge` wait for a file that is in use. By default they fail at once.
+        clock: The clock.
+
+    Raises:
+        ConfigurationError: *wait* is not a number of seconds.
+        JournalInUse: From `open` and `purge`: the file is still in use by another campaign or process.
     """
 
-    def __init__(self, path: StrPath, *, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self, path: StrPath, *, zone: tzinfo | None = None, wait: float = 0.0, clock: Clock | None = None
+    ) -> None:
         self._path = path
         self._zone = zone
+        self._wait = check_wait(wait)
+        self._clock = clock or Clock()
 
     async def open(
         self,
@@ -53,11 +76,12 @@ class SqliteJournal:
                 raise CampaignNotBegun
             return CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected, zone=self._zone)
 
-        return SqliteCampaignJournal(await WorkerThread[CampaignFile].open(open_journal))
+        held = await wait_until_free(lambda: WorkerThread[CampaignFile].open(open_journal), self._wait, self._clock)
+        return SqliteCampaignJournal(held)
 
     async def header(self, campaign: str) -> CampaignHeader:
         """Return the header of a stored campaign."""
-        return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).header
+        return await run_sync(partial(stored_header, self._path, campaign, zone=self._zone))
 
     async def stored_campaigns(self) -> list[StoredCampaign]:
         """Return the stored campaigns, in the order of their first runs."""
@@ -68,7 +92,7 @@ class SqliteJournal:
         return (await run_sync(partial(stored_campaign, self._path, campaign, zone=self._zone))).counts
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult, None]:
-        """Yield a campaign's results. The file is locked meanwhile: close the generator if you leave it early."""
+        """Yield a campaign's results. It holds a copy of the file: close the generator if you leave it early."""
         wanted = frozenset(outcomes or Outcome)
         async with await WorkerThread[StoredResults].open(
             lambda: StoredResults(self._path, campaign, zone=self._zone)
@@ -80,7 +104,7 @@ class SqliteJournal:
                         yield result
 
     async def export(self, campaign: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield all stored fields. The file is locked meanwhile: close the generator if you leave it early."""
+        """Yield all stored fields. It holds a copy of the file: close the generator if you leave it early."""
         rows = export(self._path, campaign, zone=self._zone)
         async with await WorkerThread[Generator[dict[str, Any], None, None]].open(lambda: rows) as held:
             while page := await held.page(rows):
@@ -89,7 +113,8 @@ class SqliteJournal:
 
     async def purge(self, campaign: str) -> int:
         """Remove a campaign and return the number of its recipients; no data stays readable in free pages."""
-        return await run_sync(partial(purge, self._path, campaign, zone=self._zone))
+        remove = partial(purge, self._path, campaign, zone=self._zone)
+        return await wait_until_free(lambda: run_sync(remove), self._wait, self._clock)
 
 
 class SqliteCampaignJournal:

@@ -14,6 +14,7 @@ __all__ = [
     "APPLICATION_ID",
     "COUNT",
     "FIND_ANYBODY",
+    "FIND_BEGUN",
     "FIND_CAMPAIGN",
     "FIND_HEADER",
     "FIND_KNOWN_IDS",
@@ -220,6 +221,15 @@ FORGET_ENTRIES = "DELETE FROM log WHERE entry <= :1"
 
 # One row if there is a recipient.
 FIND_ANYBODY = "SELECT 1 FROM recipients LIMIT 1"
+
+# One row if a campaign of this name has recipients, as rows or in the log.
+FIND_BEGUN = """
+SELECT 1 FROM campaigns
+WHERE name = :1 AND (
+    EXISTS (SELECT 1 FROM recipients WHERE recipients.campaign_id = campaigns.campaign_id)
+    OR EXISTS (SELECT 1 FROM log WHERE log.campaign_id = campaigns.campaign_id)
+)
+"""
 
 # One row if one of these ids is stored, in any campaign.
 FIND_KNOWN_IDS = "SELECT 1 FROM recipients WHERE client_id_sms IN (SELECT value FROM json_each(:1)) LIMIT 1"

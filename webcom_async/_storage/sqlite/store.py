@@ -2,8 +2,8 @@
 A store in a folder, for campaigns that one process sends: the same promises without a server.
 
 For the event loop: each call is one hop to a worker thread, one at a time. Other processes may read a campaign's
-status, pause, resume and cancel it meanwhile; a second process that tries to send gets the error that the journal is in
-use.
+status and results, pause, resume and cancel it meanwhile; a second process that tries to send gets the error that the
+journal is in use.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
@@ -156,19 +156,18 @@ class SqliteStore:
         return await self._call(lambda folder: folder.journal_path(campaign))
 
     async def results(self, campaign: str, *outcomes: Outcome) -> AsyncGenerator[SendResult]:
-        """Locks the journal meanwhile; fails while another process sends."""
+        """Reads a copy of the journal if another process sends."""
         held = await self._open()
-        shared, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
+        close, rows = await held.call(lambda folder: folder.open_results(campaign, outcomes))
         try:
             while page := await held.page(rows):
                 for row in page:
                     yield row
         finally:
-            if shared is not None:
-                await held.call(lambda folder: folder.close_journal(shared), shielded=True)
+            await held.call(lambda _: close(), shielded=True)
 
     async def lookup(self, campaign: str, results: Sequence[SendResult]) -> list[SendResult]:
-        """Locks the journal meanwhile; fails while another process sends."""
+        """Reads a copy of the journal if another process sends."""
         return await self._call(lambda folder: folder.lookup(campaign, results))
 
     async def aclose(self) -> None:
