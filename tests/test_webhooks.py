@@ -1,15 +1,19 @@
 """The webhook receiver: it acknowledges committed reports, and refuses other bodies within bounds."""
 
 import json
+import logging
 import random
 import secrets
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -196,7 +200,7 @@ async def test_a_wrong_path_is_refused_before_a_byte_is_read():
 
 
 async def test_a_slow_body_is_given_up():
-    """A body that is too slow is refused after its time, and a caller that leaves gets no answer."""
+    """A body that is too slow is refused after its time."""
     store = Memory()
     app = WebhookApp(store, secret=SECRET, limits=Limits(seconds=0.02))
 
@@ -204,12 +208,105 @@ async def test_a_slow_body_is_given_up():
         await checkpoint()
         return {"type": "http.request", "body": b"", "more_body": True}
 
-    async def leave() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
     assert 408 == (await call(app, receive=trickle)).status
-    assert None is (await call(app, receive=leave)).status
     assert [] == store.reports
+
+
+@pytest.mark.parametrize("gone", [{"type": "http.disconnect"}, ConnectionResetError()], ids=["event", "error"])
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_a_caller_that_leaves_is_answered_for_the_middleware(before: int, gone: dict[str, Any] | OSError):
+    """Whenever a caller hangs up, nothing is stored, and the answer that a middleware waits for is given."""
+    store = Memory()
+    pieces = [{"type": "http.request", "body": PUSH[:20], "more_body": True}] * before
+
+    async def leave() -> dict[str, Any]:
+        if pieces:
+            return pieces.pop()
+        if isinstance(gone, OSError):
+            raise gone
+        return gone
+
+    assert 400 == (await call(WebhookApp(store, secret=SECRET), receive=leave)).status
+    assert [] == store.reports
+
+
+async def test_an_answer_that_cannot_be_sent_is_no_error():
+    """If the caller hangs up after its reports are stored, the server's error is not passed on."""
+    store = Memory()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": PUSH}
+
+    async def send(_: dict[str, Any]) -> None:
+        raise ConnectionResetError
+
+    app = WebhookApp(store, secret=SECRET)
+    await app({"type": "http", "method": "POST", "path": f"/{SECRET}", "headers": []}, receive, send)
+
+    assert 2 == len(store.reports)
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("frame", ["starlette", "fastapi"])
+def test_behind_a_middleware_a_caller_that_hangs_up_leaves_no_traceback(frame: str, caplog: pytest.LogCaptureFixture):
+    """Behind a `BaseHTTPMiddleware`, a caller that hangs up at any step of its body makes the server log no error."""
+    base = pytest.importorskip("starlette.middleware.base")
+    from tests.asgi_servers import served  # noqa: PLC0415 - needs the extra
+
+    async def passed_on(request: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await call_next(request)
+
+    answered = threading.Semaphore(0)
+    webhook = WebhookApp(Memory(), secret=SECRET)
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await webhook(scope, receive, send)
+        finally:
+            answered.release()
+
+    outer = {"starlette": mounted_in_starlette, "fastapi": mounted_in_fastapi}[frame](counted)
+    outer.add_middleware(base.BaseHTTPMiddleware, dispatch=passed_on)
+    outer.add_middleware(base.BaseHTTPMiddleware, dispatch=passed_on)
+    head = f"POST /webcom/{SECRET} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PUSH)}\r\n\r\n".encode()
+    with served(outer) as url:
+        place = urlsplit(url)
+        for body in (b"", PUSH[:1], PUSH[:20], PUSH[:-1], PUSH):
+            with socket.create_connection((place.hostname, place.port)) as caller:
+                caller.sendall(head + body)
+            assert answered.acquire(timeout=30)
+
+    assert [] == [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("odd", "state", "said", "dated"),
+    [
+        *(
+            (f'"state":"deliver","time":{time}', DeliveryState.DELIVER, "deliver", False)
+            for time in ("7", "1735689600.5", "-1", "null", "true", '"1735689600"', '"1712010112345"', '"17120101.12"')
+        ),
+        ('"state":"deliver"', DeliveryState.DELIVER, "deliver", False),
+        ('"time":"2030-01-01 15:00:00"', DeliveryState.UNKNOWN, "", True),
+        ('"state":7,"time":"2030-01-01 15:00:00"', DeliveryState.UNKNOWN, "7", True),
+        *(
+            (f'"state":{written},"time":7', DeliveryState.UNKNOWN, said, False)
+            for written, said in (("1.5e3", "1.5e3"), ('"7"', "7"), ("true", "true"), ("null", ""), ('""', ""))
+        ),
+        ('"error":7,"num_parts":true,"price":false', DeliveryState.UNKNOWN, "7", False),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["array", "object"])
+def test_an_odd_time_or_state_costs_no_report(odd: str, state: DeliveryState, said: str, dated: bool, alone: bool):
+    """A time or state of another type is kept as far as it is known: the report counts, and so do those beside it."""
+    entry = f'{{"id_sms":3234,{odd}}}'
+    body = entry if alone else f'[{{"id_sms":1,"state":"read"}},{entry},{{"id_sms":"2","state":"send"}}]'
+    reports = parse(body.encode())
+    [report] = reports if alone else reports[1:-1]
+
+    assert (["3234"] if alone else ["1", "3234", "2"]) == [each.id_sms for each in reports]
+    assert (state, said, dated) == (report.state, report.said, report.changed_at is not None)
+    assert b'[{"id_sms":3234}]' == acknowledge([report])
 
 
 async def test_calls_at_once_are_bounded():

@@ -660,6 +660,18 @@ def test_an_answer_may_be_written_in_many_ways(body: bytes):
     assert ("7", DeliveryState.DELIVER, None, None) == (report.id_sms, report.state, report.price, report.changed_at)
 
 
+@pytest.mark.parametrize("time", ["1735689600", "1.5", "true", "null", '"1735689600"', '"1712010112345"', "[1]", "{}"])
+@pytest.mark.parametrize("state", ["7", "1.5", "true", '"7"', "null", "[1]"])
+def test_an_answer_with_odd_fields_is_kept_as_far_as_it_is_known(time: str, state: str):
+    """A state of another type is unknown, in the gateway's words, and a time of another type is no time."""
+    body = f'[{{"id_sms":7,"state":{state},"time_change_state":{time},"num_parts":2,"price":"1.5"}},{{"id_sms":8}}]'
+    reports = statuses(body.encode(), "7", "8")
+
+    assert ["7", "8"] == [report.id_sms for report in reports]
+    assert (DeliveryState.UNKNOWN, None, Decimal("3.0")) == (reports[0].state, reports[0].changed_at, reports[0].cost)
+    assert ("" if state == "null" else state.strip('"')) == reports[0].said
+
+
 @pytest.mark.parametrize("price", ["10.6", '"10.6"', '"10,6"', '" 10.60 "'])
 def test_a_price_is_a_number_or_a_text(price: str):
     """A price may have a point or a comma, quoted or not."""

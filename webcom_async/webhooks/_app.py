@@ -8,11 +8,12 @@ Source: apidocs.webcom.mobi, JSON specification, webhook.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from hashlib import blake2b
 from hmac import compare_digest
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -33,6 +34,7 @@ __all__ = ["Limits", "ReportStore", "WebhookApp", "acknowledge", "parse"]
 _SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}")  # characters that a URL's path carries unescaped
 _LONGEST_LENGTH = 18  # digits
 _JSON = [(b"content-type", CONTENT_TYPE.encode())]
+_CLOSE = (b"connection", b"close")
 _NO_CONTENT: list[tuple[bytes, bytes]] = []
 
 
@@ -156,11 +158,12 @@ class WebhookApp:
             self._admit(scope)
             body = await self._acknowledgement(receive)
         except _Left:
-            return
+            # The caller does not see it, but a middleware that gets no answer raises.
+            await _respond(send, 400, [_CLOSE], b"")
         except _RefusedPost as refused:
             # Without the path, which holds the secret, and without the body.
             self._observers.emit(PostRefused(status=refused.status, why=refused.why))
-            await _respond(send, refused.status, [*refused.headers, (b"connection", b"close")], b"")
+            await _respond(send, refused.status, [*refused.headers, _CLOSE], b"")
         else:
             await _respond(send, 200, _JSON, body)
 
@@ -239,7 +242,7 @@ async def _read(receive: ReceiveCall, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        event = await receive()
+        event = await _next(receive)
         if event["type"] != "http.request":
             raise _Left
         body = event.get("body", b"")
@@ -251,7 +254,16 @@ async def _read(receive: ReceiveCall, max_bytes: int) -> bytes:
         parts.append(body)
 
 
+async def _next(receive: ReceiveCall) -> MutableMapping[str, Any]:
+    try:
+        return await receive()
+    except OSError:
+        return {"type": "http.disconnect"}
+
+
 async def _respond(send: SendCall, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+    # ASGI, from version 2.4 of its HTTP specification on: a server may raise OSError once the caller has left.
+    with suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": body})

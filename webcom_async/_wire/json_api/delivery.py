@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
@@ -49,6 +50,7 @@ _NOTHING = msgspec.Raw()  # the value of a missing field
 _DEEPEST = 2  # an array of objects
 _UNLIMITED = frozenset({"unlim", "безлимит"})
 _STATES = {state.value: state for state in DeliveryState if state is not DeliveryState.UNKNOWN}
+T = TypeVar("T")
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -198,6 +200,30 @@ class StatusEntry(msgspec.Struct, omit_defaults=True, gc=False):
     error: str | None = None
 
 
+class OddEntry(msgspec.Struct, gc=False):
+    """An entry with a field of another type than the documented one, such as a time that is a number."""
+
+    id_sms: msgspec.Raw = _NOTHING
+    time_change_state: msgspec.Raw = _NOTHING
+    time: msgspec.Raw = _NOTHING
+    state: msgspec.Raw = _NOTHING
+    num_parts: msgspec.Raw = _NOTHING
+    price: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+
+    def plain(self) -> StatusEntry:
+        """Keep what can be read: a state or error of another type as it is written, a time of another type as none."""
+        return StatusEntry(
+            _decoded(_id, self.id_sms),
+            _decoded(_string, self.time_change_state),
+            _decoded(_string, self.time),
+            _words(self.state),
+            self.num_parts,
+            self.price,
+            _words(self.error),
+        )
+
+
 class BalanceEntry(msgspec.Struct):
     """One direction of a balance: the count is `num_sms` in the page's example and `sms` in its table."""
 
@@ -227,6 +253,9 @@ def wire_id(id_sms: str) -> str | int:
 
 _status_entries = msgspec.json.Decoder(list[StatusEntry])
 _status_entry = msgspec.json.Decoder(StatusEntry)
+_odd_entry = msgspec.json.Decoder(OddEntry)
+_id = msgspec.json.Decoder(str | int | None)
+_string = msgspec.json.Decoder(str | None)
 _raw_entries = msgspec.json.Decoder(list[msgspec.Raw])
 _balance_reply = msgspec.json.Decoder(BalanceReply)
 # An unclosed string extends to the end, so that the search runs once, and not from each of its quotes.
@@ -236,11 +265,11 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 def _entries(body: bytes) -> list[StatusEntry]:
     """Return the entries of an array, or a single one, without those of other types."""
     if body.lstrip()[:1] != b"[":
-        return [_status_entry.decode(body)]
+        return [_any_entry(body)]
     try:
         return _status_entries.decode(body)
     except msgspec.ValidationError:
-        # One bad entry does not cost the others.
+        # One odd entry does not cost the others.
         return [entry for raw in _raw_entries.decode(body) if (entry := _sound(raw)) is not None]
 
 
@@ -253,9 +282,30 @@ def _answer_entries(body: bytes) -> list[StatusEntry]:
 
 def _sound(raw: msgspec.Raw) -> StatusEntry | None:
     try:
-        return _status_entry.decode(raw)
+        return _any_entry(raw)
     except _BROKEN:
         return None
+
+
+def _any_entry(written: msgspec.Raw | bytes) -> StatusEntry:
+    try:
+        return _status_entry.decode(written)
+    except msgspec.ValidationError:
+        return _odd_entry.decode(written).plain()
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
+    try:
+        return decoder.decode(raw) if bytes(raw) else None
+    except _BROKEN:
+        return None
+
+
+def _words(raw: msgspec.Raw) -> str | None:
+    """Return a text; a value of another type as it is written, and null as nothing."""
+    text = _decoded(_string, raw)
+    written = bytes(raw).decode(errors="replace").strip()
+    return text if text is not None or written == "null" else written
 
 
 def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> DeliveryReport | None:
@@ -279,7 +329,9 @@ def _report(entry: StatusEntry, zone: tzinfo, *, default: str | None = None) -> 
 
 def _moment(written: str | None, zone: tzinfo) -> datetime | None:
     """Return the moment of `YYYY-MM-DD HH:MM:SS` in *zone*, if it is one."""
-    return _known_moment(written, zone) if written and len(written) <= _LONGEST_TIME else None
+    # ISO 8601 may leave out the hyphens; then a count of seconds or milliseconds would be a date too.
+    dated = written is not None and len(written) <= _LONGEST_TIME and "-" in written[1:]
+    return _known_moment(written, zone) if dated else None
 
 
 # Many reports carry the same second, and zone arithmetic is slow.
