@@ -1,5 +1,5 @@
 """
-The emulator on a real socket, and the only door to uvicorn.
+The emulator on a real socket; with the receiver of webhooks the only door to uvicorn.
 
 Installed with the `[emulator]` and `[cli]` extras.
 """

@@ -45,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_bytes: The largest body, in bytes.
         max_reports: The most reports in a body.
-        seconds: The time for a body to arrive, from the first byte of the request to the last.
+        seconds: The time for a body to arrive after its head. The server before the application bounds the head.
         in_flight: The most calls that are read or committed at once; others get 503 and a `Retry-After`.
     """
 

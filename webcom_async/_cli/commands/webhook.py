@@ -5,9 +5,8 @@ import socket
 from pathlib import Path
 
 import anyio
-import uvicorn
 
-from webcom_async._cli.options import Port, Positive, Repeated, Seconds
+from webcom_async._cli.options import MoreThanZero, Port, Positive, Repeated
 from webcom_async._cli.ui.console import say, show_error
 from webcom_async._domain.errors import ConfigurationError, InputError
 from webcom_async._domain.zones import DEFAULT_ZONE
@@ -15,13 +14,12 @@ from webcom_async._storage.sqlite.report_file import ReportFile
 from webcom_async.emulator._server import listen, url_of
 from webcom_async.events import Event, ReportsCommitted, ReportsNotCommitted
 from webcom_async.webhooks import Limits, WebhookApp
+from webcom_async.webhooks._server import serve
 
 __all__ = ["webhook_command"]
 
 _SECRET = "WEBCOM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 _LIMITS = Limits()
-_KEEP_ALIVE_SECONDS = 75
-_GRACE_SECONDS = 5
 
 
 def webhook_command(
@@ -34,7 +32,9 @@ def webhook_command(
     proxy: Repeated = (),
     max_bytes: Positive = _LIMITS.max_bytes,
     max_reports: Positive = _LIMITS.max_reports,
-    body_seconds: Seconds = _LIMITS.seconds,
+    head_seconds: MoreThanZero = 10.0,
+    body_seconds: MoreThanZero = _LIMITS.seconds,
+    max_connections: Positive = 512,
     time_zone: str = DEFAULT_ZONE,
 ) -> None:
     """
@@ -51,7 +51,10 @@ def webhook_command(
         proxy: An address or network of your own proxies, whose `X-Forwarded-For` is believed. Can be repeated.
         max_bytes: Bytes of a body.
         max_reports: Reports in a body.
+        head_seconds: Seconds for the head of a request to arrive.
         body_seconds: Seconds for a body to arrive.
+        max_connections: Connections at once; fewer if the system allows fewer open files. Above it, one that waits
+            longest for the head of a request is closed.
         time_zone: The gateway's zone.
     """
     secret = os.environ.get(_SECRET)
@@ -76,7 +79,7 @@ def webhook_command(
     except OSError as exc:
         raise InputError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
     with listener:
-        anyio.run(_serve, store, app, listener)
+        anyio.run(_serve, store, app, listener, head_seconds, max_connections)
 
 
 class _StoreMessages:
@@ -96,19 +99,9 @@ class _StoreMessages:
                 pass
 
 
-async def _serve(store: ReportFile, app: WebhookApp, listener: socket.socket) -> None:
-    config = uvicorn.Config(
-        app,
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        proxy_headers=False,  # who is believed about addresses is the application's to say
-        server_header=False,
-        access_log=False,  # it would hold the secret
-        log_config=None,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+async def _serve(
+    store: ReportFile, app: WebhookApp, listener: socket.socket, head_seconds: float, max_connections: int
+) -> None:
     async with store:
         say(f"listening on {url_of(listener)}/${_SECRET}")
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await serve(app, listener, head_seconds=head_seconds, max_connections=max_connections)
