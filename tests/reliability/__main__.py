@@ -26,6 +26,7 @@ from tests.reliability import (
     matrix,
     memory,
     power_loss,
+    readers,
     secrecy,
     sources,
     storm,
@@ -57,6 +58,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "pulls": sources.measure_pulls,
     "contexts": sources.measure_contexts,
     "calls": calls.measure,
+    "readers": readers.measure,
 }
 
 

@@ -26,6 +26,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         surplus: Sends per HTTP library, event loop and scheme to a server that sends more than an answer.
         sources: Campaigns whose source sets a context variable, or is left early.
         calls: Storms of equal calls.
+        readings: Campaigns whose journals are read while they run.
     """
 
     seeds: int
@@ -44,6 +45,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     surplus: int
     sources: int
     calls: int
+    readings: int
 
 
 TINY: Scale = Scale(
@@ -63,6 +65,7 @@ TINY: Scale = Scale(
     surplus=30,
     sources=20,
     calls=10,
+    readings=1,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -80,6 +83,7 @@ DEFAULT: Scale = Scale(
     surplus=1_000,
     sources=1_000,
     calls=1_000,
+    readings=40,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -97,5 +101,6 @@ LONG: Scale = Scale(
     surplus=10_000,
     sources=10_000,
     calls=10_000,
+    readings=400,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
