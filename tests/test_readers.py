@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from tests.builders import NOW, Travel, message, wire_phones
-from tests.test_journal import SAID, STORED, answers, batch, header, numbered, opened, posix, unprivileged
+from tests.test_journal import SAID, STORED, TEXT, answers, batch, header, numbered, opened, posix, unprivileged
 from tests.test_stores import header_of
 from webcom_async import ConfigurationError, JournalError, JournalInUse, Outcome, Recipient
 from webcom_async.journal import (
@@ -379,6 +379,34 @@ async def test_a_wait_is_a_number_of_seconds(wait: Any):
     """Any other wait than a number of seconds is an error at once."""
     with pytest.raises(ConfigurationError, match="wait is"):
         SqliteJournal("journal", wait=wait)
+
+
+@pytest.mark.parametrize("wait", [(), ("--wait", "0.01")])
+def test_the_command_line_reads_a_running_journal_and_waits_to_send(
+    tmp_path: Path, wait: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """`report` and `export` read a running journal; `send`, `retry` and `track` end with 2 and say it is in use."""
+    pytest.importorskip("cyclopts", reason="the command line is an extra")
+    from webcom_async.cli import main  # noqa: PLC0415 - an extra
+
+    monkeypatch.setenv("WEBCOM_TOKEN", "token")
+    path, people = str(tmp_path / "journal"), tmp_path / "people.csv"
+    people.write_text("phone\n79612242243\n")
+    send = ("send", str(people), "--sender", "ACME", "--text", TEXT, "--journal", path, "--campaign", "spring", "--yes")
+    with opened(tmp_path / "journal") as journal:
+        journal.reserve(batch(3))
+        assert 1 == main(["report", path, "--json"])
+        assert '"unknown":3' in capsys.readouterr().out
+        export_it = ["export", str(tmp_path / "results.csv"), "--journal", path, "--campaign", "spring", "--json"]
+        assert 1 == main(export_it)
+        assert 4 == len((tmp_path / "results.csv").read_text().splitlines())
+        for command in (
+            send,
+            ("retry", path, "--campaign", "spring", "--unknown"),
+            ("track", path, "--campaign", "spring"),
+        ):
+            assert 2 == main([*command, "--base-url", "http://127.0.0.1:9", *wait])
+            assert "it is in use" in capsys.readouterr().err
 
 
 @posix
