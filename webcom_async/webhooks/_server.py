@@ -138,7 +138,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return bool(self.cycle) and not self.cycle.response_complete
 
     def _expect_head(self) -> None:
         if self._head_timer is None:

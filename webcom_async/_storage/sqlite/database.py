@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import tzinfo
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -57,6 +57,10 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that its directory exists and that this user may write both",
 }
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_ROOM = (
+    "it is read from a copy, for which the directory for temporary files has no room; make room there, or set TMPDIR "
+    "to another directory"
+)
 _MOVED = (
     "it was moved, removed or replaced while it was open; put it back where it was, with its -wal file beside it, and "
     "try again"
@@ -207,8 +211,10 @@ class StoredFile(Closing):
                     self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             finally:
                 self._place.forget()
-                self._db.close()
-                self._release()
+                try:
+                    self._db.close()
+                finally:
+                    self._release()
 
     def unusable(self, why: str) -> JournalError:
         return JournalError(f"{self.kind} {os.fspath(self._path)}: {why}")
@@ -390,10 +396,11 @@ class JournalCopy(JournalFile):
             time after a long run.
     """
 
-    advice = _ADVICE | dict.fromkeys(
-        (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
-        f"it is read from a copy, for which {gettempdir()} has no room; make room, or set TMPDIR to another directory",
-    )
+    advice = _ADVICE | {
+        sqlite3.SQLITE_FULL: _NO_ROOM,
+        sqlite3.SQLITE_IOERR: _NO_ROOM,
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that this user may read it",
+    }
 
     def __init__(self, path: StrPath, *, zone: tzinfo | None = None, rows: bool = True) -> None:
         self._rows = rows
@@ -403,7 +410,7 @@ class JournalCopy(JournalFile):
         """A copy belongs to its reader."""
 
     def _connect(self) -> sqlite3.Connection:
-        with TemporaryDirectory(prefix="webcom-", ignore_cleanup_errors=True) as folder:
+        with self._folder() as folder:
             copy = os.path.join(folder, "copy")  # noqa: PTH118 - a text is needed
             self._copy(copy)
             db = _connect(Path(copy).as_uri(), 0.0)
@@ -415,6 +422,14 @@ class JournalCopy(JournalFile):
                 db.close()
                 raise
         return db
+
+    def _folder(self) -> "TemporaryDirectory[str]":
+        try:
+            return TemporaryDirectory(prefix="webcom-", ignore_cleanup_errors=True)
+        except OSError as exc:
+            raise self.unusable(
+                f"it is read from a copy, and {exc.strerror or exc}; set TMPDIR to a directory"
+            ) from exc
 
     def _copy(self, copy: str) -> None:
         """Copy again if the file was changed meanwhile in a way that a copy does not show."""

@@ -6,6 +6,7 @@ moment may both be refused. The owner's lock is one byte, far beyond the file's 
 belongs to the file and not to its name, and the system releases it when a process dies.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -13,10 +14,6 @@ from contextlib import suppress
 from typing import Self
 
 from webcom_async._domain.given import Identity, StrPath
-
-if sys.platform != "win32":
-    import errno
-    import fcntl
 
 __all__ = ["OWNERS", "FileOwner"]
 
@@ -85,6 +82,8 @@ def _opened(path: StrPath) -> int | None:
 def _locked(handle: int) -> bool:
     if sys.platform == "win32":
         return True
+    import fcntl  # noqa: PLC0415 - not on Windows
+
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _BYTE)
     except OSError as exc:
