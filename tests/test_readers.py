@@ -156,6 +156,23 @@ def test_readers_write_nothing(stored: Path, tmp_path: Path, crashed: bool):
     assert (crashed, 35 if crashed else 5) == ((tmp_path / "journal-wal").exists(), len(found[-1]))
 
 
+def test_a_file_into_which_the_log_is_being_brought_is_read(tmp_path: Path):
+    """While the log is copied into the file, its first page counts pages that are missing; so it does after a kill."""
+    path, torn = tmp_path / "journal", tmp_path / "torn"
+    with opened(path) as journal:
+        for number in range(40):
+            journal.reserve(numbered(number))
+        for ending in ("", "-wal"):
+            shutil.copy(f"{path}{ending}", f"{torn}{ending}")
+    page = path.read_bytes()[:4096]
+    assert len(torn.read_bytes()) < int.from_bytes(page[28:32], "big") * 4096
+    torn.write_bytes(page + torn.read_bytes()[4096:])
+
+    assert stored_results(path) == stored_results(torn)
+    with opened(torn) as journal:
+        assert 40 * 30 == sum(journal.counts().values())
+
+
 @posix
 @pytest.mark.parametrize("mode", [0o700, 0o500])
 def test_what_may_only_be_read_is_read(mode: int):

@@ -470,6 +470,8 @@ def _copy_pages(path: str, copy: str) -> None:
         closing(_connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", 0.0)) as source,
         closing(_connect(Path(copy).as_uri(), 0.0)) as target,
     ):
+        # While pages are copied from the log, the first may count pages that are not in the file yet.
+        source.execute("PRAGMA writable_schema = ON")
         target.execute("PRAGMA journal_mode = OFF")
         target.execute("PRAGMA synchronous = OFF")
         source.backup(target)
