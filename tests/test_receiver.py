@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -11,6 +10,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+resource = pytest.importorskip("resource", reason="limits are those of POSIX systems")
+for extra in ("cyclopts", "rich", "uvicorn"):
+    pytest.importorskip(extra, reason="the receiver alone is the command line's")
 
 pytestmark = [pytest.mark.socket, pytest.mark.skipif(os.name != "posix", reason="limits of POSIX systems")]
 
