@@ -4,18 +4,21 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
 from webcom_async import ClientIdSms, Clock, Message, Phone, Recipient, Request
+from webcom_async.emulator import Account, Gateway
 from webcom_async.journal import Addressed, OutboundRecipient
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, 15, 0, tzinfo=UTC)
 TOMORROW = datetime(2030, 1, 2, 7, 0, tzinfo=UTC)
 FIRST_PHONE = 79612242243  # the vendor's example phones
+FIRST_ID_SMS = 1_000_001  # of a `numbered_gateway`
 
 
 def phones(count: int) -> Iterator[str]:
@@ -33,6 +36,11 @@ def wire_phones(count: int) -> list[OutboundRecipient]:
 def recipients(count: int) -> list[Recipient]:
     """Return *count* recipients with the ids 101, 102 and so on."""
     return [Recipient(phone, 101 + number) for number, phone in enumerate(phones(count))]
+
+
+def numbered_gateway(*accounts: Account, **options: Any) -> Gateway:
+    """Return an emulated gateway whose SMS are numbered from `FIRST_ID_SMS`."""
+    return Gateway(*accounts, first_id_sms=FIRST_ID_SMS, **options)
 
 
 def message(text: str = "message text 1", sender: str = "sender 1") -> Message:

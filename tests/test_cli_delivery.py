@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.builders import phones
+from tests.builders import numbered_gateway, phones
 from webcom_async import WebcomClient
 from webcom_async.cli import main
 from webcom_async.emulator import Gateway, GatewayTransport, Scenario, Step, UrlPost, serve
@@ -80,7 +80,7 @@ def yesterday() -> datetime:
 def sent(journal: Path, count: int = 4) -> Gateway:
     """Return a gateway that has sent a campaign of the journal a day ago."""
     moments = iter([yesterday()] * count)
-    gateway = Gateway(now=lambda: next(moments, datetime.now(UTC)))
+    gateway = numbered_gateway(now=lambda: next(moments, datetime.now(UTC)))
     gateway.scenarios.to["79612242244"] = Scenario((Step(3, "expired"),))
 
     async def send() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import message, phones, send_request, wire_phones
+from tests.builders import message, numbered_gateway, phones, send_request, wire_phones
 from tests.conftest import Connect
 from tests.vendor_sentences import SENTENCES
 from webcom_async import Message, Outcome, Reason
@@ -253,7 +253,7 @@ def test_a_recipient_is_refused_in_the_manuals_words(reason: Reason, language: L
 )
 def test_what_just_fits_is_sent(account: dict[str, Any], behaviour: dict[str, Any], changes: dict[str, Any]):
     """A request at a limit is sent; only one beyond it is refused."""
-    gateway = Gateway(Account(**account), behaviour=Behaviour(**behaviour))
+    gateway = numbered_gateway(Account(**account), behaviour=Behaviour(**behaviour))
 
     assert [{"state": "send", "id_sms": "1000001"}] == entries(gateway, said(**changes))
     assert 1 == len(gateway.ledger)
@@ -335,7 +335,7 @@ def test_a_used_id_swallows_another_message():
 
 def test_ids_are_numbers():
     """An id may be text or a number, with or without leading zeros, because the field is an Int."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     forms = [{"phone": PHONE, "client_id_sms": form} for form in ("7", 7, "007")]
 
     assert ["1000001"] * 3 == ids(gateway, *forms)
@@ -381,7 +381,7 @@ def test_the_status_of_a_refusal_is_an_option(field: str):
 @pytest.mark.parametrize(("numeric", "id_sms"), [(False, "1000001"), (True, 1000001)])
 def test_ids_are_quoted_or_numbers(numeric: bool, id_sms: object):
     """`id_sms` is quoted or a number, in repeated answers too; the ledger keeps text."""
-    gateway = Gateway(behaviour=Behaviour(numeric_ids=numeric))
+    gateway = numbered_gateway(behaviour=Behaviour(numeric_ids=numeric))
 
     assert [id_sms] == ids(gateway, *to(1)) == ids(gateway, *to(1))
     assert {"101": "1000001"} == gateway.ledger.ids()
@@ -400,7 +400,7 @@ def test_entries_can_name_their_recipient(given_id: object):
 
 def test_entries_can_come_in_reverse():
     """The order of answers is not documented; in reverse, it is reversed over all messages."""
-    gateway = Gateway(behaviour=Behaviour(reverse=True))
+    gateway = numbered_gateway(behaviour=Behaviour(reverse=True))
 
     assert ["1000003", "1000002", "1000001"] == [
         entry["id_sms"] for entry in entries(gateway, said(*to(2)), said(*to(1, first_id=201)))
@@ -422,7 +422,7 @@ def test_ids_can_be_cut_to_fewer_bits(bits: int, sent: int):
 )
 def test_a_refused_id_may_be_used_up(uses_up: bool, after: dict[str, str]):
     """The manual does not say whether a refusal uses its id up; by default it does not."""
-    gateway = Gateway(Account(balance=0), behaviour=Behaviour(refused_uses_up_id=uses_up))
+    gateway = numbered_gateway(Account(balance=0), behaviour=Behaviour(refused_uses_up_id=uses_up))
     refused = entries(gateway, said(*to(1)))
     gateway.accounts[0].balance = 1
 
@@ -465,7 +465,7 @@ def test_more_requests_than_a_second_takes_are_sent_away():
 
 def test_options_default_to_the_manual():
     """The defaults are the documented ones: English, no dot, 200, text ids, order of recipients."""
-    gateway = Gateway(Account(stop_list={"79612242244"}))
+    gateway = numbered_gateway(Account(stop_list={"79612242244"}))
 
     assert (
         200,
@@ -536,3 +536,16 @@ def test_scripted_faults_come_before_chance():
     faults.script(Fault(close=True))
 
     assert [Fault(close=True), Fault(status=502)] == [faults.draw(), faults.draw()]
+
+
+def test_an_emulator_that_starts_again_gives_no_number_twice():
+    """Each emulator numbers its SMS from a value of its own, so that a journal takes none for an earlier one's."""
+    people = [{"phone": phone} for phone in phones(100)]
+    numbers = [ids(Gateway(), *people) for _ in range(3)]
+
+    assert 300 == len({number for some in numbers for number in some})
+
+
+def test_an_emulator_numbers_from_a_given_id():
+    """A test that expects numbers gives the first one."""
+    assert ["77", "78"] == ids(Gateway(first_id_sms=77), {"phone": PHONE}, {"phone": PHONE})

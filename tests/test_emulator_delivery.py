@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOW, message, send_request, wire_phones
+from tests.builders import NOW, message, numbered_gateway, send_request, wire_phones
 from webcom_async import RequestTrace
 from webcom_async.emulator import (
     Account,
@@ -44,7 +44,7 @@ class Time:
 def gateway(**options: Any) -> tuple[Gateway, Time]:
     """Return a gateway and its clock."""
     time = Time()
-    return Gateway(now=time, **options), time
+    return numbered_gateway(now=time, **options), time
 
 
 def ask(gateway: Gateway, page: str, document: object) -> tuple[int, Any]:

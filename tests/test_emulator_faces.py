@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 import pytest
 
-from tests.builders import message, phones, send_request, wire_phones
+from tests.builders import message, numbered_gateway, phones, send_request, wire_phones
 from webcom_async import (
     ConnectionLost,
     Outcome,
@@ -73,7 +73,7 @@ async def post(gateway: Gateway, *, max_bytes: int = 65_536) -> tuple[int, Any]:
 
 async def test_a_transport_answers_in_process():
     """Status, headers and body are the gateway's, and it keeps the request as a server would."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     transport: Transport = GatewayTransport(gateway)
     slashed = msgspec.structs.replace(request_to(gateway), url="http://127.0.0.1/json/?x=1")
     reply = await transport.send(slashed, RequestTrace(), timeout=30.0, max_bytes=65_536)
@@ -91,7 +91,7 @@ async def test_a_transport_answers_in_process():
 @pytest.mark.parametrize(("fault", "sent", "answer"), ANSWERED)
 async def test_a_fault_spoils_an_answer_in_process(fault: Fault, sent: int, answer: tuple[int, Any]):
     """A fault can replace status, headers and body, with the message sent or not; the next request is fine."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(fault)
 
     assert answer == await post(gateway)
@@ -102,7 +102,7 @@ async def test_a_fault_spoils_an_answer_in_process(fault: Fault, sent: int, answ
 @pytest.mark.parametrize(("fault", "sent"), BROKEN)
 async def test_a_fault_breaks_the_connection_in_process(fault: Fault, sent: int):
     """Before or after the work, or in the middle of the answer, the client learns no more than on a socket."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(fault)
 
     with pytest.raises(ConnectionLost):
@@ -112,7 +112,7 @@ async def test_a_fault_breaks_the_connection_in_process(fault: Fault, sent: int)
 
 async def test_headers_of_a_fault_are_added_to_the_real_ones():
     """A fault adds headers and keeps the others."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(Fault(headers={"retry-after": "5"}))
     reply = await GatewayTransport(gateway).send(request_to(gateway), RequestTrace(), timeout=30.0, max_bytes=65_536)
 
@@ -121,7 +121,7 @@ async def test_headers_of_a_fault_are_added_to_the_real_ones():
 
 async def test_an_answer_over_the_cap_is_refused():
     """As over HTTP, exactly `max_bytes` pass, and one byte more is a `ReplyError`."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     size = len(json.dumps(ACCEPTED, separators=(",", ":")))
 
     assert (200, ACCEPTED) == await post(gateway, max_bytes=size)
@@ -131,7 +131,7 @@ async def test_an_answer_over_the_cap_is_refused():
 
 async def test_a_closed_transport_refuses():
     """After `aclose` nothing is posted; closing twice is fine."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     transport = GatewayTransport(gateway)
     await transport.aclose()
     await transport.aclose()
@@ -144,7 +144,7 @@ async def test_a_closed_transport_refuses():
 @pytest.mark.parametrize("close", [False, True])
 async def test_a_request_can_be_held(close: bool):
     """A test sees the request arrive and decides when it continues; until then nothing is sent."""
-    gateway, arrived, go_on = Gateway(), anyio.Event(), anyio.Event()
+    gateway, arrived, go_on = numbered_gateway(), anyio.Event(), anyio.Event()
     gateway.faults.script(Fault(processed=True, close=close, arrived=arrived, until=go_on))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_posted, gateway)
@@ -163,7 +163,7 @@ async def _posted(gateway: Gateway) -> None:
 @pytest.mark.parametrize("held", ["latency", "delay"])
 async def test_a_client_that_stops_waiting_undoes_nothing(held: str):
     """An answer is delayed after the work is done, so a client that gives up does not undo the message."""
-    gateway = Gateway(latency=3600.0 if held == "latency" else 0.0)
+    gateway = numbered_gateway(latency=3600.0 if held == "latency" else 0.0)
     gateway.faults.script(Fault(delay=3600.0 if held == "delay" else 0.0))
 
     with anyio.move_on_after(0.05) as patience:
@@ -174,7 +174,7 @@ async def test_a_client_that_stops_waiting_undoes_nothing(held: str):
 
 async def test_latency_and_delay_add_up():
     """Every answer takes the gateway's latency, and a fault's delay on top."""
-    gateway = Gateway(latency=0.03)
+    gateway = numbered_gateway(latency=0.03)
     gateway.faults.script(Fault(delay=0.03))
     start = time.perf_counter()
     await post(gateway)
@@ -184,7 +184,7 @@ async def test_latency_and_delay_add_up():
 
 async def test_a_client_runs_a_campaign_on_the_transport():
     """A client needs only the transport, and its claims agree with the ledger."""
-    gateway = Gateway(behaviour=Behaviour(numeric_ids=True, reverse=True, echo_client_ids=True))
+    gateway = numbered_gateway(behaviour=Behaviour(numeric_ids=True, reverse=True, echo_client_ids=True))
     async with (
         WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=3) as client,
         client.stream(phones(10), text="Sale!", sender="ACME") as results,
@@ -206,7 +206,7 @@ def hang_up(_scope: object) -> None:
 @pytest.fixture
 async def asgi() -> AsyncIterator[tuple[Gateway, httpx2.AsyncClient]]:
     """Return a gateway and an HTTP client that reaches it without a socket."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=GatewayApp(gateway, hang_up))) as client:
         yield gateway, client
 
@@ -286,7 +286,7 @@ def http_scope() -> dict[str, Any]:
 @pytest.mark.parametrize(("fault", "body"), [(Fault(close=True), b""), (Fault(cut=0), b""), (Fault(cut=5), b'{"inf')])
 async def test_a_server_that_cannot_hang_up_is_given_half_an_answer(fault: Fault, body: bytes):
     """The answer has fewer bytes than its header promises, so every server closes such a connection."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(fault)
     event = {"type": "http.request", "body": request_to(gateway).body, "more_body": False}
     start, part = await spoken(GatewayApp(gateway), http_scope(), event)
@@ -297,7 +297,7 @@ async def test_a_server_that_cannot_hang_up_is_given_half_an_answer(fault: Fault
 
 async def test_a_server_is_waited_for_after_hanging_up():
     """The application ends only when the server reports that the connection is gone."""
-    gateway, hung_up = Gateway(), list[Any]()
+    gateway, hung_up = numbered_gateway(), list[Any]()
     gateway.faults.script(Fault(close=True))
     request = {"type": "http.request", "body": request_to(gateway).body}
     scope = http_scope()
@@ -308,7 +308,7 @@ async def test_a_server_is_waited_for_after_hanging_up():
 
 async def test_a_client_that_leaves_while_sending_is_no_request():
     """Half a body is never processed."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     half = {"type": "http.request", "body": b'{"token":', "more_body": True}
 
     assert [] == await spoken(GatewayApp(gateway), http_scope(), half, {"type": "http.disconnect"})
@@ -320,14 +320,14 @@ async def test_a_server_may_start_and_stop_the_application():
     events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
 
     assert [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}] == await spoken(
-        GatewayApp(Gateway()), {"type": "lifespan"}, *events
+        GatewayApp(numbered_gateway()), {"type": "lifespan"}, *events
     )
 
 
 async def test_the_application_speaks_http_only():
     """Another protocol is an error in the set-up, and raises."""
     with pytest.raises(RuntimeError, match="websocket"):
-        await spoken(GatewayApp(Gateway()), {"type": "websocket"})
+        await spoken(GatewayApp(numbered_gateway()), {"type": "websocket"})
 
 
 # ---------------------------------------------------------------------------- on a socket
@@ -371,7 +371,7 @@ def client() -> Iterator[httpx2.Client]:
 @pytest.mark.parametrize(("fault", "sent", "answer"), ANSWERED)
 def test_a_server_answers_as_the_transport_does(client: httpx2.Client, fault: Fault, sent: int, answer: Any):
     """One core behind all faces: the same faults, the same answers, the same ledger."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(fault)
     with serve(gateway) as base_url:
         assert answer == sent_to(base_url, gateway, client)
@@ -384,7 +384,7 @@ def test_a_server_answers_as_the_transport_does(client: httpx2.Client, fault: Fa
 @pytest.mark.parametrize(("fault", "sent"), BROKEN)
 def test_a_server_breaks_the_connection(client: httpx2.Client, fault: Fault, sent: int, reused: bool):
     """The connection breaks before or after the work or in the middle of the answer, whether fresh or kept."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(*[Fault(status=500)] * reused, fault)
     with serve(gateway) as base_url:
         if reused:
@@ -398,7 +398,7 @@ def test_a_server_breaks_the_connection(client: httpx2.Client, fault: Fault, sen
 @pytest.mark.socket
 def test_an_answer_is_cut_where_the_fault_says():
     """Status, headers and five bytes of the body arrive, and then the connection ends."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     gateway.faults.script(Fault(cut=5))
     with serve(gateway) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
@@ -414,7 +414,7 @@ def test_an_answer_is_cut_where_the_fault_says():
 @pytest.mark.socket
 def test_connections_are_kept():
     """Requests of one client come over one connection, as with the vendor's web server."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     with serve(gateway) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
         ports = []
@@ -430,7 +430,7 @@ def test_connections_are_kept():
 @pytest.mark.socket
 def test_only_the_faulty_connection_is_closed(client: httpx2.Client):
     """A request that is held on another connection still gets its answer."""
-    gateway, arrived, go_on = Gateway(), ThreadGate(), ThreadGate()
+    gateway, arrived, go_on = numbered_gateway(), ThreadGate(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, until=go_on), Fault(close=True))
     answers: list[Any] = []
     with serve(gateway) as base_url:
@@ -450,7 +450,7 @@ def test_a_client_that_leaves_before_a_fault_closes_is_no_error(
     caplog: pytest.LogCaptureFixture, client: httpx2.Client
 ):
     """If the client has closed the connection that a fault would close, the server reports no error."""
-    gateway, arrived, go_on = Gateway(), ThreadGate(), ThreadGate()
+    gateway, arrived, go_on = numbered_gateway(), ThreadGate(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, until=go_on, close=True))
     with serve(gateway) as base_url:
         with socket.create_connection((urlsplit(base_url).hostname, urlsplit(base_url).port)) as leaving:
@@ -468,7 +468,7 @@ def test_a_client_that_leaves_before_a_fault_closes_is_no_error(
 @pytest.mark.socket
 def test_latency_is_felt_on_a_socket(client: httpx2.Client):
     """Every answer is delayed by the latency."""
-    gateway = Gateway(latency=0.05)
+    gateway = numbered_gateway(latency=0.05)
     with serve(gateway) as base_url:
         start = time.perf_counter()
         sent_to(base_url, gateway, client)
@@ -479,7 +479,7 @@ def test_latency_is_felt_on_a_socket(client: httpx2.Client):
 @pytest.mark.socket
 def test_two_servers_know_nothing_of_each_other(client: httpx2.Client):
     """Each server has its own port, ledger and faults, and closes alone."""
-    one, two = Gateway(), Gateway()
+    one, two = numbered_gateway(), numbered_gateway()
     one.faults.script(Fault(close=True))
     with serve(two) as second:
         with serve(one) as first:
@@ -495,9 +495,9 @@ def test_two_servers_know_nothing_of_each_other(client: httpx2.Client):
 @pytest.mark.socket
 def test_a_port_that_is_taken_is_an_error(client: httpx2.Client):
     """A second emulator on a port does not start, and the first goes on, so that no client reaches the wrong one."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     with serve(gateway) as base_url:
-        with pytest.raises(OSError, match="in use"), serve(Gateway(), port=urlsplit(base_url).port or 0):
+        with pytest.raises(OSError, match="in use"), serve(numbered_gateway(), port=urlsplit(base_url).port or 0):
             pytest.fail("two servers share a port")
         assert (200, ACCEPTED) == sent_to(base_url, gateway, client)
 
@@ -505,14 +505,14 @@ def test_a_port_that_is_taken_is_an_error(client: httpx2.Client):
 @pytest.mark.socket
 def test_another_machines_address_is_an_error():
     """An emulator listens on this machine only."""
-    with pytest.raises(OSError, match="assign"), serve(Gateway(), host="192.0.2.1"):
+    with pytest.raises(OSError, match="assign"), serve(numbered_gateway(), host="192.0.2.1"):
         pytest.fail("a documentation address is no address of this machine")
 
 
 @pytest.mark.socket
 def test_a_server_is_gone_when_its_block_is_left():
     """Port and thread are free again at once, even with a request in flight."""
-    gateway, arrived = Gateway(), ThreadGate()
+    gateway, arrived = numbered_gateway(), ThreadGate()
     gateway.faults.script(Fault(arrived=arrived, delay=3600.0))
     before = threading.active_count()
     with serve(gateway) as base_url:
@@ -532,7 +532,7 @@ def test_a_server_is_gone_when_its_block_is_left():
 @pytest.mark.socket
 async def test_a_client_runs_a_campaign_over_a_socket():
     """The default transport against a real server: the client's claims agree with the ledger."""
-    gateway = Gateway()
+    gateway = numbered_gateway()
     with serve(gateway) as base_url:
         async with (
             WebcomClient(token=gateway.token, base_url=base_url, batch_size=3) as client,

@@ -146,7 +146,7 @@ def test_a_report_is_acknowledged_by_its_id_in_an_array(echo: bytes | None, left
 )
 def test_a_price_has_seven_digits_after_its_point(price: str, written: bytes):
     """The digits are those of the manual's example, without a float's error."""
-    gateway = Gateway(Account(token="t", price=Decimal(price)), now=lambda: NOW)
+    gateway = Gateway(Account(token="t", price=Decimal(price)), now=lambda: NOW, first_id_sms=1_000_001)
     gateway.process(received({"token": "t", "message": [{"sender": "ACME", "text": "Sale!", "phones": [RECIPIENT]}]}))
     answer = told(gateway, "/json/state.php", b'[{"token":"t","id_sms":1000001,"detail":1}]')
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from tests.builders import Travel, phones
+from tests.builders import Travel, numbered_gateway, phones
 from tests.conftest import Connect
 from webcom_async import (
     AuthenticationError,
@@ -22,7 +22,7 @@ from webcom_async import (
     UsageError,
     WebcomClient,
 )
-from webcom_async.emulator import AppPost, Behaviour, Fault, Gateway, Inquiries, Scenario, Step, push
+from webcom_async.emulator import AppPost, Behaviour, Fault, Inquiries, Scenario, Step, push
 from webcom_async.journal import campaigns, export, purge
 from webcom_async.webhooks import ReportFile, WebhookApp
 
@@ -42,7 +42,8 @@ class Scene:
 
     def __init__(self, tmp_path: Path, **inquiries: Any) -> None:
         self.time = Travel()
-        self.gateway = Gateway(now=self.time.now, behaviour=Behaviour(inquiries=Inquiries(**inquiries)), seed=5)
+        behaviour = Behaviour(inquiries=Inquiries(**inquiries))
+        self.gateway = numbered_gateway(now=self.time.now, behaviour=behaviour, seed=5)
         self.journal = tmp_path / "journal"
         self.reports = tmp_path / "reports.db"
         for share, fate in FATES:

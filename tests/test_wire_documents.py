@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.builders import phones, still_clock
+from tests.builders import numbered_gateway, phones, still_clock
 from tests.conftest import Connect
 from webcom_async import Balance, DeliveryReport, Message, Outcome, Reason, Recipient, WebcomError
 from webcom_async.emulator import (
@@ -66,7 +66,8 @@ def gateway(meaning: dict[str, Any], now: datetime = AFTER) -> Gateway:
     """Return the gateway that the index describes."""
     described = meaning["gateway"]
     account = msgspec.convert(described["account"], Account)
-    return Gateway(account, behaviour=msgspec.convert(described["behaviour"], Behaviour), now=lambda: now)
+    behaviour = msgspec.convert(described["behaviour"], Behaviour)
+    return numbered_gateway(account, behaviour=behaviour, now=lambda: now)
 
 
 class Recorded(Gateway):

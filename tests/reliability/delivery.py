@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from tests.builders import Travel, phones
+from tests.builders import FIRST_ID_SMS, Travel, numbered_gateway, phones
 from tests.reliability.runs import SALE
 from tests.reliability.scales import Scale
 from tests.reliability.table import Row
@@ -20,7 +20,6 @@ _SECRET = "a-secret-of-23-letters."
 _READ = Scenario((Step(5, "deliver"), Step(30, "read")))
 _EXPIRED = Scenario((Step(60, "expired"),))
 _RUNS = 4  # the tracking is left three times, and resumed
-_FIRST_ID = 1_000_001  # the emulator's
 _STATES = list(DeliveryState)  # the first of them is not final
 _BAR = 60.0  # MiB
 _MIB = 1 << 20
@@ -51,7 +50,7 @@ class _Followed:
         """Track, and leave when *leave_after* SMS are in a terminal state, if that is given."""
         async with client.track(journal, campaign=SALE["campaign"], reports=reports) as changes:
             async for change in changes:
-                self._take(int(change.report.id_sms) - _FIRST_ID, change.report.state)
+                self._take(int(change.report.id_sms) - FIRST_ID_SMS, change.report.state)
                 if leave_after is not None and self.ended >= leave_after:
                     break
             return changes.report
@@ -111,7 +110,7 @@ async def _track(count: int, seed: int, folder: Path) -> Row:
 
 
 def _gateway(time: Travel, seed: int) -> Gateway:
-    gateway = Gateway(now=time.now, seed=seed)
+    gateway = numbered_gateway(now=time.now, seed=seed)
     gateway.scenarios.sometimes(0.1, _EXPIRED)
     gateway.scenarios.sometimes(0.2, _READ)
     hooks = gateway.webhooks

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from secrets import randbelow
 
 import msgspec
 
@@ -47,6 +48,7 @@ __all__ = ["Account", "Behaviour", "Gateway", "GatewayAnswer", "Received"]
 _LEDGER_PATH = "/emulator/ledger"
 _MAX_PHONE = 15  # the gateway's own words: "less than 15 characters"
 _KEPT_REQUESTS = 1_000
+_FIRST_ID_SMS, _LAST_ID_SMS = 10**9, 10**15  # a JSON number up to here is exact in every reader
 _PLENTY = Decimal(1_000_000)  # of money, where there is no limit
 _LONGEST_NUMBER = 100  # digits; Python refuses to read thousands
 _SECOND = timedelta(seconds=1)
@@ -178,6 +180,8 @@ class Gateway:
         latency: Seconds that every answer takes.
         seed: For what strikes by chance.
         now: The time, in which SMS are delivered.
+        first_id_sms: The `id_sms` of the first SMS; those that follow count up from it. By default a random number, so
+            that an emulator that starts again gives no SMS a number of an earlier one, which a journal may hold.
 
     Attributes:
         ledger: What was really sent.
@@ -196,7 +200,9 @@ class Gateway:
         latency: float = 0.0,
         seed: int = 0,
         now: Callable[[], datetime] = _utc_now,
+        first_id_sms: int | None = None,
     ) -> None:
+        first = _FIRST_ID_SMS + randbelow(_LAST_ID_SMS - _FIRST_ID_SMS) if first_id_sms is None else first_id_sms
         self.accounts: list[Account] = list(accounts) or [Account()]
         self.behaviour: Behaviour = behaviour or Behaviour()
         self.latency = latency
@@ -208,7 +214,7 @@ class Gateway:
         self.faults: Faults = Faults(seed)
         self.received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
         self.requests: int = 0
-        self._numbers = count(1_000_001)
+        self._numbers = count(first)
         self._used: dict[tuple[str, str], str] = {}
         self._latest: deque[datetime] = deque()
 
