@@ -407,16 +407,85 @@ async def test_an_id_sms_that_belongs_to_another_id_raises(journals: JournalRead
 
 
 async def test_an_id_sms_that_two_ids_were_answered_with_has_no_owner(journals: JournalReader):
-    """Of the two ids, the one that is next answered with it, alone, owns it."""
+    """Neither of the two ids owns it, however often it is answered alone, until the other one has an `id_sms`."""
     one, two = wire_phones(2)
     async with run(journals) as journal:
         reserved = await journal.reserve(batch(2))
         with pytest.raises(IdCollision):
             await journal.settle([answer(one, id_sms="9"), answer(two, id_sms="9")], reserved)
-        known = [answer(two, id_sms="9")]
-        assert known == await journal.settle(known, await journal.reserve([(SAID, [two])]))
+        with pytest.raises(IdCollision):
+            await journal.settle([answer(two, id_sms="9")], await journal.reserve([(SAID, [two])]))
+        for known in ([answer(one, id_sms="8")], [answer(two, id_sms="9")]):
+            to = one if known[0].client_id_sms == one.client_id_sms else two
+            assert known == await journal.settle(known, await journal.reserve([(SAID, [to])]))
 
-    assert {"101": Outcome.UNKNOWN, "102": Outcome.ACCEPTED} == await states(journals)
+    assert {"101": Outcome.ACCEPTED, "102": Outcome.ACCEPTED} == await states(journals)
+
+
+async def test_a_repeated_id_sms_is_remembered(journals: JournalReader):
+    """The result has the reason and no `id_sms`, and an attempt that learns nothing does not replace it."""
+    one, two = wire_phones(2)
+    async with run(journals) as journal:
+        await journal.settle([answer(one, id_sms="9")], await journal.reserve(batch(1)))
+        with pytest.raises(IdCollision, match="1 recipient of campaign 'spring'") as caught:
+            await journal.settle([answer(two, id_sms="9")], await journal.reserve([(SAID, [two])]))
+        again = await journal.reserve([(SAID, [two])])
+        kept = await journal.settle([answer(two, Outcome.UNKNOWN)], again)
+        with pytest.raises(IdCollision) as known:
+            await journal.settle([answer(two, id_sms="9")], again)
+
+    [stored] = [result for result in await told(journals) if result.client_id_sms == "102"]
+    assert [(Outcome.UNKNOWN, Reason.REPEATED_ID_SMS, None)] == [
+        (result.outcome, result.reason, result.id_sms) for result in kept
+    ]
+    assert [stored] == list(known.value.results)
+    assert [None] == [row["id_sms"] async for row in journals.export("spring") if row["client_id_sms"] == "102"]
+    assert (False, True) == (caught.value.known, known.value.known)
+
+
+async def test_the_alarm_names_both_campaigns(journals: JournalReader):
+    """An `id_sms` that another campaign's recipient has names that campaign, how many there are, and the ways on."""
+    tos = wire_phones(4)
+    async with run(journals) as journal:
+        await journal.settle([answer(to, id_sms=to.client_id_sms) for to in tos[:2]], await journal.reserve(batch(2)))
+    async with run(journals, "summer") as journal:
+        reserved = await journal.reserve([(SAID, tos[2:])])
+        with pytest.raises(IdCollision) as caught:
+            await journal.settle([answer(tos[2], id_sms="101"), answer(tos[3], id_sms="102")], reserved)
+
+    assert ["spring", "summer"] == list(caught.value.campaigns)
+    for words in (
+        "2 recipients of campaign 'summer' got an id_sms that another recipient, of campaign 'spring', has",
+        "acknowledge_repeated_ids=True (--acknowledge-repeated-ids)",
+        "new_ids='not-sent' (--new-ids not-sent)",
+        "Another campaign name would send to all again, and bill again",
+    ):
+        assert words in str(caught.value)
+
+
+async def test_recipients_that_were_never_sent_to_take_new_ids(journals: JournalReader):
+    """Who was possibly sent to keeps its id, and the others' rows get new ones; the campaign remembers that."""
+    tos = wire_phones(4)
+    async with run(journals) as journal:
+        reserved = await journal.reserve([(SAID, tos[:3])])
+        results = [answer(tos[0]), answer(tos[1], Outcome.NOT_SENT), answer(tos[2], Outcome.UNKNOWN)]
+        await journal.settle(results, reserved)
+    new_ids = {to.client_id_sms: ClientIdSms(str(int(to.client_id_sms) + 1000)) for to in tos}
+    renewed = msgspec.structs.replace(header(), new_ids=63)
+    async with run(journals, given=renewed) as journal:
+        first = await journal.reserve([(SAID, tos)], new_ids=new_ids)
+    async with run(journals) as journal:
+        assert 63 == journal.header.new_ids
+        second = await journal.reserve([(SAID, tos)], new_ids=new_ids)
+
+    leaving = [[to.client_id_sms for _, some in reserved.addressed for to in some] for reserved in (first, second)]
+    assert [["1102", "103", "1104"]] * 2 == leaving
+    assert (["101"], {"103"}, {"1102", "103", "1104"}) == (
+        [result.client_id_sms for result in second.settled],
+        first.possibly_sent,
+        second.possibly_sent,
+    )
+    assert ["101", "103", "1102", "1104"] == sorted(await states(journals))
 
 
 async def test_one_id_may_be_answered_with_its_id_sms_again(journals: JournalReader):

@@ -27,13 +27,15 @@ from webcom_async._domain.options import OptionFields, Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Report, SendResult
 from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._domain.types import IdBits
 from webcom_async._events.observers import Observer, Observers
 from webcom_async._gateway.gateway_session import GatewaySession
+from webcom_async._gateway.safeguards import RepeatedIds
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.deadline import running_loop
 from webcom_async._sending.campaign import Campaign, CampaignParts
 from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
-from webcom_async._storage.contracts import CampaignHeader, CampaignNotBegun, Journal, fingerprint
+from webcom_async._storage.contracts import CampaignHeader, CampaignJournal, CampaignNotBegun, Journal, fingerprint
 from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._tracking.polling import StatusInquiry, ask_balance
 from webcom_async._tracking.statuses import IdSource, Statuses
@@ -229,6 +231,8 @@ class WebcomClient:
         time_send: datetime | None = None,
         journal: Journal | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
+        new_ids: Literal["not-sent"] | None = None,
+        acknowledge_repeated_ids: bool = False,
     ) -> Campaign:
         """
         Return a campaign: open it with `async with`, then iterate over its results.
@@ -251,8 +255,14 @@ class WebcomClient:
                 created, and the file is locked while the campaign is open.
             resend_rejected: Reasons that no longer hold, such as `Reason.OTHER` after the gateway has refused every
                 recipient. Recipients that the journal has as rejected for one of them are sent to again.
+            new_ids: A way on after `IdCollision`: `"not-sent"` gives recipients that were never sent to other derived
+                ids, for good, of the width `Options.id_bits`. A recipient that was possibly sent keeps its id, and so
+                does one whose `client_id_sms` is given. Repeats that the journal knows no longer halt this run.
+            acknowledge_repeated_ids: The other way on: no repeated `id_sms` halts this run. A recipient whose `id_sms`
+                was another's first is unknown, with `Reason.REPEATED_ID_SMS`, and never accepted.
 
         Raises:
+            IdCollision: While iterating: two ids were answered with one `id_sms`.
             JournalInUse: On entering: another campaign or process has the journal open; nothing was sent. A
                 `SqliteJournal` can wait for it.
             JournalError: On entering: the journal cannot be used for this campaign; nothing was sent.
@@ -267,36 +277,60 @@ class WebcomClient:
         if odd is not None and journal is None:
             raise odd
         _check_resend_rejected(resend_rejected, journal)
+        _check_new_ids(new_ids, journal)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
         past = defaults.past(self._session.clock.now())
         if past is not None and journal is None:
             raise past
-        first_run_error = odd or past
+        not_begun = odd or past or (None if new_ids is None else _nothing_to_renew(name))
         options = self._session.options
-        batcher = RecipientBatcher(
-            defaults, self._ids(name), self._format, size=options.largest_batch, max_bytes=options.batch_bytes
+        repeated_ids = _repeated_ids(new_ids, acknowledged=acknowledge_repeated_ids)
+        header = CampaignHeader(
+            campaign=name,
+            id_bits=options.id_bits,
+            fingerprint=fingerprint(defaults.message, defaults.sender),
+            new_ids=0 if new_ids is None else options.id_bits,
         )
         source = Source(recipients)
 
         async def plan() -> CampaignParts:
             if journal is None:
-                return CampaignParts(MemoryCampaignJournal(), source, batcher)
-            said = fingerprint(defaults.message, defaults.sender)
-            header = CampaignHeader(campaign=name, id_bits=options.id_bits, fingerprint=said)
-            try:
-                campaign_journal = await _journal(journal, options).open(
-                    header,
-                    self._session.clock.now,
-                    resend_rejected=resend_rejected,
-                    require_begun=first_run_error is not None,
-                )
-            except CampaignNotBegun as exc:
-                raise first_run_error or exc from None
-            return CampaignParts(campaign_journal, source, batcher)
+                opened, stored = MemoryCampaignJournal(name), header
+            else:
+                opened = await self._open_journal(journal, header, resend_rejected, not_begun)
+                stored = getattr(opened, "header", header)
+            return CampaignParts(opened, source, self._batcher(defaults, stored), repeated_ids)
 
         return Campaign(self._session, name, self._check_usable, plan)
 
-    def reconcile(self, journal: Journal | StrPath, *, campaign: str) -> Campaign:
+    async def _open_journal(
+        self,
+        journal: Journal | StrPath,
+        header: CampaignHeader,
+        resend_rejected: Collection[Reason],
+        not_begun: InputError | None,
+    ) -> CampaignJournal:
+        """Raise *not_begun*, if there is one, if the journal has no recipients of the campaign."""
+        try:
+            return await _journal(journal, self._session.options).open(
+                header,
+                self._session.clock.now,
+                resend_rejected=resend_rejected,
+                require_begun=not_begun is not None,
+            )
+        except CampaignNotBegun as exc:
+            raise not_begun or exc from None
+
+    def _batcher(self, defaults: CallDefaults, header: CampaignHeader) -> RecipientBatcher:
+        options = self._session.options
+        ids = IdScheme(header.campaign, cast("IdBits", header.id_bits))
+        new_ids = IdScheme(header.campaign, cast("IdBits", header.new_ids), new=True) if header.new_ids else None
+        size, max_bytes = options.largest_batch, options.batch_bytes
+        return RecipientBatcher(defaults, ids, self._format, size=size, max_bytes=max_bytes, new_ids=new_ids)
+
+    def reconcile(
+        self, journal: Journal | StrPath, *, campaign: str, acknowledge_repeated_ids: bool = False
+    ) -> Campaign:
         """
         Return a campaign that sends every possibly sent recipient of a journal again, alone, under the same id.
 
@@ -306,19 +340,23 @@ class WebcomClient:
         Args:
             journal: The journal.
             campaign: The campaign's name.
+            acknowledge_repeated_ids: See `stream`.
 
         Raises:
+            IdCollision: While iterating: two ids were answered with one `id_sms`.
             JournalError: On entering: the journal cannot be used, or has no such campaign; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
         self._session.check_open()
         campaign = campaign_name(campaign)
+        repeated_ids = _repeated_ids(None, acknowledged=acknowledge_repeated_ids)
 
         async def plan() -> CampaignParts:
             opened = _journal(journal, self._session.options)
             campaign_journal = await opened.open(await opened.header(campaign), self._session.clock.now)
             unsettled = cast("RecipientSource", campaign_journal.unsettled())
-            return CampaignParts(campaign_journal, Source(unsettled), SingleRecipientBatcher(self._format))
+            batcher = SingleRecipientBatcher(self._format)
+            return CampaignParts(campaign_journal, Source(unsettled), batcher, repeated_ids)
 
         return Campaign(self._session, campaign, self._check_usable, plan)
 
@@ -334,6 +372,8 @@ class WebcomClient:
         time_send: datetime | None = None,
         journal: Journal | StrPath | None = None,
         resend_rejected: Collection[Reason] = (),
+        new_ids: Literal["not-sent"] | None = None,
+        acknowledge_repeated_ids: bool = False,
     ) -> Report:
         """
         Send to all recipients and return the counts, for callers that do not read single results.
@@ -350,6 +390,8 @@ class WebcomClient:
             time_send=time_send,
             journal=journal,
             resend_rejected=resend_rejected,
+            new_ids=new_ids,
+            acknowledge_repeated_ids=acknowledge_repeated_ids,
         ) as results:
             async for _ in results.batches():
                 pass
@@ -502,6 +544,26 @@ def _check_resend_rejected(reasons: Collection[Reason], journal: Journal | StrPa
         raise InputError("resend_rejected= must be a collection of Reasons, as in {Reason.OTHER}")
     if reasons and journal is None:
         raise InputError("resend_rejected= is about what a journal remembers: give journal= too")
+
+
+def _check_new_ids(new_ids: object, journal: Journal | StrPath | None) -> None:
+    if new_ids not in (None, "not-sent"):
+        raise InputError(f"new_ids is {new_ids!r}; it must be 'not-sent': others keep their ids")
+    if new_ids is not None and journal is None:
+        raise InputError("new_ids= is for recipients that a journal knows were never sent to: give journal= too")
+
+
+def _nothing_to_renew(campaign: str) -> InputError:
+    return InputError(
+        f"campaign {campaign!r} has no recipients in this journal. Under new ids, recipients that another journal has "
+        "would be sent to, and billed, again: give the campaign's own journal, or leave new ids out"
+    )
+
+
+def _repeated_ids(new_ids: str | None, *, acknowledged: bool) -> RepeatedIds:
+    if acknowledged:
+        return RepeatedIds.GO_ON
+    return RepeatedIds.HALT if new_ids is None else RepeatedIds.HALT_IF_NEW
 
 
 def _journal(journal: Journal | StrPath, options: Options) -> Journal:

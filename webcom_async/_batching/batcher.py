@@ -40,6 +40,8 @@ class Batch(msgspec.Struct):
         client_ids: The ids of all recipients.
         unusable: Results of the recipients that cannot be sent to.
         late: Errors of the recipients whose time is past. They are not sent; a journal may have an earlier result.
+        new_ids: New ids by the ids in `addressed`, of recipients that take them if they were never sent to. Both are in
+            `client_ids`.
         messages: `addressed` as encoded for the wire; None if it is not encoded yet.
     """
 
@@ -48,6 +50,7 @@ class Batch(msgspec.Struct):
     client_ids: list[ClientIdSms] = []
     unusable: list[SendResult] = []
     late: dict[ClientIdSms, InputError] = {}
+    new_ids: dict[ClientIdSms, ClientIdSms] = {}
     messages: bytes | None = None
 
     @property
@@ -132,11 +135,20 @@ class RecipientBatcher:
         send_format: The format of the requests.
         size: The maximum number of recipients in a batch.
         max_bytes: The maximum size of a batch's messages. A single recipient may exceed it, in a batch of one.
+        new_ids: The scheme of the new ids; None if the campaign has none.
     """
 
     def __init__(
-        self, defaults: CallDefaults, ids: IdScheme, send_format: SendFormat, *, size: int, max_bytes: int
+        self,
+        defaults: CallDefaults,
+        ids: IdScheme,
+        send_format: SendFormat,
+        *,
+        size: int,
+        max_bytes: int,
+        new_ids: IdScheme | None = None,
     ) -> None:
+        self._new_ids = new_ids
         self._defaults = defaults
         self._ids = ids
         self._format = send_format
@@ -160,7 +172,7 @@ class RecipientBatcher:
         self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime
     ) -> Batch | None:
         """Take a batch as columns, or nothing if `prepare_batch` cannot."""
-        if not waiting or self._defaults.past(now) is not None:
+        if not waiting or self._new_ids is not None or self._defaults.past(now) is not None:
             return None
         given = list(islice(waiting, self._size))
         try:
@@ -170,25 +182,27 @@ class RecipientBatcher:
         if whole is None or len(whole.messages) > self._max_bytes or not ids_in_flight.isdisjoint(whole.client_ids):
             return None
         _drop(waiting, len(given))
-        return Batch(self._number, whole.addressed, whole.client_ids, [], {}, whole.messages)
+        return Batch(self._number, whole.addressed, whole.client_ids, messages=whole.messages)
 
     def _cut_one_by_one(self, waiting: deque[object], ids_in_flight: AbstractSet[ClientIdSms], now: datetime) -> Batch:
         batch = Batch(self._number, [], [], [], {})
         mine: set[ClientIdSms] = set()
         room = self._max_bytes
-        while waiting and len(mine) + len(batch.unusable) < self._size:
+        while waiting and len(batch.client_ids) - len(batch.new_ids) + len(batch.unusable) < self._size:
             given = waiting[0]
             try:
                 recipient = _as_recipient(given)
                 message, phone = address(recipient, self._defaults, self._ids.derive)
-                bytes_needed = self._format.size_of_recipient(phone)
+                new_id = self._new_id(recipient, phone)
+                bytes_needed = self._largest(phone, new_id)
                 bytes_needed += 0 if batch.ends_with(message) else self._format.size_of(message)
                 past = self._defaults.past(now, recipient)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
                 continue
-            if phone.client_id_sms in mine or phone.client_id_sms in ids_in_flight:
+            its_ids = {phone.client_id_sms, phone.client_id_sms if new_id is None else new_id}
+            if not (its_ids.isdisjoint(mine) and its_ids.isdisjoint(ids_in_flight)):
                 batch.unusable.append(not_sent(phone, Reason.DUPLICATE, DUPLICATE_WORDS))
                 waiting.popleft()
                 continue
@@ -196,11 +210,26 @@ class RecipientBatcher:
             if room < 0 and mine:
                 break
             batch.add(message, phone)
-            mine.add(phone.client_id_sms)
+            if new_id is not None:
+                batch.new_ids[phone.client_id_sms] = new_id
+                batch.client_ids.append(new_id)
+            mine |= its_ids
             if past is not None:
-                batch.late[phone.client_id_sms] = past
+                batch.late.update(dict.fromkeys(its_ids, past))
             waiting.popleft()
         return batch
+
+    def _new_id(self, recipient: Recipient, to: OutboundRecipient) -> ClientIdSms | None:
+        """Return None if the recipient keeps its id, as one that the caller gave does."""
+        if self._new_ids is None or recipient.client_id_sms is not None:
+            return None
+        return self._new_ids.derive(to.phone, recipient.key)
+
+    def _largest(self, to: OutboundRecipient, new_id: ClientIdSms | None) -> int:
+        size = self._format.size_of_recipient(to)
+        if new_id is None:
+            return size
+        return max(size, self._format.size_of_recipient(msgspec.structs.replace(to, client_id_sms=new_id)))
 
 
 def _drop(waiting: deque[object], count: int) -> None:

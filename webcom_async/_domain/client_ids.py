@@ -31,6 +31,7 @@ _LARGEST = 2**63 - 1
 _LONGEST = len(str(_LARGEST))
 _INSTEAD_OF_ZERO = 1  # the gateway's language takes zero for "none"
 _json = msgspec.json.Encoder().encode
+_SALT_OF_NEW = b"new ids"
 _PERSON = b"webcom-async-id2"  # versions the scheme: a change here re-sends every campaign
 
 
@@ -45,15 +46,17 @@ class IdScheme:
     Args:
         campaign: The campaign's name. The same name gives the same ids, on any machine.
         bits: The width of an id: 63, or 53 for a gateway that stores no more.
+        new: Whether these are the ids that recipients get instead, if ids repeat and they were never sent to.
 
     Raises:
         ConfigurationError: The width is another one.
     """
 
-    def __init__(self, campaign: str, bits: IdBits = 63) -> None:
+    def __init__(self, campaign: str, bits: IdBits = 63, *, new: bool = False) -> None:
         if bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is 63 or 53, not {bits}: narrower ids collide within a campaign")
-        self._secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON).digest()
+        salt = _SALT_OF_NEW if new else b""
+        self._secret = blake2b(campaign.encode(errors="surrogatepass"), person=_PERSON, salt=salt).digest()
         self._mask = (1 << bits) - 1
         self._factor = _number(self._secret[:8]) & self._mask | 1
         self._offset = _number(self._secret[8:16])

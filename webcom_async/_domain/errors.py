@@ -7,7 +7,7 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.sentences import Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from webcom_async._domain.results import Report, SendResult
 
@@ -239,14 +239,33 @@ class GatewayBusy(GatewayError):
 
 
 class IdCollision(GatewayError):
-    """Two different ids were answered with one `id_sms`: the gateway cuts or mixes ids, and one of them got nothing."""
+    """
+    Two different ids were answered with one `id_sms`: the gateway cuts or mixes ids, and one of them got nothing.
+
+    Attributes:
+        results: The results of the batch; recipients whose `id_sms` is another's are unknown.
+        claims: The repeated `id_sms` of each `client_id_sms` in the batch that was answered with one.
+        campaigns: The campaigns of the recipients that share an `id_sms`, as far as a journal knows them.
+        known: Whether the journal has recorded all of these repeats before.
+    """
 
     knowledge = Knowledge.POSSIBLY_SENT
     reason = Reason.BAD_REPLY
 
-    def __init__(self, message: str = "", *, results: "Sequence[SendResult]" = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        results: "Sequence[SendResult]" = (),
+        claims: "Mapping[str, str] | None" = None,
+        campaigns: "Sequence[str]" = (),
+        known: bool = False,
+    ) -> None:
         super().__init__(message)
-        self.results = results  #: results of the batch; recipients that share an `id_sms` are unknown
+        self.results = results
+        self.claims: Mapping[str, str] = claims or {}
+        self.campaigns = campaigns
+        self.known = known
 
 
 class RequestRefused(GatewayError):

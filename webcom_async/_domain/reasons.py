@@ -57,3 +57,4 @@ class Reason(enum.Enum):
     TIMEOUT = "timeout"  #: no whole answer in time
     BUSY = "busy"  #: the gateway asked to come back later, or failed
     BAD_REPLY = "bad_reply"  #: the answer cannot be paired with the recipients
+    REPEATED_ID_SMS = "repeated_id_sms"  #: its `id_sms` is another recipient's too: one of them got nothing

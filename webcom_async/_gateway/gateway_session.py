@@ -158,11 +158,21 @@ class GatewaySession:
         with self.observers.hearing():
             return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
 
-    def judge(self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int) -> SettledResults:
+    def judge(
+        self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int, *, allow_repeats: bool = False
+    ) -> SettledResults:
         """Return `policy.judge`'s results, or raise its error, with the credentials redacted."""
-        redact = self._credentials.redact
+        redact, now = self._credentials.redact, self.clock.now()
         judged = _judged(
-            lambda: judge(reply, phones, attempts, self.options, self.clock.now(), send_format=self.send_format)
+            lambda: judge(
+                reply,
+                phones,
+                attempts,
+                self.options,
+                now,
+                send_format=self.send_format,
+                allow_repeats=allow_repeats,
+            )
         )
         if isinstance(judged, WebcomError):
             raise self._redacted(judged)

@@ -16,7 +16,6 @@ from webcom_async._domain.errors import (
     ConfigurationError,
     GatewayBusy,
     GatewayError,
-    IdCollision,
     Knowledge,
     OutOfBalance,
     RedirectRefused,
@@ -30,6 +29,7 @@ from webcom_async._domain.errors import (
 from webcom_async._domain.exchange import Reply
 from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.options import Options
+from webcom_async._domain.outcome_rules import claims_among, collision, repeated_ids
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, classify, refused_outcome, scope_of
 from webcom_async._domain.results import Outcome, SendResult, SettledResults, given_ids, not_accepted
@@ -66,15 +66,19 @@ def judge(
     now: datetime,
     *,
     send_format: SendFormat,
+    allow_repeats: bool = False,
 ) -> SettledResults:
     """
     Return one result per recipient of *phones*; *attempts* includes this request.
+
+    An `id_sms` that comes twice is an error, unless *allow_repeats* leaves it to the journal.
 
     Raises:
         WebcomError: The answer settles no recipient.
     """
     try:
-        return _told_apart(send_format.decode(reply, phones, attempts))
+        decoded = send_format.decode(reply, phones, attempts)
+        return decoded if allow_repeats else _told_apart(decoded)
     except RefusedRequest as refused:
         error = refused.error
     except ReplyError as exc:
@@ -160,9 +164,10 @@ def _told_apart(settled: SettledResults) -> SettledResults:
     if settled.all_accepted:
         return settled
     given = given_ids(settled.results)
-    if len(set(given)) < len(given):
-        raise IdCollision
-    return settled
+    if len(set(given)) == len(given):
+        return settled
+    repeats = repeated_ids(settled.results)
+    raise collision(repeats, claims_among(settled.results, repeats))
 
 
 def _by_sentence(error: str, reason: Reason, *, alone: bool) -> WebcomError:

@@ -4,15 +4,16 @@ What a campaign learns while it runs, so that it stops sending what cannot succe
 Pure: each safeguard reads results and answers with a decision. Nothing here sends, waits or logs.
 """
 
+import enum
 from collections.abc import Sequence
 
-from webcom_async._domain.errors import SystematicRefusal, WebcomError
+from webcom_async._domain.errors import IdCollision, SystematicRefusal, WebcomError
 from webcom_async._domain.messages import Addressed, Channel, Message
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, scope_of
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 
-__all__ = ["RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
+__all__ = ["RepeatedIds", "RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
 _LOW = 0.25  # of the tokens: ours
 _REFUND = 0.5  # ours: up to a third of all requests may be retries, without end
@@ -21,6 +22,17 @@ _REMEMBERED = 10_000  # messages; a campaign of personal texts may have a millio
 _SENDERS_FAULT = frozenset(
     {Reason.NO_SENDER, Reason.SENDER_TOO_LONG, Reason.UNKNOWN_SENDER, Reason.SENDER_NOT_MODERATED}
 )
+
+
+class RepeatedIds(enum.Enum):
+    """What a repeated `id_sms` does to a campaign; its recipients are unknown in any case."""
+
+    HALT = "halt"  #: it ends the campaign
+    HALT_IF_NEW = "halt if new"  #: it ends the campaign unless the journal knew of it
+    GO_ON = "go on"  #: its author has acknowledged that ids repeat
+
+    def halts(self, error: IdCollision) -> bool:
+        return self is RepeatedIds.HALT or (self is RepeatedIds.HALT_IF_NEW and not error.known)
 
 
 class RetryQuota:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
+import msgspec
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
@@ -17,6 +18,7 @@ from webcom_async._batching.batcher import Batch
 from webcom_async._domain.errors import (
     ConnectionLost,
     GatewayUnavailable,
+    IdCollision,
     Knowledge,
     QuotaExhausted,
     RequestTooLarge,
@@ -110,14 +112,18 @@ class SubBatch:
     def conclude(self, error: WebcomError) -> None:
         """Close it: sending again is of no use."""
         alone = len(self.phones) == 1
-        self.results = SettledResults(
-            [
-                self._result(
-                    phone, *_policy.conclude(error, possibly_sent=possibly_sent, alone=alone, question=self.question)
-                )
-                for phone, possibly_sent in self._by_doubt()
-            ]
-        )
+        results = [
+            self._result(
+                phone, *_policy.conclude(error, possibly_sent=possibly_sent, alone=alone, question=self.question)
+            )
+            for phone, possibly_sent in self._by_doubt()
+        ]
+        if isinstance(error, IdCollision):
+            # A journal remembers who shares an `id_sms`, so that none of them is taken for its owner later.
+            replace = msgspec.structs.replace
+            words = "an id_sms came twice in the answer"
+            results = [replace(each, id_sms=error.claims.get(each.client_id_sms), error=words) for each in results]
+        self.results = SettledResults(results)
 
     def unfinished(self, reason: Reason) -> SettledResults:
         """Return the results if it is cut short now because of *reason*."""
@@ -177,6 +183,7 @@ class BatchSender:
         grace: The grace of a request in flight whose stream is left; None if the request ends with its caller's
             cancellation.
         after: The failure of an earlier request for the same recipients, which another sender made.
+        allow_repeats: Whether an `id_sms` that comes twice in an answer is left to the journal.
 
     Attributes:
         halt: The error in this batch that ends the campaign; None if there is none.
@@ -193,6 +200,7 @@ class BatchSender:
         *,
         possibly_sent: AbstractSet[ClientIdSms] = frozenset(),
         after: WebcomError | None = None,
+        allow_repeats: bool = False,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -202,6 +210,7 @@ class BatchSender:
         self._quota = quota
         self._grace = grace
         self._after = after
+        self._allow_repeats = allow_repeats
         self._parts = [SubBatch(batch.addressed, possibly_sent, session.send_format, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
@@ -311,7 +320,8 @@ class BatchSender:
             try:
                 reply = await self._send(part, before)
                 self._events.answered(part.phones, part.attempts, reply.status, session.clock.monotonic() - began)
-                part.settle(session.judge(reply, part.phones, part.attempts), before)
+                judged = session.judge(reply, part.phones, part.attempts, allow_repeats=self._allow_repeats)
+                part.settle(judged, before)
                 session.adapt_limit(sent_in, None)
             except WebcomError as exc:
                 part.meet(exc, before)

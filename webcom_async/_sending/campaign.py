@@ -18,7 +18,7 @@ from webcom_async._domain.errors import UsageError, WebcomError, another
 from webcom_async._domain.results import Progress, Report, SendResult
 from webcom_async._domain.sources import Source
 from webcom_async._gateway.gateway_session import GatewaySession
-from webcom_async._gateway.safeguards import Safeguards
+from webcom_async._gateway.safeguards import RepeatedIds, Safeguards
 from webcom_async._sending.counters import CampaignCounters, CampaignEvents
 from webcom_async._sending.dispatcher import Dispatcher, SettledBatch
 from webcom_async._storage.contracts import CampaignJournal
@@ -27,11 +27,12 @@ __all__ = ["Batches", "Campaign", "CampaignParts", "Results"]
 
 
 class CampaignParts(NamedTuple):
-    """A campaign's journal, source and batcher."""
+    """A campaign's journal, source and batcher, and what a repeated `id_sms` does to it."""
 
     journal: CampaignJournal
     source: Source
     cutter: Batcher
+    repeated_ids: RepeatedIds
 
 
 class Results:
@@ -170,7 +171,7 @@ class Campaign:
         self._check_usable()
         if self._dispatcher is not None:
             raise UsageError("a campaign is entered once: call client.stream() again")
-        self._journal, source, cutter = await self._plan()
+        self._journal, source, cutter, repeated_ids = await self._plan()
         self.events.started()
         self._counters = CampaignCounters(self._name, self._session.clock.monotonic())
         self._dispatcher = Dispatcher(
@@ -181,6 +182,7 @@ class Campaign:
             self._journal,
             safeguards=self.safeguards,
             events=self.events,
+            repeated_ids=repeated_ids,
         )
         self._inbox = await self._dispatcher.open()
         return Results(self._dispatcher, self._inbox, self._counters, self._session)

@@ -10,12 +10,13 @@ other request is sent. Every recipient that was taken from the source is counted
 
 import math
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import anyio
+import msgspec
 from anyio import CancelScope
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
@@ -29,7 +30,7 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.sources import Source
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.gateway_session import GatewaySession
-from webcom_async._gateway.safeguards import Safeguards
+from webcom_async._gateway.safeguards import RepeatedIds, Safeguards
 from webcom_async._sending.batch_sender import BatchSender, GracePeriod
 from webcom_async._sending.counters import CampaignCounters, CampaignEvents
 from webcom_async._sending.puller import Puller, puller_of
@@ -57,6 +58,7 @@ class Dispatcher:
         journal: The journal, which is written before a batch leaves.
         safeguards: What the campaign has learnt so far.
         events: The emitter of the campaign's events.
+        repeated_ids: What a repeated `id_sms` does to the campaign.
 
     Attributes:
         failure: The exception that ended the campaign early; None if there is none.
@@ -72,6 +74,7 @@ class Dispatcher:
         *,
         safeguards: Safeguards,
         events: CampaignEvents,
+        repeated_ids: RepeatedIds = RepeatedIds.HALT,
     ) -> None:
         self.failure: Exception | None = None
         self._session = session
@@ -86,6 +89,7 @@ class Dispatcher:
         self._grace = GracePeriod()
         self._safeguards = safeguards
         self._events = events
+        self._repeated_ids = repeated_ids
         self._tasks = anyio.create_task_group()
         self._puller: Puller
 
@@ -113,7 +117,7 @@ class Dispatcher:
                 batch = self._cut()
                 as_not_sent = known = _unsent(batch, Reason.CANCELLED)
                 try:
-                    known = await self._write_down(as_not_sent, None)
+                    known = await self._write_down(as_not_sent, None, batch.new_ids)
                 finally:
                     everyone = SettledResults(batch.unusable + known.results)
                     self._count(batch.number, everyone, _from_journal(as_not_sent, known), 0.0)
@@ -183,6 +187,7 @@ class Dispatcher:
                         self._safeguards.quota,
                         self._grace,
                         possibly_sent=progress.possibly_sent,
+                        allow_repeats=self._repeated_ids is not RepeatedIds.HALT,
                     )
                     await progress.batch_sender.run()
         except Exception as exc:
@@ -191,7 +196,7 @@ class Dispatcher:
         finally:
             ours = results = progress.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
             try:
-                results = await self._write_down(ours, progress.reserved)
+                results = await self._write_down(ours, progress.reserved, batch.new_ids)
             finally:
                 from_journal = progress.settled_before + _from_journal(ours, results)
                 everyone = progress.with_known(results)
@@ -207,7 +212,7 @@ class Dispatcher:
         if self.failure is not None or not batch.addressed:
             return
         try:
-            reserved = await self._journal.reserve(batch.addressed)
+            reserved = await self._journal.reserve(batch.addressed, **_if_any(batch.new_ids))
         except JournalError as exc:
             self._halt(exc)
             return
@@ -225,21 +230,25 @@ class Dispatcher:
         if halt is not None:
             self._halt(halt)
 
-    async def _write_down(self, ours: SettledResults, reserved: Reservation | None) -> SettledResults:
+    async def _write_down(
+        self, ours: SettledResults, reserved: Reservation | None, new_ids: Mapping[ClientIdSms, ClientIdSms]
+    ) -> SettledResults:
         """
         Settle *ours* in the journal before any reader sees them, and return what is known now.
 
-        Without a reservation, an earlier run's results replace ours.
+        Without a reservation, an earlier run's results replace ours, under either of a recipient's ids.
         """
         if not ours.results:
             return ours
         try:
             if reserved is None:
                 known = await self._journal.lookup(ours.results)
+                known = await self._journal.lookup(_renamed(known, ours.results, new_ids)) if new_ids else known
             else:
                 known = await self._journal.settle(ours.results, reserved, all_accepted=ours.all_accepted)
         except IdCollision as exc:
-            self._halt(exc)
+            if self._repeated_ids.halts(exc):
+                self._halt(exc)
             known = list(exc.results)
         except JournalError as exc:
             # They stay reserved in the journal, so that the next run sends them again under the same ids.
@@ -335,6 +344,28 @@ class BatchProgress:
 
     def without_held_back(self, results: SettledResults) -> SettledResults:
         return SettledResults(results.results[len(self.held_back) :]) if self.held_back else results
+
+
+class _NewIds(TypedDict, total=False):
+    """Journals without new ids need not know the argument."""
+
+    new_ids: Mapping[ClientIdSms, ClientIdSms]
+
+
+def _if_any(new_ids: Mapping[ClientIdSms, ClientIdSms]) -> _NewIds:
+    return {"new_ids": new_ids} if new_ids else {}
+
+
+def _renamed(
+    known: list[SendResult], ours: list[SendResult], new_ids: Mapping[ClientIdSms, ClientIdSms]
+) -> list[SendResult]:
+    """Return *known*, with results that no journal knows (they are *ours* still) under their new ids."""
+    return [
+        msgspec.structs.replace(result, client_id_sms=new_ids.get(result.client_id_sms, result.client_id_sms))
+        if result is mine or result.outcome is Outcome.NOT_SENT
+        else result
+        for result, mine in zip(known, ours, strict=True)
+    ]
 
 
 async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:

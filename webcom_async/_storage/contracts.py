@@ -4,7 +4,7 @@ Contracts of journals: reserve before a batch leaves, settle when its answer has
 A campaign without a journal keeps in memory only what it needs while it runs. A journal survives the run.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -52,15 +52,38 @@ class Reservation(msgspec.Struct, frozen=True):
     entry: int | None = None
 
 
+class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Settings that must be equal in all runs of a campaign.
+
+    Attributes:
+        campaign: The campaign's name.
+        id_bits: The width of derived ids.
+        fingerprint: The digest of the call's message and sender; see `fingerprint`. Recipients' own texts are compared
+            one by one.
+        new_ids: The width of the new ids of recipients that were never sent to; 0 if they keep their derived ids. Once
+            a run has set it, all later runs have it.
+    """
+
+    campaign: str
+    id_bits: int
+    fingerprint: str
+    new_ids: int = 0
+
+
 class CampaignJournal(Protocol):
     """Records what leaves in a campaign, and the results."""
 
-    async def reserve(self, addressed: list[Addressed]) -> Reservation:
+    async def reserve(
+        self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
+    ) -> Reservation:
         """
         Record which recipients of a batch leave now; written before this returns.
 
         Args:
             addressed: Messages and their recipients; no id twice.
+            new_ids: New ids by the ids in *addressed*, if the campaign has such. A recipient takes its new id unless it
+                was possibly sent to, or is settled, under the other one; from then on it has that id alone.
 
         Raises:
             JournalError: The reservation cannot be written; nothing of the batch may be sent.
@@ -102,6 +125,11 @@ class CampaignJournal(Protocol):
 class DurableCampaignJournal(CampaignJournal, Protocol):
     """A campaign's journal that survives the run."""
 
+    @property
+    def header(self) -> CampaignHeader:
+        """The campaign's header, as stored."""
+        ...
+
     def unsettled(self) -> AsyncGenerator[tuple[Message, OutboundRecipient], None]:
         """
         Yield the recipients that were possibly sent to, with all that sending again needs.
@@ -109,22 +137,6 @@ class DurableCampaignJournal(CampaignJournal, Protocol):
         A recipient that is settled during the iteration is not yielded again.
         """
         ...
-
-
-class CampaignHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Settings that must be equal in all runs of a campaign.
-
-    Attributes:
-        campaign: The campaign's name.
-        id_bits: The width of derived ids.
-        fingerprint: The digest of the call's message and sender; see `fingerprint`. Recipients' own texts are compared
-            one by one.
-    """
-
-    campaign: str
-    id_bits: int
-    fingerprint: str
 
 
 class StoredCampaign(msgspec.Struct, frozen=True):

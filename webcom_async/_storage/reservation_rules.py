@@ -4,35 +4,72 @@ Rules that all journals share: which recipients may be sent to, which result cou
 Pure: each journal reads and writes the rows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+import msgspec
+
 from webcom_async._batching.batcher import DUPLICATE_WORDS, not_sent
-from webcom_async._domain.messages import Message, OutboundRecipient
+from webcom_async._domain.errors import IdCollision
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
+from webcom_async._domain.outcome_rules import Repeats, claims_among, collision
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import CampaignHeader, Reservation
 from webcom_async._storage.rows import asked
 
-__all__ = ["DUPLICATES", "KnownRecipient", "Triage", "better", "changed_settings", "shared"]
+__all__ = [
+    "DUPLICATES",
+    "KnownRecipient",
+    "Triage",
+    "better",
+    "changed_settings",
+    "renumbered",
+    "repeats_error",
+    "with_new_ids",
+]
 
 DUPLICATES = frozenset({Reason.DUPLICATE, Reason.ID_REUSED})  # of items that do not own their id's row
 
 
-def changed_settings(header: CampaignHeader, id_bits: int, fingerprint: str) -> str:
-    """Return an empty text if nothing differs from the first run."""
+def changed_settings(header: CampaignHeader, stored: CampaignHeader) -> str:
+    """Return what differs between *header* and the *stored* one; an empty text if a run may go on."""
     changes: list[str] = []
-    if id_bits != header.id_bits:
-        changes.append(f"id_bits={id_bits}, not {header.id_bits}")
-    if fingerprint != header.fingerprint:
+    if header.id_bits not in {stored.id_bits, stored.new_ids, header.new_ids}:
+        changes.append(f"id_bits={stored.id_bits}, not {header.id_bits}")
+    if stored.fingerprint != header.fingerprint:
         changes.append("another message or sender")
+    if header.new_ids and stored.new_ids not in {0, header.new_ids}:
+        changes.append(f"new ids of id_bits={stored.new_ids}, not {header.new_ids}")
     if not changes:
         return ""
     return (
         f"campaign {header.campaign!r} was started with {' and with '.join(changes)}; "
-        "go on with what it was started with, or give the new campaign another name"
+        "go on with what it was started with. A new campaign needs another name, under which recipients that were "
+        "accepted in this one are sent to, and billed, again"
     )
+
+
+def with_new_ids(header: CampaignHeader, stored: CampaignHeader) -> CampaignHeader:
+    """Return the *stored* header with the new ids that *header* asks for."""
+    return msgspec.structs.replace(stored, new_ids=stored.new_ids or header.new_ids)
+
+
+def renumbered(
+    addressed: Iterable[Addressed], new_ids: Mapping[ClientIdSms, ClientIdSms], kept: AbstractSet[str]
+) -> list[Addressed]:
+    """Return *addressed* under *new_ids*, but for recipients whose ids are *kept*."""
+    return [(message, [_renumbered(to, new_ids, kept) for to in phones]) for message, phones in addressed]
+
+
+def _renumbered(
+    to: OutboundRecipient, new_ids: Mapping[ClientIdSms, ClientIdSms], kept: AbstractSet[str]
+) -> OutboundRecipient:
+    new = None if to.client_id_sms in kept else new_ids.get(to.client_id_sms)
+    return to if new is None else msgspec.structs.replace(to, client_id_sms=new)
 
 
 class KnownRecipient(NamedTuple):
@@ -115,12 +152,27 @@ def better(result: SendResult, row: KnownRecipient | None) -> SendResult:
     return row.result
 
 
-def shared(results: Iterable[SendResult], owners: Iterable[tuple[str, object]]) -> dict[str, set[str]]:
-    """Return each `id_sms` that several ids got, in *results* or before (*owners*), with those ids."""
-    ids: dict[str, set[str]] = {}
-    for result in results:
-        if result.id_sms is not None:
-            ids.setdefault(result.id_sms, set()).add(result.client_id_sms)
-    for id_sms, client_id in owners:
-        ids[id_sms].add(str(client_id))
-    return {id_sms: those for id_sms, those in ids.items() if len(those) > 1}
+def repeats_error(
+    repeats: Repeats,
+    owners: AbstractSet[tuple[str, str]],
+    *,
+    given: Sequence[SendResult],
+    results: Sequence[SendResult],
+    campaign: str,
+    campaigns: AbstractSet[str],
+) -> IdCollision:
+    """
+    Return the alarm for *repeats*, which says whether the journal knew all of them before.
+
+    Args:
+        repeats: Each repeated `id_sms`, and the ids that it answered.
+        owners: Every stored `id_sms` of the batch, and an id that was answered with it.
+        given: The batch's answers.
+        results: Their results, as stored now.
+        campaign: The campaign's name.
+        campaigns: The names of the campaigns in which a repeated `id_sms` is stored.
+    """
+    claims = claims_among(given, repeats)
+    stored = Counter(id_sms for id_sms, _ in owners)
+    known = all((id_sms, client_id) in owners and stored[id_sms] > 1 for client_id, id_sms in claims.items())
+    return collision(repeats, claims, results=results, campaign=campaign, campaigns=campaigns, known=known)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from webcom_async._domain.messages import Message, OutboundRecipient
+from webcom_async._domain.outcome_rules import unclaimed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
@@ -99,7 +100,7 @@ def result_of(row: Sequence[Any]) -> SendResult:
     client_id, phone, state, id_sms, reason, error, attempts = row
     outcome, why = outcome_of(state, reason)
     words = _CUT_SHORT if state == RESERVED else error
-    return SendResult(ClientIdSms(str(client_id)), Phone(phone), outcome, id_sms, why, words, attempts)
+    return unclaimed(SendResult(ClientIdSms(str(client_id)), Phone(phone), outcome, id_sms, why, words, attempts))
 
 
 def outcome_of(state: str, reason: str) -> tuple[Outcome, Reason]:

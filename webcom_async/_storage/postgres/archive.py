@@ -15,7 +15,17 @@ from webcom_async._storage.postgres.connection import Server, Session
 from webcom_async._storage.postgres.journal import pages_of
 from webcom_async._storage.rows import counts, result_of, states
 
-__all__ = ["count_results", "export", "number_of", "purge", "results", "stored_campaigns", "stored_header"]
+__all__ = [
+    "count_results",
+    "export",
+    "give_new_ids",
+    "header_of",
+    "number_of",
+    "purge",
+    "results",
+    "stored_campaigns",
+    "stored_header",
+]
 
 _PAGE = 1_000  # recipients
 
@@ -29,17 +39,20 @@ _UNTRACKED = dict.fromkeys(("delivery", "said", "changed_at", "num_parts", "pric
 
 async def stored_campaigns(session: Session) -> list[StoredCampaign]:
     stored: list[StoredCampaign] = []
-    for number, name, id_bits, fingerprint, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
-        header = CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+    for number, *header, created, opened in await session.fetch(_sql.LIST_CAMPAIGNS):
         sums = await count_results(session, number)
-        stored.append(StoredCampaign(header, created.astimezone(UTC), opened.astimezone(UTC), *sums))
+        stored.append(StoredCampaign(header_of(*header), created.astimezone(UTC), opened.astimezone(UTC), *sums))
     return stored
 
 
 async def stored_header(session: Session, server: Server, campaign: str) -> CampaignHeader:
     number = await number_of(session, server, campaign)
-    [(name, id_bits, fingerprint)] = await session.fetch(_sql.FIND_HEADER, campaign=number)
-    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+    [row] = await session.fetch(_sql.FIND_HEADER, campaign=number)
+    return header_of(*row)
+
+
+def header_of(campaign: str, id_bits: int, fingerprint: str, new_ids: int) -> CampaignHeader:
+    return CampaignHeader(campaign=campaign, id_bits=id_bits, fingerprint=fingerprint, new_ids=new_ids)
 
 
 async def number_of(session: Session, server: Server, campaign: str) -> int:
@@ -70,19 +83,31 @@ async def export(server: Server, campaign: str | None) -> AsyncGenerator[dict[st
 
 async def purge(session: Session, server: Server, campaign: str) -> int:
     async with session.transaction():
-        found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
-        if not found:
-            raise await _unknown(session, server, campaign)
-        number = found[0][0]
-        await session.change(_sql.END_EXPIRED_OF_CAMPAIGN, campaign=number)
-        holders = await session.fetch(_sql.LIST_HOLDERS, campaign=number)
-        if holders:
-            names = ", ".join(sorted({holder for (holder,) in holders}))
-            why = f"campaign {campaign!r} is in use, by {names}; wait for the end of that"
-            raise JournalInUse(str(server.unusable(why)))
+        number = await _lock_unused(session, server, campaign)
         for statement in _sql.PURGE:
             await session.change(statement, campaign=number)
         return await session.change(_sql.PURGE_RECIPIENTS, campaign=number)
+
+
+async def give_new_ids(session: Session, server: Server, campaign: str, bits: int) -> None:
+    """Raise `JournalError` if a run or a worker has the campaign: it would reserve recipients under their old ids."""
+    async with session.transaction():
+        number = await _lock_unused(session, server, campaign)
+        await session.change(_sql.GIVE_NEW_IDS, campaign=number, new_ids=bits)
+
+
+async def _lock_unused(session: Session, server: Server, campaign: str) -> int:
+    found = await session.fetch(_sql.LOCK_CAMPAIGN, name=campaign)
+    if not found:
+        raise await _unknown(session, server, campaign)
+    number = int(found[0][0])
+    await session.change(_sql.END_EXPIRED_OF_CAMPAIGN, campaign=number)
+    holders = await session.fetch(_sql.LIST_HOLDERS, campaign=number)
+    if holders:
+        names = ", ".join(sorted({holder for (holder,) in holders}))
+        why = f"campaign {campaign!r} is in use, by {names}; wait for the end of that"
+        raise JournalInUse(str(server.unusable(why)))
+    return number
 
 
 async def _unknown(session: Session, server: Server, campaign: str) -> JournalError:

@@ -7,7 +7,8 @@ and backs out. A run whose lease was revoked can reserve nothing: each transacti
 deletes it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -15,18 +16,25 @@ from uuid import UUID
 
 import msgspec
 
-from webcom_async._domain.errors import JournalError, LeaseLost, StoreUnavailable
+from webcom_async._domain.errors import IdCollision, JournalError, LeaseLost, StoreUnavailable, another
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
-from webcom_async._domain.outcome_rules import collision, doubted
+from webcom_async._domain.outcome_rules import Repeats, claims_among, doubted, repeated_ids, unclaimed
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.results import SendResult, given_ids
+from webcom_async._domain.results import Outcome, SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.campaign_rules import stopped
 from webcom_async._storage.campaign_store import CampaignState
-from webcom_async._storage.contracts import Reservation, digest
+from webcom_async._storage.contracts import CampaignHeader, Reservation, digest
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres.connection import Server, Session, array
-from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, shared
+from webcom_async._storage.reservation_rules import (
+    DUPLICATES,
+    KnownRecipient,
+    Triage,
+    better,
+    renumbered,
+    repeats_error,
+)
 from webcom_async._storage.rows import asked, columns, result_of, unsettled_of
 
 __all__ = ["PostgresCampaignJournal", "Tenure", "pages_of", "recalled"]
@@ -47,7 +55,7 @@ class Tenure(NamedTuple):
 
     Attributes:
         campaign: The campaign's number.
-        name: The campaign's name.
+        header: The campaign's header, as stored.
         token: The lease's token.
         seconds: Seconds that the lease holds after a renewal.
         states: The campaign's states in which batches may leave.
@@ -55,7 +63,7 @@ class Tenure(NamedTuple):
     """
 
     campaign: int
-    name: str
+    header: CampaignHeader
     token: int
     seconds: float
     states: tuple[str, ...]
@@ -102,6 +110,9 @@ class PostgresCampaignJournal:
         now: The time, for human readers of the tables.
         monotonic: Seconds of a monotonic clock.
         resend_rejected: Reasons whose rejections are not final.
+
+    Attributes:
+        header: The campaign's header, as stored.
     """
 
     def __init__(
@@ -112,6 +123,7 @@ class PostgresCampaignJournal:
         monotonic: Callable[[], float],
         resend_rejected: Collection[Reason],
     ) -> None:
+        self.header = tenure.header
         self._server = server
         self._tenure = tenure
         self._now = now
@@ -121,7 +133,9 @@ class PostgresCampaignJournal:
         self._stored: set[str] = set()
         self._numbers = range(0)
 
-    async def reserve(self, addressed: list[Addressed]) -> Reservation:
+    async def reserve(
+        self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
+    ) -> Reservation:
         """A recipient that is reserved under another valid lease is refused as a duplicate."""
         ids = [to.client_id_sms for _, phones in addressed for to in phones]
         if len(set(ids)) < len(ids):
@@ -129,26 +143,29 @@ class PostgresCampaignJournal:
         if not ids:
             return Reservation(addressed, [], [])
         mine: list[int] = []
-        reserved = await self._server.call(lambda session: self._reserve(session, addressed, ids, mine))
+        reserved = await self._server.call(
+            lambda session: (
+                self._reserve_renumbered(session, addressed, mine, new_ids)
+                if new_ids
+                else self._reserve(session, addressed, ids, mine)
+            )
+        )
         await self._renew()
         return reserved
 
     async def settle(
-        self,
-        results: list[SendResult],
-        reserved: Reservation,  # noqa: ARG002 - the rows know who is reserved
-        *,
-        all_accepted: bool = False,
+        self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False
     ) -> list[SendResult]:
         """Runs even if the caller is being cancelled. Under a revoked lease, only accepted results are stored."""
         if not results:
             return results
-        twice, known = await self._server.call(
-            lambda session: self._settle(session, results, all_accepted=all_accepted), shielded=True
+        again = [client_id for client_id in reserved.possibly_sent if _is_id(client_id)]
+        error, known = await self._server.call(
+            lambda session: self._settle(session, results, again, all_accepted=all_accepted), shielded=True
         )
         await self._renew()
-        if twice:
-            raise collision(twice, known)
+        if error is not None:
+            raise another(error, results=known)
         return known
 
     async def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
@@ -203,27 +220,46 @@ class PostgresCampaignJournal:
         races = _in_the_way([row for row in others if row[8] >> _PLACE_BITS > number], said)
         if races:
             await self._back_out(session, races, mine)
-        return await self._reserve_closely(session, said, ids, mine)
+        return await self._reserve_closely(session, said, mine)
+
+    async def _reserve_renumbered(
+        self,
+        session: Session,
+        addressed: list[Addressed],
+        mine: list[int],
+        new_ids: Mapping[ClientIdSms, ClientIdSms],
+    ) -> Reservation:
+        contents = [_encode(message) for message, _ in addressed]
+        keys = [digest(content) for content in contents]
+        said = [(message, key, phones) for key, (message, phones) in zip(keys, addressed, strict=True)]
+        texts = [content.decode() for content in contents]
+        await session.change(_sql.ADD_MESSAGES, **self._mine(digests=keys, contents=texts))
+        return await self._reserve_closely(session, said, mine, new_ids)
 
     async def _reserve_closely(
-        self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]
+        self, session: Session, said: Said, mine: list[int], new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
     ) -> Reservation:
         """Ids of the reservations *mine* count as new."""
         for _ in range(_TRIES):
             try:
-                triage = await self._triage(session, said, ids, mine)
+                triage, now_said = await self._triage(session, said, mine, new_ids)
             except _RacedError:
                 continue
             leaving = [to.client_id_sms for _, phones in triage.reserved.addressed for to in phones]
-            races = await self._races(session, said, leaving)
+            races = await self._races(session, now_said, leaving)
             if not races:
                 return triage.reserved
             await self._back_out(session, races, mine)
         raise self._server.unusable("another campaign keeps reserving the same ids at the same moment; run it again")
 
-    async def _triage(self, session: Session, said: Said, ids: list[ClientIdSms], mine: list[int]) -> Triage:
+    async def _triage(
+        self, session: Session, said: Said, mine: list[int], new_ids: Mapping[ClientIdSms, ClientIdSms]
+    ) -> tuple[Triage, Said]:
+        """Return *said* under the ids to send with, too."""
         async with session.transaction():
             await self._hold(session)
+            said = await self._renumber(session, said, new_ids) if new_ids else said
+            ids = [to.client_id_sms for _, _, phones in said for to in phones]
             rows = await session.fetch(_sql.LOCK_OWN, **self._mine(ids=array(ids)))
             await self._revoke(session, {row[-2] for row in rows if row[-1]})
             rows = await session.fetch(_sql.FIND_OWN, **self._mine(ids=array(ids)))
@@ -238,7 +274,19 @@ class PostgresCampaignJournal:
             await self._write_again(session, triage.again)
             await self._take_back(session, fresh - {str(row[0]) for row in triage.new}, mine)
             await self._write_new(session, [row for row in triage.new if row[0] not in fresh], mine)
-            return triage
+            return triage, said
+
+    async def _renumber(self, session: Session, said: Said, new_ids: Mapping[ClientIdSms, ClientIdSms]) -> Said:
+        """Give recipients that were never sent to their new ids; the others' rows stay locked."""
+        rows = await session.fetch(_sql.LOCK_OWN, **self._mine(ids=array(list(new_ids))))
+        own = [result_of(row[:7]) for row in rows]
+        kept = {result.client_id_sms for result in own if result.outcome is not Outcome.NOT_SENT}
+        moved = [result.client_id_sms for result in own if result.client_id_sms not in kept]
+        if moved:
+            new = [new_ids[client_id] for client_id in moved]
+            await session.change(_sql.RENUMBER, **self._mine(ids=array(moved), new_ids=array(new)))
+        addressed = renumbered([(message, phones) for message, _, phones in said], new_ids, kept)
+        return [(message, key, phones) for (message, phones), (_, key, _) in zip(addressed, said, strict=True)]
 
     async def _revoke(self, session: Session, leases: Collection[int]) -> None:
         if leases:
@@ -287,21 +335,22 @@ class PostgresCampaignJournal:
         rows = await session.fetch(_sql.FIND_STANDING_OF_LEASE, **self._mine())
         if rows and rows[0][0]:
             _, state, why = rows[0]
-            return stopped(self._tenure.name, CampaignState(state), why)
+            return stopped(self.header.campaign, CampaignState(state), why)
         if self._tenure.own:
             return LeaseLost(
-                f"campaign {self._tenure.name!r}: this run has not renewed its lease for {self._tenure.seconds:g} s, "
-                "and others may have taken over its recipients. It sends nothing more; run it again"
+                f"campaign {self.header.campaign!r}: this run has not renewed its lease for "
+                f"{self._tenure.seconds:g} s, and others may have taken over its recipients. It sends nothing more; "
+                "run it again"
             )
         return LeaseLost()
 
     # ------------------------------------------------------------------------ settlement
 
     async def _settle(
-        self, session: Session, results: list[SendResult], *, all_accepted: bool
-    ) -> tuple[dict[str, set[str]], list[SendResult]]:
+        self, session: Session, results: list[SendResult], again: list[ClientIdSms], *, all_accepted: bool
+    ) -> tuple[IdCollision | None, list[SendResult]]:
         answered = given_ids(results)
-        if len(set(answered)) == len(answered):
+        if len(set(answered)) == len(answered) and not await self._was_repeated(session, again):
             parameters = self._given(results, all_accepted=all_accepted)
             _, _, [(claims, settled)], _ = await session.together(
                 ("BEGIN", {}),
@@ -311,33 +360,55 @@ class PostgresCampaignJournal:
                 ("COMMIT", {}),
             )
             if claims == len(answered):
-                return {}, results if settled == len(results) else await self._recall(session, results)
+                return None, results if settled == len(results) else await self._recall(session, results)
         while True:
             found = await self._settle_closely(session, results, sorted(set(answered)))
             if found is not None:
-                twice, known = found
-                return twice, await self._recall(session, known)
+                return found[0], await self._recall(session, found[1])
+
+    async def _was_repeated(self, session: Session, ids: list[ClientIdSms]) -> bool:
+        return bool(ids and await session.fetch(_sql.FIND_REPEATED, **self._mine(ids=array(ids))))
 
     async def _settle_closely(
         self, session: Session, results: list[SendResult], answers: list[str]
-    ) -> tuple[dict[str, set[str]], list[SendResult]] | None:
+    ) -> tuple[IdCollision | None, list[SendResult]] | None:
         """Return None if another run has claimed a repeated answer meanwhile."""
         async with session.transaction():
             await session.fetch(_sql.HOLD_LEASE, **self._mine())
-            owners = await session.fetch(_sql.FIND_OWNERS, answers=answers)
-            twice = shared(results, owners)
-            sound = {
-                result.id_sms: result.client_id_sms
-                for result in results
-                if result.id_sms is not None and result.id_sms not in twice
-            }
-            new = {id_sms: owner for id_sms, owner in sound.items() if id_sms not in dict(owners)}
-            claim = {"answers": list(new), "owners": list(new.values())}
-            if new and await session.change(_sql.CLAIM_ANSWERS, **claim) < len(new):
+            rows = await session.fetch(_sql.FIND_OWNERS, answers=answers)
+            owners = {(id_sms, str(client_id)) for id_sms, client_id, _ in rows}
+            repeats = repeated_ids(results, owners)
+            owned = {id_sms for id_sms, _, repeated in rows if not repeated}
+            new = {each.id_sms: each.client_id_sms for each in results if each.id_sms is not None}
+            claim = {id_sms: None if id_sms in repeats else owner for id_sms, owner in new.items()}
+            claim = {id_sms: owner for id_sms, owner in claim.items() if id_sms not in owned}
+            claimed = await session.change(_sql.CLAIM_ANSWERS, answers=list(claim), owners=list(claim.values()))
+            if claimed < len(claim):
                 return None
-            known = [doubted(result) if result.id_sms in twice else result for result in results]
+            known = [unclaimed(doubted(each)) if each.id_sms in repeats else each for each in results]
+            await self._record_repeats(session, results, repeats)
             await session.fetch(_sql.SETTLE, **self._given(known))
-            return twice, known
+            error = await self._collision(session, results, repeats, owners) if repeats else None
+            return error, known
+
+    async def _record_repeats(self, session: Session, results: list[SendResult], repeats: Repeats) -> None:
+        settled = [each for each in results if _is_id(each.client_id_sms)]
+        learnt = [each for each in settled if each.id_sms is not None or each.outcome is Outcome.REJECTED]
+        ids = [each.client_id_sms for each in learnt]
+        await session.change(_sql.FORGET_REPEATS, **self._mine(ids=array(ids)))
+        claims = claims_among(settled, repeats)
+        if claims:
+            given = {"ids": array(list(claims)), "answers": list(claims.values())}
+            await session.change(_sql.ADD_REPEATS, **self._mine(**given))
+
+    async def _collision(
+        self, session: Session, results: list[SendResult], repeats: Repeats, owners: AbstractSet[tuple[str, str]]
+    ) -> IdCollision:
+        ids = sorted({client_id for those in repeats.values() for client_id in those})
+        rows = await session.fetch(_sql.FIND_CAMPAIGNS_OF, ids=array(ids))
+        campaigns = {name for (name,) in rows}
+        name = self.header.campaign
+        return repeats_error(repeats, owners, given=results, results=(), campaign=name, campaigns=campaigns)
 
     async def _recall(self, session: Session, results: Sequence[SendResult]) -> list[SendResult]:
         return await recalled(session, self._tenure.campaign, results)

@@ -13,6 +13,7 @@ __all__ = [
     "ADD_FORMAT",
     "ADD_LEASE",
     "ADD_MESSAGES",
+    "ADD_REPEATS",
     "APPLICATION",
     "BACK_OUT_AGAIN",
     "BACK_OUT_NEW",
@@ -25,13 +26,17 @@ __all__ = [
     "END_LEASE",
     "FIND_ANYBODY",
     "FIND_CAMPAIGN",
+    "FIND_CAMPAIGNS_OF",
     "FIND_FORMAT",
     "FIND_HEADER",
     "FIND_OTHERS",
     "FIND_OWN",
     "FIND_OWNERS",
+    "FIND_REPEATED",
     "FIND_SCHEMA",
     "FIND_STANDING_OF_LEASE",
+    "FORGET_REPEATS",
+    "GIVE_NEW_IDS",
     "HOLD_LEASE",
     "LIST_CAMPAIGNS",
     "LIST_HOLDERS",
@@ -49,6 +54,7 @@ __all__ = [
     "PURGE",
     "PURGE_RECIPIENTS",
     "RENEW_LEASE",
+    "RENUMBER",
     "REOPEN_CAMPAIGN",
     "RESERVE",
     "RESERVE_AGAIN",
@@ -152,6 +158,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 USING time_send::timestamp AT TIME ZONE current_setting('{ZONE}')
         """,
     ),
+    (
+        # The width of the ids that recipients get instead, if they were never sent to; 0 for none. Whether it is
+        # acknowledged that ids repeat in a campaign of many workers.
+        """
+        ALTER TABLE campaigns
+            ADD COLUMN new_ids integer NOT NULL DEFAULT 0, ADD COLUMN acknowledged boolean NOT NULL DEFAULT false
+        """,
+        # Recipients that are unknown because their `id_sms` is another's. It has no owner in `answers`, unless one was
+        # accepted before.
+        "ALTER TABLE answers ALTER COLUMN client_id_sms DROP NOT NULL",
+        """
+        CREATE TABLE repeats (
+            campaign_id bigint NOT NULL,
+            client_id_sms bigint NOT NULL,
+            id_sms text COLLATE "C" NOT NULL,
+            PRIMARY KEY (campaign_id, client_id_sms)
+        )
+        """,
+        "CREATE INDEX repeats_id_sms ON repeats (id_sms)",
+    ),
 )
 
 SET_ZONE = f"SELECT set_config('{ZONE}', %(zone)s, true)"
@@ -165,7 +191,7 @@ MAKE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS {}"
 
 # ---------------------------------------------------------------------------- campaigns and leases
 
-FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE name = %(name)s"
+FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint, new_ids FROM campaigns WHERE name = %(name)s"
 
 # A campaign's first run.
 ADD_CAMPAIGN = """
@@ -184,9 +210,12 @@ UPDATE campaigns SET opened_at = %(now)s WHERE name = %(name)s AND opened_at < %
 
 # All campaigns, or one of them, in the order of their first runs.
 LIST_CAMPAIGNS = """
-SELECT campaign_id, name, id_bits, fingerprint, created_at, opened_at FROM campaigns ORDER BY campaign_id
+SELECT campaign_id, name, id_bits, fingerprint, new_ids, created_at, opened_at FROM campaigns ORDER BY campaign_id
 """
-FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = %(campaign)s"
+FIND_HEADER = "SELECT name, id_bits, fingerprint, new_ids FROM campaigns WHERE campaign_id = %(campaign)s"
+
+# Recipients that were never sent to get new ids of this width.
+GIVE_NEW_IDS = "UPDATE campaigns SET new_ids = %(new_ids)s WHERE campaign_id = %(campaign)s"
 
 # One row if the campaign has a recipient.
 FIND_ANYBODY = """
@@ -296,6 +325,15 @@ FROM (
 WHERE client_id_sms = again.id AND recipients.campaign_id = again.campaign_id
 """
 
+# Give recipients that were never sent to their new ids.
+RENUMBER = """
+UPDATE recipients SET client_id_sms = new
+FROM unnest(%(ids)s::bigint[], %(new_ids)s::bigint[]) AS given (old, new)
+WHERE client_id_sms = old AND campaign_id = %(campaign)s AND state = 'not_sent' AND NOT EXISTS (
+    SELECT 1 FROM recipients AS others WHERE others.client_id_sms = new AND others.campaign_id = %(campaign)s
+)
+"""
+
 # Undo reservations whose id another campaign has reserved at the same moment.
 BACK_OUT_NEW = """
 DELETE FROM recipients
@@ -311,18 +349,44 @@ WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND campaign_id = %(campaign)s AND
 
 # ---------------------------------------------------------------------------- settlement
 
-# The ids that got these `id_sms` before.
-FIND_OWNERS = "SELECT id_sms, client_id_sms FROM answers WHERE id_sms = ANY (%(answers)s::text[])"
+# The ids that got these `id_sms` before, and whether several did.
+FIND_OWNERS = """
+SELECT id_sms, client_id_sms, false FROM answers
+WHERE id_sms = ANY (%(answers)s::text[]) AND client_id_sms IS NOT NULL
+UNION ALL
+SELECT id_sms, client_id_sms, true FROM repeats WHERE id_sms = ANY (%(answers)s::text[])
+"""
 
-# Record each `id_sms` for the first id that got it. A concurrent claim waits for this one.
+# One row if one of a campaign's ids was answered with another's `id_sms`.
+FIND_REPEATED = """
+SELECT 1 FROM repeats WHERE campaign_id = %(campaign)s AND client_id_sms = ANY (%(ids)s::bigint[]) LIMIT 1
+"""
+
+# The campaigns of ids.
+FIND_CAMPAIGNS_OF = """
+SELECT DISTINCT name FROM recipients JOIN campaigns USING (campaign_id)
+WHERE client_id_sms = ANY (%(ids)s::bigint[]) AND recipients.state <> 'not_sent'
+"""
+
+# Record each `id_sms` for the id that owns it; NULL for none. A concurrent claim waits for this one.
 CLAIM_ANSWERS = """
 INSERT INTO answers (id_sms, client_id_sms)
 SELECT id_sms, id FROM unnest(%(answers)s::text[], %(owners)s::bigint[]) AS new (id_sms, id) ORDER BY id_sms
-ON CONFLICT DO NOTHING
+ON CONFLICT (id_sms) DO UPDATE SET client_id_sms = excluded.client_id_sms WHERE answers.client_id_sms IS NULL
 """
 
-# Store results. Accepted is final; "not sent" does not overrule an earlier unknown; under a revoked lease only accepted
-# results are stored. Materializing makes the join use the index of ids.
+# Record the repeated `id_sms` of a campaign's ids, in place of earlier ones.
+FORGET_REPEATS = """
+DELETE FROM repeats WHERE campaign_id = %(campaign)s AND client_id_sms = ANY (%(ids)s::bigint[])
+"""
+ADD_REPEATS = """
+INSERT INTO repeats (campaign_id, client_id_sms, id_sms)
+SELECT %(campaign)s, id, id_sms FROM unnest(%(ids)s::bigint[], %(answers)s::text[]) AS new (id, id_sms)
+"""
+
+# Store results. Accepted is final; "not sent" does not overrule an earlier unknown, and an attempt that learns nothing
+# does not overrule a repeated `id_sms`; under a revoked lease only accepted results are stored. Materializing makes the
+# join use the index of ids.
 _ANSWERS = """
 WITH given AS MATERIALIZED (
     SELECT *, %(campaign)s::bigint AS campaign_id FROM unnest(
@@ -342,6 +406,10 @@ _UPDATE = """
     WHERE recipients.client_id_sms = given.id AND recipients.campaign_id = given.campaign_id
         AND recipients.phone = given.phone AND recipients.state <> 'accepted'
         AND (recipients.state <> 'unknown' OR given.state <> 'not_sent')
+        AND (
+            recipients.state <> 'unknown' OR recipients.reason <> 'repeated_id_sms' OR given.state <> 'unknown'
+            OR given.reason = 'repeated_id_sms'
+        )
         AND (given.state = 'accepted' OR held AND (
             coalesce(lease, %(lease)s) = %(lease)s
             OR NOT EXISTS (SELECT 1 FROM leases WHERE token = recipients.lease)
@@ -404,7 +472,11 @@ PURGE = (
     """,
     *(
         f"DELETE FROM {table} WHERE campaign_id = %(campaign)s"
-        for table in ("messages", "left_out", "batches", "shards", "turns", "campaigns")
+        for table in ("messages", "left_out", "batches", "shards", "turns", "repeats", "campaigns")
     ),
+    """
+    DELETE FROM answers
+    WHERE client_id_sms IS NULL AND NOT EXISTS (SELECT 1 FROM repeats WHERE repeats.id_sms = answers.id_sms)
+    """,
 )
 PURGE_RECIPIENTS = "DELETE FROM recipients WHERE campaign_id = %(campaign)s"

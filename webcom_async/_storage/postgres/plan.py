@@ -9,6 +9,7 @@ from webcom_async._domain.errors import InputError, StoreUnavailable
 from webcom_async._domain.sources import RecipientSource
 from webcom_async._storage import campaign_rules as _rules
 from webcom_async._storage.campaign_store import CampaignSettings
+from webcom_async._storage.contracts import CampaignHeader
 from webcom_async._storage.plan import PlannedBatch, Planning
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
 from webcom_async._storage.postgres import journal_sql as _sql
@@ -71,7 +72,8 @@ async def _write(session: Session, settings: CampaignSettings, planning: Plannin
             return before
         # The campaign may have been run without a plan before.
         [(number, id_bits, said, *_)] = rows
-        changed = changed_settings(header, id_bits, said)
+        stored = CampaignHeader(campaign=settings.campaign, id_bits=id_bits, fingerprint=said)
+        changed = changed_settings(header, stored)
         if changed:
             raise InputError(changed)
         await _write_batches(session, number, settings, planning)

@@ -141,7 +141,9 @@ class PostgresStore:
             [(token,)] = await session.fetch(
                 _sql.ADD_LEASE, campaign=number, shard=None, holder=holder, seconds=self._lease
             )
-            return Tenure(number, header.campaign, token, self._lease, _OF_A_RUN, own=True)
+            # Read under the lease, which keeps other runs from giving new ids.
+            stored = await _archive.stored_header(session, self._server, header.campaign)
+            return Tenure(number, stored, token, self._lease, _OF_A_RUN, own=True)
 
         tenure = await self._server.call(enter)
         return PostgresCampaignJournal(self._server, tenure, now, self._clock.monotonic, resend_rejected)
@@ -314,8 +316,10 @@ class LeasedPostgresJournal:
             raise LeaseLost
         if require_begun and not begun:
             raise CampaignNotBegun
-        _check_unchanged(server, header, *found[0][1:])
-        return Tenure(found[0][0], header.campaign, lease.token, lease.seconds, _OF_A_WORKER, own=False)
+        number, *settings = found[0]
+        stored = _archive.header_of(header.campaign, *settings)
+        _check_unchanged(server, header, stored)
+        return Tenure(number, stored, lease.token, lease.seconds, _OF_A_WORKER, own=False)
 
 
 async def _enter(
@@ -326,14 +330,17 @@ async def _enter(
     named = {"name": header.campaign, "id_bits": header.id_bits, "fingerprint": header.fingerprint}
     if not await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign):
         await session.change(_sql.ADD_CAMPAIGN, now=now, **named)
-    [(number, *before)] = await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign)
-    _check_unchanged(server, header, *before)
+    [(number, *settings)] = await session.fetch(_sql.FIND_CAMPAIGN, name=header.campaign)
+    stored = _archive.header_of(header.campaign, *settings)
+    _check_unchanged(server, header, stored)
+    if header.new_ids and not stored.new_ids:
+        await _archive.give_new_ids(session, server, header.campaign, header.new_ids)
     await session.change(_sql.REOPEN_CAMPAIGN, campaign=number, now=now)
     return int(number)
 
 
-def _check_unchanged(server: Server, header: CampaignHeader, id_bits: int, fingerprint: str) -> None:
-    changed = changed_settings(header, id_bits, fingerprint)
+def _check_unchanged(server: Server, header: CampaignHeader, stored: CampaignHeader) -> None:
+    changed = changed_settings(header, stored)
     if changed:
         raise server.unusable(changed)
 

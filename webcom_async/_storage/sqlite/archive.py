@@ -16,6 +16,7 @@ import msgspec
 
 from webcom_async._domain.errors import JournalError
 from webcom_async._domain.given import StrPath
+from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
@@ -207,8 +208,8 @@ def _stored(file: JournalFile, number: int) -> StoredCampaign:
 
 
 def _header(file: JournalFile, number: int) -> CampaignHeader:
-    [(name, id_bits, fingerprint)] = file.fetch(_sql.FIND_HEADER, number)
-    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint)
+    [(name, id_bits, fingerprint, new_ids)] = file.fetch(_sql.FIND_HEADER, number)
+    return CampaignHeader(campaign=name, id_bits=id_bits, fingerprint=fingerprint, new_ids=new_ids)
 
 
 def number_of(file: JournalFile, campaign: str) -> int:
@@ -221,5 +222,7 @@ def number_of(file: JournalFile, campaign: str) -> int:
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:
     del row["recipient_id"]
+    if row["reason"] == Reason.REPEATED_ID_SMS.value:
+        row["id_sms"] = None  # it may be another recipient's
     times = {field: row[field] and moment(row[field]).isoformat() for field in _TIMES}
     return row | times | {"client_id_sms": str(row["client_id_sms"]), "message": msgspec.json.decode(row["message"])}

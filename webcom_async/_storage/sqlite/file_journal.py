@@ -1,6 +1,6 @@
 """A journal in a SQLite file, for the event loop: one hop to a worker thread per batch, one call at a time."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from webcom_async._domain.given import StrPath
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import (
     CampaignHeader,
     CampaignNotBegun,
@@ -70,14 +71,17 @@ class SqliteJournal:
         require_begun: bool = False,
     ) -> DurableCampaignJournal:
         """Open a campaign; creates the file if it is missing, and locks it until the journal is closed."""
+        headers: list[CampaignHeader] = []
 
         def open_journal() -> CampaignFile:
             if require_begun and not has_begun(self._path, header.campaign, zone=self._zone):
                 raise CampaignNotBegun
-            return CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected, zone=self._zone)
+            file = CampaignFile(self._path, header, now=now, resend_rejected=resend_rejected, zone=self._zone)
+            headers.append(file.header)
+            return file
 
         held = await wait_until_free(lambda: WorkerThread[CampaignFile].open(open_journal), self._wait, self._clock)
-        return SqliteCampaignJournal(held)
+        return SqliteCampaignJournal(held, headers[-1])
 
     async def header(self, campaign: str) -> CampaignHeader:
         """Return the header of a stored campaign."""
@@ -120,11 +124,14 @@ class SqliteJournal:
 class SqliteCampaignJournal:
     """A campaign's journal in a file."""
 
-    def __init__(self, held: WorkerThread[CampaignFile]) -> None:
+    def __init__(self, held: WorkerThread[CampaignFile], header: CampaignHeader) -> None:
+        self.header = header
         self._held = held
 
-    async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        return await self._held.call(lambda journal: journal.reserve(addressed))
+    async def reserve(
+        self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
+    ) -> Reservation:
+        return await self._held.call(lambda journal: journal.reserve(addressed, new_ids=new_ids))
 
     async def settle(
         self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False

@@ -5,20 +5,31 @@ This module has the rules between rows and results; `_storage.rows` converts row
 `database` the file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from webcom_async._domain.errors import IdCollision
 from webcom_async._domain.given import StrPath
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient
-from webcom_async._domain.outcome_rules import collision, doubted
+from webcom_async._domain.outcome_rules import Repeats, doubted, repeated_ids, unclaimed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, given_ids
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._storage.contracts import CampaignHeader, Reservation
-from webcom_async._storage.reservation_rules import DUPLICATES, KnownRecipient, Triage, better, changed_settings, shared
+from webcom_async._storage.reservation_rules import (
+    DUPLICATES,
+    KnownRecipient,
+    Triage,
+    better,
+    changed_settings,
+    renumbered,
+    repeats_error,
+    with_new_ids,
+)
 from webcom_async._storage.rows import (
     array,
     columns,
@@ -37,6 +48,21 @@ from webcom_async._storage.sqlite.write_log import Log
 __all__ = ["CampaignFile", "count_results"]
 
 
+class _Repeated(NamedTuple):
+    """
+    What a batch's answers repeat.
+
+    Attributes:
+        ids: Each repeated `id_sms`, and the ids that were answered with it.
+        owners: Every stored `id_sms` of the batch, and an id that was answered with it.
+        campaigns: The numbers of the campaigns in which a repeated one is stored.
+    """
+
+    ids: Repeats
+    owners: AbstractSet[tuple[str, str]]
+    campaigns: AbstractSet[int]
+
+
 class CampaignFile(Closing):
     """
     The journal of one campaign, in a file that may hold several.
@@ -49,6 +75,9 @@ class CampaignFile(Closing):
         now: The time, for human readers of the file.
         resend_rejected: Reasons whose rejections are not final: such recipients may be sent to again.
         zone: See `JournalFile`.
+
+    Attributes:
+        header: The campaign's header, as stored.
 
     Raises:
         JournalError: The file cannot be used, is in use, is not a journal, is damaged or comes from a later release, or
@@ -69,16 +98,38 @@ class CampaignFile(Closing):
         self._resend_rejected = frozenset(resend_rejected)
         self._file = JournalFile(path, create=True, zone=zone)
         with self._file.closing_on_error():
-            self._campaign = _enter(self._file, header, self._stamp())
+            self._campaign, self.header = _enter(self._file, header, self._stamp())
             self._file.flush()
             self._file.relax()
             self._log = Log(self._file, self._campaign)
 
-    def reserve(self, addressed: list[Addressed]) -> Reservation:
+    def give_new_ids(self, bits: int) -> None:
+        """Let recipients that were never sent to have new ids of this width from now on."""
+        self._file.change(_sql.GIVE_NEW_IDS, self._campaign, bits)
+        self.header = msgspec.structs.replace(self.header, new_ids=bits)
+
+    def renumber(self, addressed: list[Addressed], new_ids: Mapping[ClientIdSms, ClientIdSms]) -> list[Addressed]:
+        """Return a batch under the ids to send it with; see `CampaignJournal.reserve`."""
+        if self._log.holds(new_ids):
+            self._log.digest()
+        found = self._file.fetch(_sql.FIND_RECIPIENTS, array(new_ids))
+        own = [result_of(result) for *result, campaign, _ in found if campaign == self._campaign]
+        kept = {result.client_id_sms for result in own if result.outcome is not Outcome.NOT_SENT}
+        pairs = [(each.client_id_sms, new_ids[each.client_id_sms]) for each in own if each.client_id_sms not in kept]
+        if pairs:
+            self._rows.change(_sql.RENUMBER, self._campaign, array(pairs))
+        return renumbered(addressed, new_ids, kept)
+
+    def reserve(self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}) -> Reservation:
         """
         Reserve a batch, with no id twice, and write that before this returns. If this raises, nothing of the batch may
         be sent.
+
+        Args:
+            addressed: Messages and their recipients.
+            new_ids: See `CampaignJournal.reserve`.
         """
+        addressed = self.renumber(addressed, new_ids) if new_ids else addressed
         entry = self._log.reserve(addressed, self._stamp())
         if entry is not None:
             return Reservation(addressed, [], [], set(), entry)
@@ -117,16 +168,15 @@ class CampaignFile(Closing):
         if reserved is not None and self._log.settle(results, reserved, self._stamp(), all_accepted=all_accepted):
             return results
         with self._rows.transaction():
-            answers = array(set(given_ids(results)))
-            twice = shared(results, self._file.fetch(_sql.FIND_OWNERS, answers))
-            known = self._record([doubted(result) if result.id_sms in twice else result for result in results])
-        if twice:
-            raise collision(twice, known)
+            found = self._repeated(results)
+            known = self._record([doubted(each) if each.id_sms in found.ids else each for each in results])
+        if found.ids:
+            raise self._collision(found, results, list(map(unclaimed, known)))
         return known
 
     def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """Return the stored results of recipients that were not reserved; the given result where none is stored."""
-        if self._log.holds(results):
+        if self._log.holds(result.client_id_sms for result in results):
             self._log.digest()
         own, _ = self._known(result.client_id_sms for result in results)
         return [better(result, own.get(result.client_id_sms)) for result in results]
@@ -187,6 +237,24 @@ class CampaignFile(Closing):
                 others.setdefault(str(result[0]), []).append(row)
         return own, others
 
+    def _repeated(self, results: list[SendResult]) -> "_Repeated":
+        rows = self._file.fetch(_sql.FIND_OWNERS, array(set(given_ids(results))))
+        owners = {(id_sms, str(client_id)) for id_sms, client_id, _ in rows}
+        repeats = repeated_ids(results, owners)
+        campaigns = {campaign for id_sms, _, campaign in rows if id_sms in repeats}
+        return _Repeated(repeats, owners, campaigns)
+
+    def _collision(self, found: "_Repeated", results: list[SendResult], known: list[SendResult]) -> IdCollision:
+        names: dict[int, str] = dict(self._file.fetch(_sql.LIST_CAMPAIGNS))
+        return repeats_error(
+            found.ids,
+            found.owners,
+            given=results,
+            results=known,
+            campaign=names[self._campaign],
+            campaigns={names[number] for number in found.campaigns},
+        )
+
     def _record(self, results: list[SendResult]) -> list[SendResult]:
         changed = self._write(_sql.SETTLE, [columns(result) for result in results if result.reason not in DUPLICATES])
         return results if changed == len(results) else self.lookup(results)
@@ -199,14 +267,18 @@ def count_results(file: JournalFile, campaign: int) -> tuple[dict[Outcome, int],
 # ---------------------------------------------------------------------------- the header
 
 
-def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> int:
-    """Write the header, or compare it with the stored one; return the campaign's number."""
+def _enter(file: JournalFile, header: CampaignHeader, stamp: int) -> tuple[int, CampaignHeader]:
+    """Write the header, or compare it with the stored one; return the campaign's number and its header."""
     with file.transaction():
         if not file.fetch(_sql.FIND_CAMPAIGN, header.campaign):
             file.change(_sql.ADD_CAMPAIGN, header.campaign, header.id_bits, header.fingerprint, stamp, stamp)
-        [(number, id_bits, before)] = file.fetch(_sql.FIND_CAMPAIGN, header.campaign)
-        changed = changed_settings(header, id_bits, before)
+        [(number, id_bits, said, new_ids)] = file.fetch(_sql.FIND_CAMPAIGN, header.campaign)
+        stored = CampaignHeader(campaign=header.campaign, id_bits=id_bits, fingerprint=said, new_ids=new_ids)
+        changed = changed_settings(header, stored)
         if changed:
             raise file.unusable(changed)
+        now = with_new_ids(header, stored)
         file.change(_sql.REOPEN_CAMPAIGN, stamp, number)
-        return int(number)
+        if now != stored:
+            file.change(_sql.GIVE_NEW_IDS, number, now.new_ids)
+        return int(number), now

@@ -24,6 +24,7 @@ __all__ = [
     "FIND_STOPPED",
     "FIND_TIMES",
     "FORGET_ENTRIES",
+    "GIVE_NEW_IDS",
     "IDENTIFY",
     "LIST_CAMPAIGNS",
     "MIGRATIONS",
@@ -34,6 +35,7 @@ __all__ = [
     "PURGE_CAMPAIGN",
     "PURGE_MESSAGES",
     "PURGE_RECIPIENTS",
+    "RENUMBER",
     "REOPEN_CAMPAIGN",
     "RESERVE",
     "RESERVE_AGAIN",
@@ -107,6 +109,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         WHERE validity_period IS NOT NULL OR time_send IS NOT NULL
         """,
     ),
+    # The width of the ids that recipients get instead, if they were never sent to; 0 for none.
+    ("ALTER TABLE campaigns ADD COLUMN new_ids INTEGER NOT NULL DEFAULT 0",),
 )
 
 # The file's application, its version, and its number of tables and indexes.
@@ -118,7 +122,7 @@ FROM pragma_application_id, pragma_user_version
 # ---------------------------------------------------------------------------- campaigns
 
 # The header of a campaign, if it was run before.
-FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint FROM campaigns WHERE name = :1"
+FIND_CAMPAIGN = "SELECT campaign_id, id_bits, fingerprint, new_ids FROM campaigns WHERE name = :1"
 
 # A campaign's first run.
 ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, opened_at) VALUES (:1, :2, :3, :4, :5)"
@@ -126,11 +130,14 @@ ADD_CAMPAIGN = "INSERT INTO campaigns (name, id_bits, fingerprint, created_at, o
 # A later run. Proves that the file can be written before anything is sent.
 REOPEN_CAMPAIGN = "UPDATE campaigns SET opened_at = :1 WHERE campaign_id = :2"
 
+# Recipients that were never sent to get new ids of this width.
+GIVE_NEW_IDS = "UPDATE campaigns SET new_ids = :2 WHERE campaign_id = :1"
+
 # All campaigns of a file, in the order of their first runs.
 LIST_CAMPAIGNS = "SELECT campaign_id, name FROM campaigns ORDER BY campaign_id"
 
 # One campaign: its header, and the times of its first and last run.
-FIND_HEADER = "SELECT name, id_bits, fingerprint FROM campaigns WHERE campaign_id = :1"
+FIND_HEADER = "SELECT name, id_bits, fingerprint, new_ids FROM campaigns WHERE campaign_id = :1"
 FIND_TIMES = "SELECT created_at, opened_at FROM campaigns WHERE campaign_id = :1"
 
 # Recipients per state and reason.
@@ -184,12 +191,23 @@ FROM json_each(:3)
 WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
 """
 
+# Give recipients that were never sent to their new ids. Rows: the old and the new one.
+RENUMBER = """
+UPDATE OR IGNORE recipients SET client_id_sms = json_extract(value, '$[1]')
+FROM json_each(:2)
+WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1 AND state = 'not_sent'
+"""
+
 # ---------------------------------------------------------------------------- settlement
 
-# The ids that got these `id_sms`, in all campaigns: the gateway numbers SMS across campaigns.
-FIND_OWNERS = "SELECT id_sms, client_id_sms FROM recipients WHERE id_sms IN (SELECT value FROM json_each(:1))"
+# The ids that got these `id_sms`, in all campaigns: the gateway numbers SMS across campaigns. A recipient that is
+# unknown because its `id_sms` is another's keeps it here, so that neither is taken for the owner later.
+FIND_OWNERS = """
+SELECT id_sms, client_id_sms, campaign_id FROM recipients WHERE id_sms IN (SELECT value FROM json_each(:1))
+"""
 
-# Store results. Accepted is final; "not sent" does not overrule an earlier unknown.
+# Store results. Accepted is final; "not sent" does not overrule an earlier unknown, and an attempt that learns nothing
+# does not overrule a repeated `id_sms`.
 # Rows: client_id_sms, phone, state, id_sms, reason, error, attempts.
 SETTLE = """
 UPDATE recipients
@@ -203,6 +221,10 @@ FROM json_each(:3)
 WHERE client_id_sms = json_extract(value, '$[0]') AND campaign_id = :1
     AND phone = json_extract(value, '$[1]') AND state <> 'accepted'
     AND (state <> 'unknown' OR json_extract(value, '$[2]') <> 'not_sent')
+    AND (
+        state <> 'unknown' OR reason <> 'repeated_id_sms' OR json_extract(value, '$[2]') <> 'unknown'
+        OR json_extract(value, '$[4]') = 'repeated_id_sms'
+    )
 """
 
 # ---------------------------------------------------------------------------- the log

@@ -10,7 +10,7 @@ and neither are the `id_sms` of its results. Second, no row is read or written b
 digests when it is opened, and a journal before it accesses rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -187,11 +187,11 @@ class Log:
         del self._open[entry]
         return True
 
-    def holds(self, results: Sequence[SendResult]) -> bool:
-        """Return whether an id of *results* may be in the log."""
+    def holds(self, ids: Iterable[str]) -> bool:
+        """Return whether one of *ids* may be in the log."""
         if self._empty:
             return False
-        numbers = (as_numbers([result.client_id_sms]) for result in results)
+        numbers = (as_numbers([each]) for each in ids)
         return self._ids.meet([number for some in numbers if some is not None for number in some])
 
     def digest(self) -> None:
