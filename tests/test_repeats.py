@@ -5,18 +5,20 @@ A gateway that cuts ids at 31 bits takes the ids N and N + 2**31 for one. It sen
 and answers the second with that one's `id_sms`.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.builders import NOW, Travel, phones
+from tests.builders import NOW, Travel, phones, still_clock, wire_phones
 from tests.conftest import Connect
 from webcom_async import (
     IdCollision,
     IdScheme,
     InputError,
+    JournalError,
+    Message,
     Outcome,
     Phone,
     Reason,
@@ -26,7 +28,17 @@ from webcom_async import (
     WebcomError,
 )
 from webcom_async.emulator import Behaviour, Fault, Gateway
-from webcom_async.journal import StoredResults, campaigns, export
+from webcom_async.journal import CampaignHeader, StoredResults, campaigns, export, fingerprint
+from webcom_async.scaleout import (
+    BatchDone,
+    BatchRef,
+    CampaignSettings,
+    CampaignState,
+    CampaignStatus,
+    CampaignStore,
+    SqliteStore,
+    Worker,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -306,3 +318,100 @@ async def test_an_emulator_that_starts_again_raises_no_false_alarm(connect: Conn
 
     assert {Outcome.ACCEPTED} == {result.outcome for result in results}
     assert 20 == len({result.id_sms for result in results})
+
+
+# ---------------------------------------------------------------------------- many workers
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CampaignStore]:
+    """Return an empty store of each kind in turn."""
+    if request.param == "sqlite":
+        async with SqliteStore(tmp_path / "campaigns") as store:
+            yield store
+        return
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    dsn, schema = request.getfixturevalue("postgres"), request.getfixturevalue("schema")
+    async with PostgresStore(dsn, schema=schema) as store:
+        yield store
+
+
+async def worked(connect: Connect, gateway: Gateway, store: CampaignStore, *, resume: bool = True) -> CampaignStatus:
+    """Let one worker send the campaign, and return how that ended."""
+    if resume:
+        await store.change_state("spring", CampaignState.RUNNING)
+    async with connect(gateway, in_flight=1) as client:
+        worker = Worker(client, store, "one", clock=still_clock())
+        for shard in await store.shards("spring"):
+            await worker.run_shard("spring", shard.number)
+    return await store.status("spring")
+
+
+async def test_workers_go_on_once_it_is_acknowledged(connect: Connect, store: CampaignStore):
+    """A halt is for all workers, and so is the word that ends it; who shares an `id_sms` is unknown."""
+    gateway = cutting()
+    source = [pair(place, far=far) for far in (False, True) for place in range(3)] + ["79629999999"]
+    said = Message(sender="ACME", text="Sale!")
+    await store.plan(CampaignSettings(campaign="spring", message=said, batch_size=2, shard_size=4), source)
+    halted = await worked(connect, gateway, store, resume=False)
+    again = await worked(connect, gateway, store)
+    await store.acknowledge_repeated_ids("spring")
+    ended = await worked(connect, gateway, store)
+
+    results = [result async for result in store.results("spring")]
+    assert [CampaignState.HALTED] * 2 == [halted.state, again.state]
+    assert "acknowledge_repeated_ids=True" in halted.why
+    assert (CampaignState.FINISHED, True) == (ended.state, ended.acknowledged)
+    assert agrees(gateway, results)
+    assert (7, 4) == (len(results), sum(result.outcome is Outcome.ACCEPTED for result in results))
+    assert 3 == ended.outcomes[Outcome.UNKNOWN]
+
+
+async def test_workers_give_new_ids(connect: Connect, store: CampaignStore):
+    """Recipients that no worker has sent to leave under new ids, in every later run, and each phone has one SMS."""
+    gateway, people = Gateway(), list(phones(12))
+    said = Message(sender="ACME", text="Sale!")
+    await store.plan(
+        CampaignSettings(campaign="spring", message=said, batch_size=1, shard_size=12), [*people, people[0]]
+    )
+    with pytest.raises(InputError, match="no recipient was sent to"):
+        await store.give_new_ids("spring")
+    answer = b'{"information":[{"state":"send","id_sms":"77"}]}'
+    gateway.faults.script(Fault(), Fault(body=answer), Fault(body=answer))
+    halted = await worked(connect, gateway, store, resume=False)
+    await store.give_new_ids("spring")
+    await store.give_new_ids("spring")
+    ended = await worked(connect, gateway, store)
+
+    results = {result.phone: result async for result in store.results("spring", Outcome.ACCEPTED)}
+    old, new = IdScheme("spring"), IdScheme("spring", new=True)
+    assert (CampaignState.HALTED, CampaignState.FINISHED) == (halted.state, ended.state)
+    assert (False, True) == (halted.new_ids, ended.new_ids)
+    assert set(people) == set(results)
+    assert not gateway.ledger.billed_twice()
+    for phone in people:
+        scheme = old if phone in people[:3] else new
+        assert {scheme.derive(Phone(phone))} == {*ids_of(gateway)[phone], results[phone].client_id_sms}
+
+
+async def test_new_ids_wait_for_workers(store: CampaignStore):
+    """While a worker may still reserve recipients under their old ids, they are not changed."""
+    said = Message(sender="ACME", text="Sale!")
+    await store.plan(CampaignSettings(campaign="spring", message=said), phones(3))
+    lease = await store.acquire("spring", 1, "one", 600.0)
+    assert lease is not None
+    header = CampaignHeader(campaign="spring", id_bits=63, fingerprint=fingerprint(said, None))
+    journal = await store.journals(lease).open(header, lambda: NOW)
+    reserved = await journal.reserve([(said, wire_phones(2))])
+    await journal.settle(
+        [SendResult(each.client_id_sms, each.phone, Outcome.UNKNOWN) for each in wire_phones(2)], reserved
+    )
+    await store.batch_done(lease, BatchRef("spring", 1, 1), BatchDone(outcomes={Outcome.UNKNOWN: 2}, open=2))
+    with pytest.raises(JournalError, match="in use, by one"):
+        await store.give_new_ids("spring")
+    await journal.aclose()
+    await store.release(lease)
+    await store.give_new_ids("spring")
+
+    assert (await store.status("spring")).new_ids

@@ -257,7 +257,7 @@ class WebcomClient:
                 recipient. Recipients that the journal has as rejected for one of them are sent to again.
             new_ids: A way on after `IdCollision`: `"not-sent"` gives recipients that were never sent to other derived
                 ids, for good, of the width `Options.id_bits`. A recipient that was possibly sent keeps its id, and so
-                does one whose `client_id_sms` is given. Repeats that the journal knows no longer halt this run.
+                does one whose `client_id_sms` is given. Repeats that the journal knows no longer halt the campaign.
             acknowledge_repeated_ids: The other way on: no repeated `id_sms` halts this run. A recipient whose `id_sms`
                 was another's first is unknown, with `Reason.REPEATED_ID_SMS`, and never accepted.
 
@@ -284,7 +284,6 @@ class WebcomClient:
             raise past
         not_begun = odd or past or (None if new_ids is None else _nothing_to_renew(name))
         options = self._session.options
-        repeated_ids = _repeated_ids(new_ids, acknowledged=acknowledge_repeated_ids)
         header = CampaignHeader(
             campaign=name,
             id_bits=options.id_bits,
@@ -294,11 +293,11 @@ class WebcomClient:
         source = Source(recipients)
 
         async def plan() -> CampaignParts:
-            if journal is None:
-                opened, stored = MemoryCampaignJournal(name), header
-            else:
+            opened: CampaignJournal = MemoryCampaignJournal(name)
+            if journal is not None:
                 opened = await self._open_journal(journal, header, resend_rejected, not_begun)
-                stored = getattr(opened, "header", header)
+            stored = await _stored(opened, header)
+            repeated_ids = _repeated_ids(stored, acknowledged=acknowledge_repeated_ids)
             return CampaignParts(opened, source, self._batcher(defaults, stored), repeated_ids)
 
         return Campaign(self._session, name, self._check_usable, plan)
@@ -349,11 +348,12 @@ class WebcomClient:
         """
         self._session.check_open()
         campaign = campaign_name(campaign)
-        repeated_ids = _repeated_ids(None, acknowledged=acknowledge_repeated_ids)
 
         async def plan() -> CampaignParts:
             opened = _journal(journal, self._session.options)
-            campaign_journal = await opened.open(await opened.header(campaign), self._session.clock.now)
+            header = await opened.header(campaign)
+            campaign_journal = await opened.open(header, self._session.clock.now)
+            repeated_ids = _repeated_ids(header, acknowledged=acknowledge_repeated_ids)
             unsettled = cast("RecipientSource", campaign_journal.unsettled())
             batcher = SingleRecipientBatcher(self._format)
             return CampaignParts(campaign_journal, Source(unsettled), batcher, repeated_ids)
@@ -560,10 +560,19 @@ def _nothing_to_renew(campaign: str) -> InputError:
     )
 
 
-def _repeated_ids(new_ids: str | None, *, acknowledged: bool) -> RepeatedIds:
+async def _stored(opened: CampaignJournal, header: CampaignHeader) -> CampaignHeader:
+    """Return the header that a journal has stored; a caller's own journal may not tell."""
+    stored: CampaignHeader | None = getattr(opened, "header", None)
+    if stored is None and header.new_ids:
+        await opened.aclose()
+        raise InputError("this journal cannot give new ids: it has no header; leave new_ids= out")
+    return header if stored is None else stored
+
+
+def _repeated_ids(header: CampaignHeader, *, acknowledged: bool) -> RepeatedIds:
     if acknowledged:
         return RepeatedIds.GO_ON
-    return RepeatedIds.HALT if new_ids is None else RepeatedIds.HALT_IF_NEW
+    return RepeatedIds.HALT_IF_NEW if header.new_ids else RepeatedIds.HALT
 
 
 def _journal(journal: Journal | StrPath, options: Options) -> Journal:

@@ -19,6 +19,7 @@ __all__ = [
     "ARGUMENTS",
     "ASKS_ABOVE_1000",
     "FROM_ENVIRONMENT",
+    "HALT_ON_REPEATS",
     "NO_FILE_OPTIONS",
     "NO_PRICE",
     "PARAMETERS",
@@ -33,6 +34,7 @@ __all__ = [
     "Positive",
     "PriceOptions",
     "Reasons",
+    "RepeatOptions",
     "Repeated",
     "Seconds",
     "Share",
@@ -83,6 +85,22 @@ Switch = Annotated[bool, Parameter(negative=())]
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 Repeated = Annotated[tuple[str, ...], Parameter(negative=())]
 Lang = Literal["en", "ru"]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RepeatOptions:
+    """
+    What is done if the gateway answers two recipients with one `id_sms`, which else halts the campaign.
+
+    Attributes:
+        new_ids: `not-sent` gives other ids to recipients that were never sent to, for good. Recipients that were
+            possibly sent to keep theirs; ids that a file gives stay.
+        acknowledge_repeated_ids: Go on. A recipient whose `id_sms` is another's is unknown, and never accepted.
+    """
+
+    new_ids: Literal["not-sent"] | None = None
+    acknowledge_repeated_ids: Switch = False
 
 
 @Parameter(name="*")
@@ -199,4 +217,5 @@ NO_FILE_OPTIONS = FileOptions()
 NO_PRICE = PriceOptions()
 FROM_ENVIRONMENT = AccountOptions()
 ANY_TIME = TimeOptions()
+HALT_ON_REPEATS = RepeatOptions()
 ASKS_ABOVE_1000 = ConsentOptions()

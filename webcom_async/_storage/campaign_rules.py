@@ -29,6 +29,7 @@ __all__ = [
     "largest_batch",
     "no_batch",
     "no_shard",
+    "nothing_to_renew",
     "stopped",
 ]
 
@@ -37,7 +38,10 @@ ENDED = frozenset({CampaignState.FINISHED, CampaignState.CANCELLED})
 _LONGEST_NAME = 200  # characters: engines make ids of names, and databases index them
 _SLOWEST = 1 / 86_400  # recipients per second
 _NEVER_QUOTED = frozenset({"message", "sender"})
-_WAY_OUT = "; go on with what it was planned with, or give the new campaign another name"
+_WAY_OUT = (
+    "; go on with what it was planned with. A new campaign needs another name, under which recipients that were "
+    "accepted in this one are sent to, and billed, again"
+)
 
 
 def check_settings(settings: CampaignSettings) -> None:
@@ -94,7 +98,10 @@ def check_change(campaign: str, state: CampaignState, wanted: CampaignState, sti
     if state is wanted:
         return
     if state is CampaignState.CANCELLED:
-        raise InputError(f"campaign {campaign!r} was cancelled, and that is for good: plan another one")
+        raise InputError(
+            f"campaign {campaign!r} was cancelled, and that is for good. Another campaign would send to, and bill, "
+            "again those of its recipients that were accepted in this one"
+        )
     if wanted is CampaignState.FINISHED:
         raise InputError(f"campaign {campaign!r} is finished by its last shard, and by nothing else")
     if state is CampaignState.FINISHED and wanted is not CampaignState.RUNNING:
@@ -115,9 +122,14 @@ def no_batch(ref: BatchRef) -> InputError:
     return InputError(f"campaign {ref.campaign!r} has no batch {ref.batch} in shard {ref.shard}")
 
 
-def header_of(settings: CampaignSettings) -> CampaignHeader:
+def header_of(settings: CampaignSettings, *, new_ids: bool = False) -> CampaignHeader:
     said = fingerprint(settings.message, settings.sender)
-    return CampaignHeader(campaign=settings.campaign, id_bits=settings.id_bits, fingerprint=said)
+    width = settings.id_bits if new_ids else 0
+    return CampaignHeader(campaign=settings.campaign, id_bits=settings.id_bits, fingerprint=said, new_ids=width)
+
+
+def nothing_to_renew(campaign: str) -> InputError:
+    return InputError(f"campaign {campaign!r}: no recipient was sent to yet, so none needs a new id; leave that out")
 
 
 def burst_seconds(rate: float) -> float:

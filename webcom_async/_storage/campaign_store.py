@@ -176,6 +176,8 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
         workers: Workers that send or have sent the campaign, by name.
         planned: When the campaign was planned.
         ended: When the campaign was finished or cancelled; None before.
+        acknowledged: Whether workers go on although `id_sms` repeat.
+        new_ids: Whether recipients that were never sent to get new ids.
     """
 
     settings: CampaignSettings
@@ -189,6 +191,8 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerStatus]
     planned: datetime
     ended: datetime | None
+    acknowledged: bool = False
+    new_ids: bool = False
 
 
 class CampaignStore(Protocol):
@@ -227,6 +231,26 @@ class CampaignStore(Protocol):
 
         Raises:
             InputError: The campaign is not planned here.
+        """
+        ...
+
+    async def acknowledge_repeated_ids(self, campaign: str) -> None:
+        """
+        Let all workers go on although `id_sms` repeat; see `WebcomClient.stream`. Resume the campaign afterwards.
+
+        Raises:
+            InputError: The campaign is not planned here.
+        """
+        ...
+
+    async def give_new_ids(self, campaign: str) -> None:
+        """
+        Give recipients that were never sent to other derived ids, for good; see `WebcomClient.stream`. Resume the
+        campaign afterwards. A second call changes nothing.
+
+        Raises:
+            InputError: The campaign is not planned here, or no recipient of it was sent to.
+            JournalError: A run or a worker has the campaign; wait for the end of that, or of its lease.
         """
         ...
 

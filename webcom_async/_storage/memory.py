@@ -106,10 +106,10 @@ class MemoryCampaignJournal:
         for client_id, id_sms in answered.items():
             if self._claims_before.get(client_id, id_sms) != id_sms:
                 self._claimants[self._claims_before.pop(client_id)].discard(client_id)
-        earlier = [(each.id_sms or "", each.client_id_sms) for _, each in twice if each.id_sms not in self._claimants]
         remembered = self._claimants.keys() & answered.values()
-        earlier += [(id_sms, client_id) for id_sms in remembered for client_id in self._claimants[id_sms]]
-        repeats = repeated_ids(results, earlier)
+        earlier = [(id_sms, client_id) for id_sms in remembered for client_id in self._claimants[id_sms]]
+        first = [(each.id_sms or "", str(each.client_id_sms)) for _, each in twice]
+        repeats = repeated_ids(results, earlier + [pair for pair in first if pair[0] not in self._claimants])
         mine = set(results)
         for _, before in twice:
             id_sms = before.id_sms or ""

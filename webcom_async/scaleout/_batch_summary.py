@@ -1,7 +1,7 @@
 """Count the results of a batch: settled recipients, open ones, and those that never reached the journal."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from webcom_async._domain.messages import Addressed
@@ -50,15 +50,20 @@ class RecordingCampaignJournal:
     def __init__(self, journal: DurableCampaignJournal, known: set[ClientIdSms]) -> None:
         self._known = known
         self._journal = journal
+        self.header = journal.header
         self.settle = journal.settle
         self.lookup = journal.lookup
         self.unsettled = journal.unsettled
         self.aclose = journal.aclose
 
-    async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        reserved = await self._journal.reserve(addressed)
+    async def reserve(
+        self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
+    ) -> Reservation:
+        reserved = await self._journal.reserve(addressed, new_ids=new_ids)
         self._known.update(to.client_id_sms for _, phones in reserved.addressed for to in phones)
         self._known.update(result.client_id_sms for result in reserved.settled)
+        # A duplicate of such a recipient has its other id.
+        self._known.update(old for old, new in new_ids.items() if new in self._known)
         return reserved
 
 

@@ -120,6 +120,7 @@ class _CampaignMemory:
 
     def __init__(self, settings: CampaignSettings, retry_quota: int) -> None:
         self.settings = settings
+        self.acknowledged = False
         self.safeguards = Safeguards(retry_quota)
         # A worker reserves rate for one batch ahead: more would be lost if it died, and delay others.
         self.turns = anyio.Lock()
@@ -282,8 +283,8 @@ class Worker:
 
     async def _learn(self, campaign: str) -> _CampaignMemory:
         """Load a campaign's settings, which may have changed if it was purged; check that the client fits."""
-        settings = await self._store.settings(campaign)
-        options = self._client.options
+        status = await self._store.status(campaign)
+        settings, options = status.settings, self._client.options
         if settings.id_bits != options.id_bits:
             raise ConfigurationError(
                 f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
@@ -299,6 +300,7 @@ class Worker:
         known = self._known.get(campaign)
         if known is None or known.settings != settings:
             known = self._known[campaign] = _CampaignMemory(settings, options.retry_quota)
+        known.acknowledged = status.acknowledged
         return known
 
     def _forget(self, campaign: str) -> None:
@@ -395,6 +397,7 @@ class Worker:
             sender=settings.sender,
             campaign=settings.campaign,
             journal=recording,
+            acknowledge_repeated_ids=known.acknowledged,
         )
         campaign.safeguards = known.safeguards
         campaign.events.whole = False

@@ -1,16 +1,14 @@
 """`webcom-async export`: a campaign's results beside the rows of its file, or as the journal has them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async._cli.run.audience_loading import stop_list, stopped_in
 from webcom_async._cli.run.result_export import Filing, expected, pages, people_of
+from webcom_async._cli.run.result_join import CampaignIds
 from webcom_async._cli.ui.translations import choose_language
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.results import SendResult
-from webcom_async._domain.types import IdBits
 from webcom_async.audience import Audience, StopList
 from webcom_async.files import Row
 from webcom_async.journal import StoredResults
@@ -61,16 +59,15 @@ def _alone(stored: StoredResults) -> Iterator[list[tuple[SendResult, Row | None]
     return ([(result, None) for result in page] for page in pages(stored))
 
 
-def _of_row(expected: SendResult, known: SendResult | None) -> SendResult:
+def _of_row(expected: SendResult, known: Iterable[SendResult]) -> SendResult:
     """Two rows may have one id: another phone's result does not count."""
-    return expected if known is None or known.phone != expected.phone else known
+    return next((each for each in known if each.phone == expected.phone), expected)
 
 
 def _beside(
     audience: Audience, stored: StoredResults, stopped: StopList
 ) -> Iterator[list[tuple[SendResult, Row | None]]]:
     """Yield each row's result: what the journal has, or why it has nothing."""
-    ids = IdScheme(stored.header.campaign, cast("IdBits", stored.header.id_bits))
-    for page in expected(audience, ids, stopped):
-        known = stored.of([result.client_id_sms for result, _ in page if result.client_id_sms])
-        yield [(_of_row(result, known.get(result.client_id_sms)), row) for result, row in page]
+    for page in expected(audience, CampaignIds.of(stored.header), stopped):
+        known = stored.of([each for *_, ids in page for each in ids if each])
+        yield [(_of_row(result, [known[each] for each in ids if each in known]), row) for result, row, ids in page]

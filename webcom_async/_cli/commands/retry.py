@@ -5,7 +5,7 @@ from pathlib import Path
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
 from webcom_async._cli.run.campaign_run import Reconciliation, conclude, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
-from webcom_async._cli.run.result_join import Joined, check_apart
+from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
 from webcom_async._cli.run.resume_hint import way_on
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.client_ids import IdScheme
@@ -24,6 +24,7 @@ def retry_command(
     campaign: str,
     unknown: Switch = False,
     wait: Seconds = 0.0,
+    acknowledge_repeated_ids: Switch = False,
     results: Path | None = None,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
@@ -42,6 +43,8 @@ def retry_command(
         campaign: Its name.
         unknown: Says that it is the unknown ones that are meant; needed.
         wait: Seconds to wait for a journal that is in use, by another campaign or by `track`.
+        acknowledge_repeated_ids: Go on although the gateway answers two recipients with one `id_sms`. Such a recipient
+            stays unknown.
         results: Write what became of each into this new file: CSV, .jsonl or .parquet.
         account: Which gateway, and how it is asked.
         lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
@@ -52,10 +55,14 @@ def retry_command(
         raise InputError("name the recipients to send to again: --unknown")
     stored = stored_campaign(journal, campaign)
     plan = Reconciliation(
-        client_maker(account, settings_of(account)), stored.counts[Outcome.UNKNOWN], campaign, journal, wait
+        client_maker(account, settings_of(account)),
+        stored.counts[Outcome.UNKNOWN],
+        campaign,
+        journal,
+        wait,
+        acknowledge_repeated_ids,
     )
     check_apart(results, account.credentials, account.capabilities, journal=journal)
-    ended = run_into(
-        results_file(results), plan, lambda sink: Joined(lambda: (), IdScheme(campaign), sink), visible=not as_json
-    )
+    ids = CampaignIds(IdScheme(campaign))
+    ended = run_into(results_file(results), plan, lambda sink: Joined(lambda: (), ids, sink), visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(campaign, results))

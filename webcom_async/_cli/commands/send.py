@@ -4,11 +4,14 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import (
     ANY_TIME,
     ASKS_ABOVE_1000,
     FROM_ENVIRONMENT,
+    HALT_ON_REPEATS,
     NO_FILE_OPTIONS,
     NO_PRICE,
     AccountOptions,
@@ -18,6 +21,7 @@ from webcom_async._cli.options import (
     Lang,
     PriceOptions,
     Reasons,
+    RepeatOptions,
     Seconds,
     Switch,
     TimeOptions,
@@ -27,7 +31,7 @@ from webcom_async._cli.run.campaign_run import Ended, SendPlan, conclude, run_in
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.confirmation import consented, message_of
 from webcom_async._cli.run.result_export import pages
-from webcom_async._cli.run.result_join import Joined, check_apart, id_of
+from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
 from webcom_async._cli.run.resume_hint import way_on
 from webcom_async._cli.run.times import hours_of, is_span, moment_of, zone_of
 from webcom_async._cli.ui.translations import choose_language
@@ -37,6 +41,7 @@ from webcom_async._domain.given import new_name_error
 from webcom_async._domain.messages import Channel, Message
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import SendResult
+from webcom_async._domain.types import IdBits
 from webcom_async.audience import Audience, StopList, Verdict
 from webcom_async.audience.calling_hours import Rounds
 from webcom_async.files import CsvTable, results_file
@@ -64,6 +69,7 @@ def send_command(
     prices: PriceOptions = NO_PRICE,
     consent: ConsentOptions = ASKS_ABOVE_1000,
     times: TimeOptions = ANY_TIME,
+    repeats: RepeatOptions = HALT_ON_REPEATS,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -99,6 +105,7 @@ def send_command(
         prices: What a part costs.
         consent: What has to be said first.
         times: When messages go.
+        repeats: What is done if ids repeat.
         account: Which gateway, and how it is asked.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
@@ -110,6 +117,11 @@ def send_command(
     check_apart(results, file, *options.stop_list, account.credentials, account.capabilities, journal=journal)
     if resend_rejected and journal is None:
         raise InputError("--resend-rejected is about what a journal remembers: give --journal too")
+    if repeats.new_ids is not None and (journal is None or campaign is None or not has_begun(journal, campaign)):
+        raise InputError(
+            "--new-ids is for a campaign that a journal has begun: give its --journal and --campaign. Under new ids, "
+            "recipients that no journal knows would be billed again; nothing was sent"
+        )
     if times.between is not None and is_span(times.validity_period):
         raise InputError("--between waits for its hours, so give --validity-period as a moment, not as a span")
     zone = zone_of(times.zone)
@@ -129,13 +141,15 @@ def send_command(
         wait=wait,
         resend_rejected=resend_rejected,
         validity_period=moment_of(times.validity_period, zone, _now()),
+        new_ids=repeats.new_ids,
+        acknowledge_repeated_ids=repeats.acknowledge_repeated_ids,
         rounds=None if times.between is None else Rounds(audience.people, hours_of(times.between, zone), _now),
     )
 
     audit = consented(audience, options, prices, consent, account, journal=journal, as_json=as_json)
     if isinstance(audit, ExitCode):
         return audit
-    ids = IdScheme(plan.campaign, settings.get("id_bits", 63))
+    ids = _ids_of(plan, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
     return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))
 
@@ -152,7 +166,16 @@ def _remembered(journal: Path | None, campaign: str | None) -> StopList:
     return stopped_in(journal, campaign or "") if journal is not None else StopList()
 
 
-def _send(audience: Audience, plan: SendPlan, ids: IdScheme, results: Path | None, *, visible: bool) -> Ended:
+def _ids_of(plan: SendPlan, bits: IdBits) -> CampaignIds:
+    """Return the ids that recipients may have: a journal knows those that a campaign was begun with."""
+    if plan.journal is None or not has_begun(plan.journal, plan.campaign):
+        return CampaignIds(IdScheme(plan.campaign, bits))
+    with StoredResults(plan.journal, plan.campaign) as stored:
+        header = stored.header
+    return CampaignIds.of(header if plan.new_ids is None or header.new_ids else replace(header, new_ids=bits))
+
+
+def _send(audience: Audience, plan: SendPlan, ids: CampaignIds, results: Path | None, *, visible: bool) -> Ended:
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
     known = _sent_before(audience, plan, ids)
@@ -160,7 +183,7 @@ def _send(audience: Audience, plan: SendPlan, ids: IdScheme, results: Path | Non
     return run_into(file, plan, lambda sink: Joined(people, ids, sink, known), visible=visible)
 
 
-def _sent_before(audience: Audience, plan: SendPlan, ids: IdScheme) -> dict[int, SendResult]:
+def _sent_before(audience: Audience, plan: SendPlan, ids: CampaignIds) -> dict[int, SendResult]:
     """Return, by line, results of rows that an earlier run included and this one does not."""
     if plan.journal is None or Verdict.UNLIKE not in audience.verdicts or not has_begun(plan.journal, plan.campaign):
         return {}
@@ -168,11 +191,10 @@ def _sent_before(audience: Audience, plan: SendPlan, ids: IdScheme) -> dict[int,
     with StoredResults(plan.journal, plan.campaign) as stored:
         unlike = (person.row for person in audience.people() if person.skipped and person.skipped.reason is _UNLIKE)
         for page in pages((row.line, audience.recipient(row)) for row in unlike):
-            known = stored.of([id_of(recipient, ids) for _, recipient in page])
+            known = stored.of(each for _, recipient in page for each in ids.all_of(recipient))
             for line, recipient in page:
-                result = known.get(id_of(recipient, ids))
-                if result is not None and result.phone == recipient.phone:
-                    found[line] = result
+                results = [known[each] for each in ids.all_of(recipient) if each in known]
+                found.update((line, result) for result in results if result.phone == recipient.phone)
     return found
 
 

@@ -89,7 +89,8 @@ def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> N
         if stored.of([ClientIdSms(cell) for cell in cells if cell.isdecimal() and cell.isascii()]):
             raise InputError(
                 f"campaign {campaign!r} was begun under the ids in column {printable(column)!r}, and others would be "
-                "other SMS: give --use-ids to go on with it, or another --campaign; nothing was sent"
+                "other SMS: give --use-ids to go on with it; nothing was sent. Another --campaign would bill again "
+                "each recipient that was accepted"
             )
 
 

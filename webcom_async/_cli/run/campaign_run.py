@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from signal import Signals
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -57,6 +57,8 @@ class SendPlan(NamedTuple):
         wait: Seconds to wait for a journal that is in use.
         resend_rejected: Reasons that no longer hold, for those who are rejected in the journal.
         validity_period: No attempt is made after it.
+        new_ids: `not-sent` for new ids of recipients that were never sent to.
+        acknowledge_repeated_ids: Whether the campaign goes on although `id_sms` repeat.
         rounds: When which of the recipients, who are then iterated once a round, may be sent to; None for now.
         clock: Time, for tests.
     """
@@ -72,6 +74,8 @@ class SendPlan(NamedTuple):
     wait: float = 0.0
     resend_rejected: Collection[Reason] = ()
     validity_period: datetime | None = None
+    new_ids: Literal["not-sent"] | None = None
+    acknowledge_repeated_ids: bool = False
     rounds: Rounds | None = None
     clock: Clock = Clock()
 
@@ -85,6 +89,8 @@ class SendPlan(NamedTuple):
             journal=None if self.journal is None else SqliteJournal(self.journal, wait=self.wait, clock=self.clock),
             resend_rejected=self.resend_rejected,
             validity_period=self.validity_period,
+            new_ids=self.new_ids,
+            acknowledge_repeated_ids=self.acknowledge_repeated_ids,
         )
 
 
@@ -98,6 +104,7 @@ class Reconciliation(NamedTuple):
         campaign: The campaign's name.
         journal: The file that remembers it.
         wait: Seconds to wait for a journal that is in use.
+        acknowledge_repeated_ids: Whether it goes on although `id_sms` repeat.
     """
 
     client: Callable[[], WebcomClient]
@@ -105,12 +112,14 @@ class Reconciliation(NamedTuple):
     campaign: str
     journal: Path
     wait: float = 0.0
+    acknowledge_repeated_ids: bool = False
     rounds: None = None
     clock: Clock = Clock()
 
     def stream(self, client: WebcomClient) -> Campaign:
         journal = SqliteJournal(self.journal, wait=self.wait, clock=self.clock)
-        return client.reconcile(journal, campaign=self.campaign)
+        acknowledged = self.acknowledge_repeated_ids
+        return client.reconcile(journal, campaign=self.campaign, acknowledge_repeated_ids=acknowledged)
 
 
 class Sink(Protocol):

@@ -11,14 +11,13 @@ from typing import Self, TypeVar
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import FileOptions
 from webcom_async._cli.run.audience_loading import audience_of, check_audience
-from webcom_async._cli.run.result_join import id_of
+from webcom_async._cli.run.result_join import CampaignIds
 from webcom_async._cli.ui.console import counts_json, show_counts, show_json
 from webcom_async._cli.ui.translations import tr
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
-from webcom_async._domain.types import Phone
+from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async.audience import Audience, Person, StopList
 from webcom_async.files import CsvTable, ResultsFile, Row
 
@@ -29,8 +28,8 @@ _NEVER_LEFT = "no run has come to this row"
 _ANY_TEXT = "a text that everyone has"
 
 T = TypeVar("T")
-Expected = tuple[SendResult, Row]
-"""A row of the file, and what is to be said of it if nothing is known."""
+Expected = tuple[SendResult, Row, list[ClientIdSms]]
+"""What is to be said of a row of the file if nothing is known, the row, and the ids of its recipient."""
 
 
 class Filing:
@@ -87,16 +86,16 @@ def people_of(file: Path | None, text: str | None, options: FileOptions, *, visi
     return audience
 
 
-def expected(audience: Audience, ids: IdScheme, stopped: StopList) -> Iterator[list[Expected]]:
+def expected(audience: Audience, ids: CampaignIds, stopped: StopList) -> Iterator[list[Expected]]:
     """Yield rows with what is to be said of them if nothing is known."""
     for page in pages(audience.people()):
-        yield [(_unknown(audience, person, ids, stopped), person.row) for person in page]
+        yield [_unknown(audience, person, ids, stopped) for person in page]
 
 
-def _unknown(audience: Audience, person: Person, ids: IdScheme, stopped: StopList) -> SendResult:
+def _unknown(audience: Audience, person: Person, ids: CampaignIds, stopped: StopList) -> Expected:
     skipped = person.skipped
     if skipped is not None and skipped.reason is not Reason.UNLIKE_PHONE:
-        return skipped
+        return skipped, person.row, [skipped.client_id_sms]
     recipient = person.recipient or audience.recipient(person.row)
     phone = Phone(str(recipient.phone))
     if skipped is not None:  # with its id, because a run that was told to include it has sent to it
@@ -105,7 +104,8 @@ def _unknown(audience: Audience, person: Person, ids: IdScheme, stopped: StopLis
         why = (Reason.STOP_LIST, "it is on the stop list")
     else:
         why = (Reason.HALTED, _NEVER_LEFT)
-    return SendResult(id_of(recipient, ids), phone, Outcome.NOT_SENT, None, *why)
+    mine = ids.all_of(recipient)
+    return SendResult(mine[0], phone, Outcome.NOT_SENT, None, *why), person.row, mine
 
 
 def pages(items: Iterable[T]) -> Iterator[list[T]]:

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self, cast
 
 import msgspec
 
@@ -18,12 +19,13 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Recipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, Report, SendResult
-from webcom_async._domain.types import ClientIdSms, Phone
+from webcom_async._domain.types import ClientIdSms, IdBits, Phone
+from webcom_async._storage.contracts import CampaignHeader
 from webcom_async._storage.sqlite.file_identity import BESIDE
 from webcom_async.audience import Person
 from webcom_async.files import ResultsFile, Row
 
-__all__ = ["Joined", "check_apart", "id_of"]
+__all__ = ["CampaignIds", "Joined", "check_apart"]
 
 _NOTHING_KNOWN: Mapping[int, SendResult] = {}
 _KEPT = 500  # rows that were left out wait for so many to be written at once
@@ -40,13 +42,38 @@ def check_apart(results: Path | None, *read: Path | None, journal: Path | None) 
         raise InputError(f"{results} is the journal's place, or beside it; give --results another path")
 
 
+class CampaignIds:
+    """
+    The ids that a campaign's recipients have: derived ones, and new ones if it has such.
+
+    Args:
+        schemes: How they are derived; the latest comes first.
+    """
+
+    def __init__(self, *schemes: IdScheme) -> None:
+        self._schemes = schemes
+
+    @classmethod
+    def of(cls, header: CampaignHeader) -> Self:
+        first = IdScheme(header.campaign, cast("IdBits", header.id_bits))
+        if not header.new_ids:
+            return cls(first)
+        return cls(IdScheme(header.campaign, cast("IdBits", header.new_ids), new=True), first)
+
+    def all_of(self, recipient: Recipient) -> list[ClientIdSms]:
+        """Return the ids that *recipient*, whose phone is normalised, may have; the latest comes first."""
+        if recipient.client_id_sms is not None:
+            return [ClientIdSms(str(recipient.client_id_sms))]
+        return [scheme.derive(Phone(str(recipient.phone)), recipient.key) for scheme in self._schemes]
+
+
 class Joined:
     """
     The people of a campaign on their way out, and their results on the way back.
 
     Args:
         people: Yields everyone, and who of them is left out; called for every round.
-        ids: How the campaign's ids are derived.
+        ids: The campaign's ids.
         file: Where results go; None for nowhere.
         known: By line, the stored results of rows that are left out now and were sent to before.
     """
@@ -54,14 +81,14 @@ class Joined:
     def __init__(
         self,
         people: Callable[[], Iterable[Person]],
-        ids: IdScheme,
+        ids: CampaignIds,
         file: ResultsFile | None,
         known: Mapping[int, SendResult] = _NOTHING_KNOWN,
     ) -> None:
         self._people = people
         self._ids = ids
         self._file = file
-        self._rows: dict[ClientIdSms, Row] = {}
+        self._rows: dict[ClientIdSms, tuple[Row, list[ClientIdSms]]] = {}
         self._left_out: list[tuple[SendResult, Row]] = []
         self._known = known
         self._outcomes: Counter[Outcome] = Counter()
@@ -74,7 +101,8 @@ class Joined:
                 self._leave_out(person)
             else:
                 if self._file is not None:
-                    self._rows[id_of(person.recipient, self._ids)] = person.row
+                    ids = self._ids.all_of(person.recipient)
+                    self._rows.update(dict.fromkeys(ids, (person.row, ids)))
                 yield person.recipient
 
     def write(self, results: list[SendResult]) -> None:
@@ -82,7 +110,7 @@ class Joined:
         if self._file is not None:
             self._write_left_out()
             if results:
-                self._file.write((result, self._rows.pop(result.client_id_sms, None)) for result in results)
+                self._file.write((result, self._row_of(result)) for result in results)
             self._look(self._file)
 
     def report(self, report: Report) -> Report:
@@ -106,6 +134,12 @@ class Joined:
                 )
             )
 
+    def _row_of(self, result: SendResult) -> Row | None:
+        row, ids = self._rows.get(result.client_id_sms, (None, []))
+        for each in ids:
+            self._rows.pop(each, None)
+        return row
+
     def _leave_out(self, person: Person) -> None:
         if person.skipped is not None:
             result = self._known.get(person.row.line, person.skipped)
@@ -121,10 +155,3 @@ class Joined:
         if self._file is not None and self._left_out:
             self._file.write(self._left_out)
             self._left_out.clear()
-
-
-def id_of(recipient: Recipient, ids: IdScheme) -> ClientIdSms:
-    """The recipient's phone is normalised."""
-    if recipient.client_id_sms is not None:
-        return ClientIdSms(str(recipient.client_id_sms))
-    return ids.derive(Phone(str(recipient.phone)), recipient.key)

@@ -5,6 +5,7 @@ Text only; see `journal_sql` for how tables are found.
 """
 
 __all__ = [
+    "ACKNOWLEDGE",
     "ADD_SHARDS",
     "ADD_TURNS",
     "BATCH_DONE",
@@ -117,6 +118,7 @@ CLAIM = """
 UPDATE campaigns SET account = CASE WHEN %(account)s::text IS NULL THEN NULL ELSE coalesce(account, %(account)s) END
 WHERE name = %(name)s AND settings IS NOT NULL RETURNING account
 """
+ACKNOWLEDGE = "UPDATE campaigns SET acknowledged = true WHERE campaign_id = %(campaign)s"
 LIST_PLANNED = """
 SELECT name FROM campaigns WHERE settings IS NOT NULL AND state = ANY (%(states)s) ORDER BY planned_at, campaign_id
 """
@@ -128,7 +130,7 @@ WHERE name = %(name)s AND shard = %(shard)s AND batch = %(batch)s
 # ---------------------------------------------------------------------------- the status
 
 FIND_STANDING = """
-SELECT campaign_id, settings, state, why, recipients, planned_at, ended_at,
+SELECT campaign_id, settings, state, why, recipients, planned_at, ended_at, acknowledged, new_ids > 0,
     (SELECT count(*) FROM shards WHERE shards.campaign_id = campaigns.campaign_id),
     (SELECT count(*) FROM shards WHERE shards.campaign_id = campaigns.campaign_id AND done)
 FROM campaigns WHERE name = %(name)s AND settings IS NOT NULL

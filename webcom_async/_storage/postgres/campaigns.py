@@ -98,7 +98,7 @@ async def status(session: Session, campaign: str) -> CampaignStatus:
     )
     if not rows:
         raise await _not_planned(session, campaign)
-    [(_, content, state, why, count, planned, ended, shard_count, shards_done)] = rows
+    [(_, content, state, why, count, planned, ended, acknowledged, new_ids, shard_count, shards_done)] = rows
     sums = [sum(column) for column in zip(*(row[2:] for row in counts), strict=True)] or [0] * 5
     return CampaignStatus(
         settings=settings_of(content),
@@ -112,6 +112,8 @@ async def status(session: Session, campaign: str) -> CampaignStatus:
         workers=_workers({name: int(done) for name, done, *_ in counts}, workers),
         planned=_utc(planned),
         ended=_utc_or_none(ended),
+        acknowledged=acknowledged,
+        new_ids=new_ids,
     )
 
 

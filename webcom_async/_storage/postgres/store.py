@@ -210,6 +210,24 @@ class PostgresStore:
     async def claim(self, campaign: str, account: str | None) -> str | None:
         return await self._server.call(lambda session: _status.claim(session, campaign, account))
 
+    async def acknowledge_repeated_ids(self, campaign: str) -> None:
+        async def acknowledge(session: Session) -> None:
+            number = await _status.number_of(session, campaign)
+            await session.change(_sql_standing.ACKNOWLEDGE, campaign=number)
+
+        await self._server.call(acknowledge)
+
+    async def give_new_ids(self, campaign: str) -> None:
+        async def give(session: Session) -> None:
+            known = await _status.status(session, campaign)
+            if known.new_ids:
+                return
+            if not await session.fetch(_sql.FIND_ANYBODY, name=campaign):
+                raise _rules.nothing_to_renew(campaign)
+            await _archive.give_new_ids(session, self._server, campaign, known.settings.id_bits)
+
+        await self._server.call(give)
+
     async def campaigns(self, *states: CampaignState) -> list[str]:
         wanted = [state.value for state in states] or _status.ALL_STATES
         rows = await self._server.call(lambda session: session.fetch(_sql_standing.LIST_PLANNED, states=wanted))

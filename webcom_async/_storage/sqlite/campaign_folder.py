@@ -9,7 +9,7 @@ A reservation checks the lease and the campaign's state and writes the journal w
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from itertools import chain, count
@@ -20,7 +20,7 @@ import msgspec
 
 from webcom_async._batching.batcher import not_sent
 from webcom_async._domain.clock import Clock
-from webcom_async._domain.errors import InputError, JournalError, LeaseLost, StoreUnavailable
+from webcom_async._domain.errors import IdCollision, InputError, JournalError, LeaseLost, StoreUnavailable
 from webcom_async._domain.given import is_url
 from webcom_async._domain.messages import Addressed, OutboundRecipient, Recipient
 from webcom_async._domain.reasons import Reason
@@ -82,6 +82,12 @@ class _CampaignRow(NamedTuple):
     why: str
     planned_at: int
     ended_at: int | None
+    acknowledged: int
+    new_ids: int
+
+    @property
+    def header(self) -> CampaignHeader:
+        return _rules.header_of(self.settings, new_ids=bool(self.new_ids))
 
 
 class LeaseRow(NamedTuple):
@@ -112,7 +118,6 @@ class SharedCampaignFile:
 
     Attributes:
         journal: The journal.
-        header: The header that it was opened with.
         resend_rejected: The reasons that it was opened with.
         ids_in_flight: The lease token of each id that is reserved and not settled.
         users: The number of users that have it open.
@@ -128,11 +133,21 @@ class SharedCampaignFile:
         zone: tzinfo | None,
     ) -> None:
         self.journal: CampaignFile = CampaignFile(path, header, now=now, resend_rejected=resend_rejected, zone=zone)
-        self.header = header
         self.resend_rejected: frozenset[Reason] = frozenset(resend_rejected)
         self.ids_in_flight: dict[ClientIdSms, int] = {}
         self.users = 0
         self.kept = False
+
+    @property
+    def header(self) -> CampaignHeader:
+        """The campaign's header, as stored."""
+        return self.journal.header
+
+    def free(self, results: Iterable[SendResult], lease: Lease) -> None:
+        """Take the recipients of *results* out of those in flight."""
+        for each in results:
+            if self.ids_in_flight.get(each.client_id_sms) == lease.token:
+                del self.ids_in_flight[each.client_id_sms]
 
     def others(self, addressed: list[Addressed], lease: Lease) -> set[int]:
         """Return the tokens of other leases that hold a recipient."""
@@ -229,6 +244,25 @@ class CampaignFolder(Closing):
             self._file.change(_sql.CLAIM_ACCOUNT, number, account)
             return account
 
+    def acknowledge_repeated_ids(self, name: str) -> None:
+        self._file.change(_sql.ACKNOWLEDGE, self._campaign(name).number)
+
+    def give_new_ids(self, name: str) -> None:
+        with self._file.transaction():
+            campaign = self._campaign(name)
+            if campaign.new_ids:
+                return
+            if not any(self.status(name).outcomes.values()):
+                raise _rules.nothing_to_renew(name)
+            holders = self._file.fetch(_sql.FIND_HOLDER_NOW, campaign.number, self._now())
+            if holders:
+                raise JournalError(
+                    f"campaign {name!r} is in use, by {holders[0][0]}; wait for the end of that, or of its lease"
+                )
+            # An expired lease must not reserve recipients under their old ids.
+            self._file.change(_sql.REVOKE_ALL, campaign.number)
+            self._file.change(_sql.GIVE_NEW_IDS, campaign.number)
+
     def campaigns(self, *states: CampaignState) -> list[str]:
         wanted = array(state.value for state in states or CampaignState)
         return [name for (name,) in self._file.fetch(_sql.LIST_CAMPAIGNS, wanted)]
@@ -256,6 +290,8 @@ class CampaignFolder(Closing):
             workers=self._workers(campaign.number),
             planned=moment(campaign.planned_at),
             ended=None if campaign.ended_at is None else moment(campaign.ended_at),
+            acknowledged=bool(campaign.acknowledged),
+            new_ids=bool(campaign.new_ids),
         )
 
     def change_state(self, name: str, state: CampaignState, why: str) -> CampaignStatus:
@@ -303,7 +339,7 @@ class CampaignFolder(Closing):
         if not self._is_free(campaign, shard, holder):
             self._let_go(campaign)
             return None
-        self._journal(_rules.header_of(campaign.settings)).kept = True
+        self._journal(campaign.header).kept = True
         with self._file.transaction():
             if not self._is_free(self._campaign(name), shard, holder):
                 return None
@@ -385,16 +421,19 @@ class CampaignFolder(Closing):
         require_begun: bool,
     ) -> SharedCampaignFile:
         """The journal is shared with its other users; release it with `close_journal`."""
+        header = msgspec.structs.replace(header, new_ids=self._campaign(header.campaign).header.new_ids)
         shared = self._journals.get(header.campaign)
         if require_begun and not self._has_begun(header.campaign):
             raise CampaignNotBegun
         if shared is None:
             shared = self._journal(header, now, resend_rejected)
-        elif (shared.header, shared.resend_rejected) != (header, frozenset(resend_rejected)):
+        elif (_kept(shared.header), shared.resend_rejected) != (_kept(header), frozenset(resend_rejected)):
             raise JournalError(
                 f"journal of campaign {header.campaign!r}: it is open with another message, sender, id_bits or "
                 "resend_rejected; go on with what the campaign was planned with"
             )
+        if header.new_ids and not shared.header.new_ids:
+            shared.journal.give_new_ids(header.new_ids)
         shared.users += 1
         return shared
 
@@ -408,11 +447,18 @@ class CampaignFolder(Closing):
         shared = self._journals.get(name)
         return shared.header if shared is not None else stored_header(self.journal_path(name), name, zone=self._zone)
 
-    def reserve(self, lease: Lease, shared: SharedCampaignFile, addressed: list[Addressed]) -> Reservation:
+    def reserve(
+        self,
+        lease: Lease,
+        shared: SharedCampaignFile,
+        addressed: list[Addressed],
+        new_ids: Mapping[ClientIdSms, ClientIdSms],
+    ) -> Reservation:
         with self._file.transaction():
             hold = self._hold(lease)
             if hold.state is not CampaignState.RUNNING:
                 raise _rules.stopped(lease.campaign, hold.state, hold.why)
+            addressed = shared.journal.renumber(addressed, new_ids) if new_ids else addressed
             others = self._holding(hold.number, shared.others(addressed, lease))
             left, duplicates = shared.without(addressed, others) if others else (addressed, [])
             reserved = shared.journal.reserve(left)
@@ -429,16 +475,18 @@ class CampaignFolder(Closing):
         *,
         all_accepted: bool = False,
     ) -> list[SendResult]:
-        with self._file.transaction():
-            if self._find_hold(lease) is not None:
-                known = shared.journal.settle(results, reserved, all_accepted=all_accepted)
-            else:
-                accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
-                shared.journal.settle(accepted)
-                known = shared.journal.lookup(results)
-        for each in results:
-            if shared.ids_in_flight.get(each.client_id_sms) == lease.token:
-                del shared.ids_in_flight[each.client_id_sms]
+        try:
+            with self._file.transaction():
+                if self._find_hold(lease) is not None:
+                    known = shared.journal.settle(results, reserved, all_accepted=all_accepted)
+                else:
+                    accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
+                    shared.journal.settle(accepted)
+                    known = shared.journal.lookup(results)
+        except IdCollision:
+            shared.free(results, lease)
+            raise
+        shared.free(results, lease)
         return known
 
     def open_results(self, name: str, outcomes: Collection[Outcome]) -> tuple[Callable[[], None], Iterator[SendResult]]:
@@ -594,3 +642,8 @@ class CampaignFolder(Closing):
 
     def _drop(self, name: str) -> None:
         self._journals.pop(name).journal.close()
+
+
+def _kept(header: CampaignHeader) -> CampaignHeader:
+    """Return what of *header* never changes."""
+    return msgspec.structs.replace(header, new_ids=0)

@@ -5,6 +5,7 @@ Text only; runs on SQLite 3.33 and later.
 """
 
 __all__ = [
+    "ACKNOWLEDGE",
     "ADD_CAMPAIGN",
     "ADD_DRAFT",
     "ADD_TO_WORKER",
@@ -25,6 +26,7 @@ __all__ = [
     "FIND_CONTENT",
     "FIND_HOLD",
     "FIND_HOLDERS",
+    "FIND_HOLDER_NOW",
     "FIND_HOLDING",
     "FIND_OPEN",
     "FIND_SHARD",
@@ -34,6 +36,7 @@ __all__ = [
     "FIND_WORKERS",
     "FINISH",
     "GIVE_BACK",
+    "GIVE_NEW_IDS",
     "HAND_OUT",
     "LIST_CAMPAIGNS",
     "MAKE_DRAFT",
@@ -42,6 +45,7 @@ __all__ = [
     "PAGE_OF_LEFT_OUT",
     "RENEW",
     "REOPEN_SHARDS",
+    "REVOKE_ALL",
     "SHARD_DONE",
     "TAKE",
 ]
@@ -121,6 +125,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE tokens (latest INTEGER NOT NULL)",
         "INSERT INTO tokens VALUES (0)",
     ),
+    (
+        # Whether workers go on although `id_sms` repeat, and whether recipients that were never sent to get new ids.
+        "ALTER TABLE campaigns ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE campaigns ADD COLUMN new_ids INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 # ---------------------------------------------------------------------------- the plan
@@ -151,10 +160,13 @@ SELECT :1, number, content FROM temp.draft WHERE plan = :2 ORDER BY number
 """
 
 FIND_CAMPAIGN = """
-SELECT campaign_id, settings, digest, recipients, state, why, planned_at, ended_at FROM campaigns WHERE name = :1
+SELECT campaign_id, settings, digest, recipients, state, why, planned_at, ended_at, acknowledged, new_ids
+FROM campaigns WHERE name = :1
 """
 CLAIM_ACCOUNT = "UPDATE campaigns SET account = :2 WHERE campaign_id = :1"
 FIND_ACCOUNT = "SELECT account FROM campaigns WHERE campaign_id = :1"
+ACKNOWLEDGE = "UPDATE campaigns SET acknowledged = 1 WHERE campaign_id = :1"
+GIVE_NEW_IDS = "UPDATE campaigns SET new_ids = 1 WHERE campaign_id = :1"
 LIST_CAMPAIGNS = "SELECT name FROM campaigns WHERE state IN (SELECT value FROM json_each(:1)) ORDER BY campaign_id"
 FIND_CONTENT = """
 SELECT content FROM contents JOIN batches USING (campaign_id, number)
@@ -196,6 +208,8 @@ TAKE = "UPDATE shards SET token = :3, holder = :4, until = :5 WHERE campaign_id 
 RENEW = """
 UPDATE shards SET until = :4 WHERE campaign_id = :1 AND number = :2 AND token = :3 AND until IS NOT NULL
 """
+FIND_HOLDER_NOW = "SELECT holder FROM shards WHERE campaign_id = :1 AND until > :2 ORDER BY number LIMIT 1"
+REVOKE_ALL = "UPDATE shards SET until = NULL WHERE campaign_id = :1"
 GIVE_BACK = "UPDATE shards SET until = NULL WHERE campaign_id = :1 AND number = :2 AND token = :3"
 # Which of these leases are valid.
 FIND_HOLDING = """

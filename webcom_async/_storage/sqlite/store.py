@@ -6,7 +6,7 @@ status and results, pause, resume and cancel it meanwhile; a second process that
 journal is in use.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.sources import RecipientSource
+from webcom_async._domain.types import ClientIdSms
 from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._storage import campaign_rules as _rules
 from webcom_async._storage.campaign_store import (
@@ -101,6 +102,12 @@ class SqliteStore:
 
     async def claim(self, campaign: str, account: str | None) -> str | None:
         return await self._call(lambda folder: folder.claim(campaign, account))
+
+    async def acknowledge_repeated_ids(self, campaign: str) -> None:
+        await self._call(lambda folder: folder.acknowledge_repeated_ids(campaign))
+
+    async def give_new_ids(self, campaign: str) -> None:
+        await self._call(lambda folder: folder.give_new_ids(campaign))
 
     async def campaigns(self, *states: CampaignState) -> list[str]:
         if self._held is None and not self._is_there():
@@ -225,7 +232,7 @@ class LeasedSqliteJournal:
         shared = await held.call(
             lambda folder: folder.open_journal(header, now, resend_rejected, require_begun=require_begun)
         )
-        return LeasedCampaignJournal(held, shared, self._lease)
+        return LeasedCampaignJournal(held, shared, self._lease, shared.header)
 
     async def header(self, campaign: str) -> CampaignHeader:
         return await (await self._open_folder()).call(lambda folder: folder.stored_header(campaign))
@@ -234,13 +241,18 @@ class LeasedSqliteJournal:
 class LeasedCampaignJournal:
     """A campaign's open journal for the holder of a lease."""
 
-    def __init__(self, held: WorkerThread[CampaignFolder], shared: SharedCampaignFile, lease: Lease) -> None:
+    def __init__(
+        self, held: WorkerThread[CampaignFolder], shared: SharedCampaignFile, lease: Lease, header: CampaignHeader
+    ) -> None:
+        self.header = header
         self._held = held
         self._shared = shared
         self._lease = lease
 
-    async def reserve(self, addressed: list[Addressed]) -> Reservation:
-        return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed))
+    async def reserve(
+        self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
+    ) -> Reservation:
+        return await self._held.call(lambda folder: folder.reserve(self._lease, self._shared, addressed, new_ids))
 
     async def settle(
         self, results: list[SendResult], reserved: Reservation, *, all_accepted: bool = False

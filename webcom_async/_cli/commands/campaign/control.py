@@ -3,16 +3,16 @@
 import anyio
 
 from webcom_async._cli.exit_codes import ExitCode
-from webcom_async._cli.options import AsJson, Lang, Switch
+from webcom_async._cli.options import HALT_ON_REPEATS, AsJson, Lang, RepeatOptions, Switch
 from webcom_async._cli.run.resume_hint import command_line
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import ask, say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr, tr_plural
 from webcom_async._domain.errors import InputError
-from webcom_async.scaleout import CampaignState, CampaignStatus
+from webcom_async.scaleout import CampaignState, CampaignStatus, CampaignStore
 
-__all__ = ["cancel_campaign_command", "pause_command", "resume_command"]
+__all__ = ["allow_repeats", "cancel_campaign_command", "pause_command", "resume_command"]
 
 
 def pause_command(
@@ -39,6 +39,7 @@ def resume_command(
     *,
     store: str | None = None,
     same_account: Switch = False,
+    repeats: RepeatOptions = HALT_ON_REPEATS,
     lang: Lang | None = None,
     as_json: AsJson = False,
 ) -> int:
@@ -52,6 +53,7 @@ def resume_command(
         store: Where it is kept; see `start`.
         same_account: The account is the one that it was begun with, although its token is a new one. The gateway
             remembers per account who was sent to.
+        repeats: What is done if ids repeat.
         lang: The language of the table; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table.
     """
@@ -59,6 +61,7 @@ def resume_command(
     place = StoreLocation.of(store)
     if same_account:
         anyio.run(_forget_account, place, campaign)
+    anyio.run(_allow_repeats, place, campaign, repeats)
     code = _changed(place, campaign, CampaignState.RUNNING, as_json=as_json)
     say_aside(tr("it goes on where workers run: {command}", command=command_line("campaign", "worker", *place.option)))
     return code
@@ -111,6 +114,18 @@ def _confirm(status: CampaignStatus) -> None:
 async def _forget_account(place: StoreLocation, campaign: str) -> None:
     async with place.store() as store:
         await store.claim(campaign, None)
+
+
+async def _allow_repeats(place: StoreLocation, campaign: str, repeats: RepeatOptions) -> None:
+    async with place.store() as store:
+        await allow_repeats(store, campaign, repeats)
+
+
+async def allow_repeats(store: CampaignStore, campaign: str, repeats: RepeatOptions) -> None:
+    if repeats.new_ids is not None:
+        await store.give_new_ids(campaign)
+    if repeats.acknowledge_repeated_ids:
+        await store.acknowledge_repeated_ids(campaign)
 
 
 def _changed(place: StoreLocation, campaign: str, state: CampaignState, *, as_json: bool) -> int:

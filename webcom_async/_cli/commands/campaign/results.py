@@ -5,14 +5,16 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+from msgspec.structs import replace
 
 from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async._cli.run.audience_loading import stop_list
 from webcom_async._cli.run.result_export import Filing, expected, people_of
+from webcom_async._cli.run.result_join import CampaignIds
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.translations import choose_language
-from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.results import SendResult
+from webcom_async._storage.campaign_rules import header_of
 from webcom_async.audience import Audience, StopList
 from webcom_async.files import Row
 from webcom_async.scaleout import CampaignStore
@@ -89,8 +91,13 @@ async def _alone(store: CampaignStore, campaign: str) -> AsyncGenerator[Page, No
 async def _beside(
     store: CampaignStore, campaign: str, audience: Audience, stopped: StopList
 ) -> AsyncGenerator[Page, None]:
-    settings = await store.settings(campaign)
-    ids = IdScheme(campaign, settings.id_bits)
+    status = await store.status(campaign)
+    ids = CampaignIds.of(header_of(status.settings, new_ids=status.new_ids))
     for page in expected(audience, ids, stopped):
-        known = await store.lookup(campaign, [result for result, _ in page])
-        yield [(result, row) for result, (_, row) in zip(known, page, strict=True)]
+        known = await store.lookup(campaign, [result for result, *_ in page])
+        if status.new_ids:
+            # A recipient that keeps its first id is not known under the new one.
+            former = [replace(result, client_id_sms=mine[-1]) for result, _, mine in page]
+            pairs = zip(known, await store.lookup(campaign, former), page, former, strict=True)
+            known = [now if now is not page_[0] or before is old else before for now, before, page_, old in pairs]
+        yield [(result, row) for result, (_, row, _) in zip(known, page, strict=True)]

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import anyio
 import msgspec
 
+from webcom_async._cli.commands.campaign.control import allow_repeats
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import (
     ANY_TIME,
     ASKS_ABOVE_1000,
     FROM_ENVIRONMENT,
+    HALT_ON_REPEATS,
     NO_FILE_OPTIONS,
     NO_PRICE,
     AccountOptions,
@@ -23,6 +25,7 @@ from webcom_async._cli.options import (
     Lang,
     Positive,
     PriceOptions,
+    RepeatOptions,
     TimeOptions,
 )
 from webcom_async._cli.run.audience_loading import audience_of
@@ -38,6 +41,7 @@ from webcom_async._cli.ui.console import say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Channel, Message, Recipient
+from webcom_async._storage.campaign_rules import nothing_to_renew
 from webcom_async.audience import Audience
 from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStatus, CampaignStore
 
@@ -54,11 +58,13 @@ class _PlanRequest(NamedTuple):
         settings: With what.
         audience: The recipients.
         spanned: Whether the end of its validity was given as a span from now.
+        repeats: What is done if ids repeat.
     """
 
     settings: CampaignSettings
     audience: Audience
     spanned: bool
+    repeats: RepeatOptions
 
     async def plan(self, store: CampaignStore) -> CampaignStatus:
         """A halted campaign goes on, a paused one stays so."""
@@ -67,12 +73,18 @@ class _PlanRequest(NamedTuple):
             # From when it was planned, not from now: the same command goes on with the same campaign.
             planned = await store.settings(settings.campaign)
             settings = msgspec.structs.replace(settings, validity_period=planned.validity_period)
+        if self.repeats.new_ids is not None and settings.campaign not in await store.campaigns():
+            raise nothing_to_renew(settings.campaign)
         await store.plan(settings, self._people())
+        await allow_repeats(store, settings.campaign, self.repeats)
         standing = await store.status(settings.campaign)
         if standing.state is CampaignState.HALTED:
             return await store.change_state(settings.campaign, CampaignState.RUNNING)
         if standing.state is CampaignState.CANCELLED:
-            raise InputError(f"campaign {settings.campaign!r} was cancelled: give another --campaign; nothing was sent")
+            raise InputError(
+                f"campaign {settings.campaign!r} was cancelled; nothing was sent. Another --campaign would send to, "
+                "and bill, again those of its recipients that were accepted in this one"
+            )
         return standing
 
     def _people(self) -> Iterator[Recipient]:
@@ -93,6 +105,7 @@ def start_command(
     prices: PriceOptions = NO_PRICE,
     consent: ConsentOptions = ASKS_ABOVE_1000,
     times: TimeOptions = ANY_TIME,
+    repeats: RepeatOptions = HALT_ON_REPEATS,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -121,6 +134,7 @@ def start_command(
         prices: What a part costs.
         consent: What has to be said first.
         times: Until when messages go.
+        repeats: What is done if ids repeat.
         account: Which gateway, and how it is asked; `rate` holds over all workers.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
@@ -146,6 +160,7 @@ def start_command(
         ),
         audience,
         is_span(times.validity_period),
+        repeats,
     )
 
     audit = consented(audience, options, prices, consent, account, as_json=as_json)
