@@ -415,3 +415,22 @@ async def test_new_ids_wait_for_workers(store: CampaignStore):
     await store.give_new_ids("spring")
 
     assert (await store.status("spring")).new_ids
+
+
+async def test_the_alarm_reaches_across_a_stores_campaigns(connect: Connect, store: CampaignStore):
+    """Two campaigns of one store share no `id_sms`, and the halt names both."""
+    gateway, said = cutting(), Message(sender="ACME", text="Sale!")
+    await store.plan(CampaignSettings(campaign="winter", message=said), [pair(place, far=False) for place in range(3)])
+    async with connect(gateway) as client:
+        await Worker(client, store, "one", clock=still_clock()).run_shard("winter", 1)
+    await store.plan(CampaignSettings(campaign="spring", message=said), [pair(1, far=True), "79629999999"])
+    halted = await worked(connect, gateway, store, resume=False)
+    await store.acknowledge_repeated_ids("spring")
+    ended = await worked(connect, gateway, store)
+
+    assert (CampaignState.HALTED, CampaignState.FINISHED) == (halted.state, ended.state)
+    assert (
+        "1 recipient of campaign 'spring' got an id_sms that another recipient, of campaign 'winter', has" in halted.why
+    )
+    assert (1, 1) == (ended.outcomes[Outcome.ACCEPTED], ended.outcomes[Outcome.UNKNOWN])
+    assert agrees(gateway, [result async for result in store.results("winter")])

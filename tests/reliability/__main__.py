@@ -27,6 +27,7 @@ from tests.reliability import (
     memory,
     power_loss,
     readers,
+    repeats,
     secrecy,
     sources,
     storm,
@@ -59,6 +60,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "contexts": sources.measure_contexts,
     "calls": calls.measure,
     "readers": readers.measure,
+    "repeats": repeats.measure,
 }
 
 

@@ -27,6 +27,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         sources: Campaigns whose source sets a context variable, or is left early.
         calls: Storms of equal calls.
         readings: Campaigns whose journals are read while they run.
+        repeats: Campaigns at a gateway that cuts ids.
     """
 
     seeds: int
@@ -46,6 +47,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     sources: int
     calls: int
     readings: int
+    repeats: int
 
 
 TINY: Scale = Scale(
@@ -66,6 +68,7 @@ TINY: Scale = Scale(
     sources=20,
     calls=10,
     readings=1,
+    repeats=4,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -84,6 +87,7 @@ DEFAULT: Scale = Scale(
     sources=1_000,
     calls=1_000,
     readings=40,
+    repeats=100,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -102,5 +106,6 @@ LONG: Scale = Scale(
     sources=10_000,
     calls=10_000,
     readings=400,
+    repeats=1_000,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}

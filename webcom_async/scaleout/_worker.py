@@ -283,8 +283,8 @@ class Worker:
 
     async def _learn(self, campaign: str) -> _CampaignMemory:
         """Load a campaign's settings, which may have changed if it was purged; check that the client fits."""
-        status = await self._store.status(campaign)
-        settings, options = status.settings, self._client.options
+        settings = await self._store.settings(campaign)
+        options = self._client.options
         if settings.id_bits != options.id_bits:
             raise ConfigurationError(
                 f"campaign {campaign!r} was planned with id_bits={settings.id_bits}, and this client has "
@@ -300,7 +300,7 @@ class Worker:
         known = self._known.get(campaign)
         if known is None or known.settings != settings:
             known = self._known[campaign] = _CampaignMemory(settings, options.retry_quota)
-        known.acknowledged = status.acknowledged
+        known.acknowledged = (await self._store.status(campaign)).acknowledged
         return known
 
     def _forget(self, campaign: str) -> None:

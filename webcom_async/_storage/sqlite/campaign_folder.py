@@ -475,18 +475,25 @@ class CampaignFolder(Closing):
         *,
         all_accepted: bool = False,
     ) -> list[SendResult]:
-        try:
-            with self._file.transaction():
+        collided: IdCollision | None = None
+        with self._file.transaction():
+            number = self._campaign(lease.campaign).number
+            answers = [(each.id_sms, each.client_id_sms) for each in results if each.id_sms is not None]
+            ids = array(id_sms for id_sms, _ in answers)
+            others = [(*row[:1], str(row[1]), row[2]) for row in self._file.fetch(_sql.FIND_OTHER_OWNERS, number, ids)]
+            try:
                 if self._find_hold(lease) is not None:
-                    known = shared.journal.settle(results, reserved, all_accepted=all_accepted)
+                    known = shared.journal.settle(results, reserved, all_accepted=all_accepted, others=others)
                 else:
                     accepted = [each for each in results if each.outcome is Outcome.ACCEPTED]
-                    shared.journal.settle(accepted)
+                    shared.journal.settle(accepted, others=others)
                     known = shared.journal.lookup(results)
-        except IdCollision:
-            shared.free(results, lease)
-            raise
+            except IdCollision as exc:
+                collided, known = exc, list(exc.results)
+            self._file.change(_sql.ADD_ANSWERS, number, array(answers))
         shared.free(results, lease)
+        if collided is not None:
+            raise collided
         return known
 
     def open_results(self, name: str, outcomes: Collection[Outcome]) -> tuple[Callable[[], None], Iterator[SendResult]]:

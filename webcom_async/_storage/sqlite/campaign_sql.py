@@ -6,6 +6,7 @@ Text only; runs on SQLite 3.33 and later.
 
 __all__ = [
     "ACKNOWLEDGE",
+    "ADD_ANSWERS",
     "ADD_CAMPAIGN",
     "ADD_DRAFT",
     "ADD_TO_WORKER",
@@ -29,6 +30,7 @@ __all__ = [
     "FIND_HOLDER_NOW",
     "FIND_HOLDING",
     "FIND_OPEN",
+    "FIND_OTHER_OWNERS",
     "FIND_SHARD",
     "FIND_SHARDS",
     "FIND_SUMS",
@@ -129,6 +131,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Whether workers go on although `id_sms` repeat, and whether recipients that were never sent to get new ids.
         "ALTER TABLE campaigns ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE campaigns ADD COLUMN new_ids INTEGER NOT NULL DEFAULT 0",
+        # The first id that got each `id_sms`: journals see their own campaign alone.
+        """
+        CREATE TABLE answers (
+            id_sms TEXT PRIMARY KEY,
+            campaign_id INTEGER NOT NULL REFERENCES campaigns,
+            client_id_sms INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
     ),
 )
 
@@ -214,6 +224,19 @@ GIVE_BACK = "UPDATE shards SET until = NULL WHERE campaign_id = :1 AND number = 
 # Which of these leases are valid.
 FIND_HOLDING = """
 SELECT token FROM shards WHERE campaign_id = :1 AND until > :2 AND token IN (SELECT value FROM json_each(:3))
+"""
+
+# ---------------------------------------------------------------------------- answers
+
+# The owners of these `id_sms` in other campaigns.
+FIND_OTHER_OWNERS = """
+SELECT id_sms, client_id_sms, name FROM answers JOIN campaigns USING (campaign_id)
+WHERE campaign_id <> :1 AND id_sms IN (SELECT value FROM json_each(:2))
+"""
+# Rows: id_sms, client_id_sms.
+ADD_ANSWERS = """
+INSERT OR IGNORE INTO answers (id_sms, campaign_id, client_id_sms)
+SELECT json_extract(value, '$[0]'), :1, json_extract(value, '$[1]') FROM json_each(:2)
 """
 
 # ---------------------------------------------------------------------------- done batches

@@ -43,7 +43,7 @@ _COPIES = 20  # attempts to copy a file while it is written
 _SWITCHES = 1_000  # attempts to switch a new file to a log, with a wait before each
 _DAMAGED = (
     "it is damaged; put a copy of it back, or move it away. Without it, the same campaign name gives the same ids, "
-    "and the gateway sends no second SMS"
+    "and the gateway sends no second SMS, unless the campaign was given new ids"
 )
 _ADVICE = {
     sqlite3.SQLITE_IOERR_LOCK: "it cannot be locked: it is read-only, or on a file system without locks",

@@ -144,7 +144,12 @@ class CampaignFile(Closing):
         return triage.reserved
 
     def settle(
-        self, results: list[SendResult], reserved: Reservation | None = None, *, all_accepted: bool = False
+        self,
+        results: list[SendResult],
+        reserved: Reservation | None = None,
+        *,
+        all_accepted: bool = False,
+        others: Sequence[tuple[str, str, str]] = (),
     ) -> list[SendResult]:
         """
         Store results of reserved recipients, and write them before this returns; faster with the batch's reservation.
@@ -157,6 +162,7 @@ class CampaignFile(Closing):
             reserved: What `reserve` returned for their batch.
             all_accepted: Whether all are known to be accepted, each with an `id_sms` of its own. Left out, the same is
                 stored, and it takes longer.
+            others: Each `id_sms` of the batch that a recipient in another file has, its id and its campaign.
 
         Returns:
             The stored results in the same order: mostly the given ones.
@@ -165,13 +171,17 @@ class CampaignFile(Closing):
             IdCollision: Two ids got one `id_sms`. The other results are stored; those that share it are unknown. The
                 exception has the `results`.
         """
-        if reserved is not None and self._log.settle(results, reserved, self._stamp(), all_accepted=all_accepted):
+        if (
+            reserved is not None
+            and not others
+            and self._log.settle(results, reserved, self._stamp(), all_accepted=all_accepted)
+        ):
             return results
         with self._rows.transaction():
-            found = self._repeated(results)
+            found = self._repeated(results, others)
             known = self._record([doubted(each) if each.id_sms in found.ids else each for each in results])
         if found.ids:
-            raise self._collision(found, results, list(map(unclaimed, known)))
+            raise self._collision(found, results, list(map(unclaimed, known)), others)
         return known
 
     def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
@@ -237,22 +247,29 @@ class CampaignFile(Closing):
                 others.setdefault(str(result[0]), []).append(row)
         return own, others
 
-    def _repeated(self, results: list[SendResult]) -> "_Repeated":
+    def _repeated(self, results: list[SendResult], others: Sequence[tuple[str, str, str]]) -> "_Repeated":
         rows = self._file.fetch(_sql.FIND_OWNERS, array(set(given_ids(results))))
-        owners = {(id_sms, str(client_id)) for id_sms, client_id, _ in rows}
+        owners = {(id_sms, str(client_id)) for id_sms, client_id, _ in [*rows, *others]}
         repeats = repeated_ids(results, owners)
         campaigns = {campaign for id_sms, _, campaign in rows if id_sms in repeats}
         return _Repeated(repeats, owners, campaigns)
 
-    def _collision(self, found: "_Repeated", results: list[SendResult], known: list[SendResult]) -> IdCollision:
+    def _collision(
+        self,
+        found: "_Repeated",
+        results: list[SendResult],
+        known: list[SendResult],
+        others: Sequence[tuple[str, str, str]],
+    ) -> IdCollision:
         names: dict[int, str] = dict(self._file.fetch(_sql.LIST_CAMPAIGNS))
+        elsewhere = {name for id_sms, _, name in others if id_sms in found.ids}
         return repeats_error(
             found.ids,
             found.owners,
             given=results,
             results=known,
             campaign=names[self._campaign],
-            campaigns={names[number] for number in found.campaigns},
+            campaigns={names[number] for number in found.campaigns} | elsewhere,
         )
 
     def _record(self, results: list[SendResult]) -> list[SendResult]:
