@@ -13,7 +13,8 @@ interruption loses nothing.
 
 Durability: the campaign's header is on the disk (fsync) before `CampaignFile` returns. Reservations and results are
 written before a call returns, and survive the death of the process; a power loss may undo the last of them. That is
-harmless: ids are derived again, and the gateway answers a repeated id with the first `id_sms`.
+harmless: ids are derived again, and the gateway answers a repeated id with the first `id_sms`. Before the alarm that
+`id_sms` repeat, all of it is on the disk, because a recipient without a reservation may get a new id after that.
 
 One owner at a time: the file is locked while a campaign, a tracking or a purge has it open, and the system releases
 the lock when a process dies. A second one gets `JournalInUse`, or waits: see `SqliteJournal`.

@@ -27,7 +27,7 @@ from webcom_async._domain.errors import (
 )
 from webcom_async._domain.exchange import Reply, RequestTrace
 from webcom_async._domain.messages import Addressed, OutboundRecipient, phones_of
-from webcom_async._domain.outcome_rules import possibly_sent, possibly_sent_among
+from webcom_async._domain.outcome_rules import doubted, possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
@@ -119,10 +119,7 @@ class SubBatch:
             for phone, possibly_sent in self._by_doubt()
         ]
         if isinstance(error, IdCollision):
-            # A journal remembers who shares an `id_sms`, so that none of them is taken for its owner later.
-            replace = msgspec.structs.replace
-            words = "an id_sms came twice in the answer"
-            results = [replace(each, id_sms=error.claims.get(each.client_id_sms), error=words) for each in results]
+            results = [_with_claim(each, error.claims.get(each.client_id_sms)) for each in results]
         self.results = SettledResults(results)
 
     def unfinished(self, reason: Reason) -> SettledResults:
@@ -353,6 +350,14 @@ class BatchSender:
         if trace.possibly_sent:
             return ConnectionLost(f"the stream was left, and no answer came within {grace:g} s")
         return GatewayUnavailable(f"the stream was left, and no connection came within {grace:g} s")
+
+
+def _with_claim(result: SendResult, id_sms: str | None) -> SendResult:
+    """Return *result* with its repeated `id_sms`: a journal remembers that, so that no recipient owns it later."""
+    replace = msgspec.structs.replace
+    if id_sms is None:
+        return replace(result, error="an id_sms came twice in the answer")
+    return doubted(replace(result, id_sms=id_sms))
 
 
 def _quota_exhausted(last: WebcomError) -> QuotaExhausted:

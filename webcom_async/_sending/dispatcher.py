@@ -24,7 +24,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from webcom_async._batching.batcher import Batch, Batcher, not_sent
 from webcom_async._domain.errors import IdCollision, JournalError, UsageError
 from webcom_async._domain.messages import Addressed, OutboundRecipient
-from webcom_async._domain.outcome_rules import possibly_sent_among
+from webcom_async._domain.outcome_rules import possibly_sent_among, unclaimed
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.sources import Source
@@ -253,7 +253,7 @@ class Dispatcher:
         except JournalError as exc:
             # They stay reserved in the journal, so that the next run sends them again under the same ids.
             self._halt(exc)
-            return ours
+            return ours if ours.all_accepted else SettledResults(list(map(unclaimed, ours.results)))
         return ours if known is ours.results else SettledResults(known)
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:

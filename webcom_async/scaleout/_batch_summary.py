@@ -50,7 +50,7 @@ class RecordingCampaignJournal:
     def __init__(self, journal: DurableCampaignJournal, known: set[ClientIdSms]) -> None:
         self._known = known
         self._journal = journal
-        self.header = journal.header
+        self.header: CampaignHeader | None = getattr(journal, "header", None)
         self.settle = journal.settle
         self.lookup = journal.lookup
         self.unsettled = journal.unsettled
@@ -59,7 +59,8 @@ class RecordingCampaignJournal:
     async def reserve(
         self, addressed: list[Addressed], *, new_ids: Mapping[ClientIdSms, ClientIdSms] = {}
     ) -> Reservation:
-        reserved = await self._journal.reserve(addressed, new_ids=new_ids)
+        reserve = self._journal.reserve
+        reserved = await (reserve(addressed, new_ids=new_ids) if new_ids else reserve(addressed))
         self._known.update(to.client_id_sms for _, phones in reserved.addressed for to in phones)
         self._known.update(result.client_id_sms for result in reserved.settled)
         # A duplicate of such a recipient has its other id.

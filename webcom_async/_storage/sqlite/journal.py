@@ -180,9 +180,11 @@ class CampaignFile(Closing):
         with self._rows.transaction():
             found = self._repeated(results, others)
             known = self._record([doubted(each) if each.id_sms in found.ids else each for each in results])
-        if found.ids:
-            raise self._collision(found, results, list(map(unclaimed, known)), others)
-        return known
+        if not found.ids:
+            return known
+        # New ids may follow: then a reservation that a power loss undoes would be a second SMS.
+        self._file.flush()
+        raise self._collision(found, results, list(map(unclaimed, known)), others)
 
     def lookup(self, results: Sequence[SendResult]) -> list[SendResult]:
         """Return the stored results of recipients that were not reserved; the given result where none is stored."""
