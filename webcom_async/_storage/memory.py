@@ -65,7 +65,7 @@ class MemoryCampaignJournal:
         """Raise `IdCollision` if two ids got one `id_sms`, and the first answer is still remembered."""
         known = results if all_accepted else await self.lookup(results)
         twice = self._look_back(known, all_accepted=all_accepted)
-        repeats = self._repeats(known, twice) if twice or self._claimants else {}
+        repeats: Repeats = self._repeats(known, twice) if twice or self._claimants else {}
         swallowed = {now for now, before in twice if now.phone != before.phone and now.id_sms not in repeats}
         claims = self._claims(known, repeats)
         if swallowed or claims:

@@ -40,17 +40,18 @@ class RecordingJournal:
         require_begun: bool = False,
     ) -> DurableCampaignJournal:
         journal = await self._journals.open(header, now, resend_rejected=resend_rejected, require_begun=require_begun)
-        return RecordingCampaignJournal(journal, self.known)
+        # A caller's own journal may not tell its header.
+        return RecordingCampaignJournal(journal, self.known, getattr(journal, "header", header))
 
     async def header(self, campaign: str) -> CampaignHeader:
         return await self._journals.header(campaign)
 
 
 class RecordingCampaignJournal:
-    def __init__(self, journal: DurableCampaignJournal, known: set[ClientIdSms]) -> None:
+    def __init__(self, journal: DurableCampaignJournal, known: set[ClientIdSms], header: CampaignHeader) -> None:
         self._known = known
         self._journal = journal
-        self.header: CampaignHeader | None = getattr(journal, "header", None)
+        self.header = header
         self.settle = journal.settle
         self.lookup = journal.lookup
         self.unsettled = journal.unsettled

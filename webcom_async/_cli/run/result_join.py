@@ -135,7 +135,10 @@ class Joined:
             )
 
     def _row_of(self, result: SendResult) -> Row | None:
-        row, ids = self._rows.get(result.client_id_sms, (None, []))
+        found = self._rows.get(result.client_id_sms)
+        if found is None:
+            return None
+        row, ids = found
         for each in ids:
             self._rows.pop(each, None)
         return row
