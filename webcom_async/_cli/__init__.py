@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from webcom_async._cli.ui.outputs import safe_outputs
+
 __all__ = ["main"]
 
 _EXTRA = ("cyclopts", "rich", "uvicorn")
@@ -15,6 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Words after the program's name; those of the process if left out.
     """
+    with safe_outputs():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         from webcom_async._cli import app as _app  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as exc:

@@ -15,7 +15,7 @@ from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.options import ARGUMENTS, PARAMETERS
 from webcom_async._cli.run.resume_hint import remember_command
 from webcom_async._cli.signals import signal_of, terminable
-from webcom_async._cli.ui.console import show_error
+from webcom_async._cli.ui.console import new_console, show_error
 from webcom_async._cli.ui.translations import explain
 from webcom_async._domain.errors import ConfigurationError, InputError, JournalError, StoreUnavailable, WebcomError
 
@@ -95,7 +95,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     _load_listed(words)
     try:
         with terminable():
-            code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+            code = app(
+                words,
+                console=new_console(),
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
     except CycloptsError as exc:
         show_error(f"{exc} (see --help)")
         return ExitCode.BAD_INPUT

@@ -1,17 +1,20 @@
 """The command that goes on where one was stopped."""
 
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
 from webcom_async._cli.run.store_location import without_password
 from webcom_async._cli.ui.console import say_aside
+from webcom_async._cli.ui.outputs import encodable
 from webcom_async._cli.ui.translations import tr
 
 __all__ = ["command_line", "remember_command", "same_command", "tell_name", "way_on"]
 
-_ASCII = 0x80
+_SYNTAX = "\\' "
 _command: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
 
 
@@ -51,13 +54,24 @@ def _without_password(word: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Escape as bash does what no terminal shows as it is, or a message would lose."""
-    if word.isprintable() and "  " not in word:
+    """
+    Escape as bash does what no terminal shows as it is, what a message would lose, and what stderr cannot encode.
+
+    A name that came out otherwise would be another campaign.
+    """
+    if _shown(word) and "  " not in word:
         return shlex.quote(word)
-    shown = (each if each.isprintable() and each not in "\\' " else _escape(each) for each in word)
-    return f"$'{''.join(shown)}'"
+    return f"$'{''.join(each if _shown(each) and each not in _SYNTAX else _escape(each) for each in word)}'"
+
+
+def _shown(text: str) -> bool:
+    return text.isprintable() and encodable(text, sys.stderr)
 
 
 def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < _ASCII else f"\\U{code:08x}"
+    """Return the bytes that the shell gave, which no locale changes."""
+    try:
+        given = os.fsencode(character)
+    except UnicodeEncodeError:  # no shell gave it
+        given = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in given)

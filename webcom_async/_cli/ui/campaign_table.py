@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from webcom_async._cli.ui.console import add_outcomes, facts_table, show_tables
+from webcom_async._cli.ui.console import add_outcomes, facts_table, new_console, show_tables
 from webcom_async._cli.ui.translations import gettext_noop, tr, tr_plural
 from webcom_async._domain.results import Outcome
 from webcom_async._domain.untrusted_text import listed, printable
@@ -53,7 +53,7 @@ def live_standing(*, visible: bool) -> Generator[LiveStatus, None, None]:
     if not visible:
         yield shown
         return
-    with Live(shown, console=Console(stderr=True), refresh_per_second=4, transient=True):
+    with Live(shown, console=new_console(stderr=True), refresh_per_second=4, transient=True):
         yield shown
 
 

@@ -5,7 +5,6 @@ Progress and errors go to stderr, results to stdout, so that both can be redirec
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ __all__ = [
     "checking",
     "counts_json",
     "facts_table",
+    "new_console",
     "progress_line",
     "report_json",
     "say",
@@ -41,10 +41,10 @@ __all__ = [
     "show_json",
     "show_report",
     "show_tables",
-    "stdout",
 ]
 
 _YES = {"y", "yes", "д", "да"}
+_NARROWEST = 40  # columns: counts of a campaign need 35
 _STYLES = {
     Outcome.ACCEPTED: "green",
     Outcome.REJECTED: "red",
@@ -93,7 +93,7 @@ def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None,
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[counts]}"),
     )
-    with Progress(*columns, console=_stderr(), disable=not visible) as bar:
+    with Progress(*columns, console=new_console(stderr=True), disable=not visible) as bar:
         yield ProgressLine(bar, total)
 
 
@@ -142,10 +142,9 @@ def show_facts(title: str, facts: Mapping[str, str]) -> None:
 
 
 def show_tables(*tables: RenderableType) -> None:
-    with stdout():
-        console = Console()
-        for table in tables:
-            console.print(table)
+    console = new_console()
+    for table in tables:
+        console.print(table)
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -183,8 +182,8 @@ def show_json(value: object) -> None:
 
 
 def say(line: str) -> None:
-    with stdout():
-        sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def show_error(message: str) -> None:
@@ -198,7 +197,7 @@ def say_aside(line: str) -> None:
 
 def ask(question: str) -> bool | None:
     """Return None without a terminal."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     sys.stderr.write(f"{printable(question)} {tr('[y/N]')} ")
     sys.stderr.flush()
@@ -209,23 +208,13 @@ def ask(question: str) -> bool | None:
 def checking(*, visible: bool) -> Generator[Callable[[int], None], None, None]:
     """Show rows read, where stderr is a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[rows]}"))
-    console = _stderr()
+    console = new_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as bar:
         task = bar.add_task(tr("reading the file"), total=None, rows="")
         yield lambda rows: bar.update(task, rows=tr_plural("{count} row", "{count} rows", rows))
 
 
-@contextmanager
-def stdout() -> Generator[None, None, None]:
-    """Where stdout is closed or full, say so on stderr: the campaign is not undone by that."""
-    try:
-        yield
-        sys.stdout.flush()
-    except (OSError, AttributeError) as exc:
-        show_error(f"the output could not be written: {getattr(exc, 'strerror', None) or 'it is closed'}")
-        # What is left in its buffer would be tried, and reported, again at the interpreter's end.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-
-
-def _stderr() -> Console:
-    return Console(stderr=True)
+def new_console(*, stderr: bool = False) -> Console:
+    """With a width of zero, as `COLUMNS=0` sets it, tables would be empty, and `--help` would never end."""
+    console = Console(stderr=stderr)
+    return console if console.width >= _NARROWEST else Console(stderr=stderr, width=_NARROWEST)

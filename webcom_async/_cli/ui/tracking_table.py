@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from webcom_async._cli.ui.console import stdout
+from webcom_async._cli.ui.console import new_console, show_tables
 from webcom_async._cli.ui.translations import tr
 from webcom_async._domain.delivery import DeliveryReport, DeliveryState, TrackReport
 from webcom_async._domain.untrusted_text import printable
@@ -34,8 +33,7 @@ def show_rows(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    with stdout():
-        Console().print(table)
+    show_tables(table)
 
 
 @contextmanager
@@ -49,13 +47,12 @@ def live_table(report: Callable[[], TrackReport | None], *, visible: bool) -> Ge
         known = report()
         return "" if known is None else _table(known)
 
-    with Live(get_renderable=table, console=Console(stderr=True), refresh_per_second=4, transient=True):
+    with Live(get_renderable=table, console=new_console(stderr=True), refresh_per_second=4, transient=True):
         yield
 
 
 def show_track(report: TrackReport) -> None:
-    with stdout():
-        Console().print(_table(report))
+    show_tables(_table(report))
 
 
 def _table(report: TrackReport) -> Table:

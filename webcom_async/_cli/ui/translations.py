@@ -7,16 +7,19 @@ it. A sentence of the library is translated by its template. Help, JSON, and wha
 
 import gettext
 import os
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
+from webcom_async._cli.ui.outputs import encodable
 from webcom_async._domain.errors import WebcomError
 from webcom_async._domain.sentences import Sentence
 
 __all__ = ["choose_language", "explain", "gettext_noop", "language_of", "sentence", "tr", "tr_plural"]
 
 _LOCALE = Path(__file__).parent.parent / "locale"
+_CYRILLIC = "Ёя"
 _ENGLISH = gettext.NullTranslations()
 _catalogue: ContextVar[gettext.NullTranslations] = ContextVar("catalogue", default=_ENGLISH)
 
@@ -50,7 +53,10 @@ def explain(error: WebcomError) -> str:
 
 
 def choose_language(given: str | None, environ: Mapping[str, str] = os.environ) -> None:
+    """Keep to English where stdout or stderr has no Cyrillic: escapes are unreadable."""
     language = given or language_of(environ)
+    if not (encodable(_CYRILLIC, sys.stdout) and encodable(_CYRILLIC, sys.stderr)):
+        language = "en"
     _catalogue.set(gettext.translation("webcom_async", _LOCALE, languages=[language], fallback=True))
 
 
