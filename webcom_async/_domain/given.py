@@ -24,6 +24,7 @@ __all__ = [
     "identity_of",
     "is_url",
     "new_name_error",
+    "new_private_file",
     "open_file",
     "refuse_blank",
     "variable",
@@ -99,6 +100,7 @@ Identity: TypeAlias = tuple[int, int]
 
 _begins_a_url = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE).match  # one letter is a Windows drive
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # absent on Windows, which has no such pipes
+_PRIVATE = 0o600
 _EVERYBODY = 0o666  # minus the umask, as for any file that Python creates
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -159,6 +161,20 @@ def open_file(path: StrPath, mode: str = "r", encoding: str | None = None) -> IO
         OSError: It cannot be opened, or is something else, which is neither touched nor waited for.
     """
     return open(path, mode, encoding=encoding, opener=_open_regular)
+
+
+def new_private_file(path: StrPath, buffering: int = -1) -> IO[bytes]:
+    """
+    Create a file that its owner alone may read, because it holds phones.
+
+    Raises:
+        OSError: It exists, or cannot be created.
+    """
+    return open(path, "xb", buffering, opener=_open_private)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, _PRIVATE)
 
 
 def _open_regular(path: str, flags: int) -> int:

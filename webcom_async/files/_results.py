@@ -6,26 +6,28 @@ escaped, so that no spreadsheet runs them as formulas and no terminal obeys them
 """
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import count
+from os.path import lexists
 from pathlib import Path
-from typing import IO, Any, Protocol
+from secrets import token_hex
+from typing import IO, Protocol
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.given import Identity, StrPath, check_file, identity_of, refuse_blank
+from webcom_async._domain.given import Identity, StrPath, check_file, identity_of, new_private_file, refuse_blank
 from webcom_async._domain.results import SendResult
-from webcom_async._domain.untrusted_text import csv_cell
 from webcom_async.files._table import JSON_LINES, RESULT_COLUMNS, Row
+from webcom_async.files._text_rows import Cells, TextRows, csv_rows
 
 __all__ = ["RESULT_COLUMNS", "Cells", "ResultsFile", "results_file"]
 
 _LINE = "line"
+_MADE_MEANWHILE = "another program has made a file there meanwhile; name a new file"
 _PARQUET = ".parquet"
-
-Cells = Sequence[str]
-"""One row of a table, a text per column."""
 
 
 class _Format(Protocol):
@@ -35,40 +37,16 @@ class _Format(Protocol):
     def close(self) -> None: ...
 
 
-class _Csv:
-    """Rows with a header."""
-
-    def __init__(self, file: IO[str], columns: Cells, delimiter: str) -> None:
-        self._file = file
-        self._writer = csv.writer(file, delimiter=delimiter)
-        self._writer.writerow(map(csv_cell, columns))
-
-    def write(self, rows: Sequence[Cells]) -> None:
-        self._writer.writerows(list(map(csv_cell, row)) for row in rows)
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _JsonLines:
-    """Objects; all but ASCII is escaped, so that no control character reaches a terminal."""
-
-    def __init__(self, file: IO[str], columns: Cells) -> None:
-        self._file = file
-        self._columns = columns
-
-    def write(self, rows: Sequence[Cells]) -> None:
-        self._file.writelines(f"{json.dumps(dict(zip(self._columns, row, strict=True)))}\n" for row in rows)
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+def _json_lines(file: IO[bytes], columns: Cells) -> TextRows:
+    """All but ASCII is escaped, so that no control character reaches a terminal."""
+    return TextRows(
+        file, "", lambda rows: "".join(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows)
+    )
 
 
 class ResultsFile:
     """
-    A new file of results.
+    A new file of results, for its owner alone.
 
     Args:
         path: The file's path.
@@ -76,18 +54,27 @@ class ResultsFile:
             prefixed with `input_`.
         delimiter: The delimiter of CSV.
         replace: Whether to rename an existing file of results to `NAME.1`, `NAME.2`, … when the first results arrive.
+        whole: Whether the file gets its name when it is closed, and not before; it is written beside its place under
+            a hidden name.
 
     Attributes:
         path: The file's path.
+        rows: How many results the file holds. A Parquet file whose writing has failed holds none, and is removed.
 
     Raises:
         InputError: The path is empty or blank, or the file exists and may not be replaced, or cannot be created.
     """
 
-    def __init__(self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False) -> None:
+    def __init__(
+        self, path: StrPath, columns: Cells = (), *, delimiter: str = ",", replace: bool = False, whole: bool = False
+    ) -> None:
         refuse_blank("the path of the results", path)
         self.path: Path = Path(path)
+        self.rows = 0
         self._delimiter = delimiter
+        self._replace = replace
+        self._whole = whole
+        self._place = self.path.with_name(f".webcom-async-{token_hex(8)}.part") if whole else self.path
         self._blank = Row(0, [""] * len(columns))
         self._columns = _named([*RESULT_COLUMNS, *([_LINE] if columns else [])], columns)
         self._format: _Format | None = None
@@ -102,44 +89,87 @@ class ResultsFile:
         Append results, each with its row of the input. Except for Parquet, they are in the file when this returns.
 
         Raises:
-            InputError: The results cannot be written, such as to a full disk.
+            InputError: The results cannot be written, such as to a full disk. CSV and JSON Lines keep the results of
+                earlier calls, and none of this one's.
         """
-        form = self._format
-        if form is None:
-            if _holds_results(self.path):  # it may have changed meanwhile
-                _put_aside(self.path)
-            form = self._open()
-        self._written = True
+        form = self._format or self._open_late()
         with_rows = len(self._columns) > len(RESULT_COLUMNS)
+        cells = [_cells(result, (row or self._blank) if with_rows else None) for result, row in results]
         with self._writing():
-            form.write([_cells(result, (row or self._blank) if with_rows else None) for result, row in results])
+            form.write(cells)
+        self.rows += len(cells)
+        self._written = True
 
     def close(self) -> None:
         """
         Close the file, and remove it if it has no results. Parquet can be read from then on.
 
         Raises:
-            InputError: The remaining rows cannot be written, and no earlier call has said so.
+            InputError: The remaining rows cannot be written, or the file cannot get its name, and no earlier call has
+                said so.
         """
-        if self._format is not None:
+        if self._format is None:
+            return
+        try:
             with suppress(InputError) if self._failed else nullcontext(), self._writing():
                 self._format.close()
-            if not self._written and self.in_place:
-                self.path.unlink()
-                self._opened = None
+                if self._whole and self._written:
+                    self._publish()
+        finally:
+            if not self._written:
+                self._remove()
+
+    def discard(self) -> None:
+        """Close the file and remove it."""
+        if self._format is not None:
+            with suppress(OSError, ValueError):
+                self._format.close()
+            self._remove()
 
     @property
     def in_place(self) -> bool:
-        """Whether `path` still leads to the written file, which may have been moved or removed."""
-        return self._opened is None or self._opened == identity_of(self.path)
+        """Whether the written file is still where it was made; it may have been moved or removed."""
+        return self._opened is None or self._opened == identity_of(self._place)
 
     @contextmanager
     def _writing(self) -> Generator[None, None, None]:
         try:
             yield
-        except OSError as exc:
-            self._failed = True
-            raise InputError(f"{self.path}: the results could not be written: {exc.strerror or exc}") from None
+        except (OSError, ValueError) as exc:
+            self._fail()
+            why = getattr(exc, "strerror", None) or exc
+            raise InputError(f"{self.path}: the results could not be written: {why}") from None
+
+    def _fail(self) -> None:
+        self._failed = True
+        if self._whole or self._is_parquet:
+            self.rows = 0
+            self._written = False
+
+    def _remove(self) -> None:
+        if self.in_place and self._opened is not None:
+            with suppress(OSError):
+                self._place.unlink()
+            self._opened = None
+
+    def _publish(self) -> None:
+        """Give the file its name, on the disk before that."""
+        if self._replace and _holds_results(self.path):
+            _put_aside(self.path)
+        _sync(self._place)
+        _rename_new(self._place, self.path)
+        self._place = self.path
+
+    @property
+    def _is_parquet(self) -> bool:
+        return self.path.suffix.casefold() == _PARQUET
+
+    def _open_late(self) -> _Format:
+        """The file may have changed meanwhile."""
+        if not self._whole and _holds_results(self.path):
+            with self._writing():
+                _put_aside(self.path)
+        return self._open()
 
     def _open(self) -> _Format:
         try:
@@ -151,39 +181,59 @@ class ResultsFile:
         return self._format
 
     def _make(self) -> _Format:
-        suffix = self.path.suffix.casefold()
-        if suffix in JSON_LINES:
-            return _JsonLines(self._new("utf-8"), self._columns)
-        if suffix != _PARQUET:
-            # Semicolons are for Excel, which needs a byte order mark to open the file as UTF-8.
-            file = self._new("utf-8-sig" if self._delimiter == ";" else "utf-8")
-            return _Csv(file, self._columns, self._delimiter)
+        if self.path.suffix.casefold() in JSON_LINES:
+            return _json_lines(self._new(buffering=0), self._columns)
+        if not self._is_parquet:
+            return csv_rows(self._new(buffering=0), self._columns, self._delimiter)
         try:
             from webcom_async.files._arrow import ParquetResults  # noqa: PLC0415 - an extra
         except ImportError:
             raise InputError(f"{self.path}: Parquet needs: pip install 'webcom-async[parquet]'") from None
         return ParquetResults(self._new(), self._columns)
 
-    def _new(self, encoding: str | None = None) -> IO[Any]:
-        """Create the file, for text in *encoding* or for bytes."""
-        newline = None if encoding is None else ""
-        file = self.path.open("xb" if encoding is None else "x", encoding=encoding, newline=newline)
+    def _new(self, buffering: int = -1) -> IO[bytes]:
+        if self._whole and lexists(self.path) and not (self._replace and _holds_results(self.path)):
+            raise FileExistsError
+        file = new_private_file(self._place, buffering)
         self._opened = identity_of(file.fileno())
         return file
 
 
 @contextmanager
 def results_file(
-    path: StrPath | None, columns: Cells = (), *, delimiter: str = ",", replace: bool = False
+    path: StrPath | None,
+    columns: Cells = (),
+    *,
+    delimiter: str = ",",
+    replace: bool = False,
+    whole: bool = False,
 ) -> Generator[ResultsFile | None, None, None]:
     """Open a `ResultsFile` and close it at the end; yield None if *path* is None."""
     if path is None:
         yield None
         return
     with ExitStack() as opened:
-        file = ResultsFile(path, columns, delimiter=delimiter, replace=replace)
+        file = ResultsFile(path, columns, delimiter=delimiter, replace=replace, whole=whole)
         opened.callback(file.close)
         yield file
+
+
+def _sync(path: Path) -> None:
+    """Raise `OSError` if the disk has not taken all that was written."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Raise `FileExistsError` if *target* exists: unlike a rename, a link replaces nothing."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        if lexists(target):
+            raise FileExistsError(errno.EEXIST, _MADE_MEANWHILE, str(target)) from None
+        source.replace(target)  # FAT and some network drives have no links
+    else:
+        source.unlink()
 
 
 def _named(ours: Sequence[str], theirs: Cells) -> list[str]:

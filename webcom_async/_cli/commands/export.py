@@ -29,7 +29,8 @@ def export_command(
     as_json: AsJson = False,
 ) -> int:
     """
-    Write the results of a campaign from a journal into a new file: CSV, .jsonl or .parquet.
+    Write the results of a campaign from a journal into a new file: CSV, .jsonl or .parquet. The file gets its name
+    when it is complete.
 
     With --file, the campaign's own file of recipients, there is a line for each of its rows, in its order, beside its
     columns: also for rows that were left out, and for rows that no run has reached. Give the options that `send` got.

@@ -36,8 +36,10 @@ class Filing:
     """
     A new file of results, and what they add up to.
 
+    The file gets its name when all of them are in it. If the block fails, nothing is left of it.
+
     Args:
-        path: The file; it is made with the first results.
+        path: The file.
         audience: Its rows are written beside the results; None for no rows.
 
     Raises:
@@ -47,7 +49,7 @@ class Filing:
     def __init__(self, path: Path, audience: Audience | None) -> None:
         table = None if audience is None else audience.table
         delimiter = table.delimiter if isinstance(table, CsvTable) else ","
-        self._sink = ResultsFile(path, () if table is None else table.columns, delimiter=delimiter)
+        self._sink = ResultsFile(path, () if table is None else table.columns, delimiter=delimiter, whole=True)
         self._outcomes = Counter[Outcome]()
         self._reasons = Counter[Reason]()
 
@@ -72,9 +74,13 @@ class Filing:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._sink.close()
-        if exc is None and not self._sink.in_place:
+        if exc is not None:
+            self._sink.discard()
+        elif not self._sink.in_place:
+            self._sink.discard()
             raise InputError(f"{self._sink.path} was moved or removed while it was written; run the command again")
+        else:
+            self._sink.close()
 
 
 def people_of(file: Path | None, text: str | None, options: FileOptions, *, visible: bool) -> Audience | None:
