@@ -5,13 +5,13 @@ import re
 import socket
 import sys
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.given import open_file, refuse_blank, variable
+from webcom_async._domain.given import new_private_file, open_file, refuse_blank, variable
 from webcom_async._storage.contracts import JournalReader
 from webcom_async.client import WebcomClient
 from webcom_async.events import Observer
@@ -113,6 +113,8 @@ class StoreLocation(NamedTuple):
         except OSError as exc:
             raise InputError(f"--store is {folder}: {exc.strerror}; give another folder") from None
         try:
+            _make_private(folder / _LOCK)
+            _make_private(self.engine_file)
             file = open_file(folder / _LOCK, "a")
         except OSError as exc:
             raise InputError(f"--store is {folder}, and {_LOCK} in it cannot be used: {exc.strerror}") from None
@@ -180,6 +182,12 @@ def without_password(words: str) -> str:
         return f"{url.scheme}://{re.split('[:/@]', login)[0]}{at}{url.netloc}{url.path}{query}"
     except ValueError:
         return "…"  # what cannot be read cannot be told to hold none
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner alone: SQLAlchemy would let all users of the machine read it."""
+    with suppress(FileExistsError):
+        new_private_file(path).close()
 
 
 def _lock(file: IO[str]) -> bool:
