@@ -25,6 +25,7 @@ from tests.reliability import (
     malformed,
     matrix,
     memory,
+    outputs,
     power_loss,
     readers,
     repeats,
@@ -61,6 +62,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "calls": calls.measure,
     "readers": readers.measure,
     "repeats": repeats.measure,
+    "outputs": outputs.measure,
 }
 
 

@@ -28,6 +28,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         calls: Storms of equal calls.
         readings: Campaigns whose journals are read while they run.
         repeats: Campaigns at a gateway that cuts ids.
+        outputs: Commands whose outputs fail.
     """
 
     seeds: int
@@ -48,6 +49,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     readings: int
     repeats: int
+    outputs: int
 
 
 TINY: Scale = Scale(
@@ -69,6 +71,7 @@ TINY: Scale = Scale(
     calls=10,
     readings=1,
     repeats=4,
+    outputs=2,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -88,6 +91,7 @@ DEFAULT: Scale = Scale(
     calls=1_000,
     readings=40,
     repeats=100,
+    outputs=40,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -107,5 +111,6 @@ LONG: Scale = Scale(
     calls=10_000,
     readings=400,
     repeats=1_000,
+    outputs=400,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
