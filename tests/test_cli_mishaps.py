@@ -31,10 +31,10 @@ def people(tmp_path: Path) -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the size of a file is limited as POSIX systems do it")
 @pytest.mark.parametrize("name", ["results.csv", "results.jsonl"])
-def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
+def test_results_that_cannot_be_written_leave_a_campaign_its_report(
     cli_gateway: Gateway, people: str, tmp_path: Path, name: str
 ):
-    """A full disk gives one line, exit code 3, the counts and the name to resume with; no traceback."""
+    """A full disk gives one line, the counts and the name to go on with; no traceback, and no other exit code."""
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000)); "
         'import runpy; sys.argv[0] = "webcom-async"; runpy.run_module("webcom_async", run_name="__main__")'
@@ -44,10 +44,10 @@ def test_results_that_cannot_be_written_end_a_campaign_with_its_report(
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
 
     report = json.loads(done.stdout)
-    assert 3 == done.returncode, done.stderr
-    assert "the results could not be written: File too large" in done.stderr
+    assert 0 == done.returncode, done.stderr
+    assert 1 == done.stderr.count("the results could not be written: File too large")
     assert "Traceback" not in done.stderr
-    assert len(cli_gateway.ledger) == report["outcomes"]["accepted"] < 300
+    assert 300 == len(cli_gateway.ledger) == report["outcomes"]["accepted"]
     assert report["campaign"].startswith("cli-")
 
 

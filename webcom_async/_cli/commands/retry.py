@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
-from webcom_async._cli.run.campaign_run import Reconciliation, conclude, run_into
+from webcom_async._cli.run.campaign_run import Reconciliation, conclude, new_results, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
-from webcom_async._cli.run.resume_hint import way_on
+from webcom_async._cli.run.resume_hint import way_on, way_to_results
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.results import Outcome
-from webcom_async.files import results_file
 from webcom_async.journal import stored_campaign
 
 __all__ = ["retry_command"]
@@ -64,5 +63,6 @@ def retry_command(
     )
     check_apart(results, account.credentials, account.capabilities, journal=journal)
     ids = CampaignIds(IdScheme(campaign))
-    ended = run_into(results_file(results), plan, lambda sink: Joined(lambda: (), ids, sink), visible=not as_json)
-    return conclude(ended, as_json=as_json, way_on=way_on(campaign, results))
+    ended = run_into(new_results(results), plan, lambda sink: Joined(lambda: (), ids, sink), visible=not as_json)
+    rewrite = way_to_results(results, journal, campaign)
+    return conclude(ended, as_json=as_json, way_on=way_on(campaign, results), rewrite=rewrite)

@@ -27,12 +27,12 @@ from webcom_async._cli.options import (
     TimeOptions,
 )
 from webcom_async._cli.run.audience_loading import audience_of, check_begun_otherwise, stopped_in
-from webcom_async._cli.run.campaign_run import Ended, SendPlan, conclude, run_into
+from webcom_async._cli.run.campaign_run import Ended, SendPlan, conclude, new_results, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.confirmation import consented, message_of
 from webcom_async._cli.run.result_export import pages
 from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
-from webcom_async._cli.run.resume_hint import way_on
+from webcom_async._cli.run.resume_hint import way_on, way_to_results
 from webcom_async._cli.run.times import hours_of, is_span, moment_of, zone_of
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.client_ids import IdScheme
@@ -44,7 +44,7 @@ from webcom_async._domain.results import SendResult
 from webcom_async._domain.types import IdBits
 from webcom_async.audience import Audience, StopList, Verdict
 from webcom_async.audience.calling_hours import Rounds
-from webcom_async.files import CsvTable, results_file
+from webcom_async.files import CsvTable
 from webcom_async.journal import StoredResults, has_begun
 
 __all__ = ["send_command"]
@@ -100,7 +100,8 @@ def send_command(
             because it no longer holds. Can be repeated.
         ignore_remembered_stops: Send to those too who were on the gateway's stop list in other campaigns.
         results: Write what became of each row into this new file: CSV, .jsonl or .parquet. With a journal,
-            all results come again, and an earlier run's file is put aside as `NAME.1`.
+            all results come again, and an earlier run's file is put aside as `NAME.1`. If it cannot be written,
+            the campaign goes on, and stderr says how many results are missing.
         options: How the file is read.
         prices: What a part costs.
         consent: What has to be said first.
@@ -151,7 +152,10 @@ def send_command(
         return audit
     ids = _ids_of(plan, settings.get("id_bits", 63))
     ended = _send(audience, plan._replace(total=audit.sendable), ids, results, visible=not as_json)
-    return conclude(ended, as_json=as_json, way_on=way_on(plan.campaign, results, journal, made_up=campaign is None))
+    made_up = campaign is None
+    rewrite = way_to_results(results, journal, plan.campaign, file=file, text=text, options=options, made_up=made_up)
+    resume = way_on(plan.campaign, results, journal, made_up=made_up)
+    return conclude(ended, as_json=as_json, way_on=resume, rewrite=rewrite)
 
 
 def _check_name(campaign: str | None, journal: Path | None) -> None:
@@ -179,7 +183,7 @@ def _send(audience: Audience, plan: SendPlan, ids: CampaignIds, results: Path | 
     delimiter = audience.table.delimiter if isinstance(audience.table, CsvTable) else ","
     people = audience.people if plan.rounds is None else plan.rounds.people
     known = _sent_before(audience, plan, ids)
-    file = results_file(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None)
+    file = new_results(results, audience.table.columns, delimiter=delimiter, replace=plan.journal is not None)
     return run_into(file, plan, lambda sink: Joined(people, ids, sink, known), visible=visible)
 
 

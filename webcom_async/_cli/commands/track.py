@@ -1,10 +1,8 @@
 """`webcom-async track`: a campaign's SMS on their way to the end, with a live table."""
 
-import csv
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from webcom_async._cli.exit_codes import ExitCode, of_signal, signal_word
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
@@ -12,16 +10,13 @@ from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.console import show_error, show_json
 from webcom_async._cli.ui.tracking_table import live_table, report_fields, show_track, track_fields
-from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._cli.ui.translations import choose_language, tr, tr_plural
 from webcom_async._domain.delivery import Delivery, Pace, TrackReport
-from webcom_async._domain.errors import InputError, WebcomError
-from webcom_async._domain.given import identity_of, is_url
-from webcom_async._domain.untrusted_text import csv_cell
+from webcom_async._domain.errors import InputError
+from webcom_async._domain.given import identity_of, is_url, new_private_file
 from webcom_async._tracking.tracker import Track
 from webcom_async.client import WebcomClient
-
-if TYPE_CHECKING:
-    from _csv import Writer
+from webcom_async.files._text_rows import csv_rows
 
 __all__ = ["track_command"]
 
@@ -74,16 +69,20 @@ def track_command(
     pace = Pace(first=begin, longest=longest, deadline=deadline)
     make = client_maker(account, settings_of(account))
     run = SignalAwareRun[TrackReport]()
-    with _changes_file(changes) as keep:
+    kept = None if changes is None else _ChangesFile(changes)
+    try:
         report = _follow(
             run,
             make,
             lambda client: client.track(
                 journal, campaign=campaign, reports=reports, pace=pace, prices=prices, wait=wait
             ),
-            keep,
+            _forget if kept is None else kept.write,
             visible=not as_json,
         )
+    finally:
+        if kept is not None:
+            kept.close()
     if as_json:
         show_json(track_fields(report))
     else:
@@ -116,34 +115,65 @@ def _follow(
     return run.run(follow)
 
 
-@contextmanager
-def _changes_file(path: Path | None) -> Generator[Callable[[Delivery], None], None, None]:
-    if path is None:
-        yield lambda _: None
-        return
-    try:
-        file = path.open("x", encoding="utf-8", newline="")
-    except OSError as exc:
-        raise InputError(f"{path}: {exc.strerror}") from None
-    try:
-        with file:
-            opened = identity_of(file.fileno())
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            yield lambda change: _write(writer, change)
-    except OSError as exc:
-        raise WebcomError(f"{path}: the changes could not be written: {exc.strerror or exc}") from None
-    if opened != identity_of(path):
-        show_error(
-            tr(
-                "{file} was moved or removed while it was written: its changes are where it was moved, or lost if it "
-                "was removed",
-                file=path,
+def _forget(_change: Delivery) -> None:
+    """Without a file, the table alone shows changes."""
+
+
+class _ChangesFile:
+    """
+    A new file of changes. If it cannot be written, it ends nothing; what it lacks is counted.
+
+    Raises:
+        InputError: The file exists, or cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = new_private_file(path, buffering=0)
+        except OSError as exc:
+            raise InputError(f"{path}: {exc.strerror}") from None
+        self._opened = identity_of(self._file.fileno())
+        self._rows = csv_rows(self._file, _COLUMNS, ",")
+        self._missing = 0
+        self._failed = False
+        self._put([])  # the header
+
+    def write(self, change: Delivery) -> None:
+        fields = {"client_id_sms": change.client_id_sms, "phone": change.phone, "overdue": change.overdue}
+        told = fields | report_fields(change.report)
+        self._put([["" if told[name] is None else str(told[name]) for name in _COLUMNS]])
+
+    def close(self) -> None:
+        """Say what the file lacks."""
+        with suppress(OSError):
+            self._file.close()
+        if self._missing:
+            words = tr_plural(
+                "{count} change is missing from {file}; the same command with another --changes writes the last of "
+                "each SMS again",
+                "{count} changes are missing from {file}; the same command with another --changes writes the last of "
+                "each SMS again",
+                self._missing,
+                file=self._path,
             )
-        )
+            show_error(words)
+        elif self._opened != identity_of(self._path):
+            show_error(
+                tr(
+                    "{file} was moved or removed while it was written: its changes are where it was moved, or lost if "
+                    "it was removed",
+                    file=self._path,
+                )
+            )
 
-
-def _write(writer: "Writer", change: Delivery) -> None:
-    fields = {"client_id_sms": change.client_id_sms, "phone": change.phone, "overdue": change.overdue}
-    told = fields | report_fields(change.report)
-    writer.writerow(["" if told[name] is None else csv_cell(str(told[name])) for name in _COLUMNS])
+    def _put(self, rows: list[list[str]]) -> None:
+        if not self._failed:
+            try:
+                self._rows.write(rows)
+            except OSError as exc:
+                self._failed = True
+                words = tr("{file}: the changes could not be written: {error}", file=self._path, error=exc.strerror)
+                show_error(words)
+        if self._failed:
+            self._missing += len(rows)

@@ -23,7 +23,7 @@ from webcom_async._cli.ui.console import (
     show_json,
     show_report,
 )
-from webcom_async._cli.ui.translations import explain, tr
+from webcom_async._cli.ui.translations import explain, tr, tr_plural
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.messages import Message, Recipient
@@ -32,10 +32,21 @@ from webcom_async._domain.results import NetworkStats, Outcome, Report, SendResu
 from webcom_async._sending.campaign import Campaign, Results
 from webcom_async.audience.calling_hours import Rounds
 from webcom_async.client import WebcomClient
-from webcom_async.files import ResultsFile
+from webcom_async.files import Cells, ResultsFile, results_file
 from webcom_async.journal import SqliteJournal
 
-__all__ = ["Ended", "Reconciliation", "SendPlan", "Sink", "added", "early_end", "run_campaign", "run_into"]
+__all__ = [
+    "Ended",
+    "Reconciliation",
+    "SendPlan",
+    "Sink",
+    "added",
+    "conclude",
+    "early_end",
+    "new_results",
+    "run_campaign",
+    "run_into",
+]
 
 
 _NAP = 60.0  # seconds
@@ -136,11 +147,13 @@ class Ended(NamedTuple):
         report: Its counts.
         error: What ended it early; None if it ran to its end.
         stopped: The signal that did, Ctrl-C or SIGTERM.
+        missing: How many results are not in the file that was to have them.
     """
 
     report: Report
     error: WebcomError | None = None
     stopped: Signals | None = None
+    missing: int = 0
 
 
 def early_end(ended: Ended, way_on: str) -> ExitCode | None:
@@ -167,15 +180,19 @@ def run_campaign(plan: SendPlan | Reconciliation, *, visible: bool, results: Sin
     error: WebcomError | None = None
     try:
         run.run(rounds.send)
-    except (WebcomError, OSError) as exc:
+    except WebcomError as exc:
         if not run.begun:
             raise
-        error = _of_results(exc) if isinstance(exc, OSError) else exc
+        error = exc
     return Ended(rounds.report, error, None if error else run.stopped)
 
 
-def _of_results(exc: OSError) -> WebcomError:
-    return WebcomError(f"the results could not be written: {exc.strerror}")
+def new_results(
+    path: Path | None, columns: Cells = (), *, delimiter: str = ",", replace: bool = False
+) -> AbstractContextManager[ResultsFile | None]:
+    """Parquet cannot be read before it is closed, so it has no name until then."""
+    whole = path is not None and path.suffix.casefold() == ".parquet"
+    return results_file(path, columns, delimiter=delimiter, replace=replace, whole=whole)
 
 
 def run_into(
@@ -186,23 +203,22 @@ def run_into(
     visible: bool,
 ) -> Ended:
     """
-    A file that cannot be written ends the campaign, and its counts are told.
+    A file that cannot be written ends nothing; what it lacks is counted.
 
     *join* puts results beside rows, and replaces a `SendPlan`'s recipients.
     """
-    ended = None
+    ended, joined = None, None
     try:
         with opening as file:
             joined = join(file)
             whole = plan._replace(recipients=joined) if isinstance(plan, SendPlan) else plan
             ended = run_campaign(whole, visible=visible, results=joined)
-            ended = ended._replace(report=joined.report(ended.report))
             joined.write([])
     except InputError as exc:
-        if ended is None:
+        if ended is None or joined is None:
             raise
-        ended = ended._replace(error=ended.error or exc)
-    return ended
+        joined.fail(exc)
+    return ended._replace(report=joined.report(ended.report), missing=joined.missing)
 
 
 class _Rounds:
@@ -296,10 +312,19 @@ def added(reports: Sequence[Report], campaign: str) -> Report:
     )
 
 
-def conclude(ended: Ended, *, as_json: bool, way_on: str) -> int:
+def conclude(ended: Ended, *, as_json: bool, way_on: str, rewrite: str) -> int:
+    """*rewrite* is the command that writes the results again."""
     if as_json:
         show_json(report_json(ended.report))
     else:
         show_report(ended.report, tr("Report"))
+    if ended.missing:
+        words = tr_plural(
+            "{count} result is missing from the file of results; to write all of them: {command}",
+            "{count} results are missing from the file of results; to write all of them: {command}",
+            ended.missing,
+            command=rewrite,
+        )
+        show_error(words)
     early = early_end(ended, way_on)
     return of_report(ended.report) if early is None else early

@@ -6,7 +6,7 @@ A row is remembered from the moment its recipient is handed out until its result
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, cast
 
@@ -94,6 +94,8 @@ class Joined:
         self._outcomes: Counter[Outcome] = Counter()
         self._reasons: Counter[Reason] = Counter()
         self._told = False  # that the file was moved
+        self._came = 0  # results, for the file
+        self._failed = False
 
     def __iter__(self) -> Iterator[Recipient]:
         for person in self._people():
@@ -105,13 +107,23 @@ class Joined:
                     self._rows.update(dict.fromkeys(ids, (person.row, ids)))
                 yield person.recipient
 
+    @property
+    def missing(self) -> int:
+        """How many results are not in the file, because it could not be written."""
+        return 0 if self._file is None else self._came - self._file.rows
+
     def write(self, results: list[SendResult]) -> None:
         """Write first the rows that were left out on the way."""
         if self._file is not None:
             self._write_left_out()
             if results:
-                self._file.write((result, self._row_of(result)) for result in results)
+                self._put([(result, self._row_of(result)) for result in results])
             self._look(self._file)
+
+    def fail(self, exc: InputError) -> None:
+        """Write nothing more, and say so: a file with a gap would look whole."""
+        self._failed = True
+        show_error(tr("{error}; the campaign does not depend on that", error=exc))
 
     def report(self, report: Report) -> Report:
         outcomes = Counter(report.outcomes) + self._outcomes
@@ -124,7 +136,7 @@ class Joined:
 
     def _look(self, file: ResultsFile) -> None:
         """Say once if the file was moved or removed: the campaign goes on, and rows may be lost."""
-        if not (self._told or file.in_place):
+        if not (self._told or self._failed or file.in_place):
             self._told = True
             show_error(
                 tr(
@@ -155,6 +167,14 @@ class Joined:
                     self._write_left_out()
 
     def _write_left_out(self) -> None:
-        if self._file is not None and self._left_out:
-            self._file.write(self._left_out)
+        if self._left_out:
+            self._put([*self._left_out])
             self._left_out.clear()
+
+    def _put(self, rows: Sequence[tuple[SendResult, Row | None]]) -> None:
+        self._came += len(rows)
+        if self._file is not None and not self._failed:
+            try:
+                self._file.write(rows)
+            except InputError as exc:
+                self.fail(exc)
