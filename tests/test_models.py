@@ -1,5 +1,9 @@
 """The words of the library: messages, recipients, results and reports."""
 
+import json
+import pickle
+from enum import StrEnum
+
 import msgspec
 import pytest
 
@@ -7,8 +11,10 @@ from tests.builders import message
 from webcom_async import (
     Channel,
     ClientIdSms,
+    DeliveryState,
     InputError,
     Message,
+    MessageType,
     Outcome,
     Phone,
     Progress,
@@ -16,7 +22,18 @@ from webcom_async import (
     Recipient,
     Report,
     SendResult,
+    Split,
 )
+from webcom_async.audience import Unused
+from webcom_async.doctor import Order, Repeat
+from webcom_async.emulator import Language
+from webcom_async.scaleout import CampaignState, DispatchState, ShardOutcome
+from webcom_async.segments import Encoding, Remedy
+
+WORDS: list[type[StrEnum]] = [
+    *(Channel, DeliveryState, MessageType, Outcome, Reason, Split),
+    *(CampaignState, DispatchState, Encoding, Language, Order, Remedy, Repeat, ShardOutcome, Unused),
+]
 
 
 def report(**changes: object) -> Report:
@@ -148,3 +165,19 @@ def test_progress_is_a_report_in_the_making():
 
     assert isinstance(progress, Report)
     assert (1000, 1500, 1) == (progress.recipients, progress.taken, progress.in_flight)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: words.__name__)
+def test_a_word_is_a_plain_string_too(words: type[StrEnum]):
+    """A member equals its value, is written as it by `str`, f-strings and `json`, and survives a pickle."""
+    for member in words:
+        assert member.value == member
+        assert [member.value] * 2 == [str(member), f"{member}"]
+        assert json.dumps({member: member}) == json.dumps({member.value: member.value})
+        assert words(member.value) is member is pickle.loads(pickle.dumps(member))
+
+
+def test_an_encoding_keeps_its_units():
+    """The units of an encoding are beside its name."""
+    assert ("GSM-7", 160, 153) == (Encoding.GSM_7.label, Encoding.GSM_7.single, Encoding.GSM_7.part)
+    assert ("UCS-2", 70, 67) == (Encoding.UCS_2.label, Encoding.UCS_2.single, Encoding.UCS_2.part)

@@ -39,7 +39,7 @@ _TOP_BIT, _FLOAT_BIT = 1 << 62, 1 << 52  # beyond 32 bits, and beyond a float's 
 _NARROWEST = 53
 
 
-class Repeat(enum.Enum):
+class Repeat(enum.StrEnum):
     """How the gateway answers a repeated id."""
 
     FIRST_ID = "first id_sms"  #: as documented: no second SMS, and the `id_sms` of the first
@@ -47,7 +47,7 @@ class Repeat(enum.Enum):
     SENT_AGAIN = "sent again"  #: a second SMS: retries are unsafe
 
 
-class Order(enum.Enum):
+class Order(enum.StrEnum):
     """The order of the entries in an answer."""
 
     REQUEST = "the request's"  #: entries match recipients by position

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 import msgspec
 
@@ -48,16 +49,27 @@ _two_septets = re.compile(f"[{re.escape(_EXTENSION)}]")
 _two_units = re.compile("[\U00010000-\U0010ffff]")
 
 
-class Encoding(enum.Enum):
+class Encoding(enum.StrEnum):
     """How a text is encoded over the air, with the units in a single SMS, and in each of several parts."""
 
     GSM_7 = ("GSM-7", 160, 153)
     UCS_2 = ("UCS-2", 70, 67)
 
-    def __init__(self, label: str, single: int, part: int) -> None:
-        self.label = label  #: its common name
-        self.single = single  #: units in a single SMS
-        self.part = part  #: units in each of several parts
+    single: int  #: units in a single SMS
+    part: int  #: units in each of several parts
+
+    def __new__(cls, label: str, single: int, part: int) -> Self:
+        """Return the member whose value is its label."""
+        member = str.__new__(cls, label)
+        member._value_ = label
+        member.single = single
+        member.part = part
+        return member
+
+    @property
+    def label(self) -> str:
+        """Its common name."""
+        return self.value
 
     @property
     def wide(self) -> re.Pattern[str]:
@@ -106,7 +118,7 @@ class Segments(msgspec.Struct, frozen=True):
     parts_without_forcing: int
 
 
-class Remedy(enum.Enum):
+class Remedy(enum.StrEnum):
     """What a suggestion changes to make a text cheaper."""
 
     PUNCTUATION = "plain punctuation"  #: quotes, dashes, spaces and accents of GSM-7

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class DeliveryState(enum.Enum):
+class DeliveryState(enum.StrEnum):
     """The state of an SMS, in the gateway's own words."""
 
     SEND = "send"  #: accepted, and nothing is known yet

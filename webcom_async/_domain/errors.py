@@ -53,7 +53,7 @@ class Knowledge(enum.IntEnum):
     POSSIBLY_SENT = 2  #: it may have been processed, in part or whole
 
 
-class Split(enum.Enum):
+class Split(enum.StrEnum):
     """When a batch that failed is sent again in halves, under the same ids."""
 
     NEVER = "never"  #: the halves would fail too

@@ -37,14 +37,14 @@ MAX_SENDER_CHARACTERS = 11  # the gateway's own refusal: 11 characters, or 15 fo
 MAX_SENDER_DIGITS = 15
 
 
-class Channel(enum.Enum):
+class Channel(enum.StrEnum):
     """The channel of a message: `type_send_1`."""
 
     SMS = "sms"
     VIBER = "viber"
 
 
-class MessageType(enum.Enum):
+class MessageType(enum.StrEnum):
     """The kind of a message: `type` (XML page)."""
 
     SMS = "sms"

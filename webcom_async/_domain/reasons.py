@@ -5,7 +5,7 @@ import enum
 __all__ = ["Reason"]
 
 
-class Reason(enum.Enum):
+class Reason(enum.StrEnum):
     """Why a recipient was rejected, is unknown or was not sent."""
 
     NONE = "none"  #: nothing is wrong

@@ -19,7 +19,7 @@ from webcom_async._domain.results import Outcome
 __all__ = ["Language", "Refusal", "Scope", "classify", "refusal", "refused_outcome", "scope_of"]
 
 
-class Scope(enum.Enum):
+class Scope(enum.StrEnum):
     """How far a refusal reaches."""
 
     RECIPIENT = "recipient"  #: this phone only
@@ -28,7 +28,7 @@ class Scope(enum.Enum):
     CAMPAIGN = "campaign"  #: everything this account sends now
 
 
-class Language(enum.Enum):
+class Language(enum.StrEnum):
     """The language of the gateway's sentences."""
 
     ENGLISH = "en"

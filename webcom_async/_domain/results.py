@@ -11,7 +11,7 @@ from webcom_async._domain.types import ClientIdSms, Phone
 __all__ = ["NetworkStats", "Outcome", "Progress", "Report", "SendResult", "SettledResults", "given_ids", "not_accepted"]
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """What is known of a recipient: a claim of fact."""
 
     ACCEPTED = "accepted"  #: the gateway accepted it and gave an `id_sms`

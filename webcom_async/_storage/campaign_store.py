@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class CampaignState(enum.Enum):
+class CampaignState(enum.StrEnum):
     """Whether a campaign is running, and if not, why."""
 
     RUNNING = "running"

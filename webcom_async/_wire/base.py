@@ -28,7 +28,7 @@ class RefusedRequest(Exception):
         self.error = error
 
 
-class Retry(enum.Enum):
+class Retry(enum.StrEnum):
     """Whether a call may be retried when its first result is unknown."""
 
     SAFE = "safe"  #: the call changes nothing at the gateway

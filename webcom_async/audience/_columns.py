@@ -41,7 +41,7 @@ class ColumnNames(msgspec.Struct, frozen=True, kw_only=True):
             refuse_blank(f"the name of the column for {field}", name)
 
 
-class Unused(enum.Enum):
+class Unused(enum.StrEnum):
     """Columns of a file of results that belong to an earlier campaign, and are ignored by default."""
 
     IDS = "ids"  #: the gateway sends nothing more under the ids of accepted recipients

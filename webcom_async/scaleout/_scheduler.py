@@ -14,7 +14,7 @@ from webcom_async._storage.campaign_store import CampaignState, Shard
 __all__ = ["DispatchState", "Due", "ShardScheduler"]
 
 
-class DispatchState(enum.Enum):
+class DispatchState(enum.StrEnum):
     """The engine's state of a shard's latest dispatch."""
 
     WAITING = "waiting"  #: queued in the engine

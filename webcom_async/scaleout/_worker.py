@@ -69,7 +69,7 @@ _PAUSE = 1.0  # seconds before a call to an unavailable store is retried
 _FAREWELL = 5.0  # seconds for the last write, when a worker stops
 
 
-class ShardOutcome(enum.Enum):
+class ShardOutcome(enum.StrEnum):
     """How a run of a shard ends."""
 
     DONE = "done"  #: all its batches are done, by this worker or others
