@@ -1,10 +1,15 @@
 """Every setting of a client."""
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from webcom_async import ConfigurationError, Options
+from tests.conftest import Connect
+from webcom_async import ConfigurationError, Options, WebcomClient
+from webcom_async.emulator import Gateway
 
 WHOLE = ["in_flight", "batch_size", "batch_bytes", "attempts"]
 SECONDS = ["grace", "wait_initial", "wait_max", "retry_after_max"]
@@ -175,3 +180,49 @@ def test_an_unknown_zone_is_refused(time_zone: object):
     """A misspelt zone would shift every validity period, so it ends the set-up."""
     with pytest.raises(ConfigurationError, match="time_zone"):
         Options(time_zone=time_zone)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("max_retries", "attempts"), ("timout", "timeout"), ("url", "base_url"), ("max_connections", "in_flight")],
+)
+@pytest.mark.parametrize(
+    "make", [partial(WebcomClient, token="dummy"), partial(WebcomClient.from_env, {})], ids=["constructor", "from_env"]
+)
+def test_an_unknown_option_is_told_with_the_nearest_and_all(
+    make: Callable[..., WebcomClient], wrong: str, nearest: str
+):
+    """The error names the nearest option, whatever other libraries call it, and lists all of them."""
+    with pytest.raises(TypeError, match=f"'{wrong}': do you mean {nearest}[?] It takes .*") as refused:
+        make(**{wrong: 3})
+
+    assert set(Options.__struct_fields__) < set(re.split(r"[ ,]+", str(refused.value)))
+
+
+def test_an_option_that_resembles_none_is_told_with_all():
+    """A name with no near one gets the list alone."""
+    with pytest.raises(TypeError, match=r"'xyzzy'\. It takes token, login, "):
+        WebcomClient(token="dummy", xyzzy=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("call", ["send", "stream", "send_all"])
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("txt", "do you mean text?"),
+        ("from_", "do you mean sender?"),
+        ("timeout", "it is an option of the client, as in WebcomClient(timeout=...)"),
+        ("max_retries", "it is an option of the client, as in WebcomClient(attempts=...)"),
+    ],
+)
+async def test_an_unknown_argument_of_a_call_is_told_with_the_nearest(
+    connect: Connect, webcom_gateway: Gateway, call: str, wrong: str, hint: str
+):
+    """The error names the argument that was meant, be it the client's, and nothing is sent."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(TypeError, match=re.escape(hint)) as refused:
+            await getattr(client, call)("79612242243", **{wrong: 3})
+
+    assert str(refused.value).startswith(f"{call}() got an unexpected keyword argument '{wrong}'")
+    assert not webcom_gateway.ledger.sent

@@ -5,11 +5,11 @@ This module checks a call and assembles its parts. `_sending` runs the campaign.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Literal, Never, Self, Unpack, cast
 
 import anyio
 
@@ -21,7 +21,7 @@ from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.delivery import Balance, Pace
 from webcom_async._domain.errors import ConfigurationError, InputError, UsageError
 from webcom_async._domain.exchange import Transport
-from webcom_async._domain.given import StrPath, campaign_name, new_name_error, refuse_blank, variable
+from webcom_async._domain.given import StrPath, campaign_name, new_name_error, refuse_blank, refuse_unknown, variable
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.options import OptionFields, Options
 from webcom_async._domain.reasons import Reason
@@ -87,6 +87,7 @@ class WebcomClient:
             credentials = Credentials(token=token, login=login, password=password)
         elif (token, login, password) != (None, None, None):
             raise ConfigurationError("give credentials=, or token=, or login= and password=, not several of them")
+        refuse_unknown("WebcomClient", options, _with_options(WebcomClient.__init__))
         settings = Options(**options)
         self._format = JsonFormat(settings.zone)
         self._session = GatewaySession(
@@ -120,6 +121,7 @@ class WebcomClient:
         Raises:
             ConfigurationError: The variables are missing, contradict each other, or cannot be used.
         """
+        refuse_unknown("from_env", options, _with_options(WebcomClient.from_env))
         environ = os.environ if environ is None else environ
         base_url = None if "base_url" in options else variable(environ, "WEBCOM_BASE_URL")
         if base_url is not None:
@@ -174,6 +176,7 @@ class WebcomClient:
         key: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
+        **_unknown: Never,
     ) -> SendResult:
         """
         Send one message and return its result.
@@ -204,6 +207,7 @@ class WebcomClient:
             ConfigurationError: The gateway cannot be used with these settings.
             UsageError: The client is closed, or belongs to another event loop.
         """
+        _refuse_in_call(WebcomClient.send, _unknown)
         self._check_usable()
         _check_identity(campaign, client_id_sms, key)
         defaults = self._defaults(text, sender, message, validity_period, time_send)
@@ -233,6 +237,7 @@ class WebcomClient:
         resend_rejected: Collection[Reason] = (),
         new_ids: Literal["not-sent"] | None = None,
         acknowledge_repeated_ids: bool = False,
+        **_unknown: Never,
     ) -> Campaign:
         """
         Return a campaign: open it with `async with`, then iterate over its results.
@@ -269,6 +274,7 @@ class WebcomClient:
             InputError: The call cannot be sent; nothing was sent.
             UsageError: The client is closed, or belongs to another event loop.
         """
+        _refuse_in_call(WebcomClient.stream, _unknown)
         self._session.check_open()
         if journal is not None and campaign is None:
             raise InputError("journal= remembers a campaign by its name: give campaign= too")
@@ -374,12 +380,14 @@ class WebcomClient:
         resend_rejected: Collection[Reason] = (),
         new_ids: Literal["not-sent"] | None = None,
         acknowledge_repeated_ids: bool = False,
+        **_unknown: Never,
     ) -> Report:
         """
         Send to all recipients and return the counts, for callers that do not read single results.
 
         Takes the arguments of `stream`, and raises what `stream` and its results raise.
         """
+        _refuse_in_call(WebcomClient.send_all, _unknown)
         async with self.stream(
             recipients,
             text=text,
@@ -524,6 +532,21 @@ class WebcomClient:
             time_send,
             send_format=self._format,
         )
+
+
+def _arguments(method: Callable[..., object]) -> tuple[str, ...]:
+    code = method.__code__
+    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+
+def _with_options(method: Callable[..., object]) -> list[str]:
+    return [*_arguments(method), *OptionFields.__annotations__]
+
+
+def _refuse_in_call(method: Callable[..., object], unknown: Mapping[str, object]) -> None:
+    if unknown:
+        elsewhere = _with_options(WebcomClient.__init__)
+        refuse_unknown(method.__name__, unknown, _arguments(method), elsewhere=elsewhere)
 
 
 def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: str | None) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -27,6 +27,7 @@ __all__ = [
     "new_private_file",
     "open_file",
     "refuse_blank",
+    "refuse_unknown",
     "variable",
 ]
 
@@ -48,6 +49,47 @@ def refuse_blank(
     """
     if isinstance(given, str) and not _seen(given):
         raise error(f"{what} is {'blank' if given else 'empty'}: {advice}")
+
+
+# What other libraries call it: the two names have few letters in common.
+_ELSEWHERE = {
+    "concurrency": "in_flight",
+    "from_": "sender",
+    "max_attempts": "attempts",
+    "max_connections": "in_flight",
+    "max_retries": "attempts",
+    "rate_limit": "rate",
+    "retries": "attempts",
+    "url": "base_url",
+}
+
+
+def refuse_unknown(call: str, given: Iterable[str], known: Collection[str], *, elsewhere: Collection[str] = ()) -> None:
+    """
+    Raise `TypeError` if *given* has a keyword that is not in *known*; it names the nearest, and all of *known*.
+
+    The client has those in *elsewhere*.
+    """
+    for name in given:
+        if name not in known:
+            hint = _hint(name, known, elsewhere)
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}{hint} It takes {', '.join(known)}")
+
+
+def _hint(name: str, known: Collection[str], elsewhere: Collection[str]) -> str:
+    near = _nearest(name, known)
+    if near and name not in elsewhere:
+        return f": do you mean {near}?"
+    near = _nearest(name, elsewhere)
+    return f": it is an option of the client, as in WebcomClient({near}=...)." if near else "."
+
+
+def _nearest(name: str, names: Collection[str]) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - for an error alone
+
+    if _ELSEWHERE.get(name) in names:
+        return _ELSEWHERE[name]
+    return next(iter(get_close_matches(name, names, 1)), None)
 
 
 def campaign_name(given: object) -> str:
