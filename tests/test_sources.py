@@ -1,7 +1,9 @@
 """A caller's source: pulled in one context, by one task, and never cancelled in the middle of an item."""
 
 import decimal
-from collections.abc import AsyncIterator, Callable, Iterator
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from tests.builders import logged, phones
 from tests.conftest import Connect
-from webcom_async import Outcome, OutOfBalance, Reason, Recipient, UsageError, WebcomClient
+from webcom_async import InputError, Message, Outcome, OutOfBalance, Reason, Recipient, UsageError, WebcomClient
 from webcom_async.emulator import Fault, Gateway, GatewayTransport
 
 pytestmark = pytest.mark.anyio
@@ -318,3 +320,156 @@ async def test_a_source_may_go_on_after_a_scope_that_it_holds(connect: Connect, 
             report = await client.send_all(held(), **SALE)
 
     assert (6, True) == (report.accepted, report.complete)
+
+
+# ---------------------------------------------------------------------------- what is no recipient
+
+
+class Whole:
+    """A whole number of another type, as numpy's and pandas' are."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+class Table(list[object]):
+    """A list with the shape of a data frame, an array or a series."""
+
+    def __init__(self, items: Iterable[object], *shape: int) -> None:
+        super().__init__(items)
+        self.shape = shape
+
+
+STRANGE = [
+    {"phone": "79612242243"},
+    ("79612242243", "Hello"),
+    ["79612242243"],
+    b"79612242243",
+    None,
+    79612242243.0,
+    True,
+    object(),
+]
+
+
+@pytest.mark.parametrize("wrap", [iter, asynchronous], ids=["sync", "async"])
+@pytest.mark.parametrize("item", STRANGE, ids=lambda item: type(item).__name__)
+async def test_a_source_of_something_else_than_recipients_raises(
+    connect: Connect, webcom_gateway: Gateway, item: object, wrap: Callable[[Any], Any]
+):
+    """A thousand dicts are one mistake and not a thousand results: the error names item and type, and no value."""
+    words = f"item 1 of the source is of type {type(item).__name__}; a source yields phones or Recipients: "
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=words) as raised:
+            await client.send_all(wrap(iter([item] * 1_000)), **SALE)
+
+    report = raised.value.report
+    assert report is not None
+    assert (0, False) == (report.recipients, report.complete)
+    assert "9612242" not in str(raised.value)
+    assert not webcom_gateway.ledger.sent
+
+
+async def test_a_source_that_turns_to_something_else_raises_after_what_was_sent(
+    connect: Connect, webcom_gateway: Gateway
+):
+    """Recipients before the dicts are reported as sent; the campaign is not complete."""
+    items = [*phones(3), *({"phone": phone} for phone in phones(500))]
+    async with connect(webcom_gateway, batch_size=50, in_flight=1) as client:
+        with pytest.raises(InputError, match=r"item \d+ of the source is of type dict") as raised:
+            await client.send_all(items, **SALE)
+
+    assert raised.value.report is not None
+    assert (3, False) == (raised.value.report.accepted, raised.value.report.complete)
+    assert [*phones(3)] == [sms.phone for sms in webcom_gateway.ledger.sent]
+
+
+async def test_one_odd_item_among_recipients_is_a_result(connect: Connect, webcom_gateway: Gateway):
+    """A row without a phone costs itself alone, even if it is the first one."""
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all([None, *phones(2), {}], **SALE)
+
+    assert (2, 2, True) == (report.accepted, report.reasons[Reason.BAD_RECIPIENT], report.complete)
+
+
+def not_called() -> Iterator[str]:
+    """Yield phones, once it is called."""
+    return phones(3)
+
+
+async def not_awaited() -> list[str]:
+    """Return phones, once it is awaited."""
+    return [*phones(3)]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("79612242243", "a single str: put it in a list"),
+        (b"79612242243", "a single bytes: put it in a list"),
+        (bytearray(b"79612242243"), "a single bytearray"),
+        (Recipient("79612242243"), "a single Recipient"),
+        ({"79612242243": "Hello"}, "a dict, of which only the keys would be sent to"),
+        (Counter(["79612242243"]), "a Counter, of which only the keys would be sent to"),
+        (Table(["phone", "name"], 3, 2), r"a table [(]Table[)]: give its column of phones"),
+        (Table([], 0, 1), r"a table [(]Table[)]"),
+        (not_called, "a function, which is not called yet: call it"),
+        (79612242243, "must be an iterable or async iterable of phones or Recipients, not int"),
+        (Message(sender="ACME", text="Sale!"), "not Message"),
+        (None, "not NoneType"),
+    ],
+    ids=lambda given: type(given).__name__ if not isinstance(given, str) else None,
+)
+async def test_what_cannot_be_a_source_is_told_before_anything_is_sent(
+    connect: Connect, webcom_gateway: Gateway, source: Any, words: str
+):
+    """A data frame, a dict or a function is refused, with words that say what to give."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match=words):
+            client.stream(source, **SALE)
+
+    assert not webcom_gateway.ledger.sent
+
+
+async def test_a_coroutine_is_no_source(connect: Connect, webcom_gateway: Gateway):
+    """A coroutine is refused with the advice to await it."""
+    source: Any = not_awaited()
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="a coroutine, which is not awaited yet: await it"):
+            client.stream(source, **SALE)
+
+    assert [*phones(3)] == await source
+
+
+async def test_a_binary_file_is_told_to_be_opened_as_text(connect: Connect, webcom_gateway: Gateway):
+    """A file that yields bytes is no source; the same lines as text are."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(InputError, match="open the file as text"):
+            await client.send_all(io.BytesIO(b"79612242243\n"), **SALE)  # type: ignore[arg-type]
+        report = await client.send_all(io.StringIO("79612242243\n"), **SALE)
+
+    assert 1 == report.accepted
+
+
+async def test_whole_numbers_of_other_types_are_phones_and_ids(connect: Connect, webcom_gateway: Gateway):
+    """Numpy's and pandas' integers are phones, ids and numbers; a column of them is a source."""
+    column: Any = Table([Whole(79612242243), Whole(79612242244)], 2)
+    own: Any = Recipient(Whole(79612242245), Whole(77), number_sms=Whole(3))  # type: ignore[arg-type]
+    single: Any = Whole(79612242246)
+    async with connect(webcom_gateway) as client:
+        report = await client.send_all(column, **SALE)
+        results = [await client.send(single, "Sale!", sender="ACME", client_id_sms=Whole(78))]  # type: ignore[arg-type]
+        async with client.stream([own], **SALE) as stream:
+            results += [result async for result in stream]
+        ids: Any = [Whole(int(result.id_sms or 0)) for result in results]
+        states = [status.id_sms async for status in client.statuses(ids)]
+
+    assert 2 == report.accepted
+    assert [("79612242246", "78"), ("79612242245", "77")] == [(each.phone, each.client_id_sms) for each in results]
+    assert sorted(states) == sorted(str(result.id_sms) for result in results)
+    assert ["79612242243", "79612242244", "79612242246", "79612242245"] == [
+        sms.phone for sms in webcom_gateway.ledger.sent
+    ]

@@ -230,6 +230,28 @@ async def test_other_kinds_of_text_are_text(store: CampaignStore):
     assert [Recipient("79612242243"), Recipient("79612242244", text="own")] == kept
 
 
+async def test_other_kinds_of_whole_numbers_are_phones_and_ids(store: CampaignStore):
+    """Phones and ids may be whole numbers of another type, such as numpy's; a table is told to be no source."""
+
+    class Whole:
+        def __init__(self, value: int) -> None:
+            self._value = value
+
+        def __index__(self) -> int:
+            return self._value
+
+    class Frame(list[str]):
+        shape = (1, 2)
+
+    with pytest.raises(InputError, match="a table"):
+        await store.plan(spring(), Frame(["phone", "name"]))
+    whole = Recipient(Whole(79612242244), Whole(17))  # type: ignore[arg-type]
+    await store.plan(spring(), [Whole(79612242243), whole])  # type: ignore[list-item]
+
+    kept = await store.recipients(BatchRef("spring", 1, 1))
+    assert [Recipient(79612242243), Recipient(79612242244, 17)] == kept
+
+
 async def test_planning_again_changes_nothing(store: CampaignStore, other: CampaignStore):
     """The same settings and recipients are the same plan, whichever process and kind of source they come from."""
     await planned(store)

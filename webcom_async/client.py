@@ -296,7 +296,7 @@ class WebcomClient:
             fingerprint=fingerprint(defaults.message, defaults.sender),
             new_ids=0 if new_ids is None else options.id_bits,
         )
-        source = Source(recipients)
+        source = Source(recipients, checked=True)
 
         async def plan() -> CampaignParts:
             opened: CampaignJournal = MemoryCampaignJournal(name)

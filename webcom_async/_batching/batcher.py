@@ -19,7 +19,7 @@ from webcom_async._batching.vectorized import prepare_batch
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient, phones_of
-from webcom_async._domain.phones import shown
+from webcom_async._domain.phones import plain_int, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
@@ -243,8 +243,9 @@ def _drop(waiting: deque[object], count: int) -> None:
 def _as_recipient(given: object) -> Recipient:
     if isinstance(given, Recipient):
         return given
-    if isinstance(given, str | int):
-        return Recipient(given)
+    plain = plain_int(given)
+    if isinstance(plain, str | int):
+        return Recipient(plain)
     raise InputError(
         f"a source yields phones or Recipients, not {type(given).__name__}: wrap it, as in Recipient(phone, text=text)",
         Reason.BAD_RECIPIENT,

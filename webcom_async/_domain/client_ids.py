@@ -17,7 +17,7 @@ from typing import cast
 import msgspec
 
 from webcom_async._domain.errors import ConfigurationError, InputError
-from webcom_async._domain.phones import shown
+from webcom_async._domain.phones import plain_int, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ID_BITS, ClientIdSms, IdBits, Phone
 
@@ -103,6 +103,7 @@ def check_client_id(given: object) -> ClientIdSms:
         InputError: It is not decimal digits from 1 to 2**63 - 1 without leading zeros. The gateway types the field Int:
             `007` and `7` would be one id, and a larger number would be cut.
     """
+    given = plain_int(given)
     text = shown(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
         raise InputError(f"client_id_sms {shown(given)} must be decimal digits", Reason.BAD_CLIENT_ID)

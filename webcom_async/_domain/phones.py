@@ -6,11 +6,12 @@ decimal, replaces a Russian mobile's leading 8 with 7, and changes nothing else.
 gateway to say.
 """
 
+import operator
 import re
 import reprlib
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, NamedTuple, SupportsIndex, cast
 
 import msgspec
 
@@ -27,6 +28,7 @@ __all__ = [
     "is_home_form",
     "normal_phones",
     "normalise_phone",
+    "plain_int",
     "read_phone",
     "shown",
     "whole_number",
@@ -94,7 +96,8 @@ def normalise_phone(raw: object) -> Phone:
     Return *raw* as digits with the country code first.
 
     Args:
-        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `'79612242243` or `79612242243.00`, or an `int`.
+        raw: A `str` such as `+7 (961) 224-22-43`, `8 961 224 22 43`, `'79612242243` or `79612242243.00`, or a whole
+            number.
 
     Raises:
         InputError: It is not a phone number; the message quotes it and says why.
@@ -124,6 +127,16 @@ def is_home_form(raw: str, phone: Phone) -> bool:
     return len(phone) == _HOME_LENGTH and phone.startswith(_HOME_START) and "+" not in raw
 
 
+def plain_int(value: object) -> object:
+    """Return *value* as an `int` if it is a whole number of another type, such as numpy's; else unchanged."""
+    if isinstance(value, str | int):
+        return value
+    try:
+        return operator.index(cast("SupportsIndex", value))
+    except Exception:  # noqa: BLE001 - a caller's own method may raise anything
+        return value
+
+
 def read_phone(raw: object) -> WrittenPhone:
     """
     Return the digits of *raw*, without separators and a leading plus.
@@ -131,6 +144,7 @@ def read_phone(raw: object) -> WrittenPhone:
     Raises:
         InputError: It holds anything else, or its digits may not be the intended ones.
     """
+    raw = plain_int(raw)
     if not isinstance(raw, str | int) or isinstance(raw, bool):
         raise _bad(raw, Sentence("give a str or an int, not a {type}", type=type(raw).__name__))
     if isinstance(raw, int) and raw < 0:

@@ -12,7 +12,8 @@ import msgspec
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Recipient
-from webcom_async._domain.sources import RecipientSource, Source
+from webcom_async._domain.phones import plain_int
+from webcom_async._domain.sources import RecipientSource, Source, strange_item
 from webcom_async._storage.campaign_rules import largest_batch
 from webcom_async._storage.campaign_store import CampaignSettings
 
@@ -22,10 +23,13 @@ _PAGE = 20  # batches
 _DIGEST_BYTES = 16
 
 
-def _plain(value: object) -> str:
-    """Return *value* as a plain str if it is a subclass of it, such as numpy's."""
-    if isinstance(value, str):
-        return str.__str__(value)
+def _plain(value: object) -> str | int:
+    """Return *value* as a plain str or int if it is another kind of either, such as numpy's."""
+    plain = plain_int(value)
+    if isinstance(plain, str):
+        return str.__str__(plain)
+    if isinstance(plain, int):
+        return plain
     raise TypeError
 
 
@@ -105,12 +109,10 @@ def recipients_of(content: bytes | str) -> list[Recipient]:
 def _recipient(item: object, place: int) -> Recipient:
     if isinstance(item, Recipient):
         return item
-    if isinstance(item, str | int):
-        return Recipient(item)
-    raise InputError(
-        f"item {place:,} of the source is {type(item).__name__}; a source yields phones or Recipients: wrap it, as in "
-        "Recipient(phone, text=text)"
-    )
+    plain = plain_int(item)
+    if isinstance(plain, str | int):
+        return Recipient(plain)
+    raise strange_item(item, place)
 
 
 def _kept(people: list[Recipient], before: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Self, TypeAlias, cast
 
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.phones import shown
+from webcom_async._domain.phones import plain_int, shown
 from webcom_async._domain.sources import RecipientSource, Source
 from webcom_async._tracking.polling import StatusInquiry
 from webcom_async._wire.json_api.send import known_id
@@ -37,7 +37,7 @@ class Statuses:
         if isinstance(ids, str | bytes | int) or not isinstance(ids, Iterable | AsyncIterable):
             raise InputError(f"ids is {shown(ids)}: give an iterable of id_sms, such as a list")
         self._inquiry = inquiry
-        self._source = Source(cast("RecipientSource", ids))
+        self._source = Source(cast("RecipientSource", iter(ids) if isinstance(ids, Iterable) else ids))
         self._check_usable = check_usable
         self._raw: deque[object] = deque()
         self._waiting: deque[str] = deque()
@@ -66,7 +66,7 @@ class Statuses:
         if wanted > 0:
             await self._source.fill(self._raw, wanted)
         while self._raw:
-            item = self._raw[0]
+            item = plain_int(self._raw[0])
             id_sms = known_id(item) if isinstance(item, str | int) and not isinstance(item, bool) else None
             if id_sms is None and self._waiting:
                 return None  # those before it come first
