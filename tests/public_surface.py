@@ -17,7 +17,11 @@ from typing import NamedTuple
 
 [FOLDER] = find_spec("webcom_async").submodule_search_locations
 SNAPSHOT = Path(__file__).with_name("public_surface.txt")
-OF_NO_INTEREST = {"__post_init__", "__repr__", "__rich_repr__"}  # no caller names them, and all have one signature
+# No caller names them, and all have one signature.
+OF_NO_INTEREST = {
+    *("__post_init__", "__repr__", "__rich_repr__"),
+    *("__get_pydantic_core_schema__", "__pydantic_serializer__"),
+}
 # Constructors of what only the package makes, and members that only the package uses.
 FOR_THE_PACKAGE = {
     "webcom_async.Batches.__init__",

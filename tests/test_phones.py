@@ -1,5 +1,7 @@
 """Phone numbers, from what people write to what the wire carries."""
 
+import re
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -128,12 +130,33 @@ def test_nothing_else_is_guessed(written: str, phone: str):
     ],
 )
 def test_a_bad_phone_is_refused_with_a_reason(written: object, why: str):
-    """The error quotes what was written and says what is wrong with it."""
+    """The error says what is wrong; its sentence quotes what was written, for those who may read it."""
     with pytest.raises(InputError, match=why) as refused:
         normalise_phone(written)
 
     assert Reason.BAD_PHONE is refused.value.reason
-    assert repr(written) in str(refused.value)
+    assert repr(written) in str(refused.value.sentence)
+
+
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        ("+7 (961) 224-22-43x", "'+7961…43x'"),
+        ("+8 961 224 22 43", "'+8961…43'"),
+        ("79612242243, 79612242244", "'7961…43, 7961…44'"),
+        (79612242243.0, "7961…30 is"),
+        (b"79612242243", "b'7961…43'"),
+        ("1234567890123456", "'1234…56'"),
+        ("٧٩٦١٢٢٤٢٢٤٣", "'٧٩٦١…٤٣'"),
+    ],
+)
+def test_an_error_masks_the_phone(written: object, masked: str):
+    """Words, repr and attributes of the exception show no more than the ends of a phone: they reach logs."""
+    with pytest.raises(InputError) as refused:
+        normalise_phone(written)
+
+    assert masked in str(refused.value)
+    assert not re.search(r"\d{5}", f"{refused.value} {refused.value!r} {refused.value.args} {vars(refused.value)}")
 
 
 @pytest.mark.parametrize("written", [-79612242243, 10**5000, -(10**5000)], ids=["negative", "huge", "negative huge"])

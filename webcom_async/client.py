@@ -24,6 +24,7 @@ from webcom_async._domain.exchange import Transport
 from webcom_async._domain.given import StrPath, campaign_name, new_name_error, refuse_blank, refuse_unknown, variable
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.options import OptionFields, Options
+from webcom_async._domain.phones import quoted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Report, SendResult
 from webcom_async._domain.sources import RecipientSource, Source
@@ -556,7 +557,9 @@ def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: 
         raise InputError("key= tells messages of one campaign apart: give campaign= too")
     refuse_blank("key", key)
     if key is not None and key != key.strip():
-        raise InputError(f"key {key!r} begins or ends with white space, which makes it another key: leave that out")
+        raise InputError(
+            f"key {quoted(key)} begins or ends with white space, which makes it another key: leave that out"
+        )
     odd = None if campaign is None else new_name_error(campaign_name(campaign))
     if odd is not None:
         raise odd

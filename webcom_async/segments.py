@@ -139,6 +139,13 @@ class Suggestion(msgspec.Struct, frozen=True):
     text: str
     parts: int
 
+    def __repr__(self) -> str:
+        return f"Suggestion(remedy={self.remedy!r}, text=<{len(self.text)} characters>, parts={self.parts})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        # msgspec's own method, whose output rich's tracebacks print, shows the text.
+        return [("remedy", self.remedy), ("characters", len(self.text)), ("parts", self.parts)]
+
 
 def segments(text: str) -> Segments:
     """Return how *text* is billed."""

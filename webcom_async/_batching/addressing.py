@@ -11,7 +11,7 @@ import msgspec
 from webcom_async._domain.client_ids import Derive, check_client_id
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Message, OutboundRecipient, Recipient, utc_moment
-from webcom_async._domain.phones import normalise_phone, plain_int, shown
+from webcom_async._domain.phones import normalise_phone, plain_int, quoted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import SendFormat
@@ -129,7 +129,7 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
     """
     phone = normalise_phone(recipient.phone)
     if not isinstance(recipient.key, str):
-        raise InputError(f"key {shown(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
+        raise InputError(f"key {quoted(recipient.key)} must be a str", Reason.BAD_RECIPIENT)
     if recipient.key.isspace():
         raise InputError("key is blank: give it a value, or leave it out", Reason.BAD_RECIPIENT)
     message = defaults.message_for(recipient)
@@ -149,7 +149,7 @@ def address(recipient: Recipient, defaults: CallDefaults, derive: Derive) -> tup
 def _number_sms(given: object) -> int:
     given = plain_int(given)
     if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _LARGEST_NUMBER:
-        raise InputError(f"number_sms {shown(given)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
+        raise InputError(f"number_sms {quoted(given)} must be an int of at most 63 bits", Reason.BAD_RECIPIENT)
     return int(given)  # msgspec cannot encode subclasses of int
 
 

@@ -19,7 +19,7 @@ from webcom_async._batching.vectorized import prepare_batch
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, Recipient, phones_of
-from webcom_async._domain.phones import plain_int, shown
+from webcom_async._domain.phones import plain_int, quoted, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
@@ -259,7 +259,7 @@ def _unusable(given: object, exc: Exception) -> SendResult:
         Phone(_written(lambda: given.phone if isinstance(given, Recipient) else given).strip()),
         Outcome.NOT_SENT,
         reason=Reason.BAD_RECIPIENT if said is None else said.reason,
-        error=f"{type(exc).__name__}: {_written(lambda: shown(exc.args))}" if said is None else str(said),
+        error=f"{type(exc).__name__}: {_written(lambda: quoted(exc.args))}" if said is None else str(said),
     )
 
 

@@ -17,7 +17,7 @@ from typing import cast
 import msgspec
 
 from webcom_async._domain.errors import ConfigurationError, InputError
-from webcom_async._domain.phones import plain_int, shown
+from webcom_async._domain.phones import plain_int, quoted, shown
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ID_BITS, ClientIdSms, IdBits, Phone
 
@@ -106,12 +106,13 @@ def check_client_id(given: object) -> ClientIdSms:
     given = plain_int(given)
     text = shown(given) if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
-        raise InputError(f"client_id_sms {shown(given)} must be decimal digits", Reason.BAD_CLIENT_ID)
+        raise InputError(f"client_id_sms {quoted(given)} must be decimal digits", Reason.BAD_CLIENT_ID)
     if text.startswith("0"):
         raise InputError(
-            f"client_id_sms {shown(given)} must not start with 0: the gateway reads a number", Reason.BAD_CLIENT_ID
+            f"client_id_sms {quoted(given)} must not start with 0: the gateway reads a number",
+            Reason.BAD_CLIENT_ID,
         )
     if len(text) > _LONGEST or int(text) > _LARGEST:
-        raise InputError(f"client_id_sms {shown(given)} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
+        raise InputError(f"client_id_sms {quoted(given)} is over {_LARGEST} (19 digits)", Reason.BAD_CLIENT_ID)
     # msgspec cannot encode subclasses of str, such as numpy's.
     return ClientIdSms(str.__str__(text))

@@ -14,6 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from webcom_async._domain.errors import ConfigurationError
+from webcom_async._domain.records import PlainRecord
 from webcom_async._domain.types import ClientIdSms, Phone
 
 __all__ = [
@@ -47,7 +48,7 @@ class DeliveryState(enum.StrEnum):
 _FINAL = frozenset(DeliveryState) - {DeliveryState.SEND, DeliveryState.UNKNOWN}
 
 
-class DeliveryReport(msgspec.Struct, frozen=True, gc=False):
+class DeliveryReport(PlainRecord, frozen=True, gc=False):
     """
     The gateway's report on one SMS, as an answer or a webhook.
 
@@ -81,7 +82,7 @@ class DeliveryReport(msgspec.Struct, frozen=True, gc=False):
         return None if self.num_parts is None or self.price is None else self.num_parts * self.price
 
 
-class Delivery(msgspec.Struct, frozen=True, gc=False):
+class Delivery(PlainRecord, frozen=True, gc=False):
     """
     A change in the delivery of one recipient's SMS.
 
@@ -98,7 +99,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     overdue: bool = False
 
 
-class Direction(msgspec.Struct, frozen=True):
+class Direction(PlainRecord, frozen=True):
     """
     The messages that are left for one operator or country. Counts of several directions cannot be added up.
 
@@ -117,7 +118,7 @@ class Direction(msgspec.Struct, frozen=True):
     said: str
 
 
-class Balance(msgspec.Struct, frozen=True):
+class Balance(PlainRecord, frozen=True):
     """
     The balance of the account.
 
@@ -170,7 +171,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 _LONGEST_WAIT = 10**9  # seconds: 30 years, far inside what a date can hold
 
 
-class TrackReport(msgspec.Struct, frozen=True, kw_only=True):
+class TrackReport(PlainRecord, frozen=True, kw_only=True):
     """
     The delivery of the accepted SMS of a campaign.
 

@@ -73,7 +73,8 @@ class WebcomError(Exception):
         split: Whether the same batch may succeed in halves.
         reason: The matching reason in results and reports.
         report: The counts of the campaign that this ended; None outside a campaign.
-        sentence: The message, with its template and parameters if it can be translated.
+        sentence: The message, with its template and parameters if it can be translated. Its parameters quote the phone
+            that is wrong, which `str(error)` masks.
     """
 
     knowledge: Knowledge = Knowledge.NOT_REACHED
@@ -85,7 +86,8 @@ class WebcomError(Exception):
 
     def __init__(self, message: str | Sentence = "", *, knowledge: Knowledge | None = None) -> None:
         # The docstring is the default message, so the sentence is written once.
-        super().__init__(str(message) or " ".join((type(self).__doc__ or "").split()))
+        words = message.masked if isinstance(message, Sentence) else message
+        super().__init__(words or " ".join((type(self).__doc__ or "").split()))
         self.sentence: str | Sentence = message or str(self)
         self.knowledge = self.knowledge if knowledge is None else knowledge
 

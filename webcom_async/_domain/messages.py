@@ -17,6 +17,7 @@ import msgspec
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.records import PrivateRecord
 from webcom_async._domain.types import ClientIdSms, Phone
 
 __all__ = [
@@ -54,7 +55,7 @@ class MessageType(enum.StrEnum):
     VCARD = "vcard"
 
 
-class VcardPhone(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class VcardPhone(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True):
     """Phones on a business card (XML page)."""
 
     cell: str | None = None
@@ -65,7 +66,7 @@ class VcardPhone(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         _check_types(self, _TEXTS)
 
 
-class VcardAddress(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class VcardAddress(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True):
     """The address on a business card (XML page)."""
 
     post_office_box: str | None = None
@@ -81,7 +82,7 @@ def _sms() -> Channel:
     return Channel.SMS
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class Message(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """
     A message, in the vendor's own field names.
 
@@ -177,7 +178,7 @@ def _check_text(field: str, value: object, reason: Reason) -> None:
         ) from None
 
 
-class Recipient(msgspec.Struct, frozen=True, gc=False):
+class Recipient(PrivateRecord, frozen=True, gc=False):
     """
     One phone that gets one message. The call gives every field that is left out.
 
@@ -204,7 +205,7 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     number_sms: int | None = None
 
 
-class OutboundRecipient(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class OutboundRecipient(PrivateRecord, frozen=True, omit_defaults=True, gc=False):
     """
     A recipient's phone, id and times, as every format encodes them.
 

@@ -17,7 +17,8 @@ import msgspec
 
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.sentences import Sentence
+from webcom_async._domain.records import mask_phones
+from webcom_async._domain.sentences import Quote, Sentence
 from webcom_async._domain.types import Phone
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "ROUNDED",
     "NormalPhones",
     "WrittenPhone",
+    "bad_phone",
     "is_home_form",
     "normal_phones",
     "normalise_phone",
     "plain_int",
+    "quoted",
     "read_phone",
     "shown",
     "whole_number",
@@ -100,17 +103,19 @@ def normalise_phone(raw: object) -> Phone:
             number.
 
     Raises:
-        InputError: It is not a phone number; the message quotes it and says why.
+        InputError: It is not a phone number; the message says why, and quotes it with its middle digits masked.
     """
     if type(raw) is str and _NORMAL(raw):
         return Phone(raw)
     digits, international = read_phone(raw)
     if len(digits) == _RUSSIAN_LENGTH and digits.startswith(_RUSSIAN_TRUNK):
         if international:
-            raise _bad(raw, Sentence("no country code starts with 89; a Russian mobile is written +7 9…"))
+            raise bad_phone(raw, Sentence("no country code starts with 89; a Russian mobile is written +7 9…"))
         digits = "7" + digits[1:]
     if digits.startswith("0"):
-        raise _bad(raw, Sentence("it starts with 0; write the country code first, as in {example}", example=_EXAMPLE))
+        raise bad_phone(
+            raw, Sentence("it starts with 0; write the country code first, as in {example}", example=_EXAMPLE)
+        )
     if not _SHORTEST <= len(digits) <= _LONGEST:
         why = Sentence(
             "it has {count} digits, and a number has {least} to {most}",
@@ -118,7 +123,7 @@ def normalise_phone(raw: object) -> Phone:
             least=_SHORTEST,
             most=_LONGEST,
         )
-        raise _bad(raw, why)
+        raise bad_phone(raw, why)
     return Phone(digits)
 
 
@@ -146,20 +151,20 @@ def read_phone(raw: object) -> WrittenPhone:
     """
     raw = plain_int(raw)
     if not isinstance(raw, str | int) or isinstance(raw, bool):
-        raise _bad(raw, Sentence("give a str or an int, not a {type}", type=type(raw).__name__))
+        raise bad_phone(raw, Sentence("give a str or an int, not a {type}", type=type(raw).__name__))
     if isinstance(raw, int) and raw < 0:
-        raise _bad(raw, Sentence("it is negative"))
+        raise bad_phone(raw, Sentence("it is negative"))
     try:
         written = whole_number(_bare(raw) if isinstance(raw, str) else shown(raw))
     except InputError as exc:
-        raise _bad(raw, exc.sentence) from None
+        raise bad_phone(raw, exc.sentence) from None
     if any(each in written for each in _LINE_BREAKS):
-        raise _bad(raw, Sentence("it holds a line break; write one phone in a cell"))
+        raise bad_phone(raw, Sentence("it holds a line break; write one phone in a cell"))
     digits = written.translate(_SEPARATORS)
     international = digits.startswith("+")
     digits = digits.removeprefix("+")
     if not _is_digits(digits):
-        raise _bad(raw, Sentence("it holds characters that are no digits") if digits else Sentence("it is empty"))
+        raise bad_phone(raw, Sentence("it holds characters that are no digits") if digits else Sentence("it is empty"))
     return WrittenPhone(digits, international)
 
 
@@ -241,9 +246,15 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
+def quoted(value: object) -> str:
+    """Return the same with phones masked, for an exception."""
+    return mask_phones(shown(value))
+
+
 def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _bad(raw: object, why: str | Sentence) -> InputError:
-    return InputError(Sentence("{phone} is not a phone number: {why}", phone=shown(raw), why=why), Reason.BAD_PHONE)
+def bad_phone(raw: object, why: str | Sentence) -> InputError:
+    sentence = Sentence("{phone} is not a phone number: {why}", phone=Quote(shown(raw)), why=why)
+    return InputError(sentence, Reason.BAD_PHONE)

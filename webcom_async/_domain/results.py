@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.records import PlainRecord
 from webcom_async._domain.types import ClientIdSms, Phone
 
 __all__ = ["NetworkStats", "Outcome", "Progress", "Report", "SendResult", "SettledResults", "given_ids", "not_accepted"]
@@ -20,7 +21,7 @@ class Outcome(enum.StrEnum):
     NOT_SENT = "not_sent"  #: it never left, or the whole request was refused; send it again
 
 
-class SendResult(msgspec.Struct, frozen=True, gc=False):
+class SendResult(PlainRecord, frozen=True, gc=False):
     """
     The result of one recipient.
 
@@ -75,7 +76,7 @@ def given_ids(results: Iterable[SendResult]) -> list[str]:
     return [result.id_sms for result in results if result.id_sms is not None]
 
 
-class NetworkStats(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkStats(PlainRecord, frozen=True, kw_only=True):
     """
     The network traffic of a campaign.
 

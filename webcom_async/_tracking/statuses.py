@@ -11,7 +11,7 @@ from typing import Self, TypeAlias, cast
 
 from webcom_async._domain.delivery import DeliveryReport
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.phones import plain_int, shown
+from webcom_async._domain.phones import plain_int, quoted
 from webcom_async._domain.sources import RecipientSource, Source
 from webcom_async._tracking.polling import StatusInquiry
 from webcom_async._wire.json_api.send import known_id
@@ -35,7 +35,7 @@ class Statuses:
 
     def __init__(self, inquiry: StatusInquiry, ids: IdSource, check_usable: Callable[[], None]) -> None:
         if isinstance(ids, str | bytes | int) or not isinstance(ids, Iterable | AsyncIterable):
-            raise InputError(f"ids is {shown(ids)}: give an iterable of id_sms, such as a list")
+            raise InputError(f"ids is {quoted(ids)}: give an iterable of id_sms, such as a list")
         self._inquiry = inquiry
         self._source = Source(cast("RecipientSource", iter(ids) if isinstance(ids, Iterable) else ids))
         self._check_usable = check_usable
@@ -72,6 +72,6 @@ class Statuses:
                 return None  # those before it come first
             self._raw.popleft()
             if id_sms is None:
-                return InputError(f"{shown(item)} is not an id_sms: give that of an accepted SendResult")
+                return InputError(f"{quoted(item)} is not an id_sms: give that of an accepted SendResult")
             self._waiting.append(id_sms)
         return None

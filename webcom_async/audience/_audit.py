@@ -19,7 +19,8 @@ from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Message
 from webcom_async._domain.phones import EXACT_FLOAT, ROUNDED, shown, whole_number
 from webcom_async._domain.reasons import Reason
-from webcom_async._domain.sentences import Sentence
+from webcom_async._domain.records import private_repr
+from webcom_async._domain.sentences import Quote, Sentence
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience._columns import read_exactly
@@ -81,6 +82,9 @@ class Finding(_LineAndWords):
         finding.sentence = words
         return finding
 
+    def __repr__(self) -> str:
+        return f"Finding(line={self.line}, words={private_repr('words', self.words)})"
+
 
 class Sample(NamedTuple):
     """A text as a recipient would receive it."""
@@ -88,6 +92,10 @@ class Sample(NamedTuple):
     line: int
     phone: Phone
     text: str
+
+    def __repr__(self) -> str:
+        phone, text = private_repr("phone", self.phone), private_repr("text", self.text)
+        return f"Sample(line={self.line}, phone={phone}, text={text})"
 
 
 class Audit(msgspec.Struct):
@@ -388,5 +396,5 @@ def _ends_as_excel_writes(client_id: str) -> bool:
 
 
 def _bad(given: str, why: str | Sentence) -> InputError:
-    sentence = Sentence("client_id_sms {id} cannot be used: {why}", id=shown(given), why=why)
+    sentence = Sentence("client_id_sms {id} cannot be used: {why}", id=Quote(shown(given)), why=why)
     return InputError(sentence, Reason.BAD_CLIENT_ID)

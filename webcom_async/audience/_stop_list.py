@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.phones import is_home_form, normalise_phone, shown
+from webcom_async._domain.phones import is_home_form, normalise_phone, quoted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import Phone
 from webcom_async.audience._columns import ColumnNames, Places, find_places, need
@@ -83,7 +83,7 @@ class StopList:
             phone = normalise(raw)
             if normalise is normalise_phone and is_home_form(raw, phone):
                 raise InputError(
-                    f"{shown(raw)} may be a Russian mobile without its 7: write it as 7… or +…, or give --region RU",
+                    f"{quoted(raw)} may be a Russian mobile without its 7: write it as 7… or +…, or give --region RU",
                     Reason.BAD_PHONE,
                 )
             self._phones.setdefault(int(phone), 1)

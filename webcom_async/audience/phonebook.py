@@ -7,10 +7,9 @@ The only module that imports phonenumbers, an extra. Source: libphonenumber's me
 import phonenumbers
 from phonenumbers import timezone
 
-from webcom_async._domain.errors import ConfigurationError, InputError
-from webcom_async._domain.phones import read_phone, shown
-from webcom_async._domain.reasons import Reason
-from webcom_async._domain.sentences import Sentence
+from webcom_async._domain.errors import ConfigurationError
+from webcom_async._domain.phones import bad_phone, read_phone
+from webcom_async._domain.sentences import Quote, Sentence
 from webcom_async._domain.types import Phone
 
 __all__ = ["PhoneBook", "zones_of"]
@@ -48,12 +47,9 @@ class PhoneBook:
         try:
             number = phonenumbers.parse(f"+{digits}" if international else digits, self.region)
         except phonenumbers.NumberParseException as exc:
-            raise InputError(f"{shown(raw)} is not a phone number: {str(exc).lower()}", Reason.BAD_PHONE) from None
+            raise bad_phone(raw, str(exc).lower()) from None
         if not phonenumbers.is_valid_number(number):
-            why = _no_such_number(number.country_code, "" if international else digits)
-            raise InputError(
-                Sentence("{phone} is not a phone number: {why}", phone=shown(raw), why=why), Reason.BAD_PHONE
-            )
+            raise bad_phone(raw, _no_such_number(number.country_code, "" if international else digits))
         return Phone(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
 
 
@@ -63,7 +59,7 @@ def _no_such_number(code: int | None, national: str) -> Sentence:
         return Sentence(
             "country code {code} has no such number; if it is one of another country, write +{digits}",
             code=code,
-            digits=national,
+            digits=Quote(national),
         )
     return Sentence("country code {code} has no such number", code=code)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from webcom_async._domain.messages import MAX_SENDER_CHARACTERS, MAX_SENDER_DIGITS
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.records import PrivateRecord
 from webcom_async._domain.refusals import Language, refusal
 from webcom_async.emulator._faults import Faults
 from webcom_async.emulator._inquiries import Inquiries, InquiryContext, InquiryRefused
@@ -59,7 +60,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Account(msgspec.Struct, kw_only=True):
+class Account(PrivateRecord, kw_only=True):
     """
     One customer of the gateway. Change it while the emulator runs.
 
@@ -87,8 +88,8 @@ class Account(msgspec.Struct, kw_only=True):
     locked: bool = False
     blocked: bool = False
     senders: set[str] | None = None
-    unmoderated: set[str] = set()
-    stop_list: set[str] = set()
+    unmoderated: set[str] = msgspec.field(default_factory=set)
+    stop_list: set[str] = msgspec.field(default_factory=set)
     closed: tuple[str, ...] = ()
 
 
@@ -133,7 +134,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     inquiries: Inquiries = Inquiries()
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(PrivateRecord, frozen=True):
     """A request as it arrived."""
 
     method: str

@@ -17,6 +17,8 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from webcom_async._domain.records import PrivateRecord
+
 __all__ = [
     "BALANCE_PATH",
     "CONTENT_TYPE",
@@ -67,7 +69,7 @@ class BadDocument(ValueError):
 # ---------------------------------------------------------------------------- what arrives
 
 
-class ReceivedRecipient(msgspec.Struct, frozen=True, gc=False):
+class ReceivedRecipient(PrivateRecord, frozen=True, gc=False):
     """
     One entry of `message[].phones[]`, as it arrived.
 
@@ -86,7 +88,7 @@ class ReceivedRecipient(msgspec.Struct, frozen=True, gc=False):
     number_sms: object = None
 
 
-class ReceivedMessage(msgspec.Struct, frozen=True):
+class ReceivedMessage(PrivateRecord, frozen=True):
     """
     One entry of `message[]`, as it arrived, with the vendor's names. A missing text is empty, any other field None.
 
@@ -104,7 +106,7 @@ class ReceivedMessage(msgspec.Struct, frozen=True):
     type_send_1: str = ""
     sender: str = ""
     text: str = ""
-    phones: list[ReceivedRecipient] = []
+    phones: list[ReceivedRecipient] = msgspec.field(default_factory=list)
     type: str = ""
     url: str = ""
     name: str = ""
@@ -121,7 +123,7 @@ class ReceivedMessage(msgspec.Struct, frozen=True):
     address: object = None
 
 
-class AccountQuestion(msgspec.Struct, frozen=True):
+class AccountQuestion(PrivateRecord, frozen=True):
     """The credentials of a request: a token, or login and password."""
 
     login: str | None = None
@@ -132,7 +134,7 @@ class AccountQuestion(msgspec.Struct, frozen=True):
 class SendRequest(AccountQuestion, frozen=True):
     """A request to send."""
 
-    message: list[ReceivedMessage] = []
+    message: list[ReceivedMessage] = msgspec.field(default_factory=list)
 
 
 class StatusQuestion(AccountQuestion, frozen=True):

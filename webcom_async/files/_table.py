@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import check_file
 from webcom_async._domain.phones import EXACT_FLOAT
+from webcom_async._domain.records import private_repr
 
 __all__ = [
     "JSON_LINES",
@@ -54,6 +55,9 @@ class Row(NamedTuple):
 
     line: int
     cells: list[str]
+
+    def __repr__(self) -> str:
+        return f"Row(line={self.line}, cells={private_repr('cells', self.cells)})"
 
 
 class Table(Protocol):
