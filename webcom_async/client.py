@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Never, Self, Unpack, cast
 
 import anyio
+from msgspec import UNSET, UnsetType
 
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
 from webcom_async._batching.batcher import RecipientBatcher, SingleRecipientBatcher
@@ -177,6 +178,7 @@ class WebcomClient:
         key: str | None = None,
         validity_period: datetime | None = None,
         time_send: datetime | None = None,
+        max_parts: int | UnsetType | None = UNSET,
         **_unknown: Never,
     ) -> SendResult:
         """
@@ -200,6 +202,7 @@ class WebcomClient:
                 whenever this code is sent again. A used key never sends another text.
             validity_period: The time after which delivery is no longer attempted; aware, in the future.
             time_send: The time at which to send; aware, in the future (documented for XML only).
+            max_parts: The maximum number of SMS that the text may take, or None for no limit; by default the client's.
 
         Raises:
             InputError: The message cannot be sent; nothing was sent.
@@ -211,7 +214,7 @@ class WebcomClient:
         _refuse_in_call(WebcomClient.send, _unknown)
         self._check_usable()
         _check_identity(campaign, client_id_sms, key)
-        defaults = self._defaults(text, sender, message, validity_period, time_send)
+        defaults = self._defaults(text, sender, message, validity_period, time_send, max_parts=max_parts)
         recipient = Recipient(phone, client_id_sms, key or "")
         derive = random_ids(self.options.id_bits) if campaign is None else self._ids(campaign).derive
         said, to = address(recipient, defaults, derive)
@@ -238,6 +241,7 @@ class WebcomClient:
         resend_rejected: Collection[Reason] = (),
         new_ids: Literal["not-sent"] | None = None,
         acknowledge_repeated_ids: bool = False,
+        max_parts: int | UnsetType | None = UNSET,
         **_unknown: Never,
     ) -> Campaign:
         """
@@ -266,6 +270,7 @@ class WebcomClient:
                 does one whose `client_id_sms` is given. Repeats that the journal knows no longer halt the campaign.
             acknowledge_repeated_ids: The other way on: no repeated `id_sms` halts this run. A recipient whose `id_sms`
                 was another's first is unknown, with `Reason.REPEATED_ID_SMS`, and never accepted.
+            max_parts: The maximum number of SMS that a text may take, or None for no limit; by default the client's.
 
         Raises:
             IdCollision: While iterating: two ids were answered with one `id_sms`.
@@ -285,7 +290,7 @@ class WebcomClient:
             raise odd
         _check_resend_rejected(resend_rejected, journal)
         _check_new_ids(new_ids, journal)
-        defaults = self._defaults(text, sender, message, validity_period, time_send)
+        defaults = self._defaults(text, sender, message, validity_period, time_send, max_parts=max_parts)
         past = defaults.past(self._session.clock.now())
         if past is not None and journal is None:
             raise past
@@ -381,6 +386,7 @@ class WebcomClient:
         resend_rejected: Collection[Reason] = (),
         new_ids: Literal["not-sent"] | None = None,
         acknowledge_repeated_ids: bool = False,
+        max_parts: int | UnsetType | None = UNSET,
         **_unknown: Never,
     ) -> Report:
         """
@@ -401,6 +407,7 @@ class WebcomClient:
             resend_rejected=resend_rejected,
             new_ids=new_ids,
             acknowledge_repeated_ids=acknowledge_repeated_ids,
+            max_parts=max_parts,
         ) as results:
             async for _ in results.batches():
                 pass
@@ -524,6 +531,8 @@ class WebcomClient:
         message: Message | None,
         validity_period: datetime | None,
         time_send: datetime | None,
+        *,
+        max_parts: int | UnsetType | None,
     ) -> CallDefaults:
         return call_defaults(
             text,
@@ -532,7 +541,14 @@ class WebcomClient:
             validity_period,
             time_send,
             send_format=self._format,
+            max_parts=self.options.max_parts if max_parts is UNSET else _whole_or_none("max_parts", max_parts),
         )
+
+
+def _whole_or_none(name: str, given: object) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+        return given
+    raise InputError(f"{name} is {given!r}; it must be a whole number of at least 1, or None")
 
 
 def _arguments(method: Callable[..., object]) -> tuple[str, ...]:

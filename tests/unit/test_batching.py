@@ -486,8 +486,8 @@ def test_a_time_that_passes_during_the_campaign_makes_the_rest_late():
     waiting: deque[object] = deque(phones(2))
     before, after = cutting.cut(waiting, set(), NOW), cutting.cut(waiting, set(), SOON)
 
-    assert ({}, after.client_ids) == (before.late, list(after.late))
-    assert [Reason.BAD_TIME] == [error.reason for error in after.late.values()]
+    assert ({}, after.client_ids) == (before.barred, list(after.barred))
+    assert [Reason.BAD_TIME] == [error.reason for error in after.barred.values()]
 
 
 @pytest.mark.parametrize(("fold", "hour"), [(0, 0), (1, 1)])

@@ -10,15 +10,17 @@ import msgspec
 
 from webcom_async._domain.client_ids import Derive, check_client_id
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.messages import Message, OutboundRecipient, Recipient, utc_moment
+from webcom_async._domain.messages import Channel, Message, MessageType, OutboundRecipient, Recipient, utc_moment
 from webcom_async._domain.phones import normalise_phone, plain_int, quoted
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._wire.base import SendFormat
+from webcom_async.segments import count_parts
 
 __all__ = ["CallDefaults", "address", "call_defaults"]
 
 _LARGEST_NUMBER = 2**63 - 1
+_IN_ANY_PART = 33  # characters: 67 units of UCS-2, and none takes more than two
 
 
 class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,12 +32,14 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
         sender: The sender for recipients that have a text only.
         validity_period: The default for `Recipient.validity_period`.
         time_send: The default for `Recipient.time_send`.
+        max_parts: The maximum number of SMS that a text may take; None for no limit.
     """
 
     message: Message | None = None
     sender: str | None = None
     validity_period: datetime | None = None
     time_send: datetime | None = None
+    max_parts: int | None = None
 
     def message_for(self, recipient: Recipient) -> Message:
         """
@@ -80,6 +84,23 @@ class CallDefaults(msgspec.Struct, frozen=True, kw_only=True):
                 return InputError(f"{field} {moment.isoformat()} is past", Reason.BAD_TIME)
         return None
 
+    def excess(self, message: Message) -> InputError | None:
+        """Return an error if *message* takes more SMS than `max_parts`; the call's own is checked with the call."""
+        if message is self.message or not self.is_long(message.text) or not _is_billed_by_parts(message):
+            return None
+        parts = count_parts(message.text)
+        if self.max_parts is None or parts <= self.max_parts:
+            return None
+        return InputError(
+            f"the text takes {parts} SMS, and max_parts is {self.max_parts}: shorten it, or give max_parts={parts}, or "
+            "None for no limit",
+            Reason.TOO_MANY_PARTS,
+        )
+
+    def is_long(self, text: str) -> bool:
+        """Whether *text* is worth counting; far faster than to count."""
+        return self.max_parts is not None and len(text) > self.max_parts * _IN_ANY_PART
+
 
 def call_defaults(
     text: str | None,
@@ -89,12 +110,14 @@ def call_defaults(
     time_send: datetime | None,
     *,
     send_format: SendFormat,
+    max_parts: int | None = None,
 ) -> CallDefaults:
     """
     Check a call's arguments, and return its defaults. Its times may be past.
 
     Raises:
-        InputError: They contradict each other, or cannot be sent in *send_format*.
+        InputError: They contradict each other, cannot be sent in *send_format*, or the text takes more SMS than
+            *max_parts*.
     """
     if message is not None and (text is not None or sender is not None):
         raise InputError("give message=, or text= and sender=, not both")
@@ -106,9 +129,24 @@ def call_defaults(
         message = Message(sender=sender, text=text)
     elif sender is not None:
         Message(sender=sender, text="checks the sender")
-    defaults = CallDefaults(message=message, sender=sender, validity_period=validity_period, time_send=time_send)
+    excess = None if message is None else CallDefaults(max_parts=max_parts).excess(message)
+    if excess is not None:
+        raise excess
+    defaults = CallDefaults(
+        message=message,
+        sender=sender,
+        validity_period=validity_period,
+        time_send=time_send,
+        max_parts=max_parts,
+    )
     send_format.size_of_recipient(OutboundRecipient(Phone(""), ClientIdSms(""), *defaults.moments()))
     return defaults
+
+
+def _is_billed_by_parts(message: Message) -> bool:
+    """Whether an SMS carries the text, be it as the second channel."""
+    sms = Channel.SMS in (message.type_send_1, message.type_send_2)
+    return sms and message.type not in {MessageType.WAP_PUSH, MessageType.VCARD}
 
 
 def _checked(message: object) -> Message:

@@ -39,7 +39,8 @@ class Batch(msgspec.Struct):
         addressed: Messages and their recipients, in source order.
         client_ids: The ids of all recipients.
         unusable: Results of the recipients that cannot be sent to.
-        late: Errors of the recipients whose time is past. They are not sent; a journal may have an earlier result.
+        barred: Errors of the recipients whose time is past or whose text takes too many SMS. They are not sent; a
+            journal may have an earlier result.
         new_ids: New ids by the ids in `addressed`, of recipients that take them if they were never sent to. Both are in
             `client_ids`.
         messages: `addressed` as encoded for the wire; None if it is not encoded yet.
@@ -49,7 +50,7 @@ class Batch(msgspec.Struct):
     addressed: list[Addressed] = []
     client_ids: list[ClientIdSms] = []
     unusable: list[SendResult] = []
-    late: dict[ClientIdSms, InputError] = {}
+    barred: dict[ClientIdSms, InputError] = {}
     new_ids: dict[ClientIdSms, ClientIdSms] = {}
     messages: bytes | None = None
 
@@ -118,7 +119,7 @@ class SingleRecipientBatcher:
         try:
             self._format.size_of_recipient(phone)
         except InputError as exc:  # a moment that is out of range in this client's zone
-            batch.late[phone.client_id_sms] = exc
+            batch.barred[phone.client_id_sms] = exc
         return batch
 
     def shrink(self, max_bytes: int) -> None:
@@ -196,7 +197,7 @@ class RecipientBatcher:
                 new_id = self._new_id(recipient, phone)
                 bytes_needed = self._largest(phone, new_id)
                 bytes_needed += 0 if batch.ends_with(message) else self._format.size_of(message)
-                past = self._defaults.past(now, recipient)
+                bar = self._defaults.past(now, recipient) or self._defaults.excess(message)
             except Exception as exc:  # noqa: BLE001 - an item's own methods may raise anything; the others go on
                 batch.unusable.append(_unusable(given, exc))
                 waiting.popleft()
@@ -214,8 +215,8 @@ class RecipientBatcher:
                 batch.new_ids[phone.client_id_sms] = new_id
                 batch.client_ids.append(new_id)
             mine |= its_ids
-            if past is not None:
-                batch.late.update(dict.fromkeys(its_ids, past))
+            if bar is not None:
+                batch.barred.update(dict.fromkeys(its_ids, bar))
             waiting.popleft()
         return batch
 

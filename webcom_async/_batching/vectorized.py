@@ -60,7 +60,7 @@ def prepare_batch(
     template = defaults.template if own_texts else defaults.message
     if template is None:
         return None
-    addressed = _with_texts(columns.texts, template, to) if own_texts else [(template, to)]
+    addressed = _with_texts(columns.texts, template, to, defaults) if own_texts else [(template, to)]
     if addressed is None:
         return None
     try:
@@ -96,14 +96,16 @@ def _client_ids(columns: _Columns, normal: NormalPhones, ids: IdScheme) -> list[
 
 
 def _with_texts(
-    texts: Sequence[object], template: Message, recipients: list[OutboundRecipient]
+    texts: Sequence[object], template: Message, recipients: list[OutboundRecipient], defaults: CallDefaults
 ) -> list[Addressed] | None:
-    """Address recipients that have a text each; None if a text is missing or blank."""
+    """Address recipients that have a text each; None if a text is missing, blank or too long."""
     if set(map(type, texts)) != {str} or not all(map(str.strip, cast("Sequence[str]", texts))):
         return None
     addressed: list[Addressed] = []
     before: str | None = None
     spoken = cast("Sequence[str]", texts)
+    if _any_too_long(spoken, template, defaults):
+        return None
     for text, message, recipient in zip(spoken, copies_with_texts(template, spoken), recipients, strict=True):
         if text == before:
             addressed[-1][1].append(recipient)
@@ -111,6 +113,13 @@ def _with_texts(
             addressed.append((message, [recipient]))
             before = text
     return addressed
+
+
+def _any_too_long(texts: Sequence[str], template: Message, defaults: CallDefaults) -> bool:
+    if not defaults.is_long(max(texts, key=len)):  # as a rule no text is, which is found without counting
+        return False
+    long = set(filter(defaults.is_long, texts))
+    return any(defaults.excess(msgspec.structs.replace(template, text=text)) for text in long)
 
 
 def with_texts(template: Message, texts: Sequence[str]) -> list[Message]:

@@ -39,6 +39,7 @@ class OptionFields(TypedDict, total=False):
     retry_after_max: float
     time_zone: str
     id_bits: IdBits
+    max_parts: int | None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         retry_after_max: The longest `Retry-After` that is obeyed, in seconds; a longer one ends the campaign.
         time_zone: The gateway's zone, for `validity_period` and `time_send`. Not documented; Moscow is likely.
         id_bits: The width of derived ids: 63, or 53 for gateways that keep numbers as floats.
+        max_parts: The maximum number of SMS that a text may take, each of which is billed; None for no limit. A longer
+            text of a call is an `InputError`; a recipient's own is a result, `NOT_SENT` with `Reason.TOO_MANY_PARTS`.
+            Texts for Viber alone are not counted.
 
     Raises:
         ConfigurationError: A value is out of range; the message names it.
@@ -92,6 +96,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_max: float = 60.0
     time_zone: str = DEFAULT_ZONE
     id_bits: IdBits = 63
+    max_parts: int | None = 10
 
     def __post_init__(self) -> None:
         for name in ("in_flight", "batch_size", "batch_bytes", "attempts", "retry_quota"):
@@ -105,6 +110,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             _require("rate", self.rate, at_least=0, kind=float)
             if not 0 < self.rate < math.inf:
                 raise ConfigurationError(f"rate is {self.rate!r}; it must be above 0 recipients per second")
+        if self.max_parts is not None:
+            _require("max_parts", self.max_parts, at_least=1, kind=int)
         if self.id_bits not in ID_BITS:
             raise ConfigurationError(f"id_bits is {self.id_bits!r}; it must be one of {ID_BITS}")
         if not isinstance(self.path, str) or not self.path.strip() or not _is_plain(self.path):

@@ -45,6 +45,7 @@ class Reason(enum.StrEnum):
     BAD_CLIENT_ID = "bad_client_id"  #: `client_id_sms` is not a positive number of at most 63 bits
     BAD_SENDER = "bad_sender"  #: the sender cannot be put on the wire
     BAD_TEXT = "bad_text"  #: the text cannot be put on the wire
+    TOO_MANY_PARTS = "too_many_parts"  #: the text takes more SMS than `max_parts`
     BAD_TIME = "bad_time"  #: a time that is naive, past or out of range
     DUPLICATE = "duplicate"  #: the same id is in a request that has not been answered yet
     ID_REUSED = "id_reused"  #: this id belongs to another phone or message

@@ -257,21 +257,21 @@ class Dispatcher:
         return ours if known is ours.results else SettledResults(known)
 
     def _hold_back(self, batch: Batch) -> list[SendResult]:
-        """Take out recipients that are late, or whose message or sender the gateway refuses."""
+        """Take out recipients that are barred, or whose message or sender the gateway refuses."""
         held_back: list[SendResult] = []
         stopped = self._safeguards.stopped
-        if not (batch.late or stopped):
+        if not (batch.barred or stopped):
             return held_back
         timely: list[Addressed] = []
         for message, phones in batch.addressed:
             why = stopped.against(message)
             leaving: list[OutboundRecipient] = []
             for phone in phones:
-                late = batch.late.get(phone.client_id_sms)
+                bar = batch.barred.get(phone.client_id_sms)
                 if why is not None:
                     held_back.append(not_sent(phone, why.reason, why.error))
-                elif late is not None:
-                    held_back.append(not_sent(phone, late.reason, str(late)))
+                elif bar is not None:
+                    held_back.append(not_sent(phone, bar.reason, str(bar)))
                 else:
                     leaving.append(phone)
             if leaving:

@@ -24,6 +24,7 @@ def settings_of(account: AccountOptions) -> OptionFields:
         "batch_size": account.batch_size,
         "rate": account.rate,
         "timeout": account.timeout,
+        "max_parts": None,  # it shows the parts, asks, and has --max-cost
     }
     base_url = variable(os.environ, "WEBCOM_BASE_URL") if account.base_url is None else account.base_url
     if base_url is not None:
