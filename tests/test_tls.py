@@ -4,6 +4,8 @@ import base64
 import inspect
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -388,3 +390,43 @@ def assert_frames_hide(secret: str, error: BaseException) -> None:
     """Check the local variables of every function that *error* passed through, except the test's own."""
     _, *frames = traceback.walk_tb(error.__traceback__)
     assert secret not in "".join(repr(frame.f_locals) for frame, _ in frames)
+
+
+WATCHED = """
+import sys
+
+loaded = []
+def watch(frame, event, argument):
+    if event == "c_call" and argument.__name__ in {"load_verify_locations", "set_default_verify_paths"}:
+        loaded.append(argument.__name__)
+
+sys.setprofile(watch)
+from webcom_async import WebcomClient
+from webcom_async.emulator import Gateway, GatewayTransport
+
+class Own:
+    def stream(self): ...
+    def aclose(self): ...
+
+WebcomClient(token="dummy", **eval(sys.argv[1]))
+sys.setprofile(None)
+print(len(loaded))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loads"),
+    [
+        ("{'base_url': 'http://127.0.0.1'}", False),
+        ("{'base_url': 'HTTP://gateway.test', 'allow_cleartext': True}", False),
+        ("{'transport': GatewayTransport(Gateway())}", False),
+        ("{'http_client': Own()}", False),
+        ("{}", True),
+    ],
+    ids=["http", "http elsewhere", "own transport", "own client", "https"],
+)
+def test_certificates_are_loaded_for_tls_only(arguments: str, loads: bool):
+    """A client of a gateway without TLS, or with a transport of the caller's, loads no certificates."""
+    done = subprocess.run([sys.executable, "-c", WATCHED, arguments], capture_output=True, text=True, check=True)
+
+    assert loads == (int(done.stdout) > 0)

@@ -650,6 +650,6 @@ def _aiohttp(options: Options) -> Transport:
         raise ConfigurationError(
             "transport='aiohttp' needs aiohttp: python -m pip install 'webcom-async[aiohttp]'"
         ) from None
-    from webcom_async._http.httpx2_transport import trusted_certificates  # noqa: PLC0415 - see `_choose`
+    from webcom_async._http.httpx2_transport import certificates_for  # noqa: PLC0415 - see `_choose`
 
-    return AiohttpTransport(options, trusted_certificates())
+    return AiohttpTransport(options, certificates_for(options))

@@ -33,13 +33,13 @@ class AiohttpTransport:
 
     Args:
         options: The client's settings.
-        certificates: The certificates to trust.
+        certificates: The certificates to trust; None for a gateway without TLS.
 
     Raises:
         ConfigurationError: The environment names a proxy that would read the password.
     """
 
-    def __init__(self, options: Options, certificates: ssl.SSLContext) -> None:
+    def __init__(self, options: Options, certificates: ssl.SSLContext | None) -> None:
         self._in_flight = options.in_flight
         self._proxy = proxy_of(options)
         self._certificates = certificates
@@ -85,7 +85,7 @@ class AiohttpTransport:
             except RuntimeError:
                 raise UsageError("aiohttp runs on asyncio only: leave transport= out on trio") from None
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=self._in_flight, ssl=self._certificates),
+                connector=_Connector(limit=self._in_flight, ssl=self._certificates or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trace_configs=[_traced()],

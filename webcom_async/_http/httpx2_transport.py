@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 import httpcore2
@@ -24,7 +25,7 @@ from webcom_async._http.deadline import asyncio_loop
 from webcom_async._http.exchange import CONNECT_SECONDS, Content, headers_of, quietly, read_reply
 from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
 
-__all__ = ["Httpx2Transport", "trusted_certificates"]
+__all__ = ["Httpx2Transport", "certificates_for", "trusted_certificates"]
 
 _IDLE_SECONDS = 5.0  # the default of httpx2's own pools
 
@@ -50,7 +51,7 @@ class Httpx2Transport:
 
     def __init__(self, options: Options, now: Callable[[], float] = anyio.current_time) -> None:
         self._now = now
-        self._certificates = trusted_certificates()
+        self._certificates = certificates_for(options)
         self._closed = False
         self._open: set[_Connection] = set()
         # The latest at the right, each with the moment when it became idle.
@@ -228,7 +229,7 @@ def _proxy(options: Options) -> httpcore2.Proxy | None:
     return httpcore2.Proxy(_core_url(proxy.url), auth=proxy.raw_auth, ssl_context=proxy.ssl_context)
 
 
-def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext) -> httpcore2.AsyncConnectionPool:
+def _pool(proxy: httpcore2.Proxy | None, certificates: ssl.SSLContext | None) -> httpcore2.AsyncConnectionPool:
     return httpcore2.AsyncConnectionPool(
         certificates,
         proxy,
@@ -264,6 +265,11 @@ def _core_url(url: httpx2.URL) -> httpcore2.URL:
 
 def _said(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def certificates_for(options: Options) -> ssl.SSLContext | None:
+    """Return the trusted certificates; None for a gateway without TLS, because loading them takes 20 to 200 ms."""
+    return None if urlsplit(options.base_url).scheme == "http" else trusted_certificates()
 
 
 def trusted_certificates() -> ssl.SSLContext:
