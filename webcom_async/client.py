@@ -6,6 +6,7 @@ This module checks a call and assembles its parts. `_sending` runs the campaign.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -492,9 +493,23 @@ class WebcomClient:
         return await ask_balance(self._session)
 
     async def aclose(self) -> None:
-        """Close the connections. The client cannot be used again."""
+        """
+        Close the connections. The client cannot be used again.
+
+        Raises:
+            UsageError: The client was used in another event loop, which holds its connections.
+        """
         self._session.closed = True
-        await self._session.transport.aclose()
+        if self._loop in (None, running_loop()):
+            await self._session.transport.aclose()
+            return
+        if getattr(self._loop, "is_closed", bool)():
+            with suppress(RuntimeError):  # asyncio's, of what only that loop could close
+                await self._session.transport.aclose()
+        raise UsageError(
+            "this client was used in another event loop, which holds its connections: close it there, with async with. "
+            "It cannot be used any more"
+        )
 
     async def __aenter__(self) -> Self:
         self._check_usable()

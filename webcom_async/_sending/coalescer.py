@@ -23,6 +23,7 @@ from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._events.sending import SendEnded, SendQueued, SendSettled
 from webcom_async._gateway import policy as _policy
 from webcom_async._gateway.gateway_session import GatewaySession
+from webcom_async._gateway.owned_tasks import OwnedTasks
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.background import run_in_background
 from webcom_async._sending.batch_sender import BatchSender
@@ -296,17 +297,16 @@ class RequestCoalescer:
 
     def __init__(self, session: GatewaySession) -> None:
         self._session = session
-        self._tasks = anyio.create_task_group()
+        self._tasks = OwnedTasks("a client with linger=")
         self._largest = min(session.options.largest_batch, session.send_format.max_recipients)
         self._boarding: SharedRequest | None = None
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._tasks.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._tasks.cancel_scope.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.close()
 
     async def take(self, single: SingleSend) -> None:
         """Add *single* to a shared request, and return when that has ended."""
@@ -328,7 +328,7 @@ class RequestCoalescer:
         except Exception as exc:  # noqa: BLE001 - a transport's own bug; uncaught, it would end the client's host task
             company.break_up(exc)
         except anyio.get_cancelled_exc_class() as exc:
-            if self._tasks.cancel_scope.cancel_called:
+            if self._tasks.closing:
                 company.strand()
                 raise
             # Not our cancellation: the transport raised one of its own.

@@ -30,6 +30,7 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.sources import Source
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._gateway.gateway_session import GatewaySession
+from webcom_async._gateway.owned_tasks import OwnedTasks
 from webcom_async._gateway.safeguards import RepeatedIds, Safeguards
 from webcom_async._sending.batch_sender import BatchSender, GracePeriod
 from webcom_async._sending.counters import CampaignCounters, CampaignEvents
@@ -90,14 +91,14 @@ class Dispatcher:
         self._safeguards = safeguards
         self._events = events
         self._repeated_ids = repeated_ids
-        self._tasks = anyio.create_task_group()
+        self._tasks = OwnedTasks("a campaign")
         self._puller: Puller
 
     async def open(self) -> ObjectReceiveStream[SettledBatch]:
         """Start the workers, and return the stream of settled batches."""
         # No buffer: a worker continues when a reader has received its results, which is the backpressure.
         outbox, inbox = anyio.create_memory_object_stream[SettledBatch](0)
-        await self._tasks.__aenter__()
+        await self._tasks.open()
         grace = self._session.options.grace
         self._puller = puller_of(self._source, self._waiting, self._counters, self._tasks, grace)
         for _ in range(self._session.options.in_flight):
@@ -106,12 +107,16 @@ class Dispatcher:
         return inbox
 
     async def close(self) -> None:
-        """Stop: no new batch leaves, requests in flight get `Options.grace` seconds."""
+        """
+        Stop: no new batch leaves, requests in flight get `Options.grace` seconds.
+
+        Raises:
+            UsageError: Another task opened the campaign, which has stopped.
+        """
         self._grace.end_at(anyio.current_time() + self._session.options.grace)
         self._puller.end()
-        self._tasks.cancel_scope.cancel()
         try:
-            await self._tasks.__aexit__(None, None, None)
+            await self._tasks.close()
         finally:
             while self._waiting:
                 batch = self._cut()

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import anyio
 from anyio import CancelScope
-from anyio.abc import TaskGroup
 
 from webcom_async._domain.errors import UsageError
 from webcom_async._domain.sources import Source
+from webcom_async._gateway.owned_tasks import OwnedTasks
 from webcom_async._sending.counters import CampaignCounters
 
 __all__ = ["Puller", "puller_of"]
@@ -49,7 +49,7 @@ class Puller(Protocol):
 
 
 def puller_of(
-    source: Source, waiting: deque[object], counters: CampaignCounters, tasks: TaskGroup, grace: float
+    source: Source, waiting: deque[object], counters: CampaignCounters, tasks: OwnedTasks, grace: float
 ) -> Puller:
     """Return the puller for *source*. The last item, and closing the source, may take *grace* seconds each."""
     if not source.is_async:

@@ -61,16 +61,28 @@ class Stop:
 def run_server(gateway: Gateway, listener: socket.socket, stop: Stop) -> None:
     """Answer on *listener* until Ctrl-C, SIGTERM or *stop*."""
     stop.server = _server(gateway)
-    if not stop.requested:
-        stop.server.run(sockets=[listener])
+    if stop.requested:
+        return
+    # Not `Server.run`, which calls `asyncio.run`: nest_asyncio replaces that by one without a loop factory.
+    with asyncio.Runner(loop_factory=stop.server.config.get_loop_factory()) as runner:
+        runner.run(stop.server.serve(sockets=[listener]))
 
 
 @contextmanager
 def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
     listener = listen(host, port)
     stop = Stop()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            run_server(gateway, listener, stop)
+        except BaseException as exc:  # noqa: BLE001 - raised where `serve` ends
+            failures.append(exc)
+            listener.close()  # a client is refused, instead of waiting for an answer
+
     # It listens already: a client that comes before the thread is up waits in the backlog.
-    thread = threading.Thread(target=run_server, args=(gateway, listener, stop), name="webcom-emulator")
+    thread = threading.Thread(target=run, name="webcom-emulator")
     thread.start()
     try:
         yield url_of(listener)
@@ -78,6 +90,8 @@ def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator
         stop()
         thread.join()
         listener.close()
+    if failures:
+        raise RuntimeError(f"the emulator's server ended early: {failures[0]!r}") from failures[0]
 
 
 def _server(gateway: Gateway) -> uvicorn.Server:
