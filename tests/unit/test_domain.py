@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from webcom_async import (
     WebcomError,
 )
 from webcom_async._domain.client_ids import check_client_id, mint_campaign, random_ids
+from webcom_async._domain.credentials import hide_password
 from webcom_async._domain.delivery_rules import advanced, wait_before_asking
 from webcom_async._domain.errors import another
 from webcom_async._domain.given import open_file
@@ -493,3 +495,43 @@ def test_a_checked_path_is_checked_again_when_it_is_open(tmp_path: Path):
         open_file(tmp_path / "pipe", "w")
 
     assert "now" == path.read_text()
+
+
+# ---------------------------------------------------------------------------- a database's password
+
+REFUSED = 'connection to server at "db.local" (10.0.0.7), port 5432 failed: FATAL: password authentication failed'
+
+
+@pytest.mark.parametrize(
+    "password", ["a", "p", "1", "or", "to", "5432", "server", "postgres", "password", "s3cr3t", "***"]
+)
+def test_a_sentence_stays_readable_whatever_the_password_is(password: str):
+    """A password that is a letter, a number or a word of the sentence blanks nothing in it."""
+    assert REFUSED == hide_password(REFUSED, password)
+
+
+@pytest.mark.parametrize("password", ["a", "postgres", "s3cr3t", "p@ss/w:rd", "Pä ss", "100%", "x"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "cannot use postgresql://user:{url}@host/db",
+        "cannot use postgresql://user:{url}@host:5432/db?sslmode=require now",
+        "cannot use postgresql://host/db?user=me&password={url}&sslmode=require",
+        "cannot use host=host password={plain} dbname=db",
+        "cannot use host=host password='{plain}' dbname=db",
+        "cannot use PASSWORD = {plain}",
+    ],
+)
+def test_a_password_is_hidden_where_it_is_marked_as_one(password: str, told: str):
+    """In a DSN the password alone is hidden, in any spelling, however short it is."""
+    quoting = told.format(plain=password, url=quote(password, safe=""))
+
+    assert told.format(plain="***", url="***") == hide_password(quoting, password)
+
+
+@pytest.mark.parametrize("password", ["s3cr3t", "p@ss/w:rd", "S3CR3T-longer", "correct-horse"])
+def test_a_password_that_means_nothing_else_is_hidden_anywhere(password: str):
+    """A password of several kinds of characters is no word of a sentence."""
+    assert "the server says '***' is wrong: ***" == hide_password(
+        f"the server says '{password}' is wrong: {quote(password, safe='')}", password
+    )

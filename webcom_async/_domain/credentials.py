@@ -6,6 +6,7 @@ format or pickle shows them.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Self
@@ -14,11 +15,12 @@ from urllib.parse import quote, quote_plus
 from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.given import StrPath, open_file, refuse_blank
 
-__all__ = ["Credentials", "Secret"]
+__all__ = ["Credentials", "Secret", "hide_password"]
 
 _FIELDS = ("token", "login", "password")
 _DIGEST_BYTES = 16
 _TELLING = 8  # characters
+_UNLIKE_A_WORD = 4  # characters, of more than one kind
 
 
 class Secret:
@@ -147,6 +149,27 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"
+
+
+def hide_password(text: str, password: str) -> str:
+    """
+    Return *text* without *password*, as the message of a database may quote it.
+
+    It is hidden where it is marked as a password, and as a word of its own if it cannot mean anything else: `a` or
+    `postgres` would blank half of a sentence.
+    """
+    for spelling in sorted({password, quote(password, safe=""), quote_plus(password)}, key=len, reverse=True):
+        word = re.escape(spelling)
+        text = re.sub(rf"(://[^\s/@:]*:){word}(?=@)", r"\1***", text)
+        text = re.sub(rf"(password\s*=\s*[\"']?){word}(?![^\s&,;\"')])", r"\1***", text, flags=re.IGNORECASE)
+        if _is_unmistakable(spelling):
+            text = re.sub(rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])", "***", text)
+    return text
+
+
+def _is_unmistakable(password: str) -> bool:
+    kinds = (str.isdigit, str.islower, str.isupper, lambda character: not character.isalnum())
+    return len(password) >= _UNLIKE_A_WORD and sum(any(map(kind, password)) for kind in kinds) > 1
 
 
 def _usable(value: object) -> bool:

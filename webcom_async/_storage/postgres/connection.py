@@ -7,6 +7,7 @@ or the patience ends. It does not know what the rows mean.
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ except ImportError as exc:
     ) from exc
 
 from webcom_async._domain.clock import Clock
+from webcom_async._domain.credentials import hide_password
 from webcom_async._domain.errors import ConfigurationError, JournalError, StoreUnavailable, UsageError
 from webcom_async._domain.given import refuse_blank
 from webcom_async._events.observers import Observers
@@ -381,8 +383,8 @@ class Server:
     def _words(self, exc: Exception) -> str:
         """Return the text on one line, without the password."""
         words = " ".join(str(exc).split()) or type(exc).__name__
-        password = str(self._given.get("password") or "")
-        return words.replace(password, "***") if password else words
+        password = str(self._given.get("password") or os.environ.get("PGPASSWORD") or "")
+        return hide_password(words, password) if password else words
 
 
 def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
