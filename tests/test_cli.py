@@ -229,6 +229,20 @@ def test_missing_credentials_are_named(tmp_path: Path):
     assert "set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("send", "FILE", *SEND), ("balance",), ("status", "1000001")], ids=lambda words: words[0]
+)
+def test_wrong_credentials_are_exit_code_2(tmp_path: Path, words: tuple[str, ...]):
+    """Wrong credentials are bad input: nothing was sent, and stderr has the gateway's words without a traceback."""
+    gateway = Gateway()
+    words = tuple(write_phones(tmp_path) if word == "FILE" else word for word in words)
+    with serve(gateway) as url:
+        done = run(*words, gateway_url=url, WEBCOM_TOKEN="wrong")
+
+    assert (2, 0) == (done.returncode, len(gateway.ledger))
+    assert "webcom-async: the gateway answered: Incorrect login or password" == done.stderr.strip().splitlines()[-1]
+
+
 def test_credentials_come_from_a_file(tmp_path: Path):
     """A TOML file of credentials replaces the environment's."""
     secrets = tmp_path / "webcom.toml"
@@ -239,6 +253,20 @@ def test_credentials_come_from_a_file(tmp_path: Path):
         done = run("send", *words, gateway_url=url, WEBCOM_TOKEN="")
 
     assert (0, 10) == (done.returncode, len(gateway.ledger))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("mode", "warnings"), [(0o600, 0), (0o644, 1)])
+def test_credentials_that_others_can_read_are_warned_of(tmp_path: Path, mode: int, warnings: int):
+    """The warning names the file and what to do, once, and the file is used."""
+    secrets = tmp_path / "webcom.toml"
+    secrets.write_text('token = "emulator-token"\n')
+    secrets.chmod(mode)
+    with serve(Gateway()) as url:
+        done = run("balance", "--credentials", str(secrets), gateway_url=url, WEBCOM_TOKEN="")
+
+    assert 0 == done.returncode
+    assert warnings == done.stderr.count(f"credentials file {secrets} can be read by other users of this machine")
 
 
 def test_the_same_command_again_puts_the_earlier_results_aside(tmp_path: Path):

@@ -1,11 +1,12 @@
 """Credentials: a token, or login and password, kept out of sight."""
 
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
-from webcom_async import ConfigurationError, Credentials, Secret
+from webcom_async import ConfigurationError, Credentials, Secret, WebcomClient
 
 HIDDEN = "hunter2"
 
@@ -180,3 +181,32 @@ def test_a_missing_file_is_named(tmp_path: Path):
 
     with pytest.raises(ConfigurationError, match="it is a directory"):
         Credentials.from_file(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_secret_with_a_line_break_at_its_end_is_told_so(end: str):
+    """A token that was read from a file with its last line break is refused, wherever it comes from."""
+    for make, name in (
+        (lambda: Credentials(token=f"{HIDDEN}{end}"), "credentials: token"),
+        (lambda: Credentials(login="me", password=f"{HIDDEN}{end}"), "credentials: password"),
+        (lambda: WebcomClient(token=f"{HIDDEN}{end}"), "credentials: token"),
+        (lambda: Credentials.from_env({"WEBCOM_TOKEN": f"{HIDDEN}{end}"}), "WEBCOM_TOKEN"),
+        (lambda: WebcomClient.from_env({"WEBCOM_LOGIN": f"me{end}", "WEBCOM_PASSWORD": "x"}), "WEBCOM_LOGIN"),
+    ):
+        with pytest.raises(ConfigurationError, match=rf"{name} ends with a line break.*: leave it out") as refused:
+            make()
+        assert HIDDEN not in str(refused.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1), (0o644, 1)])
+def test_a_file_that_others_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warned: int
+):
+    """The file is read, and the log names it and says what to do."""
+    file = written(tmp_path, f'token = "{HIDDEN}"\n')
+    file.chmod(mode)
+
+    assert [("token", HIDDEN)] == plain(Credentials.from_file(file))
+    assert warned == caplog.text.count(f"{file} can be read by other users of this machine: chmod 600")
+    assert HIDDEN not in caplog.text

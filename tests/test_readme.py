@@ -50,6 +50,22 @@ def test_the_first_example_runs_as_it_stands(tmp_path: Path):
     assert ["79612242243", "79612242245"] == [sms.phone for sms in gateway.ledger.sent]
 
 
+def test_the_first_example_with_a_wrong_token_ends_in_a_line(tmp_path: Path):
+    """A wrong token is one line on stderr and exit code 2, as from the command line, and nothing is sent."""
+    pytest.importorskip("uvicorn", reason="the emulator's socket is an extra")
+    gateway = Gateway()
+    (tmp_path / "phones.txt").write_text("\n".join(phones(3)))
+    (tmp_path / "example.py").write_text(PYTHON[0], encoding="utf-8")
+    with serve(gateway) as base_url:
+        environ = os.environ | {"WEBCOM_TOKEN": "wrong", "WEBCOM_BASE_URL": base_url}
+        command = [sys.executable, "example.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+
+    [line] = done.stderr.splitlines()
+    assert line.startswith("AuthenticationError: the gateway answered: Incorrect login or password")
+    assert (2, 0) == (done.returncode, len(gateway.ledger))
+
+
 def test_the_example_is_short():
     """The first screen shows no more than a dozen lines of code."""
     assert len([line for line in PYTHON[0].splitlines() if line.strip()]) <= 12

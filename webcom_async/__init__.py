@@ -57,6 +57,7 @@ from webcom_async._domain.types import ClientIdSms, IdBits, Phone
 
 if TYPE_CHECKING:
     from webcom_async._http.client_adapter import AsyncHttpClient
+    from webcom_async._running import run
     from webcom_async._sending.campaign import Batches, Campaign, Results
     from webcom_async._tracking.statuses import IdSource, Statuses
     from webcom_async._tracking.tracker import Track, Tracking
@@ -77,6 +78,7 @@ _SENDS = {
     "Track": "_tracking.tracker",
     "Tracking": "_tracking.tracker",
     "WebcomClient": "client",
+    "run": "_running",
 }
 
 
@@ -169,4 +171,5 @@ __all__ = [
     "WebcomError",
     "WebhookRefused",
     "__version__",
+    "run",
 ]

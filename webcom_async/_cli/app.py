@@ -17,7 +17,14 @@ from webcom_async._cli.run.resume_hint import remember_command
 from webcom_async._cli.signals import signal_of, terminable
 from webcom_async._cli.ui.console import new_console, show_error
 from webcom_async._cli.ui.translations import explain
-from webcom_async._domain.errors import ConfigurationError, InputError, JournalError, StoreUnavailable, WebcomError
+from webcom_async._domain.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InputError,
+    JournalError,
+    StoreUnavailable,
+    WebcomError,
+)
 
 __all__ = ["run"]
 
@@ -108,7 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except StoreUnavailable as exc:
         show_error(explain(exc))
         return ExitCode.ENDED_EARLY
-    except (InputError, ConfigurationError, JournalError) as exc:
+    except (InputError, ConfigurationError, JournalError, AuthenticationError) as exc:
         # Outside a campaign: nothing was sent.
         show_error(explain(exc))
         return ExitCode.BAD_INPUT

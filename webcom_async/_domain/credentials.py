@@ -5,8 +5,11 @@ The plain values are reachable only through `Secret.reveal`, which the wire call
 format or pickle shows them.
 """
 
+import logging
 import os
 import re
+import stat
+import sys
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Self
@@ -15,8 +18,10 @@ from urllib.parse import quote, quote_plus
 from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.given import StrPath, open_file, refuse_blank
 
-__all__ = ["Credentials", "Secret", "hide_password"]
+__all__ = ["Credentials", "Secret", "hide_password", "is_shared"]
 
+_logger = logging.getLogger("webcom_async")
+_LINE_BREAKS = "\r\n"
 _FIELDS = ("token", "login", "password")
 _DIGEST_BYTES = 16
 _TELLING = 8  # characters
@@ -71,10 +76,7 @@ class Credentials:
                 raise ConfigurationError(
                     f"credentials: {field} must be a non-empty str that UTF-8 can carry, and not blank"
                 )
-            if any(each in str(given[field]) for each in "\r\n"):
-                raise ConfigurationError(
-                    f"credentials: {field} holds a line break, as a file may end with: leave it out"
-                )
+            _refuse_line_break(f"credentials: {field}", str(given[field]))
         self._parts = {field: Secret(str(given[field])) for field in present}
 
     @classmethod
@@ -86,12 +88,14 @@ class Credentials:
         An empty variable counts as not set.
 
         Raises:
-            ConfigurationError: None of them is set, both ways are, or one is blank.
+            ConfigurationError: None of them is set, both ways are, or one is blank or holds a line break.
         """
         environ = os.environ if environ is None else environ
         found = {field: environ.get(f"WEBCOM_{field.upper()}") or None for field in _FIELDS}
         for field, value in found.items():
-            refuse_blank(f"WEBCOM_{field.upper()}", value, ConfigurationError, advice="give it a value, or unset it")
+            name = f"WEBCOM_{field.upper()}"
+            refuse_blank(name, value, ConfigurationError, advice="give it a value, or unset it")
+            _refuse_line_break(name, value or "")
         if not any(found.values()):
             raise ConfigurationError("no credentials: set WEBCOM_TOKEN, or WEBCOM_LOGIN and WEBCOM_PASSWORD")
         return cls(**found)
@@ -100,6 +104,8 @@ class Credentials:
     def from_file(cls, path: StrPath) -> Self:
         """
         Read a TOML file with `token = "…"`, or `login = "…"` and `password = "…"`.
+
+        The logger `webcom_async` warns of a file that other users of this machine can read.
 
         Raises:
             ConfigurationError: The file cannot be read, is not TOML, or holds other keys.
@@ -110,6 +116,7 @@ class Credentials:
         try:
             with open_file(path, encoding="utf-8-sig") as file:
                 content = tomllib.loads(file.read())
+                shared = is_shared(os.fstat(file.fileno()).st_mode)
         except OSError as exc:
             raise ConfigurationError(f"credentials file {path}: {exc.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
@@ -117,6 +124,8 @@ class Credentials:
             message = f'credentials file {path} is not TOML such as: token = "…"'
         else:
             strange = sorted(set(content) - set(_FIELDS))
+            if shared:
+                _logger.warning("credentials file %s can be read by other users of this machine: chmod 600", path)
             if not strange:
                 return cls(**content)
             message = f"credentials file {path}: unknown {', '.join(strange)}; it takes {', '.join(_FIELDS)}"
@@ -149,6 +158,19 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(f'{field}=***' for field in self._parts)})"
+
+
+def _refuse_line_break(what: str, value: str) -> None:
+    if any(each in value for each in _LINE_BREAKS):
+        place = "ends with" if value.rstrip("\r\n").isprintable() else "holds"
+        raise ConfigurationError(
+            f"{what} {place} a line break, as a file may: leave it out, as $(cat FILE) does in a shell"
+        )
+
+
+def is_shared(mode: int) -> bool:
+    """Whether other users of this machine can read a file of this *mode*; False on Windows, which has no such modes."""
+    return sys.platform != "win32" and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def hide_password(text: str, password: str) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Switch
-from webcom_async._cli.run.client_factory import settings_of
+from webcom_async._cli.run.client_factory import credentials_in, settings_of
 from webcom_async._cli.ui.console import ask, show_facts, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
 from webcom_async._domain.credentials import Credentials
@@ -72,7 +72,7 @@ async def _examine(account: AccountOptions, phone: str, sender: str) -> Capabili
     settings = settings_of(account)
     options = Options(**settings)
     file = account.credentials
-    known = Credentials.from_env() if file is None else Credentials.from_file(file)
+    known = Credentials.from_env() if file is None else credentials_in(file)
     transport = Httpx2Transport(options)
     try:
         return await examine(transport, known, options, phone, sender=sender)

@@ -25,7 +25,7 @@ from webcom_async._cli.ui.console import (
 )
 from webcom_async._cli.ui.translations import explain, tr, tr_plural
 from webcom_async._domain.clock import Clock
-from webcom_async._domain.errors import InputError, WebcomError
+from webcom_async._domain.errors import AuthenticationError, InputError, WebcomError
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import NetworkStats, Outcome, Report, SendResult
@@ -160,7 +160,8 @@ def early_end(ended: Ended, way_on: str) -> ExitCode | None:
     """Say on stderr what ended a campaign; return None if nothing did."""
     if ended.error is not None:
         show_error(explain(ended.error))
-        return ExitCode.ENDED_EARLY
+        refused = isinstance(ended.error, AuthenticationError) and ended.report.not_sent == ended.report.recipients
+        return ExitCode.BAD_INPUT if refused else ExitCode.ENDED_EARLY
     if ended.stopped is not None:
         stopped = of_signal(ended.stopped)
         show_error(f"{signal_word(stopped)}; {way_on}")

@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import anyio
 
 from webcom_async._cli.options import AccountOptions
-from webcom_async._domain.credentials import Credentials
+from webcom_async._cli.ui.console import show_error
+from webcom_async._cli.ui.translations import tr
+from webcom_async._domain.credentials import Credentials, is_shared
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.given import variable
@@ -15,7 +19,7 @@ from webcom_async.client import WebcomClient
 from webcom_async.doctor import Capabilities
 from webcom_async.events import Observer
 
-__all__ = ["ask_balance", "client_maker", "has_credentials", "settings_of"]
+__all__ = ["ask_balance", "client_maker", "credentials_in", "has_credentials", "settings_of"]
 
 
 def settings_of(account: AccountOptions) -> OptionFields:
@@ -40,8 +44,22 @@ def client_maker(
     """Credentials are read now, unless nothing will be sent."""
     if account.credentials is None or dry_run:
         return lambda: WebcomClient.from_env(observers=observers, **settings)
-    known = Credentials.from_file(account.credentials)
+    known = credentials_in(account.credentials)
     return lambda: WebcomClient(credentials=known, observers=observers, **settings)
+
+
+def credentials_in(file: Path) -> Credentials:
+    """Say once if other users can read the file."""
+    known = Credentials.from_file(file)
+    _tell_sharing(file)
+    return known
+
+
+@lru_cache
+def _tell_sharing(file: Path) -> None:
+    if is_shared(file.stat().st_mode):
+        words = tr("credentials file {path} can be read by other users of this machine: chmod 600 {path}", path=file)
+        show_error(words)
 
 
 def has_credentials(account: AccountOptions) -> bool:
