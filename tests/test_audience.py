@@ -1,7 +1,10 @@
 """Recipients in a file: the message of each, and every fault found before anything is sent."""
 
+import threading
 from pathlib import Path
 
+import anyio
+import anyio.from_thread
 import pytest
 
 from webcom_async import InputError, Outcome, Phone, Recipient
@@ -219,3 +222,60 @@ def test_a_stop_list_is_read_as_the_audience_is(tmp_path: Path):
     stopped.update_from(tmp_path / "stop.txt", lambda raw: normalise_phone("7" + raw))
 
     assert Phone("77011234567") in stopped
+
+
+# ---------------------------------------------------------------------------- in an event loop
+
+
+def big(folder: Path, rows: int) -> Audience:
+    """Return an audience of *rows* phones, the last of which comes twice."""
+    return audience(folder, "phone\n" + "".join(f"{79612242243 + number // 2 * 2}\n" for number in range(rows)))
+
+
+@pytest.mark.anyio
+async def test_an_audience_is_checked_while_the_event_loop_runs(tmp_path: Path):
+    """`acheck` finds what `check` finds, and other tasks go on meanwhile."""
+    people, reached, seen = big(tmp_path, 20_000), anyio.Event(), threading.Event()
+    rows: list[int] = []
+
+    def progress(count: int) -> None:
+        rows.append(count)
+        anyio.from_thread.run_sync(reached.set)
+        assert seen.wait(20)
+
+    async def other_task() -> None:
+        await reached.wait()
+        seen.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other_task)
+        audit = await people.acheck(progress)
+
+    assert [10_000, 20_000] == rows
+    assert big(tmp_path, 20_000).check() == audit
+    assert len(people.verdicts) == 20_000
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_check_ends_soon(tmp_path: Path):
+    """The thread reads no further than its next 10,000 rows."""
+    people, rows = big(tmp_path, 40_000), []
+    with anyio.CancelScope() as scope:
+
+        def progress(count: int) -> None:
+            rows.append(count)
+            anyio.from_thread.run_sync(scope.cancel)
+
+        await people.acheck(progress)
+
+    assert scope.cancelled_caught
+    assert [10_000] == rows
+
+
+@pytest.mark.anyio
+async def test_a_table_that_cannot_be_read_raises_in_the_event_loop(tmp_path: Path):
+    """`acheck` raises what `check` raises."""
+    people = audience(tmp_path, "phone\n79612242243\n")
+    (tmp_path / "people.csv").unlink()
+    with pytest.raises((InputError, OSError)):
+        await people.acheck()

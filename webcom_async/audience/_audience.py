@@ -112,7 +112,7 @@ class Audience:
 
     def check(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
         """
-        Read the whole table, and return what is in it.
+        Return what is in the whole table. Blocks for about 15 s per million rows: in an event loop, await `acheck`.
 
         Memory: a compact map of the phones while this runs, 34 MB for a million of them, and five bytes a row
         afterwards.
@@ -137,9 +137,29 @@ class Audience:
         inspection.audit.sendable = self.verdicts.count(Verdict.SEND)
         return inspection.audit
 
+    async def acheck(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
+        """
+        Do the same as `check`, in a thread, while the event loop runs on.
+
+        A cancellation takes effect when the thread has read its next 10,000 rows.
+
+        Args:
+            progress: A function that gets the number of rows read, every 10,000 rows; called in the thread.
+
+        Raises:
+            InputError: The table cannot be read to its end.
+        """
+        from anyio import from_thread, to_thread  # noqa: PLC0415 - most audiences are checked without an event loop
+
+        def check_progress(rows: int) -> None:
+            from_thread.check_cancelled()
+            progress(rows)
+
+        return await to_thread.run_sync(self.check, check_progress)
+
     def people(self) -> Iterator[Person]:
         """
-        Yield every row in the table's order with its verdict; calls `check` first if needed.
+        Yield every row in the table's order with its verdict; calls `check`, which blocks, first if needed.
 
         Raises:
             InputError: The table has changed since it was checked.

@@ -36,7 +36,7 @@ class StopList:
 
     @classmethod
     def from_file(cls, path: str | Path, *, encoding: str | None = None) -> "StopList":
-        """Return the phones of a file; see `update_from`."""
+        """Return the phones of a file; blocks for about 5 s per million lines. See `update_from`."""
         stopped = cls()
         stopped.update_from(path, encoding=encoding)
         return stopped
@@ -49,7 +49,7 @@ class StopList:
         encoding: str | None = None,
     ) -> None:
         """
-        Add the phones in a table's column of phones, or in a plain list.
+        Add the phones of a file: a column of a table, or a list. Blocks for about 5 s per million lines.
 
         Args:
             path: The file.

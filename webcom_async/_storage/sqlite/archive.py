@@ -52,7 +52,7 @@ _ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
 
 def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampaign]:
     """
-    Return the campaigns in a file, in the order of their first runs.
+    Return the campaigns in a file, by their first runs. Blocks for about 2 s per million recipients.
 
     Raises:
         JournalError: The file cannot be used.
@@ -63,7 +63,7 @@ def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampai
 
 def stored_campaign(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> StoredCampaign:
     """
-    Return one campaign of a file.
+    Return one campaign of a file. Blocks for about 2 s per million recipients.
 
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign.
@@ -85,7 +85,7 @@ def stored_header(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -
 
 def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bool:
     """
-    Return whether a file holds recipients of a campaign.
+    Return whether a file holds recipients of a campaign. Blocks for about 2 s per million recipients.
 
     Raises:
         JournalError: The file exists and cannot be used.
@@ -98,7 +98,9 @@ def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bo
 
 def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | None:
     """
-    Return the highest price of a part in a file's delivery reports; None if there is no price or file.
+    Return the highest price of a part in a file. Blocks for about 2 s per million recipients.
+
+    Its delivery reports have the prices; None if there is no price or file.
 
     Raises:
         JournalError: The file exists and cannot be used.
@@ -111,7 +113,9 @@ def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | Non
 
 def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) -> list[Phone]:
     """
-    Return the phones rejected as on the gateway's stop list, except in the campaign *but*; none if the file is missing.
+    Return the phones on the gateway's stop list. Blocks for about 2 s per million recipients.
+
+    They were rejected as such, in another campaign than *but*; none if the file is missing.
 
     Raises:
         JournalError: The file exists and cannot be used.
@@ -124,7 +128,7 @@ def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) 
 
 class StoredResults(Closing):
     """
-    The results of a campaign in a file; close it, or use `with`.
+    The results of a campaign in a file; close it, or use `with`. A page of results blocks for some milliseconds.
 
     Args:
         path: The file.
@@ -161,7 +165,7 @@ class StoredResults(Closing):
 
 def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = None) -> Generator[dict[str, Any]]:
     """
-    Yield all stored fields of every recipient of one campaign, or of all, ready for JSON; lazily.
+    Yield all stored fields of every recipient, of one campaign or all, for JSON. A page blocks for milliseconds.
 
     `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
 
@@ -176,10 +180,10 @@ def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = 
 
 def purge(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> int:
     """
-    Remove a campaign with its texts, and return the number of its recipients.
+    Remove a campaign, and return the number of its recipients. Blocks for some seconds per million of them.
 
-    No data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps a later run from
-    sending again.
+    Its texts go, too, and no data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps
+    a later run from sending again.
 
     Raises:
         JournalInUse: Another campaign or process has the file open for writing.
