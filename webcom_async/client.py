@@ -251,8 +251,9 @@ class WebcomClient:
         A bad recipient becomes a `NOT_SENT` result with its reason, and the others continue.
 
         Args:
-            recipients: Any iterable or async iterable of phones or `Recipient`s, pulled lazily. An async generator is
-                closed when the stream is left early.
+            recipients: Any iterable or async iterable of phones or `Recipient`s, pulled lazily: a list, a generator, a
+                file, a column of a data frame. An async generator is closed when the stream is left early. A source of
+                something else, such as dicts, ends the campaign with an `InputError`.
             text: The text for recipients without their own.
             sender: The sender's name or number.
             message: A whole message, instead of `text` and `sender`.

@@ -190,8 +190,8 @@ def hide_password(text: str, password: str) -> str:
 
 
 def _is_unmistakable(password: str) -> bool:
-    kinds = (str.isdigit, str.islower, str.isupper, lambda character: not character.isalnum())
-    return len(password) >= _UNLIKE_A_WORD and sum(any(map(kind, password)) for kind in kinds) > 1
+    kinds = {(each.isdigit(), each.islower(), each.isupper()) for each in password}
+    return len(password) >= _UNLIKE_A_WORD and len(kinds) > 1
 
 
 def _usable(value: object) -> bool:

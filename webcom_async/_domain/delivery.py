@@ -48,7 +48,7 @@ class DeliveryState(enum.StrEnum):
 _FINAL = frozenset(DeliveryState) - {DeliveryState.SEND, DeliveryState.UNKNOWN}
 
 
-class DeliveryReport(PlainRecord, frozen=True, gc=False):
+class DeliveryReport(PlainRecord, msgspec.Struct, frozen=True, gc=False):
     """
     The gateway's report on one SMS, as an answer or a webhook.
 
@@ -82,7 +82,7 @@ class DeliveryReport(PlainRecord, frozen=True, gc=False):
         return None if self.num_parts is None or self.price is None else self.num_parts * self.price
 
 
-class Delivery(PlainRecord, frozen=True, gc=False):
+class Delivery(PlainRecord, msgspec.Struct, frozen=True, gc=False):
     """
     A change in the delivery of one recipient's SMS.
 
@@ -99,7 +99,7 @@ class Delivery(PlainRecord, frozen=True, gc=False):
     overdue: bool = False
 
 
-class Direction(PlainRecord, frozen=True):
+class Direction(PlainRecord, msgspec.Struct, frozen=True):
     """
     The messages that are left for one operator or country. Counts of several directions cannot be added up.
 
@@ -118,7 +118,7 @@ class Direction(PlainRecord, frozen=True):
     said: str
 
 
-class Balance(PlainRecord, frozen=True):
+class Balance(PlainRecord, msgspec.Struct, frozen=True):
     """
     The balance of the account.
 
@@ -171,7 +171,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 _LONGEST_WAIT = 10**9  # seconds: 30 years, far inside what a date can hold
 
 
-class TrackReport(PlainRecord, frozen=True, kw_only=True):
+class TrackReport(PlainRecord, msgspec.Struct, frozen=True, kw_only=True):
     """
     The delivery of the accepted SMS of a campaign.
 

@@ -4,6 +4,7 @@ import enum
 from typing import TYPE_CHECKING, TypeVar
 
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.records import mask_phones
 from webcom_async._domain.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -183,13 +184,15 @@ class GatewayError(WebcomError):
     The gateway refused the whole request.
 
     Attributes:
-        error: The gateway's own words; empty if it gave none.
+        error: The gateway's own words; empty if it gave none. The message has them with phones masked.
     """
 
     knowledge = Knowledge.REFUSED
 
     def __init__(self, message: str = "", *, error: str = "", knowledge: Knowledge | None = None) -> None:
-        super().__init__(message or (f"the gateway answered: {error}" if error else ""), knowledge=knowledge)
+        super().__init__(
+            message or (f"the gateway answered: {mask_phones(error)}" if error else ""), knowledge=knowledge
+        )
         self.error = error
 
 

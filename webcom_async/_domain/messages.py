@@ -55,7 +55,7 @@ class MessageType(enum.StrEnum):
     VCARD = "vcard"
 
 
-class VcardPhone(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True):
+class VcardPhone(PrivateRecord, msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Phones on a business card (XML page)."""
 
     cell: str | None = None
@@ -66,7 +66,7 @@ class VcardPhone(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True):
         _check_types(self, _TEXTS)
 
 
-class VcardAddress(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True):
+class VcardAddress(PrivateRecord, msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The address on a business card (XML page)."""
 
     post_office_box: str | None = None
@@ -82,7 +82,7 @@ def _sms() -> Channel:
     return Channel.SMS
 
 
-class Message(PrivateRecord, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class Message(PrivateRecord, msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """
     A message, in the vendor's own field names.
 
@@ -178,7 +178,7 @@ def _check_text(field: str, value: object, reason: Reason) -> None:
         ) from None
 
 
-class Recipient(PrivateRecord, frozen=True, gc=False):
+class Recipient(PrivateRecord, msgspec.Struct, frozen=True, gc=False):
     """
     One phone that gets one message. The call gives every field that is left out.
 
@@ -205,7 +205,7 @@ class Recipient(PrivateRecord, frozen=True, gc=False):
     number_sms: int | None = None
 
 
-class OutboundRecipient(PrivateRecord, frozen=True, omit_defaults=True, gc=False):
+class OutboundRecipient(PrivateRecord, msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
     A recipient's phone, id and times, as every format encodes them.
 

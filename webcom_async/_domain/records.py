@@ -5,9 +5,9 @@ A log, a traceback or a test's output shows reprs, and those who read it may not
 """
 
 import re
-from collections.abc import KeysView, Sized
+from collections.abc import Hashable, KeysView, Sized
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import msgspec
 
@@ -48,8 +48,15 @@ def private_repr(name: str, value: object) -> str:
     return mask_phones(repr(value)) if name in _PHONES else repr(value)
 
 
-class PrivateRecord(msgspec.Struct):
-    """A struct whose repr masks phones, leaves texts out, and omits what is None."""
+class PrivateRecord:
+    """
+    Gives a struct a repr that masks phones, leaves texts out, and omits what is None.
+
+    Not a struct itself: a frozen one cannot inherit from one that is not.
+    """
+
+    __slots__ = ()
+    __struct_fields__: ClassVar[tuple[str, ...]]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in self._shown())})"
@@ -80,6 +87,8 @@ class PlainRecord(PrivateRecord):
     Litestar as any msgspec struct.
     """
 
+    __slots__ = ()
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as what JSON has: moments in ISO 8601, money as text, enums as their values."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
@@ -103,7 +112,7 @@ class PlainRecord(PrivateRecord):
         fields = schema.typed_dict_schema(
             {
                 field.name: schema.typed_dict_field(handler.generate_schema(field.type), required=field.required)
-                for field in msgspec.structs.fields(cls)
+                for field in msgspec.structs.fields(cast("type[msgspec.Struct]", cls))
             }
         )
         made = schema.no_info_after_validator_function(lambda given: cls(**given), fields)
@@ -116,13 +125,13 @@ class PlainRecord(PrivateRecord):
     @property
     def __pydantic_serializer__(self) -> Any:
         """How pydantic writes the record where it knows no type, as for a return annotation of `Any`."""
-        return _serializer_of(type(self))
+        return _serializer_of(cast("Hashable", type(self)))
 
 
 @lru_cache
-def _serializer_of(kind: type[PlainRecord]) -> object:
+def _serializer_of(kind: Hashable) -> object:
     try:
         from pydantic import TypeAdapter  # noqa: PLC0415 - pydantic itself asks
     except ImportError:
         raise AttributeError("__pydantic_serializer__") from None
-    return TypeAdapter(kind).serializer
+    return TypeAdapter(cast("Any", kind)).serializer

@@ -21,7 +21,7 @@ class Outcome(enum.StrEnum):
     NOT_SENT = "not_sent"  #: it never left, or the whole request was refused; send it again
 
 
-class SendResult(PlainRecord, frozen=True, gc=False):
+class SendResult(PlainRecord, msgspec.Struct, frozen=True, gc=False):
     """
     The result of one recipient.
 
@@ -76,7 +76,7 @@ def given_ids(results: Iterable[SendResult]) -> list[str]:
     return [result.id_sms for result in results if result.id_sms is not None]
 
 
-class NetworkStats(PlainRecord, frozen=True, kw_only=True):
+class NetworkStats(PlainRecord, msgspec.Struct, frozen=True, kw_only=True):
     """
     The network traffic of a campaign.
 

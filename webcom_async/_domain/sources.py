@@ -202,8 +202,8 @@ def _refused(items: object) -> str:
             f"recipients is a {kind}, of which only the keys would be sent to: give Recipients, as in "
             "(Recipient(phone, text=text) for phone, text in texts.items())"
         )
-    shape = getattr(items, "shape", None)
-    if isinstance(shape, tuple) and len(shape) != 1:
+    shape = getattr(cast("object", items), "shape", None)
+    if isinstance(shape, tuple) and len(cast("tuple[object, ...]", shape)) != 1:
         return f'recipients is a table ({kind}): give its column of phones, as in table["phone"], or Recipients'
     return ""
 

@@ -60,7 +60,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Account(PrivateRecord, kw_only=True):
+class Account(PrivateRecord, msgspec.Struct, kw_only=True):
     """
     One customer of the gateway. Change it while the emulator runs.
 
@@ -134,7 +134,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     inquiries: Inquiries = Inquiries()
 
 
-class Received(PrivateRecord, frozen=True):
+class Received(PrivateRecord, msgspec.Struct, frozen=True):
     """A request as it arrived."""
 
     method: str

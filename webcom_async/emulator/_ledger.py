@@ -7,6 +7,8 @@ Tests compare it with what a client claims. Append-only; it knows nothing of req
 from collections import Counter
 from datetime import UTC, datetime
 
+import msgspec
+
 from webcom_async._domain.records import PrivateRecord
 
 __all__ = ["Ledger", "Sms", "parts_of"]
@@ -16,7 +18,7 @@ _WIDE_ALONE, _WIDE_JOINED = 70, 67  # the same in UCS-2
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Sms(PrivateRecord, frozen=True, gc=False):
+class Sms(PrivateRecord, msgspec.Struct, frozen=True, gc=False):
     """
     One message that left the gateway.
 

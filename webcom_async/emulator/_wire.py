@@ -69,7 +69,7 @@ class BadDocument(ValueError):
 # ---------------------------------------------------------------------------- what arrives
 
 
-class ReceivedRecipient(PrivateRecord, frozen=True, gc=False):
+class ReceivedRecipient(PrivateRecord, msgspec.Struct, frozen=True, gc=False):
     """
     One entry of `message[].phones[]`, as it arrived.
 
@@ -88,7 +88,7 @@ class ReceivedRecipient(PrivateRecord, frozen=True, gc=False):
     number_sms: object = None
 
 
-class ReceivedMessage(PrivateRecord, frozen=True):
+class ReceivedMessage(PrivateRecord, msgspec.Struct, frozen=True):
     """
     One entry of `message[]`, as it arrived, with the vendor's names. A missing text is empty, any other field None.
 
@@ -123,7 +123,7 @@ class ReceivedMessage(PrivateRecord, frozen=True):
     address: object = None
 
 
-class AccountQuestion(PrivateRecord, frozen=True):
+class AccountQuestion(PrivateRecord, msgspec.Struct, frozen=True):
     """The credentials of a request: a token, or login and password."""
 
     login: str | None = None

@@ -99,7 +99,7 @@ def _is_left_out(result: SendResult, known: Collection[ClientIdSms]) -> bool:
 
 
 def _is_open(result: SendResult) -> bool:
-    """Return whether sending again may help: no time comes back, and no text gets shorter."""
+    """Return whether sending again may help; a recipient whose time has passed stays late."""
     if result.outcome is Outcome.NOT_SENT:
-        return result.reason not in {Reason.BAD_TIME, Reason.TOO_MANY_PARTS}
+        return result.reason is not Reason.BAD_TIME
     return result.outcome is Outcome.UNKNOWN
