@@ -162,9 +162,9 @@ class Credentials:
 
 def _refuse_line_break(what: str, value: str) -> None:
     if any(each in value for each in _LINE_BREAKS):
-        place = "ends with" if value.rstrip("\r\n").isprintable() else "holds"
+        place = " at its end" if value.rstrip(_LINE_BREAKS).isprintable() else ""
         raise ConfigurationError(
-            f"{what} {place} a line break, as a file may: leave it out, as $(cat FILE) does in a shell"
+            f"{what} holds a line break{place}, as a file may: leave it out, as $(cat FILE) does in a shell"
         )
 
 
