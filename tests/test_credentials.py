@@ -193,7 +193,9 @@ def test_a_secret_with_a_line_break_at_its_end_is_told_so(end: str):
         (lambda: Credentials.from_env({"WEBCOM_TOKEN": f"{HIDDEN}{end}"}), "WEBCOM_TOKEN"),
         (lambda: WebcomClient.from_env({"WEBCOM_LOGIN": f"me{end}", "WEBCOM_PASSWORD": "x"}), "WEBCOM_LOGIN"),
     ):
-        with pytest.raises(ConfigurationError, match=rf"{name} holds a line break at its end, .*: leave it out") as refused:
+        with pytest.raises(
+            ConfigurationError, match=rf"{name} holds a line break at its end, .*: leave it out"
+        ) as refused:
             make()
         assert HIDDEN not in str(refused.value)
 

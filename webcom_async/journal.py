@@ -16,8 +16,8 @@ written before a call returns, and survive the death of the process; a power los
 harmless: ids are derived again, and the gateway answers a repeated id with the first `id_sms`. Before the alarm that
 `id_sms` repeat, all of it is on the disk, because a recipient without a reservation may get a new id after that.
 
-The functions here block, as their first lines say; the first that opens a file after a run takes about 15 s per million
-recipients, for that log. In an event loop, use `SqliteJournal`, whose calls run in a thread.
+The functions here block, as their first lines say, mostly for that log. In an event loop, use `SqliteJournal`, whose
+calls run in a thread.
 
 One owner at a time: the file is locked while a campaign, a tracking or a purge has it open, and the system releases
 the lock when a process dies. A second one gets `JournalInUse`, or waits: see `SqliteJournal`.

@@ -52,7 +52,7 @@ _ALL_STATES = array([*(outcome.value for outcome in Outcome), RESERVED])
 
 def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampaign]:
     """
-    Return the campaigns in a file, by their first runs. Blocks for about 2 s per million recipients.
+    Return the campaigns in a file, by their first runs. Blocks for about 15 s per million recipients.
 
     Raises:
         JournalError: The file cannot be used.
@@ -63,7 +63,7 @@ def campaigns(path: StrPath, *, zone: tzinfo | None = None) -> list[StoredCampai
 
 def stored_campaign(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> StoredCampaign:
     """
-    Return one campaign of a file. Blocks for about 2 s per million recipients.
+    Return one campaign of a file. Blocks for about 15 s per million recipients.
 
     Raises:
         JournalError: The file cannot be used, or does not hold the campaign.
@@ -85,7 +85,7 @@ def stored_header(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -
 
 def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bool:
     """
-    Return whether a file holds recipients of a campaign. Blocks for about 2 s per million recipients.
+    Return whether a file holds recipients of a campaign. Blocks for about 15 s per million recipients.
 
     Raises:
         JournalError: The file exists and cannot be used.
@@ -98,7 +98,7 @@ def has_begun(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> bo
 
 def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | None:
     """
-    Return the highest price of a part in a file. Blocks for about 2 s per million recipients.
+    Return the highest price of a part in a file. Blocks for about a second per million recipients.
 
     Its delivery reports have the prices; None if there is no price or file.
 
@@ -113,7 +113,7 @@ def highest_price(path: StrPath, *, zone: tzinfo | None = None) -> Decimal | Non
 
 def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) -> list[Phone]:
     """
-    Return the phones on the gateway's stop list. Blocks for about 2 s per million recipients.
+    Return the phones on the gateway's stop list. Blocks for about 15 s per million recipients.
 
     They were rejected as such, in another campaign than *but*; none if the file is missing.
 
@@ -128,7 +128,7 @@ def stopped_phones(path: StrPath, *, but: str = "", zone: tzinfo | None = None) 
 
 class StoredResults(Closing):
     """
-    The results of a campaign in a file; close it, or use `with`. A page of results blocks for some milliseconds.
+    The results of a campaign in a file; close it, or use `with`. Opening it blocks for about 15 s per million.
 
     Args:
         path: The file.
@@ -165,7 +165,7 @@ class StoredResults(Closing):
 
 def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = None) -> Generator[dict[str, Any]]:
     """
-    Yield all stored fields of every recipient, of one campaign or all, for JSON. A page blocks for milliseconds.
+    Yield all stored fields of a campaign's recipients, or of all; lazily. Blocks for about 15 s per million at first.
 
     `delivery`, `said`, `changed_at`, `num_parts` and `price` are None for SMS that were never tracked.
 
@@ -180,7 +180,7 @@ def export(path: StrPath, campaign: str | None = None, *, zone: tzinfo | None = 
 
 def purge(path: StrPath, campaign: str, *, zone: tzinfo | None = None) -> int:
     """
-    Remove a campaign, and return the number of its recipients. Blocks for some seconds per million of them.
+    Remove a campaign, and return the number of its recipients. Blocks for about 15 s per million.
 
     Its texts go, too, and no data stays readable in free pages. Afterwards, only the gateway's own memory of ids keeps
     a later run from sending again.
