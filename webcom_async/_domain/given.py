@@ -78,7 +78,7 @@ def refuse_unknown(call: str, given: Iterable[str], known: Collection[str], *, e
 
 def _hint(name: str, known: Collection[str], elsewhere: Collection[str]) -> str:
     near = _nearest(name, known)
-    if near and name not in elsewhere:
+    if near and not {name, _ELSEWHERE.get(name)} & {*elsewhere} - {*known}:
         return f": do you mean {near}?"
     near = _nearest(name, elsewhere)
     return f": it is an option of the client, as in WebcomClient({near}=...)." if near else "."
