@@ -124,7 +124,7 @@ class PlainRecord(PrivateRecord):
 
     @property
     def __pydantic_serializer__(self) -> Any:
-        """How pydantic writes the record where it knows no type, as for a return annotation of `Any`."""
+        """How pydantic writes the record without a type, as for a return annotation of `Any`."""
         return _serializer_of(cast("Hashable", type(self)))
 
 
