@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from webcom_async._domain.errors import InputError
-from webcom_async._domain.phones import is_home_form, normalise_phone, quoted
+from webcom_async._domain.phones import is_home_form, normalise_phone, shown
 from webcom_async._domain.reasons import Reason
+from webcom_async._domain.sentences import Quote, Sentence
 from webcom_async._domain.types import Phone
 from webcom_async.audience._columns import ColumnNames, Places, find_places, need
 from webcom_async.files import open_table
@@ -68,7 +69,8 @@ class StopList:
             try:
                 self.update((row.cells[place],), normalise)
             except InputError as exc:
-                raise InputError(f"{table.path}, line {row.line}: {exc}") from None
+                place_in_file = Sentence("{path}, line {line}: {why}", path=table.path, line=row.line, why=exc.sentence)
+                raise InputError(place_in_file) from None
 
     def update(self, phones: Iterable[str], normalise: Callable[[str], Phone] = normalise_phone) -> None:
         """
@@ -83,7 +85,10 @@ class StopList:
             phone = normalise(raw)
             if normalise is normalise_phone and is_home_form(raw, phone):
                 raise InputError(
-                    f"{quoted(raw)} may be a Russian mobile without its 7: write it as 7… or +…, or give --region RU",
+                    Sentence(
+                        "{phone} may be a Russian mobile without its 7: write it as 7… or +…, or give --region RU",
+                        phone=Quote(shown(raw)),
+                    ),
                     Reason.BAD_PHONE,
                 )
             self._phones.setdefault(int(phone), 1)
