@@ -226,7 +226,7 @@ def _execute(dsn: str, statement: str) -> None:
 
 
 def _skip_without_postgres() -> None:
-    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+    if find_spec("psycopg") is None:
         pytest.skip("psycopg is an extra")
     if os.name != "posix":
         pytest.skip("the tests' own server is for POSIX systems")

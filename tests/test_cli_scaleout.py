@@ -291,7 +291,7 @@ def test_bad_input_is_named_and_nothing_is_sent(
 ):
     """Bad input gives a clear sentence, exit code 2, and no traceback."""
     if any("postgresql:" in word.lower() for word in words):
-        pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+        pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     assert 2 == campaign(*(word.format(people=people) for word in words))
     said = capsys.readouterr().err
     assert told in said
@@ -301,7 +301,7 @@ def test_bad_input_is_named_and_nothing_is_sent(
 
 def test_a_server_that_is_away_is_named(capsys: pytest.CaptureFixture[str], unused_port: int):
     """The exit code says that a retry may help, and the message says which server, without the password."""
-    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     assert 3 == campaign("status", "--store", f"postgresql://me:s3cr3t@127.0.0.1:{unused_port}/x")
     told = capsys.readouterr().err
     assert str(unused_port) in told
@@ -356,7 +356,7 @@ def test_a_database_takes_a_plan_and_its_workers_send(
 
 def test_a_scheme_in_capitals_is_a_server_too(unused_port: int):
     """Libpq itself reads only small letters."""
-    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     assert 3 == campaign("status", "--store", f"POSTGRESQL://me:s3cr3t@127.0.0.1:{unused_port}/x")
 
 

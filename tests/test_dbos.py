@@ -442,7 +442,7 @@ def _ended_with(worker: "subprocess.Popen[str]") -> int:
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return the DSN of an empty database."""
-    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     name = f"engine_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -522,7 +522,7 @@ async def test_a_campaign_outlives_kill_and_sleep_and_a_restart(
 async def test_a_worker_ends_though_its_database_is_away(slow: tuple[Gateway, str]):
     """One signal ends it within a bound, a second one at once, and the exit code is the first signal's."""
     pytest.importorskip("cyclopts", reason="the command line is an extra")
-    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     if "WEBCOM_TEST_POSTGRES" in os.environ:
         pytest.skip("the server is somebody else's, and may not be stopped")
     with own_server() as server:

@@ -192,7 +192,7 @@ def test_an_engine_without_a_name_is_refused(tmp_path: Path, blank: str):
 @pytest.mark.parametrize("blank", ["", " "])
 def test_an_empty_dsn_is_no_database(blank: str):
     """Libpq would use its defaults, another database than the workers read; `postgresql://` chooses them on purpose."""
-    pytest.importorskip("psycopg_pool", reason="PostgreSQL is an extra")
+    pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     postgres = importlib.import_module("webcom_async.postgres")
 
     with pytest.raises(ConfigurationError, match="dsn is"):

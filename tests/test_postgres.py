@@ -19,7 +19,7 @@ import anyio.to_thread
 import msgspec
 import pytest
 
-pytest.importorskip("psycopg_pool", reason="psycopg is an extra")
+pytest.importorskip("psycopg", reason="psycopg is an extra")
 import psycopg
 
 from tests.builders import LATER, NOW, TOMORROW, logged, message, phones, still_clock, wire_phones

@@ -123,7 +123,7 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     """Tables that another host makes between a host's check and its lock are used as they are."""
     import psycopg  # noqa: PLC0415 - an extra
 
-    from webcom_async._storage.postgres.connection import Server, Session  # noqa: PLC0415 - an extra
+    from webcom_async._storage.postgres.connection import Link, Session  # noqa: PLC0415 - an extra
     from webcom_async._storage.postgres.migrations import prepare  # noqa: PLC0415 - an extra
 
     class Overtaken(Session):
@@ -141,7 +141,7 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
     async with opened() as other, await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         meanwhile = [other.stored_campaigns]
         await connection.execute(f"SET search_path = {schema}")
-        await prepare(Overtaken(connection), server)
+        await prepare(Overtaken(Link(connection), schema), server)
         assert [] == await other.stored_campaigns()
 
 

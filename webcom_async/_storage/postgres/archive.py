@@ -11,8 +11,9 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._storage.contracts import CampaignHeader, StoredCampaign
 from webcom_async._storage.postgres import journal_sql as _sql
-from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.journal import pages_of
+from webcom_async._storage.postgres.server import Server
 from webcom_async._storage.rows import counts, result_of, states
 
 __all__ = [

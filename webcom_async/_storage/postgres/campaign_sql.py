@@ -106,7 +106,10 @@ SET settings = %(settings)s, digest = %(digest)s, recipients = %(recipients)s, s
     planned_at = clock_timestamp()
 WHERE campaign_id = %(campaign)s
 """
-WRITE_BATCHES = "COPY batches (campaign_id, batch, shard, recipients, content) FROM STDIN"
+WRITE_BATCHES = """
+INSERT INTO batches (campaign_id, batch, shard, recipients, content)
+SELECT %(campaign)s, * FROM unnest(%(batches)s::int[], %(shards)s::int[], %(counts)s::int[], %(contents)s::text[])
+"""
 ADD_SHARDS = """
 INSERT INTO shards (campaign_id, shard, recipients)
 SELECT campaign_id, shard, sum(recipients) FROM batches WHERE campaign_id = %(campaign)s GROUP BY campaign_id, shard

@@ -23,9 +23,10 @@ from webcom_async._storage.campaign_store import (
 from webcom_async._storage.plan import recipients_of
 from webcom_async._storage.postgres import campaign_sql as _sql_standing
 from webcom_async._storage.postgres import journal_sql as _sql
-from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.journal import pages_of
 from webcom_async._storage.postgres.plan import settings_of
+from webcom_async._storage.postgres.server import Server
 from webcom_async._storage.rows import storable, storable_result
 
 __all__ = [
@@ -136,7 +137,8 @@ async def change_state(session: Session, campaign: str, state: CampaignState, wh
         _rules.check_change(campaign, before.state, state, before.open)
         if before.state is not state:
             number = found[0][0]
-            await session.change(_sql_standing.CHANGE_STATE, campaign=number, state=state.value, why=storable(why))
+            words = session.storable(storable(why))
+            await session.change(_sql_standing.CHANGE_STATE, campaign=number, state=state.value, why=words)
             if before.state is CampaignState.FINISHED:
                 await session.change(_sql_standing.OPEN_SHARDS_AGAIN, campaign=number)
             await session.fetch(_sql_standing.LOCK_LEASES, campaign=number)
@@ -205,15 +207,14 @@ async def open_batches(session: Session, campaign: str, shard: int) -> list[Batc
 
 async def batch_done(session: Session, lease: Lease, ref: BatchRef, done: BatchDone) -> None:
     counts = {outcome.value: done.outcomes.get(outcome, 0) for outcome in _rules.OUTCOMES}
-    kept = [msgspec.json.encode(storable_result(result)).decode() for result in done.left_out]
+    left_out = [msgspec.json.encode(storable_result(result)).decode() for result in done.left_out]
+    kept = [session.storable_json(result) for result in left_out]
     given = {"lease": lease.token, "shard": ref.shard, "batch": ref.batch, "holder": lease.holder, "results": kept}
-    _, held, changed, *_ = await session.together(
-        ("BEGIN", {}),
+    held, changed, *_ = await session.together(
         (_sql_standing.SHARD_OF_LEASE, given),
         (_sql_standing.BATCH_DONE, given | counts | {"still_open": done.open}),
         (_sql_standing.DROP_LEFT_OUT, given),
         *([(_sql_standing.LEAVE_OUT, given)] if kept else []),
-        ("COMMIT", {}),
     )
     if not held:
         raise LeaseLost

@@ -1,73 +1,84 @@
 """
-Connect to a PostgreSQL server; the only module that imports psycopg, an extra.
+Talk to PostgreSQL over one connection; the only module that imports psycopg, an extra.
 
-Handles connections, error messages and retries: a call that a server restart interrupts is repeated until it succeeds
-or the patience ends. It does not know what the rows mean.
+Knows DSNs, transactions and what errors mean. A transaction sets what it needs for itself (`SET LOCAL`) and prepares no
+statement, so a pooler may hand each transaction to another connection, and no setting reaches other users of that one.
 """
 
-import asyncio
 import logging
 import os
 import re
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
-
-from anyio import CancelScope
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
-    from psycopg_pool import AsyncConnectionPool, PoolTimeout
 except ImportError as exc:
-    raise ImportError(
-        "webcom_async.postgres needs psycopg and its pool: python -m pip install 'webcom-async[postgres]'"
-    ) from exc
+    raise ImportError("webcom_async.postgres needs psycopg: python -m pip install 'webcom-async[postgres]'") from exc
 
-from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import hide_password
-from webcom_async._domain.errors import ConfigurationError, JournalError, StoreUnavailable, UsageError
+from webcom_async._domain.errors import ConfigurationError
 from webcom_async._domain.given import refuse_blank
-from webcom_async._events.observers import Observers
-from webcom_async._events.workers import StoreAway, StoreBack
 
-__all__ = ["Server", "Session", "array"]
+__all__ = ["CONNECT_SECONDS", "FAILURES", "Address", "Link", "Session", "advice", "array", "collided", "passes"]
 
 # psycopg's warnings about an unavailable server go to the application's handlers, and not to stderr by default.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
+Statement = tuple[str, Mapping[str, object]]
+Rows = list[tuple[Any, ...]]
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Run = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
 
-_CONNECT_SECONDS = 5
-_WAIT_FOR_A_CONNECTION = 2.0  # seconds; then the cause is looked for
-_WAIT_AT_FIRST = 0.05
-_IDLE_SECONDS = 30.0  # after which an idle connection is closed: a server allows a hundred in all
-_WAIT_AT_MOST = 1.0
+FAILURES = (psycopg.Error, OSError, UnicodeError)  # OSError: also a time-out of ours
+CONNECT_SECONDS = 5
 _STOPPED_SECONDS = 10  # after which a process suspended inside a transaction loses it
-_OLDEST_SERVER = 12_00_00
 _TRANSACTION_TIMEOUT = 17_00_00
 
+# A host that is gone does not disconnect: the client's kernel notices in half a minute, also in the middle of a write.
+# libpq ignores them on Unix sockets.
+_CLIENT_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # Without statistics on a new table, the planner reads all of it for a batch's few hundred rows. JIT is off because
 # PostgreSQL rates a disabled plan that it must use as expensive, and would compile it.
-_SETTINGS = (
-    "SET default_transaction_isolation = 'read committed'",
-    "SET DateStyle = 'ISO'",  # psycopg reads no other
-    "SET enable_seqscan = off",
-    "SET enable_hashjoin = off",
-    "SET enable_mergejoin = off",
-    "SET plan_cache_mode = force_generic_plan",
-    "SET jit = off",
-    # A host that loses power does not disconnect: the server notices in half a minute, and frees the locks.
-    "SET tcp_keepalives_idle = 15",
-    "SET tcp_keepalives_interval = 5",
-    "SET tcp_keepalives_count = 3",
-)
+_LOCAL_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    # A client's host that loses power does not disconnect: the server notices in half a minute, and frees the locks.
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # Unless the DSN, or the server's administrator, has set a bound.
-_BOUND_LOCKS = """
-SELECT set_config('lock_timeout', '30s', true) WHERE current_setting('lock_timeout') = '0'
-"""
+_BOUND_LOCKS = "set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '30s'), true)"
+# Python's names of the server encodings that cannot hold every character.
+_CODECS = {
+    "WIN1251": "cp1251",
+    "WIN1252": "cp1252",
+    "WIN866": "cp866",
+    "KOI8R": "koi8-r",
+    "KOI8U": "koi8-u",
+    "ISO_8859_5": "iso8859-5",
+    "LATIN1": "latin-1",
+}
+_HOLDS_ALL = frozenset({"UTF8", "SQL_ASCII"})
 
+_NO_TABLES = (
+    "its tables are not there: the schema was dropped, or this is another, empty server, as after a failover; nothing "
+    "is sent until they are back"
+)
 # Advice by SQLSTATE or its class. PostgreSQL's manual, appendix A.
 _ADVICE = {
     "28": "it does not let this user in; check user and password of the DSN, and the server's pg_hba.conf",
@@ -75,7 +86,14 @@ _ADVICE = {
     "42501": "this user may not do that; let them own the database, or GRANT them CREATE on it and all on the schema",
     "53100": "the server's disk is full; make room, then run the campaign again",
     "53200": "the server is out of memory; look at its log, then run the campaign again",
+    "3F000": _NO_TABLES,
+    "42P01": _NO_TABLES,
+    "pooled statements": "its pooler gives each statement to another connection; let it keep one for a transaction "
+    "(PgBouncer: pool_mode = transaction, or session)",
+    "pooled options": "its pooler refuses a parameter of the DSN; leave that out, or let the pooler ignore it "
+    "(PgBouncer: ignore_startup_parameters)",
     "25006": "the server takes no writes, as a standby does not; give the DSN of the primary",
+    "22P05": "the database's encoding lacks a character; make the database with ENCODING 'UTF8', or leave it out",
     "22": "a value cannot be stored; look at the words behind it",
     "XX": "it is damaged; look at the server's log",
 }
@@ -83,112 +101,35 @@ _ADVICE = {
 # timed out behind a lock.
 _PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "57014", "55P03")
 _AT_ONCE = ("40001", "40P01")  # two transactions collided: retry at once
+_PROTOCOL = "08P01"  # of a protocol violation; PgBouncer gives it to all its own errors
 # If a connection fails, there is no SQLSTATE, only the server's text.
 _REFUSALS = (
     (re.compile(r"password authentication failed|no password supplied|pg_hba\.conf|not permitted to log in"), "28"),
     (re.compile(r'FATAL:\s+role ".*" does not exist'), "28"),
     (re.compile(r'FATAL:\s+database ".*" does not exist'), "3D"),
+    (re.compile(r"not allowed in statement pooling mode"), "pooled statements"),
+    (re.compile(r"unsupported startup parameter"), "pooled options"),
 )
-
 
 _is_port = re.compile(r"[0-9, ]*").fullmatch  # one port, or one for each host
 
 
-class Session:
-    """A connection for one call. Each statement is a transaction, unless inside `transaction`."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def fetch(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
-        cursor = await self._connection.execute(text.encode(), parameters)
-        return await cursor.fetchall() if cursor.description else []
-
-    async def change(self, text: str, **parameters: object) -> int:
-        return (await self._connection.execute(text.encode(), parameters)).rowcount
-
-    async def together(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[tuple[Any, ...]]]:
-        """
-        Send statements without waiting for answers.
-
-        Each is a transaction, or those between BEGIN and COMMIT are one.
-        """
-        async with self._connection.pipeline():
-            cursors = [await self._connection.execute(text.encode(), given) for text, given in statements]
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-    @asynccontextmanager
-    async def copy(self, text: str) -> AsyncGenerator[Callable[[Sequence[object]], Awaitable[None]]]:
-        async with self._connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
-            yield copy.write_row
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[None]:
-        async with self._connection.transaction():
-            yield
-
-    @asynccontextmanager
-    async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
-        """Run a transaction of any length; raise *in_the_way* if a lock is held for long."""
-        async with self.transaction():
-            timeouts = _timeouts(self._connection, 0, local=True)
-            await self._connection.execute("; ".join((*timeouts, _BOUND_LOCKS)).encode())
-            try:
-                yield
-            except psycopg.errors.LockNotAvailable as exc:
-                raise in_the_way from exc
-
-
-class _Attempt:
-    """How long a call may take, and whether its caller has given up."""
-
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.abandoned = False
-
-
-class Server:
+class Address:
     """
-    A server, with a connection pool that the first call opens.
+    Where a server is, and how to connect to it.
 
     Args:
         dsn: A `postgresql://` URL, or libpq's `key=value` form.
-        schema: The schema of the tables: a plain name.
-        prepare: A function that creates or checks the tables on the first connection.
-        patience: Seconds that a call waits for an unavailable server.
-        connections: The most connections at once.
-        clock: The clock.
-        observers: The store's observers.
 
     Raises:
         ConfigurationError: The DSN cannot be read.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        schema: str,
-        prepare: Callable[[Session, "Server"], Awaitable[None]],
-        patience: float,
-        connections: int,
-        clock: Clock,
-        observers: Observers,
-    ) -> None:
-        self.schema = schema
-        self._observers = observers
+    def __init__(self, dsn: str) -> None:
         self._given = _read(dsn)
-        self._dsn = make_conninfo(dsn, **self._defaults())
-        self._prepare = prepare
-        self._patience = patience
-        self._connections = connections
-        self._clock = clock
-        self._pool: AsyncConnectionPool[Connection] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
-        self._closed = False
-        self._calls: set[asyncio.Task[Any]] = set()
-        self._abandoned: set[asyncio.Task[Any]] = set()
+        ours = {"application_name": "webcom_async", "connect_timeout": CONNECT_SECONDS, **_CLIENT_KEEPALIVES}
+        defaults = {name: value for name, value in ours.items() if name not in self._given}
+        self._conninfo = make_conninfo(dsn, **defaults, client_encoding="utf8")
 
     def __str__(self) -> str:
         given = self._given
@@ -196,203 +137,185 @@ class Server:
         port = given.get("port")
         return f"{where}{f':{port}' if port else ''}/{given.get('dbname') or given.get('user') or ''}"
 
-    async def call(
-        self,
-        work: Callable[[Session], Coroutine[Any, Any, T]],
-        *,
-        shielded: bool = False,
-        patience: float | None = None,
-    ) -> T:
-        """
-        Return the result of *work*, which must be idempotent: it is repeated if the connection breaks.
-
-        A call that has begun finishes even if its caller is cancelled, so that no connection is left in an unknown
-        state. A *shielded* call begins even then, and waits for calls that cancelled callers left running. After
-        *patience* seconds without the server, the call raises `StoreUnavailable`.
-        """
-        self._check_usable()
-        attempt = _Attempt(self._patience if patience is None else patience)
-        returned: list[T] = []
-        with CancelScope(shield=shielded):
-            if shielded and self._abandoned:
-                await asyncio.wait(self._abandoned)
-            task = asyncio.create_task(self._patiently(work, attempt))
-            self._calls.add(task)
-            task.add_done_callback(self._forget)
-            try:
-                returned.append(await asyncio.shield(task))
-            except asyncio.CancelledError:
-                if shielded and not task.done():
-                    await asyncio.wait({task})
-                elif not task.done():
-                    attempt.abandoned = True
-                    self._abandoned.add(task)
-                raise
-        return returned[0]
-
-    async def once(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """*work* cannot be repeated; only connecting is retried."""
-        self._check_usable()
-        pool = await self._patiently_opened(_Attempt(self._patience))
-        try:
-            async with pool.connection() as connection:
-                return await work(Session(connection))
-        except (psycopg.Error, PoolTimeout, UnicodeError) as exc:
-            raise self._explained(exc) from exc
-
-    def unusable(self, why: str) -> JournalError:
-        return JournalError(f"PostgreSQL journal {self}, schema {self.schema}: {why}")
-
-    async def aclose(self) -> None:
-        self._closed = True
-        if self._calls:
-            await asyncio.wait(set(self._calls), timeout=_CONNECT_SECONDS)
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close()
-
-    # ------------------------------------------------------------------------ retries
-
-    async def _patiently(self, work: Callable[[Session], Coroutine[Any, Any, T]], attempt: _Attempt) -> T:
-        until = self._clock.monotonic() + attempt.patience
-        pause = _WAIT_AT_FIRST
-        while True:
-            try:
-                pool = await self._opened()
-                left = max(_WAIT_AT_FIRST, until - self._clock.monotonic())
-                async with pool.connection(timeout=min(left, _WAIT_FOR_A_CONNECTION)) as connection:
-                    if pause > _WAIT_AT_FIRST:
-                        self._observers.emit(StoreBack(store=str(self)))
-                    return await work(Session(connection))
-            except (psycopg.Error, OSError, UnicodeError) as exc:
-                pause = await self._wait(exc, attempt, pause, until)
-
-    async def _patiently_opened(self, attempt: _Attempt) -> "AsyncConnectionPool[Connection]":
-        async def nothing(_: Session) -> None:
-            return None
-
-        await self._patiently(nothing, attempt)
-        return await self._opened()
-
-    async def _wait(self, exc: Exception, attempt: _Attempt, pause: float, until: float) -> float:
-        """Return the next pause after a transient error; raise any other error."""
-        exc = await self._cause(exc)
-        if not _passes(exc) or attempt.abandoned:
-            raise self._explained(exc) from exc
-        if _has_code(exc, _AT_ONCE):
-            return pause
-        if self._clock.monotonic() + pause > until:
-            raise self._away(exc) from exc
-        self._observers.emit(StoreAway(store=str(self), error=self._words(exc)))
-        await self._clock.sleep(pause)
-        if self._pool is not None:
-            await self._pool.check()  # drop all broken connections, instead of trying each
-        return min(2 * pause, _WAIT_AT_MOST)
-
-    async def _cause(self, exc: Exception) -> Exception:
-        """The pool does not say itself why it has no connection."""
-        if not isinstance(exc, PoolTimeout):
-            return exc
-        try:
-            connection = await self._connect()
-        except (psycopg.Error, OSError) as cause:
-            return cause
-        await connection.close()
-        return exc
-
-    # ------------------------------------------------------------------------ connections
-
-    async def _opened(self) -> "AsyncConnectionPool[Connection]":
-        async with self._opening:
-            if self._pool is None:
-                connection = await self._connect()
-                try:
-                    if connection.info.server_version < _OLDEST_SERVER:
-                        raise self.unusable(f"the server is version {connection.info.server_version}; 12 is needed")
-                    await self._configure(connection)
-                    await self._prepare(Session(connection), self)
-                finally:
-                    await connection.close()
-                self._pool = await self._made_pool()
-            return self._pool
-
-    async def _made_pool(self) -> "AsyncConnectionPool[Connection]":
-        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            self._dsn,
-            kwargs={"autocommit": True},
-            min_size=0,
-            max_size=self._connections,
-            open=False,
-            max_idle=_IDLE_SECONDS,
-            configure=self._configure,
-            # The pool's own back-off grows too long for a restart of seconds: start it over.
-            reconnect_timeout=_WAIT_FOR_A_CONNECTION,
-            name="webcom_async",
-        )
-        await pool.open()
-        return pool
-
-    async def _connect(self) -> Connection:
-        return await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-
-    async def _configure(self, connection: Connection) -> None:
-        timeouts = _timeouts(connection, _STOPPED_SECONDS)
-        settings = (f'SET search_path = "{self.schema}"', *_SETTINGS, *timeouts)
-        await connection.execute("; ".join(settings).encode())
-
-    def _defaults(self) -> dict[str, Any]:
-        ours = {"application_name": "webcom_async", "connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8"}
-        return {name: value for name, value in ours.items() if name not in self._given}
-
-    def _check_usable(self) -> None:
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError(
-                "PostgreSQL is reached from asyncio only, because psycopg does not support trio: "
-                "run this on asyncio, or keep the journal in a file"
-            ) from None
-        if self._closed:
-            raise UsageError("this store is closed: make another one")
-        if self._loop is None:
-            self._loop = here
-        elif self._loop is not here:
-            raise UsageError("this store belongs to another event loop: make one store per loop")
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._calls.discard(task)
-        self._abandoned.discard(task)
-        if not task.cancelled():
-            task.exception()  # already raised to the caller
-
-    # ------------------------------------------------------------------------ error messages
-
-    def _explained(self, exc: Exception) -> JournalError:
-        if _passes(exc):
-            return self._away(exc)
-        code = _code(exc)
-        advice = _ADVICE.get(code) or _ADVICE.get(code[:2], "it cannot be used")
-        return self.unusable(f"{advice} ({self._words(exc)})")
-
-    def _away(self, exc: Exception) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"PostgreSQL at {self} could not be reached, or gave no connection, for {self._patience:g} s; nothing is "
-            f"sent without it. Check that it runs, and the DSN; then try again ({self._words(exc)})"
-        )
-
-    def _words(self, exc: Exception) -> str:
-        """Return the text on one line, without the password."""
+    def words(self, exc: BaseException) -> str:
+        """Return the text of an error on one line, without the password."""
         words = " ".join(str(exc).split()) or type(exc).__name__
         password = str(self._given.get("password") or os.environ.get("PGPASSWORD") or "")
         return hide_password(words, password) if password else words
 
+    async def connect(self) -> "Link":
+        # A prepared statement belongs to a session, and a pooler hands the next transaction to another one.
+        return Link(await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, prepare_threshold=None))
 
-def _timeouts(connection: Connection, seconds: int, *, local: bool = False) -> list[str]:
+
+class Link:
+    """
+    A connection that can be cut: what waits for the server then ends with an error.
+
+    Attributes:
+        connection: The connection.
+        process: The server's process that serves it. A pooler makes the number up; a transaction then learns it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.process = connection.info.backend_pid
+        self._is_cut = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is open, and in no transaction."""
+        return not self._is_cut and self.connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+    @property
+    def version(self) -> int:
+        return self.connection.info.server_version
+
+    def cut(self) -> None:
+        """Shut the socket; a cancelled task of psycopg would talk to the server first, and wait for its answer."""
+        self._is_cut = True
+        with suppress(OSError, psycopg.Error), _twin(self.connection.pgconn.socket) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.connection.pgconn.finish()
+
+
+def _twin(descriptor: int) -> socket.socket:
+    return socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
+
+
+async def _run(work: Coroutine[Any, Any, T]) -> T:
+    return await work
+
+
+class Session:
+    """
+    A connection for one call. Each statement is a transaction, unless inside `transaction`.
+
+    Args:
+        link: The connection.
+        schema: The schema whose tables statements name.
+        run: A function that awaits one exchange with the server.
+    """
+
+    def __init__(self, link: Link, schema: str, run: Run = _run) -> None:
+        self._link = link
+        self._connection = link.connection
+        self._settings = _settings(link, schema)
+        self._run = run
+        self._inside = False
+
+    async def fetch(self, text: str, **parameters: object) -> Rows:
+        return await _rows(await self._answer(text, parameters))
+
+    async def change(self, text: str, **parameters: object) -> int:
+        return (await self._answer(text, parameters)).rowcount
+
+    async def together(self, *statements: Statement) -> list[Rows]:
+        """Send statements of one transaction without waiting for answers."""
+        return await self.transactions(statements)
+
+    async def transactions(self, *groups: Sequence[Statement]) -> list[Rows]:
+        """Send statements without waiting for answers; each group is a transaction. Return the rows of all."""
+        return [await _rows(cursor) for cursor in await self._run(self._sent(groups))]
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        await self._run(self._begun())
+        self._inside = True
+        try:
+            yield
+        except Exception:
+            with suppress(psycopg.Error):  # broken: the server rolls back by itself
+                await self._run(self._connection.execute(b"ROLLBACK"))
+            raise
+        except BaseException:
+            self._link.cut()  # cancelled: the same, without waiting for it
+            raise
+        else:
+            await self._run(self._connection.execute(b"COMMIT"))
+        finally:
+            self._inside = False
+
+    @asynccontextmanager
+    async def unhurried_transaction(self, in_the_way: Exception) -> AsyncGenerator[None]:
+        """Run a transaction of any length; raise *in_the_way* if a lock is held for long."""
+        async with self.transaction():
+            await self._run(self._connection.execute("; ".join(_timeouts(self._link, 0)).encode()))
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as exc:
+                raise in_the_way from exc
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether the database's encoding has every character."""
+        return self._codec() is None
+
+    def storable(self, text: str) -> str:
+        """Return *text* with an escape for each character that the database's encoding does not have."""
+        if text.isascii() or (codec := self._codec()) is None:
+            return text
+        return text.encode(codec, "backslashreplace").decode(codec)
+
+    def storable_json(self, text: str) -> str:
+        """Return the JSON *text* with JSON's own escapes for them: it reads the same."""
+        if text.isascii() or self._codec() is None:
+            return text
+        return json.dumps(json.loads(text))
+
+    async def _begun(self) -> None:
+        cursor = await self._connection.execute(f"{_BEGIN}; {self._settings}".encode())
+        cursor.nextset()
+        [(self._link.process, *_)] = await cursor.fetchall()
+
+    def _codec(self) -> str | None:
+        encoding = (self._connection.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode()
+        return None if encoding in _HOLDS_ALL else _CODECS.get(encoding, "ascii")
+
+    async def _answer(self, text: str, parameters: Mapping[str, object]) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+        if self._inside:
+            return await self._run(self._connection.execute(text.encode(), parameters, binary=True))
+        [cursor] = await self._run(self._sent([[(text, parameters)]]))
+        return cursor
+
+    async def _sent(self, groups: Sequence[Sequence[Statement]]) -> list[psycopg.AsyncCursor[tuple[Any, ...]]]:
+        cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
+        execute = self._connection.execute
+        async with self._connection.pipeline():
+            for group in groups:
+                if not self._inside:
+                    await execute(_BEGIN.encode())
+                    await execute(self._settings.encode())
+                # In binary, because the database may write moments in any style.
+                cursors += [await execute(text.encode(), given, binary=True) for text, given in group]
+                if not self._inside:
+                    await execute(b"COMMIT")
+        return cursors
+
+
+async def _rows(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> Rows:
+    return await cursor.fetchall() if cursor.description else []
+
+
+def _settings(link: Link, schema: str) -> str:
+    """Return a statement that holds for the rest of a transaction."""
+    settings = {"search_path": f'"{schema}"', **_LOCAL_SETTINGS, **_bounds(link, _STOPPED_SECONDS)}
+    local = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return f"SELECT {', '.join(['pg_backend_pid()', *local, _BOUND_LOCKS])}"
+
+
+def _timeouts(link: Link, seconds: int) -> list[str]:
+    return [f"SET LOCAL {name} = '{value}'" for name, value in _bounds(link, seconds).items()]
+
+
+def _bounds(link: Link, seconds: int) -> dict[str, str]:
     """End a suspended process's transaction after *seconds*; 0 for never."""
     names = ["idle_in_transaction_session_timeout"]
-    if connection.info.server_version >= _TRANSACTION_TIMEOUT:
+    if link.version >= _TRANSACTION_TIMEOUT:
         names.append("transaction_timeout")
-    return [f"SET {'LOCAL ' if local else ''}{name} = '{seconds}s'" for name in names]
+    return dict.fromkeys(names, f"{seconds}s")
 
 
 def array(values: Sequence[str]) -> str:
@@ -427,19 +350,27 @@ def _holds_marks(dsn: str) -> bool:
     return "@" in database or ":" in database
 
 
+def advice(exc: BaseException) -> str:
+    """Return what to do about an error that does not pass by itself."""
+    code = _code(exc)
+    return _ADVICE.get(code) or _ADVICE.get(code[:2], "it cannot be used")
+
+
+def passes(exc: BaseException) -> bool:
+    """Return whether the same call may succeed later."""
+    if code := _code(exc):
+        return code.startswith(_PASSING + _AT_ONCE)
+    return isinstance(exc, psycopg.OperationalError | OSError)
+
+
+def collided(exc: BaseException) -> bool:
+    """Return whether the same call may succeed at once."""
+    return _code(exc).startswith(_AT_ONCE)
+
+
 def _code(exc: BaseException) -> str:
     """Return the SQLSTATE, or the one that the text implies; empty if unknown."""
     code = getattr(exc, "sqlstate", None)
-    if code is None and isinstance(exc, psycopg.OperationalError):
-        code = next((code for said, code in _REFUSALS if said.search(str(exc))), None)
+    if isinstance(exc, psycopg.OperationalError) and code in (None, _PROTOCOL):
+        code = next((implied for said, implied in _REFUSALS if said.search(str(exc))), code)
     return code or ("22" if isinstance(exc, psycopg.DataError | UnicodeError) else "")
-
-
-def _has_code(exc: BaseException, codes: tuple[str, ...]) -> bool:
-    return _code(exc).startswith(codes)
-
-
-def _passes(exc: BaseException) -> bool:
-    if _code(exc):
-        return _has_code(exc, _PASSING + _AT_ONCE)
-    return isinstance(exc, psycopg.OperationalError | PoolTimeout | OSError)

@@ -26,7 +26,8 @@ from webcom_async._storage.campaign_rules import stopped
 from webcom_async._storage.campaign_store import CampaignState
 from webcom_async._storage.contracts import CampaignHeader, Reservation, digest
 from webcom_async._storage.postgres import journal_sql as _sql
-from webcom_async._storage.postgres.connection import Server, Session, array
+from webcom_async._storage.postgres.connection import Session, array
+from webcom_async._storage.postgres.server import Server
 from webcom_async._storage.reservation_rules import (
     DUPLICATES,
     KnownRecipient,
@@ -201,13 +202,13 @@ class PostgresCampaignJournal:
         digests = {key: digest(content) for key, content in contents.items()}
         new = {digests[key]: content.decode() for key, content in contents.items() if digests[key] not in self._stored}
         people = _people((phones, digests[id(message)]) for message, phones in addressed)
-        *_, counts, _, others = await session.together(
-            ("BEGIN", {}),
-            (_sql.HOLD_LEASE, self._mine()),
-            *([(_sql.ADD_MESSAGES, self._mine(digests=list(new), contents=list(new.values())))] if new else []),
-            (_sql.RESERVE, self._reservation(number, people)),
-            ("COMMIT", {}),
-            (_sql.FIND_OTHERS, self._mine(ids=array(ids))),
+        *_, counts, others = await session.transactions(
+            [
+                (_sql.HOLD_LEASE, self._mine()),
+                *([(_sql.ADD_MESSAGES, self._mine(digests=list(new), contents=list(new.values())))] if new else []),
+                (_sql.RESERVE, self._reservation(number, people)),
+            ],
+            [(_sql.FIND_OTHERS, self._mine(ids=array(ids)))],
         )
         if not counts:
             raise await self._lost(session)
@@ -349,20 +350,19 @@ class PostgresCampaignJournal:
     async def _settle(
         self, session: Session, results: list[SendResult], again: list[ClientIdSms], *, all_accepted: bool
     ) -> tuple[IdCollision | None, list[SendResult]]:
-        answered = given_ids(results)
+        stored = _storable(session, results)
+        answered = given_ids(stored)
         if len(set(answered)) == len(answered) and not await self._was_repeated(session, again):
-            parameters = self._given(results, all_accepted=all_accepted)
-            _, _, [(claims, settled)], _ = await session.together(
-                ("BEGIN", {}),
+            parameters = self._given(stored, all_accepted=all_accepted)
+            _, [(claims, settled)] = await session.together(
                 # A statement that waits for a row does not see its lease revoked, so the lease is locked first.
                 (_sql.HOLD_LEASE, self._mine()),
                 (_sql.SETTLE_FRESH, {"claims": len(answered), **parameters}),
-                ("COMMIT", {}),
             )
             if claims == len(answered):
                 return None, results if settled == len(results) else await self._recall(session, results)
         while True:
-            found = await self._settle_closely(session, results, sorted(set(answered)))
+            found = await self._settle_closely(session, stored, sorted(set(answered)))
             if found is not None:
                 return found[0], await self._recall(session, found[1])
 
@@ -458,8 +458,22 @@ class PostgresCampaignJournal:
         if not self._tenure.own or self._monotonic() - self._renewed < self._tenure.seconds / _RENEWALS:
             return
         self._renewed = self._monotonic()
-        token = self._tenure.token
-        await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=token), shielded=True)
+        renewal = {"lease": self._tenure.token, "seconds": self._tenure.seconds}
+        await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, **renewal), shielded=True)
+
+
+def _storable(session: Session, results: list[SendResult]) -> list[SendResult]:
+    """What the gateway says is stored in any database: its answer has a cost already."""
+    if session.holds_all:
+        return results
+    return [
+        msgspec.structs.replace(
+            each,
+            id_sms=None if each.id_sms is None else session.storable(each.id_sms),
+            error=session.storable(each.error),
+        )
+        for each in results
+    ]
 
 
 async def recalled(session: Session, campaign: int, results: Sequence[SendResult]) -> list[SendResult]:

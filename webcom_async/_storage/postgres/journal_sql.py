@@ -1,8 +1,9 @@
 """
 SQL of the journal on PostgreSQL: its schema by version, and all statements by name.
 
-Text only; tables are found by the session's `search_path`. Batches are passed as one array per column. Rows are locked
-in the order of ids, so that two batches with the same ids do not deadlock.
+Text only, in ASCII, which every database's encoding has; tables are found by the transaction's `search_path`. Batches
+are passed as one array per column. Rows are locked in the order of ids, so that two batches with the same ids do not
+deadlock.
 
 No foreign keys: each would cost a lookup per recipient. Only whole campaigns are purged, and only while no lease is
 held on them.
@@ -106,7 +107,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # A row is written twice. With half of each page free, the second write updates no index (a HOT update).
         """
         CREATE TABLE recipients (
-            recipient_id bigint NOT NULL,       -- the number of the reservation × 2**20 + the place in it
+            recipient_id bigint NOT NULL,       -- the number of the reservation * 2**20 + the place in it
             campaign_id bigint NOT NULL,
             client_id_sms bigint NOT NULL,
             phone text NOT NULL,
@@ -236,7 +237,8 @@ RETURNING token
 HOLD_LEASE = "SELECT 1 FROM leases WHERE token = %(lease)s FOR KEY SHARE"
 
 RENEW_LEASE = """
-UPDATE leases SET until = clock_timestamp() + seconds * interval '1 second' WHERE token = %(lease)s
+UPDATE leases SET seconds = %(seconds)s, until = clock_timestamp() + %(seconds)s * interval '1 second'
+WHERE token = %(lease)s
 """
 END_LEASE = "DELETE FROM leases WHERE token = %(lease)s"
 

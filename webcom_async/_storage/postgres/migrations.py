@@ -6,7 +6,8 @@ In one transaction, under a lock that other processes wait for.
 
 from webcom_async._domain.zones import DEFAULT_ZONE
 from webcom_async._storage.postgres import journal_sql as _sql
-from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.connection import Session
+from webcom_async._storage.postgres.server import Server
 
 __all__ = ["prepare"]
 

@@ -87,10 +87,11 @@ def _planned_elsewhere(campaign: str) -> StoreUnavailable:
 
 
 async def _write_batches(session: Session, number: int, settings: CampaignSettings, planning: Planning) -> None:
-    async with session.copy(_sql_standing.WRITE_BATCHES) as write:
-        while page := await _page(planning):
-            for shard, batch, count, content in page:
-                await write((number, batch, shard, count, content.decode()))
+    while page := await _page(planning):
+        shards, batches, counts, contents = zip(*page, strict=True)
+        texts = [content.decode() for content in contents]
+        columns = {"batches": list(batches), "shards": list(shards), "counts": list(counts), "contents": texts}
+        await session.change(_sql_standing.WRITE_BATCHES, campaign=number, **columns)
     planning.check_somebody()
     await session.change(_sql_standing.ADD_SHARDS, campaign=number)
     if settings.rate is not None:

@@ -43,9 +43,10 @@ from webcom_async._storage.postgres import campaign_sql as _sql_standing
 from webcom_async._storage.postgres import campaigns as _status
 from webcom_async._storage.postgres import journal_sql as _sql
 from webcom_async._storage.postgres import plan as _planning
-from webcom_async._storage.postgres.connection import Server, Session
+from webcom_async._storage.postgres.connection import Session
 from webcom_async._storage.postgres.journal import PostgresCampaignJournal, Tenure, recalled
 from webcom_async._storage.postgres.migrations import prepare
+from webcom_async._storage.postgres.server import Server
 from webcom_async._storage.reservation_rules import changed_settings
 
 __all__ = ["LeasedPostgresJournal", "PostgresStore"]
@@ -255,7 +256,8 @@ class PostgresStore:
         return await self._server.call(lambda session: _status.acquire(session, campaign, shard, holder, seconds))
 
     async def renew(self, lease: Lease) -> bool:
-        return await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, lease=lease.token)) == 1
+        renewal = {"lease": lease.token, "seconds": lease.seconds}
+        return await self._server.call(lambda session: session.change(_sql.RENEW_LEASE, **renewal)) == 1
 
     async def release(self, lease: Lease) -> None:
         await self._server.call(lambda session: session.change(_sql.END_LEASE, lease=lease.token))
