@@ -36,15 +36,17 @@ class _Proxy:
         self._to = urlsplit(dsn)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._ready.wait(_SECONDS)
         self.dsn = self._to._replace(netloc=f"{self._to.netloc.rpartition(':')[0]}:{self._port}").geturl()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_SECONDS)
+        """End all connections."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_SECONDS)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -59,12 +61,22 @@ class _Proxy:
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self._hang_up())
             self._loop.close()
 
     async def _behind(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self._to.hostname, self._to.port)
+        reader, writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._writers.append(writer)
+        return reader, writer
+
+    async def _hang_up(self) -> None:
+        for writer in self._writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await self._serve(reader, writer)
         writer.close()

@@ -1,5 +1,6 @@
 """Storage: what is kept, and how it is written down."""
 
+import socket
 import sqlite3
 import tracemalloc
 from collections.abc import Callable
@@ -125,6 +126,7 @@ async def test_tables_that_another_host_makes_just_then_are_no_other_programs(
 
     from webcom_async._storage.postgres.connection import Link, Session  # noqa: PLC0415 - an extra
     from webcom_async._storage.postgres.migrations import prepare  # noqa: PLC0415 - an extra
+    from webcom_async._storage.postgres.server import Server  # noqa: PLC0415 - an extra
 
     class Overtaken(Session):
         """A session in which something else happens after its first statement."""
@@ -156,3 +158,40 @@ async def test_no_plan_is_waited_for_without_end(opened: Callable[[], "PostgresS
 
     async with opened() as store:
         assert [("30000",), ("3",), ("15",), ("5",)] == await store._server.call(bounds)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_connection_notices_a_host_that_is_gone(postgres: str):
+    """The client's kernel ends a connection without answers in half a minute, unless the DSN says otherwise."""
+    from webcom_async._storage.postgres.connection import Address  # noqa: PLC0415 - an extra
+
+    tcp = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
+    mark = "&" if "?" in postgres else "?"
+    found: list[list[int]] = []
+    for dsn in (postgres, f"{postgres}{mark}keepalives_idle=77&tcp_user_timeout=0"):
+        link = await Address(dsn).connect()
+        with socket.fromfd(link.connection.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as twin:
+            found.append([twin.getsockopt(socket.IPPROTO_TCP, name) for name in tcp])
+        link.close()
+
+    assert [[15, 5, 3, 30_000], [77, 5, 3, 0]] == found
+
+
+def test_statements_are_ascii():
+    """A statement, comments included, is in ASCII, because not every database's encoding has other characters."""
+    from webcom_async._storage.postgres import campaign_sql, journal_sql, server  # noqa: PLC0415 - an extra
+
+    texts = [
+        text
+        for module in (campaign_sql, journal_sql, server)
+        for value in vars(module).values()
+        for text in _texts(value)
+    ]
+    assert len(texts) > 50
+    assert [] == [text for text in texts if not text.isascii()]
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, tuple):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []

@@ -5,6 +5,7 @@ Knows DSNs, transactions and what errors mean. A transaction sets what it needs 
 statement, so a pooler may hand each transaction to another connection, and no setting reaches other users of that one.
 """
 
+import json
 import logging
 import os
 import re
