@@ -175,7 +175,7 @@ async def test_a_campaign_that_meets_silence_is_resumed(line: SilentProxy, postg
     gateway = Gateway()
     spring: dict[str, Any] = {"text": "Sale!", "sender": "ACME", "campaign": "spring"}
     async with WebcomClient(token=gateway.token, transport=GatewayTransport(gateway), batch_size=10) as client:
-        async with PostgresStore(line.dsn, schema=schema, patience=0.5, lease=1.0) as store:
+        async with PostgresStore(line.dsn, schema=schema, patience=0.5, lease=0.1) as store:
             with anyio.fail_after(3 * CANCELLED_SECONDS), pytest.raises(StoreUnavailable):
                 async with client.stream(phones(100), journal=store, **spring) as results:
                     async for _ in results:

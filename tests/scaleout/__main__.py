@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tests.postgres_server import Server, serve
 from tests.reliability.table import Row, markdown, plain
-from tests.scaleout import faults, laptop, pace
+from tests.scaleout import faults, idle, laptop, pace
 
 __all__ = ["main"]
 
-SUBJECTS = ("faults", "rate", "speedup", "cost", "laptop")
+SUBJECTS = ("faults", "rate", "speedup", "cost", "laptop", "idle")
 
 
 def main() -> int:
@@ -49,6 +49,7 @@ def _measure(name: str, server: Server, folder: Path, arguments: argparse.Namesp
         "rate": lambda: pace.measure_rate(server, folder, min(recipients, 80_000), _say),
         "speedup": lambda: pace.measure_speedup(server, folder, min(recipients, 40_000), _say),
         "cost": lambda: pace.measure_cost(server, folder, recipients, _say),
+        "idle": lambda: idle.measure(server, folder, _say),
         "laptop": lambda: laptop.measure(folder, min(recipients, 100_000), seeds, _say),
     }
     return subjects[name]()

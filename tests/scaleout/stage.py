@@ -85,6 +85,15 @@ class Worker:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
+    def wait_until_ready(self) -> None:
+        """Wait until the process says that it is ready."""
+        wait_until(self.log.read_text, lambda said: " is ready" in said, _PATIENCE)
+
+    def cpu(self) -> float:
+        """Return the process's seconds of CPU so far; Linux only."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def lives(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None

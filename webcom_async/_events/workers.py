@@ -4,8 +4,11 @@ from webcom_async._events.base import ERROR, WARNING, Event
 
 __all__ = [
     "BatchNotNoted",
+    "CampaignMissing",
+    "CampaignsAwaited",
     "CampaignsNotStarted",
     "CampaignsUnseen",
+    "EngineVersionAwaited",
     "LeaseNotGivenBack",
     "OverseerFailed",
     "OverseerSilent",
@@ -243,3 +246,39 @@ class CampaignsNotStarted(Event, frozen=True):
     level = WARNING
     sentence = "campaigns could not be started: {error}"
     error: str
+
+
+class CampaignsAwaited(Event, frozen=True):
+    """A worker finds no running campaign in its store, and waits for one."""
+
+    sentence = "no campaign is running; waiting for one"
+
+
+class CampaignMissing(Event, frozen=True):
+    """
+    A campaign that was running is not in the store any more: it was purged, or the server is another one.
+
+    Attributes:
+        campaign: The campaign's name.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign} is not in the store any more: it was purged, or the server is another, empty one"
+    campaign: str
+
+
+class EngineVersionAwaited(Event, frozen=True):
+    """
+    A campaign was started for workers of another engine version, and waits for one of those.
+
+    Attributes:
+        campaign: The campaign's name.
+        version: The version of the engine that it waits for.
+        own_version: This worker's version.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign} waits for a worker of engine version {version}; this one has {own_version}"
+    campaign: str
+    version: str
+    own_version: str

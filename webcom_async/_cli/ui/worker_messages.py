@@ -6,8 +6,11 @@ from webcom_async._cli.ui.console import say_aside
 from webcom_async._cli.ui.translations import tr
 from webcom_async.events import (
     CampaignHalted,
+    CampaignMissing,
+    CampaignsAwaited,
     CampaignsNotStarted,
     CampaignsUnseen,
+    EngineVersionAwaited,
     Event,
     OverseerFailed,
     OverseerSilent,
@@ -60,7 +63,7 @@ def _sentence(event: Event) -> str | None:
         case CampaignsNotStarted(error=error):
             return tr("not started: {error}", error=error)
         case _:
-            return _of_shard(event) or _of_campaign(event)
+            return _of_shard(event) or _of_campaign(event) or _of_waiting(event)
 
 
 def _of_shard(event: Event) -> str | None:
@@ -94,6 +97,28 @@ def _of_campaign(event: Event) -> str | None:
             return tr(
                 "{campaign}: nothing is heard of the worker that oversees it; another one does from now on",
                 campaign=campaign,
+            )
+        case _:
+            return None
+
+
+def _of_waiting(event: Event) -> str | None:
+    match event:
+        case CampaignsAwaited():
+            return tr("no campaign is running here; waiting for one")
+        case CampaignMissing(campaign=campaign):
+            return tr(
+                "{campaign}: not in the store any more: it was purged, or the server is another, empty one, as after a "
+                "failover; restore the store, or start the campaign again",
+                campaign=campaign,
+            )
+        case EngineVersionAwaited(campaign=campaign, version=version, own_version=own):
+            return tr(
+                "{campaign}: waiting for a worker of engine version {version}, because it was started by another "
+                "release; this worker has version {own}: run workers of that release to its end",
+                campaign=campaign,
+                version=version,
+                own=own,
             )
         case _:
             return None

@@ -6,24 +6,28 @@ import socket
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
 from anyio.to_thread import run_sync
-from dbos import DBOS, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSPortableJSONSerializer, _dbos
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError
 from webcom_async._domain.given import refuse_blank
 from webcom_async._storage.campaign_store import CampaignState, CampaignStatus, CampaignStore
 from webcom_async.client import WebcomClient
 from webcom_async.scaleout._worker import LONGEST_LEASE
+from webcom_async.scaleout.dbos._database import EngineDatabase
 from webcom_async.scaleout.dbos._names import APPLICATION, SCHEMA, VERSION, check_name
-from webcom_async.scaleout.dbos._workflow_store import CONNECTIONS, WorkflowStore, log_level, usable_url
+from webcom_async.scaleout.dbos._workflow_store import CONNECTIONS, WorkflowStore, asked, log_level, usable_url
 from webcom_async.scaleout.dbos._workflows import EngineWorker, appointed
 
 __all__ = ["DbosEngine"]
 
+_SELDOM = 30.0  # seconds
+_STOP_SECONDS = 5.0  # for DBOS's threads
 _SHORTEST_LEASE = 1.0  # seconds: a lease is renewed three times in it, by a database with other work
 
 
@@ -65,7 +69,7 @@ class DbosEngine:
         self.name: str = f"{socket.gethostname()}-{os.urandom(4).hex()}" if name is None else name
         self._store = store
         self._client = client
-        self._url = usable_url(system_database_url)
+        self._database = EngineDatabase(usable_url(system_database_url))
         self._lease_seconds = lease_seconds
         self._shards_at_once = shards_at_once
         self._ledger: WorkflowStore | None = None
@@ -76,7 +80,7 @@ class DbosEngine:
     async def __aenter__(self) -> Self:
         # Fails if the store's database is missing, before DBOS creates it.
         await self._store.campaigns(CampaignState.RUNNING)
-        self._ledger = await WorkflowStore.open(self._url)
+        self._ledger = await WorkflowStore.open(self._database)
         return self
 
     async def __aexit__(
@@ -97,6 +101,7 @@ class DbosEngine:
         """
         await self._store.settings(campaign)
         await self._opened.begin(campaign)
+        await self._opened.poll(busy=True)
 
     @staticmethod
     def check_name(campaign: str) -> None:
@@ -156,6 +161,27 @@ class DbosEngine:
                 return status
             await anyio.sleep(every)
 
+    async def _destroyed(self) -> None:
+        """Threads that wait for a silent database are cut off from it."""
+        with anyio.move_on_after(_STOP_SECONDS) as scope:
+            await run_sync(DBOS.destroy, abandon_on_cancel=True)
+        if scope.cancelled_caught:
+            self._database.cut()
+
+    async def awaited_version(self, campaign: str) -> str | None:
+        """
+        Return the engine version that a campaign waits for, if this release's workers have another one.
+
+        Raises:
+            StoreUnavailable: DBOS's database cannot be reached, or has no tables.
+        """
+        ledger = await WorkflowStore.open(self._database, migrate=False)
+        try:
+            return await ledger.awaited_version(campaign)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ledger.aclose()
+
     @property
     def _opened(self) -> "WorkflowStore":
         if self._ledger is None:
@@ -172,7 +198,10 @@ class DbosEngine:
                 "name": APPLICATION,
                 "application_version": VERSION,
                 "executor_id": self.name,
-                "system_database_url": self._url,
+                "system_database_url": self._database.url,
+                "system_database_engine": self._database.engine(CONNECTIONS),
+                # Nothing here waits for DBOS's notifications, and a pooler of transactions would lose them.
+                "use_listen_notify": False,
                 "dbos_system_schema": SCHEMA,
                 "sys_db_pool_size": CONNECTIONS,
                 "serializer": DBOSPortableJSONSerializer(),
@@ -183,10 +212,27 @@ class DbosEngine:
         if (DBOS.application_version, DBOS.executor_id) != (VERSION, self.name):
             raise UsageError("DBOS is used by this process already: let the worker have a process of its own")
         try:
-            DBOS.launch()
+            await asked(self._database, partial(_launch, asyncio.get_running_loop()))
             yield
         finally:
             with anyio.CancelScope(shield=True):
-                await run_sync(DBOS.destroy)
+                await self._destroyed()
             # DBOS made its own thread pool the loop's default, and has shut it down.
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+
+def _launch(loop: asyncio.AbstractEventLoop) -> None:
+    """Launch DBOS outside the loop's thread, because it connects; it takes *loop* for its workflows' all the same."""
+    asyncio.events._set_running_loop(loop)  # noqa: SLF001 - of this thread alone
+    try:
+        DBOS.launch()
+        _quieten_internal_queue()
+    finally:
+        asyncio.events._set_running_loop(None)  # noqa: SLF001
+
+
+def _quieten_internal_queue() -> None:
+    """DBOS looks once a second into a queue of its own, which is always empty here."""
+    instance = _dbos._dbos_global_instance  # noqa: SLF001 - there is no other way to it
+    if instance is not None:
+        instance._registry.get_internal_queue()._polling_interval_sec = _SELDOM  # noqa: SLF001

@@ -6,15 +6,19 @@ Calls run in threads, so that the event loop is not blocked while the database i
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
+from anyio import get_cancelled_exc_class, move_on_after
 from anyio.to_thread import run_sync
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus, error
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus, error
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from webcom_async._domain.errors import InputError, StoreUnavailable
 from webcom_async._domain.given import check_file
+from webcom_async.scaleout.dbos._database import EngineDatabase
 from webcom_async.scaleout.dbos._names import (
     APPLICATION,
     CAMPAIGN,
@@ -22,17 +26,21 @@ from webcom_async.scaleout.dbos._names import (
     QUEUES,
     SCHEMA,
     SHARDS,
+    VERSION,
     check_name,
     enqueued,
     rounds,
 )
 from webcom_async.scaleout.dbos._sqlite_compat import usable
 
-__all__ = ["ALIVE", "CONNECTIONS", "WorkflowStore", "log_level", "usable_url"]
+__all__ = ["ALIVE", "CONNECTIONS", "WorkflowStore", "asked", "log_level", "usable_url"]
 
 ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 CONNECTIONS = 5  # to the database: so many for workflows, and as many for all else
 _POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
+
+_POLL_WHILE_IDLE = 5.0  # seconds; a campaign that is started then begins after them
+_ANSWER_SECONDS = 30.0
 
 T = TypeVar("T")
 
@@ -45,16 +53,21 @@ class WorkflowStore:
         StoreUnavailable: The database cannot be reached; raised by every method.
     """
 
-    def __init__(self, client: DBOSClient) -> None:
+    def __init__(self, client: DBOSClient, database: EngineDatabase) -> None:
         self._client = client
+        self._database = database
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, database: EngineDatabase, *, migrate: bool = True) -> Self:
+        """Without *migrate*, the tables are used as they are."""
+
         def connect() -> DBOSClient:
             log_level()
-            DBOS.migrate(url, schema=SCHEMA)
+            if migrate:
+                database.migrate()
             return DBOSClient(
-                system_database_url=url,
+                system_database_url=database.url,
+                system_database_engine=database.engine(CONNECTIONS),
                 dbos_system_schema=SCHEMA,
                 serializer=DBOSPortableJSONSerializer(),
                 system_database_pool_size=CONNECTIONS,
@@ -62,10 +75,11 @@ class WorkflowStore:
                 retry_connection_errors=False,  # a thread that waits for a database cannot be cancelled
             )
 
-        return cls(await _asked(connect))
+        return cls(await asked(database, connect), database)
 
     async def aclose(self) -> None:
-        await run_sync(self._client.destroy)
+        with suppress(StoreUnavailable):
+            await self._ask(DBOSClient.destroy)
 
     async def listen(self, shards_at_once: int) -> None:
         # The limit is per campaign: one with a low rate must not occupy a whole worker.
@@ -75,6 +89,10 @@ class WorkflowStore:
             )
         )
         await self._ask(lambda client: client.register_queue(CAMPAIGNS, polling_interval_sec=_POLL[CAMPAIGNS]))
+
+    async def poll(self, *, busy: bool) -> None:
+        """Let all workers look often while a campaign runs, and seldom while none does."""
+        await self._ask(partial(_set_intervals, busy=busy))
 
     async def begin(self, campaign: str) -> None:
         """Enqueue a campaign's workflow, unless one is alive; raise `InputError` if its name is taken."""
@@ -95,6 +113,16 @@ class WorkflowStore:
             if found is None or found.status in ALIVE:
                 return found
         return None
+
+    async def awaited_version(self, campaign: str) -> str | None:
+        """Return the version of the workers that a campaign waits for; None if this code's are among them."""
+        found = await self.scheduler(campaign)
+        version = None if found is None else found.app_version
+        return None if version in (None, VERSION) else version
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` if the tables cannot be read."""
+        await self.workflows([CAMPAIGNS])
 
     async def workflows(self, ids: list[str]) -> dict[str, WorkflowStatus]:
         return await self._listed(workflow_ids=ids) if ids else {}
@@ -124,7 +152,7 @@ class WorkflowStore:
         return {status.workflow_id: status for status in found}
 
     async def _ask(self, question: Callable[[DBOSClient], T]) -> T:
-        return await _asked(lambda: question(self._client))
+        return await asked(self._database, lambda: question(self._client))
 
 
 def usable_url(url: str) -> str:
@@ -144,7 +172,7 @@ def usable_url(url: str) -> str:
         return usable(url)
     if not read.database:
         raise InputError("the database's URL names no database; it is written postgresql://USER:PASSWORD@HOST/DATABASE")
-    return read.update_query_dict({"client_encoding": "utf8"}).render_as_string(hide_password=False)
+    return read.render_as_string(hide_password=False)
 
 
 def _check_path(path: str | None) -> None:
@@ -169,10 +197,33 @@ def log_level() -> str:
     return logging.getLevelName(logger.level)
 
 
-async def _asked(question: Callable[[], T]) -> T:
+def _set_intervals(client: DBOSClient, *, busy: bool) -> None:
+    for name, seconds in _POLL.items():
+        queue = client.retrieve_queue(name)
+        wanted = seconds if busy else _POLL_WHILE_IDLE
+        if queue is not None and queue.polling_interval_sec != wanted:
+            queue.set_polling_interval_sec(wanted)
+
+
+async def asked(database: EngineDatabase, question: Callable[[], T]) -> T:
+    """
+    Return the answer to *question*, which waits for the database in a thread.
+
+    A caller that is cancelled leaves at once. The thread ends then, and where the database is silent, because its
+    connection is cut.
+    """
+    answers: list[T] = []
     try:
-        return await run_sync(question)
+        with move_on_after(_ANSWER_SECONDS) as scope:
+            answers.append(await run_sync(question, abandon_on_cancel=True))
     except (SQLAlchemyError, error.DBOSException, OSError) as exc:
         # The text holds no password, but may have many lines of SQL.
         said = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
         raise StoreUnavailable(f"DBOS's database cannot be used: {said}") from None
+    except get_cancelled_exc_class():
+        database.cut()
+        raise
+    if scope.cancelled_caught:
+        database.cut()
+        raise StoreUnavailable(f"DBOS's database cannot be used: it did not answer for {_ANSWER_SECONDS:g} s")
+    return answers[0]

@@ -16,8 +16,11 @@ from dbos import DBOS, WorkflowStatus
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError, WebcomError
 from webcom_async._events.workers import (
+    CampaignMissing,
+    CampaignsAwaited,
     CampaignsNotStarted,
     CampaignsUnseen,
+    EngineVersionAwaited,
     OverseerFailed,
     OverseerSilent,
     ShardFailed,
@@ -27,11 +30,13 @@ from webcom_async._storage.campaign_store import CampaignState, CampaignStore
 from webcom_async.client import WebcomClient
 from webcom_async.scaleout._scheduler import DispatchState, Due, ShardScheduler
 from webcom_async.scaleout._worker import Worker
-from webcom_async.scaleout.dbos._names import CAMPAIGN, SHARD, check_name, enqueued, shard_id
+from webcom_async.scaleout.dbos._names import CAMPAIGN, SHARD, VERSION, check_name, enqueued, shard_id
 from webcom_async.scaleout.dbos._steps import ShardSteps
 from webcom_async.scaleout.dbos._workflow_store import ALIVE, WorkflowStore
 
 __all__ = ["EngineWorker", "appointed"]
+
+_STOP_SECONDS = 10.0  # for the client's grace and the last writes; what DBOS's threads wait for is cut then
 
 
 class _Heard:
@@ -98,28 +103,44 @@ class EngineWorker:
     async def watch(self) -> None:
         """Keep a scheduler alive for every running campaign, until cancelled."""
         heard = _Heard(self._seconds)
+        known: set[str] | None = None
         while True:
             try:
-                await self._look(heard)
+                known = await self._look(heard, known)
             except WebcomError as exc:  # most likely the store is unavailable
                 self._emit(CampaignsUnseen(error=str(exc)))
             await anyio.sleep(self._seconds / 4)
 
-    async def _look(self, heard: "_Heard") -> None:
+    async def _look(self, heard: "_Heard", before: set[str] | None) -> set[str]:
+        """Return the running campaigns; *before* are those of the last look, None if this is the first."""
+        running = await self._store.campaigns(CampaignState.RUNNING)
+        await self._tell_of_missing(set(before or ()) - set(running))
+        if not running and before != set():
+            self._emit(CampaignsAwaited())
         refused: list[str] = []
-        for campaign in await self._store.campaigns(CampaignState.RUNNING):
+        for campaign in running:
             try:
                 await self._look_at(campaign, heard)
             except WebcomError as exc:  # concerns this campaign only: go on with the others
                 refused.append(str(exc))
         if refused:
             self._emit(CampaignsNotStarted(error="; ".join(refused)))
+        await self._ledger.poll(busy=bool(running))
+        return set(running)
+
+    async def _tell_of_missing(self, campaigns: set[str]) -> None:
+        if campaigns:
+            for campaign in sorted(campaigns - set(await self._store.campaigns())):
+                self._emit(CampaignMissing(campaign=campaign))
 
     async def _look_at(self, campaign: str, heard: "_Heard") -> None:
         check_name(campaign)  # another campaign's workflow could have this name
         scheduler = await self._ledger.scheduler(campaign)
         if scheduler is None:
             await self._ledger.begin(campaign)
+        elif scheduler.app_version not in (None, VERSION):
+            version = str(scheduler.app_version)
+            self._emit(EngineVersionAwaited(campaign=campaign, version=version, own_version=VERSION))
         elif scheduler.status == "PENDING" and heard.silent(scheduler.workflow_id, scheduler.attributes):
             self._emit(OverseerSilent(campaign=campaign))
             await self._ledger.put_back(scheduler)
@@ -127,10 +148,11 @@ class EngineWorker:
     async def stop(self) -> None:
         """Cancel running workflows: requests get the client's grace period, and leases are released."""
         self._stopping = True
-        while tasks := set(self._tasks):
+        until = time.monotonic() + _STOP_SECONDS
+        while (tasks := set(self._tasks)) and time.monotonic() < until:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
     async def put_back(self) -> None:
         for workflow in await self._ledger.begun_by(self._name):
