@@ -703,13 +703,29 @@ async def test_an_expired_lease_is_taken_over(world: World, store: CampaignStore
 async def test_an_expired_lease_that_was_not_taken_is_renewed(world: World, store: CampaignStore):
     """A worker that was asleep renews its expired lease, unless another worker took the shard."""
     await planned(store)
-    lease = await taken(store, seconds=max(1.0, world.seconds))  # long enough for the two questions below
+    lease = await taken(store, seconds=world.seconds)
     await world.expire(store)
-    renewed = await store.renew(lease)
+    renewed = await store.renew(msgspec.structs.replace(lease, seconds=60.0))
 
     assert renewed
     assert not (await store.shards("spring"))[0].expired
     assert await store.acquire("spring", 1, "two", 60.0) is None
+
+
+async def test_a_lease_is_renewed_for_the_seconds_that_it_names(world: World, store: CampaignStore):
+    """A renewal counts the seconds of the given lease from now, longer or shorter than those it was acquired for."""
+    await planned(store)
+    lease = await taken(store, seconds=60.0)
+    assert await store.renew(msgspec.structs.replace(lease, seconds=3_600.0))
+    [longer, _] = await store.shards("spring")
+    assert await store.renew(msgspec.structs.replace(lease, seconds=world.seconds))
+    await world.expire(store)
+    [shorter, _] = await store.shards("spring")
+
+    assert longer.until is not None
+    assert shorter.until is not None
+    assert longer.until - shorter.until > timedelta(minutes=50)
+    await taken(store, holder="two")
 
 
 async def test_a_worker_takes_over_from_itself(store: CampaignStore):

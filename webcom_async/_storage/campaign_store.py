@@ -303,7 +303,11 @@ class CampaignStore(Protocol):
         ...
 
     async def renew(self, lease: Lease) -> bool:
-        """Extend a lease by its seconds from now, even if it has expired; False if it was revoked."""
+        """
+        Let a lease expire `lease.seconds` from now, even if it has expired; False if it was revoked.
+
+        The seconds are those of the given lease, whatever it was acquired for.
+        """
         ...
 
     async def release(self, lease: Lease) -> None:

@@ -156,7 +156,7 @@ def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def status_json(status: CampaignStatus) -> dict[str, Any]:
+def status_json(status: CampaignStatus, awaited_version: str | None = None) -> dict[str, Any]:
     """Machines compute a speed from two of them."""
     return {
         "seen": datetime.now(UTC),
@@ -173,4 +173,5 @@ def status_json(status: CampaignStatus) -> dict[str, Any]:
         "planned": status.planned,
         "ended": status.ended,
         "workers": status.workers,
+        "awaited_version": awaited_version,
     }

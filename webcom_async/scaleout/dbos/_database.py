@@ -45,6 +45,7 @@ class EngineDatabase:
             read = read.update_query_dict(ours).set(drivername="postgresql+psycopg")
         self.url: str = read.render_as_string(hide_password=False)
         self._connections: WeakSet[Any] = WeakSet()
+        self._engines: list[Engine] = []
 
     def engine(self, connections: int) -> Engine | None:
         """Return an engine of at most so many connections; None for a file, which DBOS opens itself."""
@@ -52,7 +53,13 @@ class EngineDatabase:
             return None
         made = create_engine(self.url, pool_size=connections, max_overflow=0, pool_timeout=30)
         event.listen(made, "connect", self._connected)
+        self._engines.append(made)
         return made
+
+    def dispose(self) -> None:
+        """Close the idle connections of all engines: DBOS leaves them to their maker."""
+        for engine in self._engines:
+            engine.dispose()
 
     def migrate(self) -> None:
         """Create or migrate DBOS's tables."""

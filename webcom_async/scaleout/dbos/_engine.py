@@ -167,6 +167,7 @@ class DbosEngine:
             await run_sync(DBOS.destroy, abandon_on_cancel=True)
         if scope.cancelled_caught:
             self._database.cut()
+        self._database.dispose()
 
     async def awaited_version(self, campaign: str) -> str | None:
         """

@@ -80,6 +80,7 @@ class WorkflowStore:
     async def aclose(self) -> None:
         with suppress(StoreUnavailable):
             await self._ask(DBOSClient.destroy)
+        self._database.dispose()
 
     async def listen(self, shards_at_once: int) -> None:
         # The limit is per campaign: one with a low rate must not occupy a whole worker.

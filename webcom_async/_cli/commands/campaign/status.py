@@ -1,6 +1,7 @@
 """`webcom-async campaign status`: how campaigns of many workers stand, over all workers."""
 
 import sys
+from contextlib import suppress
 
 import anyio
 
@@ -11,10 +12,10 @@ from webcom_async._cli.run.local_campaign import of_standing
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import listening
 from webcom_async._cli.ui.campaign_table import live_standing, show_campaigns, show_status, status_json
-from webcom_async._cli.ui.console import show_json
-from webcom_async._cli.ui.translations import choose_language
-from webcom_async._domain.errors import InputError
-from webcom_async.scaleout import CampaignStatus
+from webcom_async._cli.ui.console import say_aside, show_json
+from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._domain.errors import InputError, WebcomError
+from webcom_async.scaleout import CampaignState, CampaignStatus
 
 __all__ = ["campaign_status_command"]
 
@@ -54,10 +55,20 @@ def campaign_status_command(
         standing, speed = anyio.run(_look, place, campaign), None
     else:
         standing, speed = anyio.run(_watch, place, campaign)
+    awaited = anyio.run(_awaited_version, place, standing) if standing.state is CampaignState.RUNNING else None
     if as_json:
-        show_json(status_json(standing))
+        show_json(status_json(standing, awaited))
     else:
         show_status(standing, speed)
+        if awaited is not None:
+            say_aside(
+                tr(
+                    "{campaign}: waiting for a worker of engine version {version}, because it was started by another "
+                    "release: run workers of that release to its end",
+                    campaign=campaign,
+                    version=awaited,
+                )
+            )
     return of_standing(standing)
 
 
@@ -80,6 +91,14 @@ async def _standings(place: StoreLocation) -> list[CampaignStatus]:
 async def _look(place: StoreLocation, campaign: str) -> CampaignStatus:
     async with place.store() as store:
         return await store.status(campaign)
+
+
+async def _awaited_version(place: StoreLocation, standing: CampaignStatus) -> str | None:
+    """Return None also if the engine's tables cannot be read, or the engine is not installed."""
+    with suppress(WebcomError):
+        async with place.store() as store:
+            return await place.engine(store).awaited_version(standing.settings.campaign)
+    return None
 
 
 async def _watch(place: StoreLocation, campaign: str) -> tuple[CampaignStatus, float | None]:
