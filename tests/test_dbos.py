@@ -20,6 +20,7 @@ from tests.postgres_server import serve as own_server
 from webcom_async import InputError, Outcome, StoreUnavailable, UsageError, WebcomClient
 from webcom_async._cli.run.campaign_watch import looks
 from webcom_async.emulator import Fault, Gateway, GatewayTransport, serve
+from webcom_async.events import CampaignMissing, CampaignsAwaited, Event
 from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStatus, CampaignStore, SqliteStore
 
 pytest.importorskip("dbos", reason="the engine is an extra")
@@ -27,7 +28,7 @@ pytest.importorskip("dbos", reason="the engine is an extra")
 from dbos import DBOSClient, DBOSPortableJSONSerializer
 
 from webcom_async.scaleout.dbos import DbosEngine
-from webcom_async.scaleout.dbos._names import SCHEMA
+from webcom_async.scaleout.dbos._names import CAMPAIGN, SCHEMA, enqueued
 from webcom_async.scaleout.dbos._sqlite_compat import usable
 
 pytestmark = pytest.mark.anyio
@@ -385,6 +386,73 @@ async def test_nothing_but_the_gateway_and_the_database_is_called(store: SqliteS
 
     assert [] == called
     assert one_sms_each(gateway)
+
+
+# ---------------------------------------------------------------------------- what a worker waits for
+
+
+async def test_a_campaign_of_another_engine_version_is_told_of(
+    store: SqliteStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A worker, and the status, say which version a campaign waits for, instead of waiting without a word."""
+    main = pytest.importorskip("webcom_async.cli", reason="the command line is an extra").main
+    url = f"sqlite:///{tmp_path}/campaigns/engine.db"
+    await plan(store)
+    async with DbosEngine(store, system_database_url=url):
+        await asyncio.to_thread(_enqueue_for, url, "2")
+    with logged("engine_version_awaited") as told, anyio.fail_after(20):
+        async with working(Gateway(), store, url):
+            await told.wait()
+    await store.aclose()
+    status = ["campaign", "status", "spring", "--store", str(tmp_path / "campaigns"), "--lang"]
+    for language, words in (("en", "waiting for a worker of engine version 2"), ("ru", "движком версии 2")):
+        assert 0 == await asyncio.get_running_loop().run_in_executor(None, main, [*status, language])
+        assert words in capsys.readouterr().err
+
+
+def _enqueue_for(url: str, version: str) -> None:
+    with client_of(url) as client:
+        client.enqueue(enqueued(CAMPAIGN, "spring") | {"app_version": version}, "spring")
+
+
+async def test_a_worker_tells_of_a_campaign_that_its_store_has_lost(dsn: str):
+    """A failover to a server without the campaign is told of, and so is that the worker waits for another one."""
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
+    from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
+
+    async with PostgresStore(dsn) as store:
+        await plan(store, rate=1.0)
+        awaited, seen = anyio.Event(), list[Event]()
+
+        def see(event: Event) -> None:
+            seen.append(event)
+            if isinstance(event, CampaignsAwaited):
+                awaited.set()
+
+        with anyio.fail_after(30):
+            async with working(Gateway(), store, dsn, observers=[see]):
+                await until(store, lambda standing: bool(standing.workers))
+                with psycopg.connect(dsn, autocommit=True) as connection:
+                    connection.execute("DELETE FROM webcom_async.campaigns")
+                await awaited.wait()
+
+    assert [CampaignMissing(campaign="spring")] == [each for each in seen if isinstance(each, CampaignMissing)]
+
+
+async def test_an_engine_whose_database_goes_silent_ends(store: SqliteStore, dsn: str):
+    """Its loop goes on, a start is an error in time, and a worker that is stopped ends in seconds."""
+    from tests.postgres_proxies import silent  # noqa: PLC0415
+
+    await plan(store, rate=1.0)
+    with silent(dsn) as line:
+        async with working(Gateway(), store, line.dsn) as engine:
+            await engine.start("spring")
+            await until(store, lambda standing: bool(standing.workers))
+            line.freeze()
+            began = anyio.current_time()
+            with anyio.fail_after(20), pytest.raises(StoreUnavailable, match="did not answer"):
+                await engine.start("spring")
+        assert anyio.current_time() - began < 60
 
 
 # ---------------------------------------------------------------------------- processes, on PostgreSQL

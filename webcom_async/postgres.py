@@ -13,7 +13,12 @@ does not renew its lease in time, its reservations pass to the next process that
 possibly sent then, and are sent again under the same id, for which the gateway sends one SMS.
 
 Only the server's clock is compared. What is committed is as durable as the server's settings make it. A pooler in
-between must keep one session per connection (PgBouncer: `pool_mode = session`).
+between may hand each transaction to another connection (PgBouncer: `pool_mode = transaction`), and nothing that this
+library sets reaches other users of it.
+
+No call waits for ever. After `patience` seconds without the server, or without an answer while it is not at work, it
+raises `StoreUnavailable`; one whose caller is cancelled ends in a few seconds. What had been sent by then and is not
+settled is possibly sent, and the next run sends it again under the same id.
 """
 
 from webcom_async._storage.postgres.store import PostgresStore

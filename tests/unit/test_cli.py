@@ -103,16 +103,27 @@ TROUBLES: dict[Event, tuple[str, str]] = {
         "идущих рассылок здесь нет; ждём новую",
     ),
     CampaignMissing(campaign="spring"): (
-        "spring: not in the store any more: it was purged, or the server is another, empty one, as after a failover; "
-        "restore the store, or start the campaign again",
-        "spring: в хранилище её больше нет: её удалили, или это другой, пустой сервер, как после переключения на "
-        "резервный; восстановите хранилище или начните рассылку заново",
+        (
+            "spring: not in the store any more: it was purged, or the server is another, empty one, as after a "
+            "failover; "
+            "restore the store, or start the campaign again"
+        ),
+        (
+            "spring: в хранилище её больше нет: её удалили, или это другой, пустой сервер, как после переключения на "
+            "резервный; восстановите хранилище или начните рассылку заново"
+        ),
     ),
     EngineVersionAwaited(campaign="spring", version="2", own_version="1"): (
-        "spring: waiting for a worker of engine version 2, because it was started by another release; this worker has "
-        "version 1: run workers of that release to its end",
-        "spring: ждёт исполнителя с движком версии 2, потому что её начал другой выпуск; у этого исполнителя версия 1: "
-        "до её конца запускайте исполнителей того выпуска",
+        (
+            "spring: waiting for a worker of engine version 2, because it was started by another release; this "
+            "worker has "
+            "version 1: run workers of that release to its end"
+        ),
+        (
+            "spring: ждёт исполнителя с движком версии 2, потому что её начал другой выпуск; у этого исполнителя "
+            "версия 1: "
+            "до её конца запускайте исполнителей того выпуска"
+        ),
     ),
     CampaignsNotStarted(error="'a/1'"): ("not started: 'a/1'", "не начаты: 'a/1'"),
 }

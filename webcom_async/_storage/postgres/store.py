@@ -72,7 +72,7 @@ class PostgresStore:
             from `PGHOST`, `PGPASSWORD` and so on, or from `~/.pgpass`.
         schema: The schema of the tables; created if missing.
         lease: Seconds that a run's reservations hold without a renewal.
-        patience: Seconds that a call waits for an unavailable server.
+        patience: Seconds that a call waits for a server that cannot be reached, or does not answer and is not at work.
         connections: The most connections at once.
         clock: The clock.
         time_zone: The gateway's zone in which tables of version 1 keep recipients' times.

@@ -40,7 +40,8 @@ CONNECTIONS = 5  # to the database: so many for workflows, and as many for all e
 _POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
 
 _POLL_WHILE_IDLE = 5.0  # seconds; a campaign that is started then begins after them
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 10.0
+_START_SECONDS = 60.0  # DBOS may have tables to migrate
 
 T = TypeVar("T")
 
@@ -153,7 +154,7 @@ class WorkflowStore:
         return {status.workflow_id: status for status in found}
 
     async def _ask(self, question: Callable[[DBOSClient], T]) -> T:
-        return await asked(self._database, lambda: question(self._client))
+        return await asked(self._database, lambda: question(self._client), _ANSWER_SECONDS)
 
 
 def usable_url(url: str) -> str:
@@ -206,16 +207,21 @@ def _set_intervals(client: DBOSClient, *, busy: bool) -> None:
             queue.set_polling_interval_sec(wanted)
 
 
-async def asked(database: EngineDatabase, question: Callable[[], T]) -> T:
+async def asked(database: EngineDatabase, question: Callable[[], T], seconds: float = _START_SECONDS) -> T:
     """
     Return the answer to *question*, which waits for the database in a thread.
 
     A caller that is cancelled leaves at once. The thread ends then, and where the database is silent, because its
     connection is cut.
+
+    Args:
+        database: The database.
+        question: A function that waits for it.
+        seconds: Seconds after which the database counts as unavailable.
     """
     answers: list[T] = []
     try:
-        with move_on_after(_ANSWER_SECONDS) as scope:
+        with move_on_after(seconds) as scope:
             answers.append(await run_sync(question, abandon_on_cancel=True))
     except (SQLAlchemyError, error.DBOSException, OSError) as exc:
         # The text holds no password, but may have many lines of SQL.
@@ -226,5 +232,5 @@ async def asked(database: EngineDatabase, question: Callable[[], T]) -> T:
         raise
     if scope.cancelled_caught:
         database.cut()
-        raise StoreUnavailable(f"DBOS's database cannot be used: it did not answer for {_ANSWER_SECONDS:g} s")
+        raise StoreUnavailable(f"DBOS's database cannot be used: it did not answer for {seconds:g} s")
     return answers[0]
