@@ -33,6 +33,7 @@ T = TypeVar("T")
 Statement = tuple[str, Mapping[str, object]]
 Rows = list[tuple[Any, ...]]
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Cursor = psycopg.AsyncCursor[tuple[Any, ...]]
 Run = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
 
 FAILURES = (psycopg.Error, OSError, UnicodeError)  # OSError: also a time-out of ours
@@ -42,7 +43,9 @@ _TRANSACTION_TIMEOUT = 17_00_00
 
 # A host that is gone does not disconnect: the client's kernel notices in half a minute, also in the middle of a write.
 # libpq ignores them on Unix sockets.
-_CLIENT_KEEPALIVES = {
+_DEFAULTS: dict[str, str | int] = {
+    "application_name": "webcom_async",
+    "connect_timeout": CONNECT_SECONDS,
     "keepalives": 1,
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -128,7 +131,11 @@ class Address:
 
     def __init__(self, dsn: str) -> None:
         self._given = _read(dsn)
-        ours = {"application_name": "webcom_async", "connect_timeout": CONNECT_SECONDS, **_CLIENT_KEEPALIVES}
+        ours: dict[str, str | int] = {
+            "application_name": "webcom_async",
+            "connect_timeout": CONNECT_SECONDS,
+            **_CLIENT_KEEPALIVES,
+        }
         defaults = {name: value for name, value in ours.items() if name not in self._given}
         self._conninfo = make_conninfo(dsn, **defaults, client_encoding="utf8")
 
@@ -275,14 +282,15 @@ class Session:
         encoding = (self._connection.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode()
         return None if encoding in _HOLDS_ALL else _CODECS.get(encoding, "ascii")
 
-    async def _answer(self, text: str, parameters: Mapping[str, object]) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    async def _answer(self, text: str, parameters: Mapping[str, object]) -> Cursor:
         if self._inside:
-            return await self._run(self._connection.execute(text.encode(), parameters, binary=True))
-        [cursor] = await self._run(self._sent([[(text, parameters)]]))
-        return cursor
+            alone: Cursor = await self._run(self._connection.execute(text.encode(), parameters, binary=True))
+            return alone
+        cursors: list[Cursor] = await self._run(self._sent([[(text, parameters)]]))
+        return cursors[0]
 
-    async def _sent(self, groups: Sequence[Sequence[Statement]]) -> list[psycopg.AsyncCursor[tuple[Any, ...]]]:
-        cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
+    async def _sent(self, groups: Sequence[Sequence[Statement]]) -> list[Cursor]:
+        cursors: list[Cursor] = []
         execute = self._connection.execute
         async with self._connection.pipeline():
             for group in groups:
@@ -296,7 +304,7 @@ class Session:
         return cursors
 
 
-async def _rows(cursor: "psycopg.AsyncCursor[tuple[Any, ...]]") -> Rows:
+async def _rows(cursor: Cursor) -> Rows:
     return await cursor.fetchall() if cursor.description else []
 
 
