@@ -131,12 +131,7 @@ class Address:
 
     def __init__(self, dsn: str) -> None:
         self._given = _read(dsn)
-        ours: dict[str, str | int] = {
-            "application_name": "webcom_async",
-            "connect_timeout": CONNECT_SECONDS,
-            **_CLIENT_KEEPALIVES,
-        }
-        defaults = {name: value for name, value in ours.items() if name not in self._given}
+        defaults = {name: value for name, value in _DEFAULTS.items() if name not in self._given}
         self._conninfo = make_conninfo(dsn, **defaults, client_encoding="utf8")
 
     def __str__(self) -> str:
