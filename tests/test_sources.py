@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -473,3 +474,91 @@ async def test_whole_numbers_of_other_types_are_phones_and_ids(connect: Connect,
     assert ["79612242243", "79612242244", "79612242246", "79612242245"] == [
         sms.phone for sms in webcom_gateway.ledger.sent
     ]
+
+
+class Raising:
+    """A source whose items end in an exception, from a class of its own or from a generator."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._phones = phones(30)
+        self._error = error
+
+    def __iter__(self) -> "Raising":
+        return self
+
+    def __next__(self) -> str:
+        for phone in self._phones:
+            return phone
+        raise self._error
+
+    def generated(self) -> Iterator[str]:
+        """Yield the items from a generator."""
+        yield from self._phones
+        raise self._error
+
+    async def awaited(self) -> AsyncIterator[str]:
+        """Yield the items from an async generator."""
+        for phone in self._phones:
+            yield phone
+        raise self._error
+
+
+class RaisingAsync(Raising):
+    """The same, as an async iterator of a class of its own."""
+
+    __iter__ = None  # type: ignore[assignment]
+
+    def __aiter__(self) -> "RaisingAsync":
+        return self
+
+    async def __anext__(self) -> str:
+        return self.__next__()
+
+
+@pytest.mark.parametrize("journaled", [False, True])
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (Raising, StopAsyncIteration()),
+        (Raising, GeneratorExit()),
+        (lambda error: Raising(error).generated(), StopIteration()),
+        (lambda error: Raising(error).generated(), StopAsyncIteration()),
+        (lambda error: Raising(error).generated(), GeneratorExit()),
+        (lambda error: Raising(error).awaited(), StopIteration()),
+        (lambda error: Raising(error).awaited(), StopAsyncIteration()),
+        (lambda error: Raising(error).awaited(), GeneratorExit()),
+        (RaisingAsync, StopIteration()),
+        (RaisingAsync, GeneratorExit()),
+    ],
+)
+async def test_an_exception_that_ends_an_iteration_is_no_end(
+    connect: Connect,
+    webcom_gateway: Gateway,
+    tmp_path: Path,
+    make: Callable[[BaseException], Any],
+    error: BaseException,
+    *,
+    journaled: bool,
+):
+    """What would end the reader's own loop in silence is a `RuntimeError`, as PEP 479 has it, after all results."""
+    journal = tmp_path / "spring.journal" if journaled else None
+    async with connect(webcom_gateway, batch_size=7) as client:
+        async with client.stream(make(error), **SALE, journal=journal) as results:
+            with pytest.raises(RuntimeError, match=type(error).__name__) as caught:
+                async for _ in results:
+                    pass
+
+    assert error is caught.value.__cause__
+    assert not results.report.complete
+    assert 30 == results.report.recipients
+
+
+@pytest.mark.parametrize("error", [StopAsyncIteration(), GeneratorExit()])
+async def test_ids_that_end_in_such_an_exception_are_no_end_either(
+    connect: Connect, webcom_gateway: Gateway, error: BaseException
+):
+    """A source of ids for status questions raises a `RuntimeError`, too."""
+    async with connect(webcom_gateway) as client:
+        with pytest.raises(RuntimeError, match=type(error).__name__):
+            async for _ in client.statuses(Raising(error)):
+                pass

@@ -80,14 +80,22 @@ class Source:
         return self._async is not None
 
     def fill_now(self, waiting: deque[object], size: int) -> bool:
-        """Append items until *waiting* holds *size*; False if they must be awaited."""
+        """
+        Append items until *waiting* holds *size*; False if they must be awaited.
+
+        Raises:
+            RuntimeError: The source raised an exception that ends an iteration elsewhere.
+        """
         wanted = size - len(waiting)
         if self.exhausted or wanted <= 0:
             return True
         if self._sync is None:
             return False
         held = len(waiting)
-        self._context.run(waiting.extend, islice(self._sync, wanted))
+        try:
+            self._context.run(waiting.extend, islice(self._sync, wanted))
+        except (StopAsyncIteration, GeneratorExit) as exc:
+            raise _as_runtime_error(exc) from exc
         self.exhausted = len(waiting) < size
         self._look(waiting, held)
         return True
@@ -99,6 +107,7 @@ class Source:
         Raises:
             InputError: The source is checked, and yields something else than recipients.
             UsageError: A generator was cancelled in the middle of an item: it has ended, and would look exhausted.
+            RuntimeError: The source raised an exception that ends an iteration elsewhere.
         """
         held = len(waiting)
         if self.fill_now(waiting, size) or self._async is None:
@@ -113,6 +122,10 @@ class Source:
             except StopAsyncIteration:
                 self.exhausted = True
                 break
+            except (StopIteration, GeneratorExit) as exc:
+                if _is_thrown_here(exc):
+                    raise
+                raise _as_runtime_error(exc) from exc
             except BaseException as exc:
                 self._cut_short = isinstance(self._async, AsyncGenerator) and not isinstance(exc, Exception)
                 raise
@@ -131,6 +144,10 @@ class Source:
             waiting.append(await cast("AsyncGenerator[object, None]", self._async).athrow(exc))
         except StopAsyncIteration:
             self.exhausted = True
+        except GeneratorExit as thrown:
+            if _is_thrown_here(thrown):
+                raise
+            raise _as_runtime_error(thrown) from thrown
 
     async def aclose(self) -> None:
         """
@@ -216,3 +233,13 @@ def _not_iterable(items: object, kind: str) -> str:
     if isinstance(items, Awaitable):
         return f"recipients is a {kind}, which is not awaited yet: await it, or give an async generator"
     return f"recipients must be an iterable or async iterable of phones or Recipients, not {kind}"
+
+
+def _as_runtime_error(exc: BaseException) -> RuntimeError:
+    """Return what PEP 479 makes of *exc*, which the code around the source would take for a regular end."""
+    return RuntimeError(f"the source raised {type(exc).__name__}")
+
+
+def _is_thrown_here(exc: BaseException) -> bool:
+    """Whether *exc* comes from the closing of our own coroutine, so that no frame of the source is in its traceback."""
+    return exc.__traceback__ is not None and exc.__traceback__.tb_next is None
