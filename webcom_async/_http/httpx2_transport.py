@@ -8,6 +8,7 @@ import math
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, cast
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpcore2
 import httpx2
+from anyio.lowlevel import checkpoint
 
 from webcom_async._domain.errors import ConfigurationError, UsageError
 from webcom_async._domain.exchange import Reply, Request, RequestTrace
@@ -28,6 +30,11 @@ from webcom_async._http.proxies import PROXY_VARIABLES, proxy_of
 __all__ = ["Httpx2Transport", "certificates_for", "trusted_certificates"]
 
 _IDLE_SECONDS = 5.0  # the default of httpx2's own pools
+_WRITTEN_AT_ONCE = 65_536  # bytes; a batch of 500 has 36 kB
+_READ_BYTES = 65_536
+_TURNS = 4  # turns of the event loop until bytes on the socket have been read
+_STATUS = slice(9, 10)  # the first digit of the status in a status line
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Httpx2Transport:
@@ -173,22 +180,59 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._last = b""
+        self._early: bytes | None = None
+        self._cut_short = False
 
     @property
     def has_surplus(self) -> bool:
-        """Whether more bytes arrived than were read, apart from those still in the socket."""
-        return bool(self._last) or _says_more(self._stream.get_extra_info("ssl_object"))
+        """Whether more or fewer bytes arrived than were read and written, apart from those still in the socket."""
+        return self._cut_short or bool(self._last) or _says_more(self._stream.get_extra_info("ssl_object"))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface
         came, self._last = self._last, b""
         if not came:
-            came = await self._stream.read(max_bytes, timeout)
+            came = await self._arrived(max_bytes, timeout)
             if len(came) > 1:
                 came, self._last = came[:-1], came[-1:]
         return came
 
+    async def _arrived(self, max_bytes: int, seconds: float | None) -> bytes:
+        early, self._early = self._early, None
+        if early is None:
+            return await self._stream.read(max_bytes, seconds)
+        await checkpoint()  # as if the bytes came from the socket now
+        return early
+
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface
-        await self._stream.write(buffer, timeout)
+        if len(buffer) <= _WRITTEN_AT_ONCE:
+            await self._stream.write(buffer, timeout)
+            return
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen, tasks.cancel_scope)
+            for _ in range(_TURNS):
+                await checkpoint()  # an answer to the head may be here already
+            try:
+                await self._stream.write(buffer, timeout)
+            except Exception as exc:  # noqa: BLE001 - raised outside the group, which would wrap it
+                failure = exc
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _listen(self, writing: anyio.CancelScope) -> None:
+        """
+        Stop *writing* when an answer comes before the end of the body, such as a 413.
+
+        A server closes the connection behind such an answer, and a write that fails then would take the answer away.
+        """
+        with suppress(Exception):  # the write, or the next read, raises it too
+            while not _ends_early(self._early):
+                self._early = (self._early or b"") + await self._stream.read(_READ_BYTES)
+                if self._early == b"":
+                    break
+            self._cut_short = True
+            writing.cancel()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -203,6 +247,14 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _ends_early(came: bytes | None) -> bool:
+    """Whether *came* begins with the head of an answer, apart from interim ones (RFC 9110, 15.2)."""
+    head = came or b""
+    while head[_STATUS] == b"1" and _END_OF_HEAD in head:
+        head = head.split(_END_OF_HEAD, 1)[1]
+    return head[_STATUS] not in (b"", b"1")
 
 
 def _says_more(tls: ssl.SSLObject | None) -> bool:
