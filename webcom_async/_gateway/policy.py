@@ -6,8 +6,8 @@ status does: the manual's own headings contradict each other about 200 and 400.
 """
 
 import math
-from collections.abc import Callable, Container, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from webcom_async._domain.errors import (
@@ -24,6 +24,7 @@ from webcom_async._domain.errors import (
     RequestRefused,
     RequestTooLarge,
     Split,
+    TransportError,
     WebcomError,
 )
 from webcom_async._domain.exchange import Reply
@@ -43,6 +44,7 @@ __all__ = [
     "shrinks",
     "wait_before_retry",
     "worth_retrying",
+    "worth_waiting",
 ]
 
 T = TypeVar("T")
@@ -123,6 +125,11 @@ def worth_retrying(error: BaseException | None, attempts: int) -> bool:
     if isinstance(error, WebcomError) and error.split is Split.AFTER_ONE_RETRY:
         return attempts <= 1
     return isinstance(error, WebcomError) and error.transient
+
+
+def worth_waiting(error: WebcomError) -> bool:
+    """Whether the gateway is out of service for now, so that a later request may be answered."""
+    return isinstance(error, TransportError) or (isinstance(error, GatewayBusy) and not error.halts)
 
 
 def shrinks(error: WebcomError) -> bool:
@@ -209,7 +216,7 @@ def _too_large(_answer: _UnsettlingReply) -> WebcomError:
 
 
 def _busy(answer: _UnsettlingReply, split: Split = Split.NEVER) -> WebcomError:
-    wait = _retry_after(answer.reply.headers.get("retry-after"), answer.now)
+    wait = _retry_after(answer.reply.headers, answer.now)
     return GatewayBusy(
         f"the gateway answered {answer.reply.status}",
         error=answer.error,
@@ -227,7 +234,7 @@ def _failing(answer: _UnsettlingReply) -> WebcomError:
 # and `split`.
 _BY_STATUS: tuple[tuple[Container[int], Callable[[_UnsettlingReply], WebcomError]], ...] = (
     (range(300, 400), _redirected),
-    (frozenset({401, 403, 404, 405, 410, 415}), _wrong_url),
+    (frozenset({401, 403, 404, 405, 410, 415, 501}), _wrong_url),
     (frozenset({413}), _too_large),
     (frozenset({408, 425, 429}), _busy),
     (range(500, 600), _failing),
@@ -238,15 +245,31 @@ def _by_status(answer: _UnsettlingReply) -> WebcomError | None:
     return next((meaning(answer) for statuses, meaning in _BY_STATUS if answer.reply.status in statuses), None)
 
 
-def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds of a `Retry-After` header (RFC 9110, 10.2.3); None for none or nonsense."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """
+    Return the seconds of a `Retry-After` header (RFC 9110, 10.2.3); None for none or nonsense.
+
+    A moment is the gateway's, so it is compared with the gateway's own `Date`; without one, with *now*.
+    """
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
         return float(value)
+    moment = _http_date(value)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (_http_date(headers.get("date", "")) or now)).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    """Return the moment of an HTTP date in any of its three forms (RFC 9110, 5.6.7); None for nonsense."""
+    if not value:
+        return None
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - a slow import for a rare header
 
     try:
-        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+        moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    if moment.tzinfo is None:
+        return None if "," in value else moment.replace(tzinfo=UTC)  # the form of C's `asctime` names no zone
+    return moment
