@@ -1,6 +1,8 @@
 """The failure table: for each symptom on the wire, what is done and what is claimed."""
 
 import json
+import socket
+from typing import Any
 
 import anyio
 import msgspec
@@ -8,8 +10,10 @@ import pytest
 
 from tests.builders import message, phones, recipients, still_clock
 from tests.conftest import Connect
+from tests.raw_servers import RawServer, http, raw_server
 from webcom_async import (
     AuthenticationError,
+    ConfigurationError,
     ConnectionLost,
     GatewayBusy,
     GatewayUnavailable,
@@ -272,6 +276,90 @@ async def test_a_secret_that_is_a_word_spoils_no_answer(connect: Connect, secret
     assert Outcome.ACCEPTED is accepted.outcome
 
 
+class Short(Gateway):
+    """A gateway whose answers for more than *most* recipients have an entry too few, or one too many."""
+
+    def __init__(self, most: int, entries: int) -> None:
+        super().__init__()
+        self._most = most
+        self._entries = entries
+
+    def process(self, request: Received) -> GatewayAnswer:
+        """Process the request whole, and answer it wrongly if it is too large."""
+        answer = super().process(request)
+        entries = json.loads(answer.body)["information"]
+        if len(entries) > self._most:
+            entries = [*entries, entries[-1]][: len(entries) + self._entries]
+        return msgspec.structs.replace(answer, body=msgspec.json.encode({"information": entries}))
+
+
+@pytest.mark.parametrize("entries", [-1, 1], ids=["too few", "too many"])
+@pytest.mark.parametrize(
+    ("batch_size", "most", "count"), [(64, 1, 64), (64, 16, 640), (500, 1, 1_000), (500, 30, 2_000), (2, 1, 200)]
+)
+async def test_a_number_of_recipients_that_works_is_learnt(
+    connect: Connect, batch_size: int, most: int, count: int, entries: int
+):
+    """A gateway that answers whole for a few recipients only gets requests of that size, in later batches too."""
+    gateway = Short(most, entries)
+    async with connect(gateway, batch_size=batch_size) as client:
+        report = await client.send_all(phones(count), **SALE)
+
+    assert count == report.accepted == len(gateway.ledger)
+    assert not gateway.ledger.billed_twice()
+    assert report.requests < 2 * count / most + 60
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [(64, 1), (500, 1), (500, 30)])
+async def test_a_size_far_below_the_batch_is_found(connect: Connect, batch_size: int, most: int):
+    """A gateway that takes only small requests does not spend the quota of the campaign."""
+    gateway = Gateway(behaviour=Behaviour(max_recipients=most))
+    async with connect(gateway, batch_size=batch_size) as client:
+        report = await client.send_all(phones(1_000), **SALE)
+
+    assert 1_000 == report.accepted == len(gateway.ledger)
+    assert not gateway.ledger.billed_twice()
+
+
+async def test_short_answers_now_and_then_leave_the_batches_large(connect: Connect):
+    """Answers that are short by accident do not make all later requests small."""
+    gateway = Gateway(seed=5)
+    gateway.faults.sometimes(0.1, Fault(body=b'{"information":[]}', processed=True))
+    async with connect(gateway, batch_size=50) as client:
+        report = await client.send_all(phones(10_000), **SALE)
+
+    assert 10_000 == report.accepted == len(gateway.ledger)
+    assert report.requests < 400
+
+
+@pytest.mark.parametrize("transport", ["httpx2", "aiohttp"])
+@pytest.mark.parametrize("stays", [False, True], ids=["closes", "stays"])
+@pytest.mark.parametrize("kib", [100, 700, 4_096])
+async def test_a_refusal_before_the_body_is_read_is_found(
+    anyio_backend_name: str, transport: Any, kib: int, *, stays: bool
+):
+    """A server that answers 413 to the head, and reads no body, has refused the recipient, however large the body."""
+    if transport == "aiohttp":
+        pytest.importorskip("aiohttp", reason="an extra")
+        if anyio_backend_name == "trio":
+            pytest.skip("aiohttp runs on asyncio alone")
+
+    def talk(server: RawServer, connection: socket.socket, _number: int) -> None:
+        came = b""
+        while b"\r\n\r\n" not in came:
+            came += connection.recv(1_024)
+        connection.sendall(http(b"", "connection: close", status="413 Payload Too Large"))
+        if stays:
+            server.stopping.wait(20)
+
+    with raw_server(talk) as server:
+        client = WebcomClient(token="dummy", base_url=server.url, transport=transport, timeout=5, clock=still_clock())
+        async with client:
+            result = await client.send("79612242243", "x" * kib * 1_024, sender="ACME")
+
+    assert (Outcome.REJECTED, Reason.TOO_LARGE) == (result.outcome, result.reason)
+
+
 # ---------------------------------------------------------------------------- what an earlier attempt leaves behind
 
 
@@ -372,7 +460,30 @@ async def test_a_few_faults_cost_a_few_requests(connect: Connect):
     assert 1.0 < gateway.requests / 400 < 1.15
 
 
+@pytest.mark.parametrize("kind", [413, 400])
+async def test_recipients_of_the_batch_that_spends_the_quota_are_halted(connect: Connect, kind: int):
+    """In the batch that meets the end of the campaign, recipients that are not sent any more are `halted`."""
+    gateway = Gateway()
+    gateway.faults.script(Fault(status=kind, body=b'{"error":"POST data is missing"}' if kind == 400 else b""))
+    gateway.accounts[0].balance = 0
+    async with connect(gateway, batch_size=10, in_flight=1) as client, client.stream(phones(20), **SALE) as results:
+        with pytest.raises(OutOfBalance):
+            await _exhaust(results)
+
+    assert {Reason.OUT_OF_SMS: 5, Reason.HALTED: 5} == results.report.reasons
+
+
 # ---------------------------------------------------------------------------- halting
+
+
+async def test_a_gateway_that_cannot_do_what_is_asked_ends_the_campaign(connect: Connect, webcom_gateway: Gateway):
+    """A 501 is not worth a second request: the URL is wrong."""
+    webcom_gateway.faults.sometimes(1.0, Fault(status=501))
+    async with connect(webcom_gateway, in_flight=1) as client:
+        with pytest.raises(ConfigurationError, match="check base_url and path"):
+            await client.send_all(phones(2_000), **SALE)
+
+    assert 1 == webcom_gateway.requests
 
 
 @pytest.mark.parametrize("wait", ["61", "Wed, 01 Jan 2031 12:00:00 GMT"])

@@ -302,6 +302,29 @@ async def test_a_host_without_a_network_halts_no_other_host(
     assert (30, True) == waits[-1]
 
 
+async def test_a_shard_that_gets_no_answer_is_given_back(connect: Connect, folder: Path):
+    """A worker whose patience is over gives the shard back, waits, and takes it again later; nobody gets two SMS."""
+    gateway, waits = Gateway(), list[float]()
+    gateway.faults.sometimes(1.0, Fault(close=True, processed=True))
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    async with SharedFolder(folder) as store, connect(gateway, patience=60.0) as client:
+        await store.plan(spring(), phones(40))
+        worker = Worker(client, store, "one", lease_seconds=30, clock=still_clock(sleep=note))
+        end = await worker.run_shard("spring", 1)
+        state = (await store.status("spring")).state
+        gateway.faults = Faults()
+        ends = [(await worker.run_shard("spring", shard)).ending for shard in (1, 2)]
+        await everyone_got_one(store, gateway)
+
+    assert (ShardOutcome.UNREACHED, CampaignState.RUNNING) == (end.ending, state)
+    assert "patience" in end.why
+    assert 30 in waits
+    assert [ShardOutcome.DONE] * 2 == ends
+
+
 async def test_a_gateway_that_the_only_host_does_not_reach_halts_the_campaign(
     connect_to: Connect, store: SqliteStore, unused_port: int
 ):

@@ -23,6 +23,7 @@ Every exception that the library raises.
     * ReplyError                 the answer is not the documented JSON; transient
         * PairingError           it is, but has not one sound entry per recipient
     * QuotaExhausted             the gateway failed too often; more retries would only burden it
+        * GatewaySilent          it gave no answer for longer than the patience of the campaign
     * JournalError               the journal cannot be read or written; nothing is sent without it
         * JournalInUse           another campaign or process has it open for writing
         * LeaseLost              another worker has taken the shard over
@@ -43,6 +44,7 @@ from webcom_async._domain.errors import (
     ConnectionLost,
     GatewayBusy,
     GatewayError,
+    GatewaySilent,
     GatewayUnavailable,
     IdCollision,
     InputError,
@@ -77,6 +79,7 @@ __all__ = [
     "ConnectionLost",
     "GatewayBusy",
     "GatewayError",
+    "GatewaySilent",
     "GatewayUnavailable",
     "IdCollision",
     "InputError",

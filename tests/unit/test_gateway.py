@@ -1,6 +1,7 @@
 """How fast, how much at once, and how often again: limits, retries and safeguards, with time as an argument."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
@@ -42,7 +43,9 @@ from webcom_async import (
 )
 from webcom_async._domain.results import SettledResults
 from webcom_async._gateway.limits import AdaptiveLimit, Throttle
+from webcom_async._gateway.patience import Patience
 from webcom_async._gateway.policy import conclude, halting, judge, judge_call, wait_before_retry, worth_retrying
+from webcom_async._gateway.request_size import RequestSize
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota, StoppedMessages, SystematicRefusals
 from webcom_async._wire.json_api.delivery import BalanceCall
@@ -455,6 +458,96 @@ def test_a_quota_bounds_a_dead_gateway_and_spares_a_shaky_one():
     assert [True] * 10 + [False] * 5 == [dead.spend() for _ in range(15)]
 
 
+@pytest.mark.parametrize("in_flight", [1, 4, 20, 128])
+def test_a_stall_of_every_request_leaves_most_of_a_quota(in_flight: int):
+    """Time-outs of all requests in flight at once cost a fifth of the quota at most."""
+    quota = RetryQuota(100, in_flight)
+
+    assert [True] * in_flight == [quota.spend_after(ReplyTimeout()) for _ in range(in_flight)]
+    assert 79 <= quota.left
+
+
+def test_only_the_time_of_trying_counts_as_silence():
+    """A campaign that sends nothing, as with a slow reader or a low rate, does not wait for the gateway."""
+    patience, batch = Patience(10.0, waits=True), object()
+    patience.tries(batch, 100.0)
+    patience.rests(batch, 103.0)
+    patience.tries(batch, 5_000.0)
+
+    assert (7.0, 6.0) == (patience.left(5_000.0), patience.left(5_001.0))
+    patience.answered(batch, 5_001.0)
+    assert 10.0 == patience.left(6_000.0)
+
+
+@pytest.mark.parametrize(("limit", "rounds"), [(1, 5), (4, 20), (7, 35), (128, 640)])
+def test_silence_is_counted_in_rounds(limit: int, rounds: int):
+    """Five rounds of time-outs are a silent gateway, however large a round is; a whole answer ends the count."""
+    patience = Patience(math.inf, waits=False)
+    for _ in range(rounds - 1):
+        patience.unanswered(ReplyTimeout(), limit)
+    assert not patience.is_silent
+    patience.unanswered(ReplyTimeout(), limit)
+    assert patience.is_silent
+    patience.answered(object(), 0.0)
+    assert not patience.is_silent
+
+
+# ---------------------------------------------------------------------------- the size of a request
+
+
+def whole_answers(sizes: RequestSize, most: int, request: int, requests: int) -> list[int]:
+    """Return the sizes of *requests* that a gateway gets which answers whole for up to *most* recipients."""
+    sent: list[int] = []
+    while len(sent) < requests:
+        size = request if sizes.most is None else min(request, sizes.most)
+        sent.append(size)
+        if size <= most:
+            sizes.worked(size)
+        else:
+            sizes.failed(size)
+    return sent
+
+
+def test_the_size_of_whole_answers_is_found_and_kept():
+    """Sizes halve until one works; larger ones are tried again, ever more rarely."""
+    sent = whole_answers(RequestSize(), 15, 60, 400)
+
+    assert [60, 30, 15, 15, 15, 15, 30, 15] == sent[:8]
+    assert len([size for size in sent if size > 15]) < 10
+
+
+def test_an_accident_shrinks_no_request_for_good():
+    """After a few whole answers, a size that failed is tried again, and stays if it works."""
+    sizes = RequestSize()
+    sizes.failed(64)
+    sent = whole_answers(sizes, 500, 64, 10)
+
+    assert [32, 32, 32, 32, 64] == sent[:5]
+    assert sizes.most is None
+
+
+def test_one_failure_of_a_size_that_has_worked_is_an_accident():
+    """Only a second failure in a row makes requests smaller, once the size has worked."""
+    sizes = RequestSize()
+    sizes.worked(64)
+    sizes.failed(64)
+    assert sizes.most is None
+    sizes.failed(64)
+    assert 32 == sizes.most
+
+
+@pytest.mark.parametrize("size", [100, 99])
+def test_a_size_as_large_as_a_refused_one_is_known_when_a_smaller_one_has_fitted(size: int):
+    """What is larger than a refused request is never sent; what is as large, until something smaller is taken."""
+    sizes = RequestSize()
+    sizes.refused(100)
+    before = sizes.is_too_large(2, size), sizes.is_too_large(2, 101), sizes.is_too_large(1, 101)
+    sizes.worked(2)
+
+    assert (False, True, False) == before
+    assert (size == 100) is sizes.is_too_large(2, size)
+
+
 @pytest.mark.parametrize(
     "different",
     [
@@ -619,7 +712,7 @@ def test_a_redirect_to_nowhere_is_refused_too():
     assert RedirectRefused is type(failed(b"", 302))
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 415])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 415, 501])
 @pytest.mark.parametrize("body", [HTML, b"", b"null", error("Forbidden")])
 def test_a_status_that_speaks_of_the_url_halts(status: int, body: bytes):
     """A status about the URL halts, as a retry would meet the same; the message names URL and status."""
@@ -725,6 +818,28 @@ def test_retry_after_is_seconds_or_a_date(header: str, seconds: float):
 def test_nonsense_asks_for_no_wait(header: str):
     """A header that cannot be read counts as missing, and causes no other failure."""
     assert (None, False) == (busy(header).retry_after, busy(header).halts)
+
+
+@pytest.mark.parametrize("hours", [-30, -1, 0, 1, 30])
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+def test_a_date_is_measured_by_the_answers_own(hours: int, form: str):
+    """A clock of this machine that is wrong by hours does not change how long the gateway asks to wait."""
+    theirs = NOW + timedelta(hours=hours)
+    until = (theirs + timedelta(seconds=30)).strftime(form)
+    failure = failed(status=503, retry_after=until, date=theirs.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+
+    assert isinstance(failure, GatewayBusy)
+    assert 30.0 == failure.retry_after
+
+
+@pytest.mark.parametrize("date", ["", "soon", "0", "Tue, 99 Jan 2030 12:00:30 GMT", "²"])
+def test_without_a_sound_date_the_own_clock_counts(date: str):
+    """An answer whose `Date` cannot be read is measured by this machine's clock."""
+    until = format_datetime(NOW + timedelta(seconds=30), usegmt=True)
+    failure = failed(status=503, retry_after=until, date=date)
+
+    assert isinstance(failure, GatewayBusy)
+    assert 30.0 == failure.retry_after
 
 
 def test_a_missing_header_asks_for_no_wait():

@@ -20,6 +20,7 @@ __all__ = [
     "ConnectionLost",
     "GatewayBusy",
     "GatewayError",
+    "GatewaySilent",
     "GatewayUnavailable",
     "IdCollision",
     "InputError",
@@ -332,6 +333,12 @@ class QuotaExhausted(WebcomError):
 
     knowledge = Knowledge.POSSIBLY_SENT
     reason = Reason.BUSY
+
+
+class GatewaySilent(QuotaExhausted):
+    """The gateway gave no answer for too long, so the campaign was ended. Run it again when the gateway answers."""
+
+    reason = Reason.TIMEOUT
 
 
 class JournalError(WebcomError):

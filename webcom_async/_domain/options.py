@@ -30,6 +30,7 @@ class OptionFields(TypedDict, total=False):
     batch_size: int
     batch_bytes: int
     timeout: float
+    patience: float | None
     linger: float
     grace: float
     attempts: int
@@ -58,13 +59,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         batch_size: The maximum number of recipients in a request. The gateway states no limit.
         batch_bytes: The maximum size of a request's messages, in bytes.
         timeout: Seconds for one request, from connecting to the last byte.
+        patience: Seconds without a whole answer after which a campaign ends, so that it can be resumed. While the
+            gateway is silent, or the retry quota is spent, one request at a time probes it, and the campaign goes on
+            when it answers. None for 6 times `timeout`, without probes: five silent rounds of `in_flight` requests, or
+            a spent quota, end the campaign before. A single `send()` has `attempts` instead.
         linger: Seconds that a `send()` waits for others to share its request; 0 for none. For backends that send many
             at once, such as 0.005: each caller still gets a result, an error and a cancellation of its own. The client
             must be opened with `async with`, in the task that closes it.
         grace: Seconds that requests in flight get to finish when a stream is left early.
         attempts: The maximum number of requests for one batch, the first one included.
         retry_quota: The number of retries that a campaign may spend; every usable answer refunds half of one. When it
-            is spent, the campaign ends, because the gateway keeps failing.
+            is spent, the campaign ends, because the gateway keeps failing. A retry after a time-out costs less if
+            `in_flight` is large: five silent rounds cost no more than the quota.
         wait_initial: The maximum of the first back-off, in seconds; each further one doubles it. The wait is drawn
             evenly between zero and the maximum ("full jitter").
         wait_max: The maximum of any back-off, in seconds.
@@ -87,6 +93,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 500  # ours: 36 kB of JSON
     batch_bytes: int = 524_288
     timeout: float = 30.0
+    patience: float | None = None
     linger: float = 0.0
     grace: float = 5.0
     attempts: int = 6
@@ -106,6 +113,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         _require("timeout", self.timeout, at_least=0, kind=float)
         if not self.timeout:
             raise ConfigurationError("timeout is 0; it must be above 0 seconds")
+        if self.patience is not None:
+            _require("patience", self.patience, at_least=0, kind=float)
+            if not self.patience:
+                raise ConfigurationError(
+                    "patience is 0; it must be above 0 seconds, or None for 6 times timeout; to end a campaign at the "
+                    "first failure, say attempts=1 and retry_quota=1"
+                )
         if self.rate is not None:
             _require("rate", self.rate, at_least=0, kind=float)
             if not 0 < self.rate < math.inf:

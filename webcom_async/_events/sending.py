@@ -18,6 +18,8 @@ __all__ = [
     "CampaignStarted",
     "ClosingFailed",
     "DeliveryChanged",
+    "GatewayAway",
+    "GatewayBack",
     "LimitChanged",
     "RequestRetried",
     "RetryAfterObeyed",
@@ -259,6 +261,37 @@ class RetryQuotaLow(Event, frozen=True):
     sentence = "campaign {campaign}: {left} retries are left before it halts"
     campaign: str
     left: int
+
+
+class GatewayAway(Event, frozen=True):
+    """
+    The gateway does not answer; the campaign waits, and probes it with one request at a time.
+
+    Attributes:
+        campaign: The campaign's name.
+        error: The last failure in words.
+        patience: The seconds of silence after which the campaign ends.
+    """
+
+    level = WARNING
+    sentence = "campaign {campaign} waits for the gateway, up to {patience:g} s: {error}"
+    campaign: str
+    error: str
+    patience: float
+
+
+class GatewayBack(Event, frozen=True):
+    """
+    The gateway answers again, and the campaign goes on.
+
+    Attributes:
+        campaign: The campaign's name.
+        seconds: The seconds of silence.
+    """
+
+    sentence = "campaign {campaign} goes on: the gateway answers after {seconds:.1f} s"
+    campaign: str
+    seconds: float
 
 
 class LimitChanged(Event, frozen=True):

@@ -1,5 +1,6 @@
 """The session that all requests of a client share: account, transport, limits, ids in flight, and its events."""
 
+import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -155,8 +156,10 @@ class GatewaySession:
         """Send *request* once; the number of *recipients* bounds the answer's size."""
         self.check_open()
         max_bytes = _REPLY_BASE + _REPLY_PER_RECIPIENT * recipients
+        # A patience of less than a time-out ends the request, too.
+        seconds = min(self.options.timeout, self.options.patience or math.inf)
         with self.observers.hearing():
-            return await exchange(self.transport, request, trace, timeout=self.options.timeout, max_bytes=max_bytes)
+            return await exchange(self.transport, request, trace, timeout=seconds, max_bytes=max_bytes)
 
     def judge(
         self, reply: Reply, phones: Sequence[OutboundRecipient], attempts: int, *, allow_repeats: bool = False

@@ -7,16 +7,20 @@ Pure: each safeguard reads results and answers with a decision. Nothing here sen
 import enum
 from collections.abc import Sequence
 
-from webcom_async._domain.errors import IdCollision, SystematicRefusal, WebcomError
+from webcom_async._domain.errors import IdCollision, ReplyTimeout, SystematicRefusal, WebcomError
 from webcom_async._domain.messages import Addressed, Channel, Message
+from webcom_async._domain.options import Options
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.refusals import Scope, scope_of
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
+from webcom_async._gateway.patience import Patience, patience_of
+from webcom_async._gateway.request_size import RequestSize
 
 __all__ = ["RepeatedIds", "RetryQuota", "Safeguards", "StoppedMessages", "SystematicRefusals"]
 
 _LOW = 0.25  # of the tokens: ours
 _REFUND = 0.5  # ours: up to a third of all requests may be retries, without end
+_SILENT_ROUNDS = 5  # of requests in flight, which empty the bucket: ours
 _SYSTEMATIC = 200  # recipients
 _REMEMBERED = 10_000  # messages; a campaign of personal texts may have a million
 _SENDERS_FAULT = frozenset(
@@ -42,29 +46,42 @@ class RetryQuota:
     A token bucket, as in the AWS SDKs: every retry costs a token, and every usable answer refunds half of one. A
     gateway that is down costs one bucket and no more; one that fails now and then never empties it.
 
+    With many requests in flight, one stall of the gateway is as many time-outs at once. So a retry after a time-out
+    costs no more than the share of one request in five rounds of *in_flight*.
+
     Args:
         tokens: The size of the bucket, in requests.
+        in_flight: The maximum number of requests in flight.
 
     Attributes:
         spent: Whether a retry was refused for want of tokens.
     """
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, in_flight: int = 1) -> None:
         self.spent: bool = False
         self._full = float(tokens)
         self._left = float(tokens)
         self._told_low = False
+        self._timeout_costs = min(1.0, tokens / (_SILENT_ROUNDS * in_flight))
 
     @property
     def left(self) -> int:
         return int(self._left)
 
-    def spend(self, requests: int = 1) -> bool:
+    def spend(self, requests: float = 1) -> bool:
         if self._left < requests:
             self.spent = True
             return False
         self._left -= requests
         return True
+
+    def spend_after(self, error: WebcomError | None) -> bool:
+        """Spend what a retry after *error* costs."""
+        return self.spend(self._timeout_costs if isinstance(error, ReplyTimeout) else 1)
+
+    def refill(self) -> None:
+        self.spent = False
+        self._left = self._full
 
     def became_low(self) -> bool:
         """Whether at most a quarter is left; True once, until refunds lift it above that."""
@@ -132,15 +149,19 @@ class Safeguards:
     The safeguards of a campaign; several runs that share them learn together.
 
     Args:
-        retry_quota: The size of the retry quota, in requests.
+        options: The client's settings.
 
     Attributes:
         quota: The budget for retries.
         systematic: The check for one refusal of every recipient.
         stopped: The messages that are refused for every recipient.
+        sizes: The size of a request that works.
+        patience: The patience with a gateway that does not answer.
     """
 
-    def __init__(self, retry_quota: int) -> None:
-        self.quota: RetryQuota = RetryQuota(retry_quota)
+    def __init__(self, options: Options) -> None:
+        self.quota: RetryQuota = RetryQuota(options.retry_quota, options.in_flight)
         self.systematic: SystematicRefusals = SystematicRefusals()
         self.stopped: StoppedMessages = StoppedMessages()
+        self.sizes: RequestSize = RequestSize()
+        self.patience: Patience = patience_of(options)

@@ -6,9 +6,10 @@ failure. This module only orders the requests; `_gateway.policy` decides whether
 """
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from itertools import pairwise
 
 import msgspec
 from anyio import CancelScope
@@ -20,25 +21,34 @@ from webcom_async._domain.errors import (
     GatewayUnavailable,
     IdCollision,
     Knowledge,
+    PairingError,
     QuotaExhausted,
     RequestTooLarge,
     Split,
+    TransportError,
     WebcomError,
+    another,
 )
 from webcom_async._domain.exchange import Reply, RequestTrace
-from webcom_async._domain.messages import Addressed, OutboundRecipient, phones_of
+from webcom_async._domain.messages import Addressed, Message, OutboundRecipient, phones_of
 from webcom_async._domain.outcome_rules import doubted, possibly_sent, possibly_sent_among
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
+from webcom_async._events.sending import GatewayAway, GatewayBack
 from webcom_async._gateway import policy as _policy
 from webcom_async._gateway.gateway_session import GatewaySession, RequestEvents
+from webcom_async._gateway.patience import Patience
+from webcom_async._gateway.request_size import RequestSize
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._sending.counters import CampaignCounters
 from webcom_async._wire.base import SendFormat
 
 __all__ = ["BatchSender", "GracePeriod"]
+
+
+_BEFORE_WAITING = 2  # requests without an answer
 
 
 class SubBatch:
@@ -79,19 +89,20 @@ class SubBatch:
         self._possibly_sent = possibly_sent
         self._format = send_format
 
-    def halves(self) -> tuple["SubBatch", "SubBatch"]:
-        middle = len(self.phones) // 2
-        first: list[Addressed] = []
-        second: list[Addressed] = []
-        for message, phones in self._addressed:
-            room = max(0, middle - sum(len(some) for _, some in first))
-            if phones[:room]:
-                first.append((message, phones[:room]))
-            if phones[room:]:
-                second.append((message, phones[room:]))
-        return SubBatch(first, self._possibly_sent, self._format, self), SubBatch(
-            second, self._possibly_sent, self._format, self
-        )
+    def halves(self) -> list["SubBatch"]:
+        return self._cut(2)
+
+    def pieces(self, most: int) -> list["SubBatch"]:
+        """Return it in equal pieces of at most *most* recipients."""
+        return self._cut(math.ceil(len(self.phones) / most))
+
+    def _cut(self, number: int) -> list["SubBatch"]:
+        pairs = [(message, phone) for message, phones in self._addressed for phone in phones]
+        bounds = [len(pairs) * place // number for place in range(number + 1)]
+        return [
+            SubBatch(_as_addressed(pairs[start:end]), self._possibly_sent, self._format, self)
+            for start, end in pairwise(bounds)
+        ]
 
     def settle(self, answered: SettledResults, before: Knowledge) -> None:
         """Close it with the gateway's results; *before* is the knowledge before this attempt."""
@@ -144,6 +155,17 @@ class SubBatch:
         return SendResult(to.client_id_sms, to.phone, outcome, None, reason, words, self.attempts)
 
 
+def _as_addressed(pairs: Sequence[tuple[Message, OutboundRecipient]]) -> list[Addressed]:
+    """Return *pairs* with consecutive recipients of one message together."""
+    addressed: list[Addressed] = []
+    for message, phone in pairs:
+        if addressed and addressed[-1][0] is message:
+            addressed[-1][1].append(phone)
+        else:
+            addressed.append((message, [phone]))
+    return addressed
+
+
 class GracePeriod:
     """The time that requests in flight get after their stream is left; until then each has its own shield."""
 
@@ -167,6 +189,12 @@ class GracePeriod:
                 self._shields.discard(scope)
 
 
+class _KnownTooLarge(WebcomError):
+    """The request would be larger than the gateway can answer; it was not sent."""
+
+    halts = False
+
+
 class BatchSender:
     """
     Sends one batch.
@@ -181,6 +209,8 @@ class BatchSender:
             cancellation.
         after: The failure of an earlier request for the same recipients, which another sender made.
         allow_repeats: Whether an `id_sms` that comes twice in an answer is left to the journal.
+        sizes: What the campaign has learnt of the size of a request.
+        patience: The campaign's patience; without limit by default.
 
     Attributes:
         halt: The error in this batch that ends the campaign; None if there is none.
@@ -198,6 +228,8 @@ class BatchSender:
         possibly_sent: AbstractSet[ClientIdSms] = frozenset(),
         after: WebcomError | None = None,
         allow_repeats: bool = False,
+        sizes: RequestSize | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -208,6 +240,12 @@ class BatchSender:
         self._grace = grace
         self._after = after
         self._allow_repeats = allow_repeats
+        self._latest = after  # the error of the latest request
+        self._sizes = sizes or RequestSize()
+        self._patience = patience or Patience.without_limit()
+        self._useful = self._patience.useful
+        self._unanswered = 0  # requests in a row, with no answer of use to any batch between them
+        self._worked = 0  # the most recipients of this batch that were answered together
         self._parts = [SubBatch(batch.addressed, possibly_sent, session.send_format, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
@@ -225,10 +263,11 @@ class BatchSender:
             self.halt = before
             whole.conclude(before)
             return self.unfinished(Reason.HALTED)
-        # The request of another sender does not count as one of these attempts.
-        error = await self._ask(whole, self._session.options.attempts + (before is not None), before)
-        if error is not None:
-            await self._narrow(whole, error)
+        try:
+            # The request of another sender does not count as one of these attempts.
+            await self._settle(whole, self._session.options.attempts + (before is not None), before)
+        finally:
+            self._patience.rests(self, self._now)
         return self.unfinished(Reason.HALTED)
 
     async def run_once(self) -> WebcomError | None:
@@ -242,89 +281,268 @@ class BatchSender:
             return self._parts[0].unfinished(reason)
         return SettledResults([result for part in self._parts for result in part.unfinished(reason).results])
 
-    async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
-        """Settle *part*, or return the error of the last request; *before* counts as one if it is worth a retry."""
-        session = self._session
-        met = before if before is not None and _policy.worth_retrying(before, 1) else None
-        try:
-            await retrying(
-                lambda: self._attempt(part),
-                attempts,
-                self._spend,
-                session.options,
-                session.clock,
-                met=met,
-                retried=lambda _, error, seconds: self._events.retried(part.attempts, error, seconds),
-            )
-        except WebcomError as exc:
-            if exc.halts:
-                self.halt = exc
-            elif self._quota.spent:
-                self.halt = _quota_exhausted(exc)
-            return exc
-        self._quota.refund()
-        if part.results is not None:
-            self.halt = self.halt or _policy.halting(part.results.others())
-        return None
+    @property
+    def _now(self) -> float:
+        return self._session.clock.monotonic()
+
+    # ------------------------------------------------------------------------ the order of the requests
+
+    async def _settle(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> None:
+        """Send *part*, whole or in pieces, until it is closed, or the campaign ends."""
+        error = await self._ask(part, attempts, before)
+        if error is not None:
+            await self._narrow(part, error)
+
+    async def _settle_all(self, pieces: Sequence[SubBatch]) -> None:
+        """Send *pieces*, one after the other. After the end of the campaign, the rest stays open."""
+        for piece in pieces:
+            if self.halt is None:
+                await self._settle(piece, self._session.options.attempts)
 
     async def _narrow(self, part: SubBatch, error: WebcomError) -> None:
         """Send *part* again in halves if that may help; else close it."""
-        if isinstance(error, RequestTooLarge):
-            self.too_large = min(len(part.messages), self.too_large or len(part.messages))
-        if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
-            part.conclude(error)
+        self._learn_size(part, error)
+        if self.halt is None and self._is_too_large(part):
+            most = self._sizes.most or len(part.phones)
+            await self._settle_all(self._replace(part, part.pieces(min(most, math.ceil(len(part.phones) / 2)))))
             return
-        if not self._spend(2):
+        if self.halt is not None or error.split is Split.NEVER or len(part.phones) == 1:
+            self._close(part, error)
+            return
+        pairing = isinstance(error, PairingError)
+        if not self._spend(1 if pairing else 2):
             self.halt = _quota_exhausted(error)
             part.conclude(error)
-            return
-        await self._ask_halves(part, error)
+        elif pairing:
+            # One half after the other: what the first one teaches, the second one need not find out again.
+            await self._settle_all(self._replace(part, part.halves()))
+        else:
+            await self._ask_halves(part, error)
 
     async def _ask_halves(self, part: SubBatch, error: WebcomError) -> None:
-        halves = part.halves()
-        place = self._parts.index(part)
-        self._parts[place : place + 1] = halves
+        halves = self._replace(part, part.halves())
         # While no half succeeds, the gateway may be down, and more requests would not help.
         probing = error.split is Split.IF_A_HALF_SUCCEEDS
         attempts = 1 if probing else self._session.options.attempts
         # A half that is not sent any more stays open: the failure of the whole says nothing about the half alone.
         asked = [(half, await self._ask(half, attempts)) for half in halves if self.halt is None]
         none_succeeds = all(failure is not None for _, failure in asked)
+        if probing and none_succeeds:
+            await self._give_up(asked)
+            return
         for half, failure in asked:
-            if failure is not None and probing and none_succeeds:
-                half.conclude(failure)
-            elif failure is not None:
+            if failure is not None:
                 await self._narrow(half, failure)
 
-    def _spend(self, requests: int = 1) -> bool:
+    async def _give_up(self, asked: Sequence[tuple[SubBatch, WebcomError | None]]) -> None:
+        """Close the parts that all failed, unless the gateway is silent, and the campaign waits for it."""
+        failed = [(part, error) for part, error in asked if error is not None]
+        if self.halt is None and self._is_to_wait(failed[0][1], alone=True):
+            self._begin_to_wait(failed[0][1])
+            await self._settle_all([part for part, _ in failed])
+            return
+        for part, error in failed:
+            self._close(part, error)
+
+    def _replace(self, part: SubBatch, pieces: list[SubBatch]) -> list[SubBatch]:
+        place = self._parts.index(part)
+        self._parts[place : place + 1] = pieces
+        return pieces
+
+    def _close(self, part: SubBatch, error: WebcomError) -> None:
+        """Give *part* its results, or leave it open if the campaign ended for want of answers."""
+        if not self._patience.has_ended:
+            part.conclude(error)
+
+    def _is_too_large(self, part: SubBatch) -> bool:
+        return self._sizes.is_too_large(len(part.phones), len(part.messages))
+
+    def _learn_size(self, part: SubBatch, error: WebcomError) -> None:
+        if isinstance(error, RequestTooLarge):
+            self.too_large = min(len(part.messages), self.too_large or len(part.messages))
+            self._sizes.refused(len(part.messages))
+        elif isinstance(error, PairingError) and len(part.phones) > max(1, self._worked):
+            self._sizes.failed(len(part.phones))
+
+    # ------------------------------------------------------------------------ one part
+
+    async def _ask(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
+        """
+        Settle *part*, or return the error of the last request; *before* counts as one if it is worth a retry.
+
+        While the campaign waits for a silent gateway, *part* is one of its probes.
+        """
+        error = await self._retry(part, attempts, before)
+        while error is not None and self._is_to_wait(error, alone=len(part.phones) == 1):
+            self._begin_to_wait(error)
+            error = await self._retry(part, attempts)
+        if error is not None:
+            self.halt = self.halt or self._end_of_campaign(error)
+        return error
+
+    async def _retry(self, part: SubBatch, attempts: int, before: WebcomError | None = None) -> WebcomError | None:
+        met = before if before is not None and _policy.worth_retrying(before, 1) else None
+        try:
+            await retrying(
+                lambda: self._attempt(part),
+                attempts,
+                self._may_retry,
+                self._session.options,
+                msgspec.structs.replace(self._session.clock, sleep=self._sleep),
+                met=met,
+                retried=lambda _, error, seconds: self._events.retried(part.attempts, error, seconds),
+            )
+        except WebcomError as exc:
+            return exc
+        self._quota.refund()
+        self._patience.useful += 1
+        self._worked = max(self._worked, len(part.phones))
+        self._sizes.worked(len(part.phones))
+        if part.results is not None:
+            self.halt = self.halt or _policy.halting(part.results.others())
+        return None
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait before a retry; no longer than the patience lasts, if that runs."""
+        await self._session.clock.sleep(self._patience.shortened(seconds, self, self._now))
+
+    def _may_retry(self) -> bool:
+        if self._latest is not None and self._seems_silent(self._latest):
+            return False
+        if self._patience.waiting or self._patience.is_silent or self._patience.is_over(self._now):
+            return False
+        granted = self._quota.spend_after(self._latest)
+        self._events.spent(self._quota)
+        return granted
+
+    def _spend(self, requests: int) -> bool:
         granted = self._quota.spend(requests)
         self._events.spent(self._quota)
         return granted
 
+    # ------------------------------------------------------------------------ a gateway that does not answer
+
+    def _end_of_campaign(self, error: WebcomError) -> WebcomError | None:
+        """Return the error that ends the campaign after *error*; None if it goes on."""
+        if isinstance(error, _KnownTooLarge):
+            return None
+        if error.halts and not isinstance(error, GatewayUnavailable):
+            return error
+        if self._patience.is_over(self._now):
+            return self._patience.gave_up(error)
+        if error.halts:
+            return error
+        if self._patience.is_silent:
+            return self._patience.fell_silent(error)
+        return _quota_exhausted(error) if self._quota.spent else None
+
+    def _is_to_wait(self, error: WebcomError, *, alone: bool) -> bool:
+        """
+        Whether to wait for the gateway after *error*, instead of ending the campaign, or giving recipients up.
+
+        Recipients that may be the cause are given up, or, if they are not *alone*, sent in halves first.
+        """
+        patience = self._patience
+        if not patience.waits or not _policy.worth_waiting(error) or patience.is_over(self._now):
+            return False
+        if patience.waiting or patience.is_silent or self._quota.spent or error.halts:
+            return True
+        return self._seems_silent(error) and (alone or error.split is Split.NEVER)
+
+    def _seems_silent(self, error: WebcomError) -> bool:
+        """Whether a campaign that may wait has had no answer of use for some requests."""
+        return self._patience.waits and isinstance(error, TransportError) and self._unanswered >= _BEFORE_WAITING
+
+    def _note_silence(self, error: WebcomError, limit: int) -> None:
+        useful = self._patience.useful
+        self._unanswered = self._unanswered + 1 if useful == self._useful else 1
+        self._useful = useful
+        self._patience.unanswered(error, limit)
+
+    def _begin_to_wait(self, error: WebcomError) -> None:
+        if not self._patience.waiting:
+            self._patience.begin_to_wait(error, self._now)
+            seconds = self._patience.seconds
+            self._session.observers.emit(
+                GatewayAway(campaign=self._counters.campaign, error=str(error), patience=seconds)
+            )
+
+    def _end_waiting(self, *, refill: bool) -> None:
+        if self._patience.waiting:
+            seconds = self._patience.end_waiting()
+            self._session.observers.emit(GatewayBack(campaign=self._counters.campaign, seconds=seconds))
+            if refill:
+                self._quota.refill()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[bool, None]:
+        """Wait for the turn of a probe, and its pause, if the campaign waits; yield whether it does."""
+        patience, session = self._patience, self._session
+        if not patience.waiting:
+            yield False
+            return
+        async with patience.probing:
+            if patience.waiting and not patience.is_over(self._now):
+                patience.tries(self, self._now)
+                back_off = _policy.wait_before_retry(
+                    patience.probes + 1, patience.last, session.options, session.clock.random()
+                )
+                await session.clock.sleep(patience.pause(back_off, self._now))
+            yield patience.waiting
+
+    # ------------------------------------------------------------------------ one request
+
     async def _attempt(self, part: SubBatch) -> None:
-        session = self._session
-        async with session.slot():
-            # A slot may come free just when the stream is left: nothing more may be sent then. On asyncio, a caller's
-            # own task receives its cancellation only when the event loop turns.
-            await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
-            await session.acquire_rate(len(part.phones))
-            sent_in = session.limit.sent()
-            before = part.knowledge
-            part.knowledge = Knowledge.POSSIBLY_SENT  # from the first byte until the attempt ends
-            part.attempts += 1
-            self._events.sent(part.phones, part.attempts)
-            began = session.clock.monotonic()
-            try:
-                reply = await self._send(part, before)
-                self._events.answered(part.phones, part.attempts, reply.status, session.clock.monotonic() - began)
-                judged = session.judge(reply, part.phones, part.attempts, allow_repeats=self._allow_repeats)
-                part.settle(judged, before)
-                session.adapt_limit(sent_in, None)
-            except WebcomError as exc:
-                part.meet(exc, before)
-                session.adapt_limit(sent_in, exc)
-                self._events.failed(part.attempts, exc)
-                raise
+        """Send *part* once, when the campaign does not wait, or when it is its turn to probe."""
+        while True:
+            async with self._turn() as probing:
+                last = self._patience.last
+                if last is not None and self._patience.is_over(self._now):
+                    raise another(last)
+                async with self._session.slot():
+                    if self._patience.waiting is probing:
+                        await self._attempt_in_slot(part)
+                        return
+
+    async def _attempt_in_slot(self, part: SubBatch) -> None:
+        session, patience = self._session, self._patience
+        # A slot may come free just when the stream is left: nothing more may be sent then. On asyncio, a caller's
+        # own task receives its cancellation only when the event loop turns.
+        await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
+        if self._is_too_large(part):
+            raise _KnownTooLarge
+        patience.rests(self, self._now)  # a rate is not the gateway's silence
+        await session.acquire_rate(len(part.phones))
+        patience.tries(self, self._now)
+        sent_in, limit = session.limit.sent(), session.limit.limit
+        before, part.knowledge = part.knowledge, Knowledge.POSSIBLY_SENT  # from the first byte until the attempt ends
+        part.attempts += 1
+        self._events.sent(part.phones, part.attempts)
+        reply = None
+        try:
+            reply = await self._answer(part, before)
+            judged = session.judge(reply, part.phones, part.attempts, allow_repeats=self._allow_repeats)
+            part.settle(judged, before)
+            session.adapt_limit(sent_in, None)
+            self._end_waiting(refill=True)
+        except WebcomError as exc:
+            self._latest = exc
+            part.meet(exc, before)
+            session.adapt_limit(sent_in, exc)
+            self._events.failed(part.attempts, exc)
+            if reply is None:
+                self._note_silence(exc, limit)
+            elif not _policy.worth_waiting(exc):
+                self._end_waiting(refill=False)
+            raise
+
+    async def _answer(self, part: SubBatch, before: Knowledge) -> Reply:
+        """Send *part*, and note that the answer came."""
+        began = self._now
+        reply = await self._send(part, before)
+        self._patience.answered(self, self._now)
+        self._events.answered(part.phones, part.attempts, reply.status, self._now - began)
+        return reply
 
     async def _send(self, part: SubBatch, before: Knowledge) -> Reply:
         """Send *part* once, under the grace period's shield."""

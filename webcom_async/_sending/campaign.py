@@ -158,7 +158,7 @@ class Campaign:
         check_usable: Callable[[], None],
         plan: Callable[[], Awaitable[CampaignParts]],
     ) -> None:
-        self.safeguards: Safeguards = Safeguards(session.options.retry_quota)
+        self.safeguards: Safeguards = Safeguards(session.options)
         self.events: CampaignEvents = CampaignEvents(session.observers, name)
         self._session = session
         self._name = name

@@ -120,7 +120,7 @@ class Dispatcher:
         finally:
             while self._waiting:
                 batch = self._cut()
-                as_not_sent = known = _unsent(batch, Reason.CANCELLED)
+                as_not_sent = known = _unsent(batch, self._why_open())
                 try:
                     known = await self._write_down(as_not_sent, None, batch.new_ids)
                 finally:
@@ -193,13 +193,15 @@ class Dispatcher:
                         self._grace,
                         possibly_sent=progress.possibly_sent,
                         allow_repeats=self._repeated_ids is not RepeatedIds.HALT,
+                        sizes=self._safeguards.sizes,
+                        patience=self._safeguards.patience,
                     )
                     await progress.batch_sender.run()
         except Exception as exc:
             self._halt(exc)
             raise
         finally:
-            ours = results = progress.results(Reason.CANCELLED if self.failure is None else Reason.HALTED)
+            ours = results = progress.results(self._why_open(progress))
             try:
                 results = await self._write_down(ours, progress.reserved, batch.new_ids)
             finally:
@@ -210,6 +212,11 @@ class Dispatcher:
         if progress.batch_sender is not None:
             self._learn(progress.batch_sender, batch, progress.without_held_back(results))
         return SettledBatch(batch.number, everyone.results)
+
+    def _why_open(self, progress: "BatchProgress | None" = None) -> Reason:
+        """Return why recipients that have no result get none now."""
+        halted = self.failure is not None or (progress is not None and progress.halted)
+        return Reason.HALTED if halted else Reason.CANCELLED
 
     async def _reserve(self, progress: "BatchProgress") -> None:
         """Reserve the batch, and take out recipients that are not to be sent."""
@@ -293,7 +300,7 @@ class Dispatcher:
     def _halt(self, failure: Exception) -> None:
         """End the campaign: requests in flight may finish, other waits end at once."""
         if self.failure is None:
-            self.failure = failure
+            self.failure = _as_visible(failure)
             self._counters.halted = True
             self._events.halted(failure)
             for scope in self._waits:
@@ -334,6 +341,11 @@ class BatchProgress:
         return 0 if self.reserved is None else len(self.reserved.settled)
 
     @property
+    def halted(self) -> bool:
+        """Whether the batch met the error that ends the campaign."""
+        return self.batch_sender is not None and self.batch_sender.halt is not None
+
+    @property
     def possibly_sent(self) -> AbstractSet[ClientIdSms]:
         return frozenset() if self.reserved is None else self.reserved.possibly_sent
 
@@ -371,6 +383,15 @@ def _renamed(
         else result
         for result, mine in zip(known, ours, strict=True)
     ]
+
+
+def _as_visible(failure: Exception) -> Exception:
+    """Return *failure* as an exception that does not end a reader's `async for` in silence (PEP 479)."""
+    if not isinstance(failure, StopAsyncIteration):
+        return failure
+    visible = RuntimeError("the journal, or the transport, raised StopAsyncIteration")
+    visible.__cause__ = failure
+    return visible
 
 
 async def _hand_over(batch: SettledBatch, outbox: MemoryObjectSendStream[SettledBatch]) -> None:

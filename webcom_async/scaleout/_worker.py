@@ -21,6 +21,7 @@ from webcom_async._domain.errors import (
     AuthenticationError,
     CampaignStopped,
     ConfigurationError,
+    GatewaySilent,
     GatewayUnavailable,
     InputError,
     JournalError,
@@ -76,7 +77,7 @@ class ShardOutcome(enum.StrEnum):
     HELD = "held"  #: another worker holds it; try again when its lease may have expired
     LOST = "lost"  #: another worker took it over, or the lease could not be renewed; try again
     STOPPED = "stopped"  #: the campaign is not running; try again when it is resumed
-    UNREACHED = "unreached"  #: this host cannot reach the gateway or the store; try on another, or later
+    UNREACHED = "unreached"  #: this host gets no answer from the gateway or the store; try on another, or later
 
 
 class ShardEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,10 +119,10 @@ class _Waiting:
 class _CampaignMemory:
     """A worker's cache for a campaign: its settings, and what was learnt while sending."""
 
-    def __init__(self, settings: CampaignSettings, retry_quota: int) -> None:
+    def __init__(self, settings: CampaignSettings, options: Options) -> None:
         self.settings = settings
         self.acknowledged = False
-        self.safeguards = Safeguards(retry_quota)
+        self.safeguards = Safeguards(options)
         # A worker reserves rate for one batch ahead: more would be lost if it died, and delay others.
         self.turns = anyio.Lock()
 
@@ -299,7 +300,7 @@ class Worker:
             )
         known = self._known.get(campaign)
         if known is None or known.settings != settings:
-            known = self._known[campaign] = _CampaignMemory(settings, options.retry_quota)
+            known = self._known[campaign] = _CampaignMemory(settings, options)
         known.acknowledged = (await self._store.status(campaign)).acknowledged
         return known
 
@@ -331,7 +332,7 @@ class Worker:
         except UsageError:
             raise
         except WebcomError as exc:
-            if self._store.shared and isinstance(exc, GatewayUnavailable | TlsError | JournalError):
+            if self._store.shared and isinstance(exc, GatewaySilent | GatewayUnavailable | TlsError | JournalError):
                 return msgspec.structs.replace(end, ending=ShardOutcome.UNREACHED, why=str(exc))
             await self._halt(lease.campaign, exc)
             if isinstance(exc, AuthenticationError):
@@ -497,7 +498,7 @@ async def run_shard(
     Calling it again, on any host, is safe: settled recipients are not sent to again. It waits while the store is
     unavailable. Recipients that stay open (unknown, or not sent for a transient reason) are sent again in further
     passes. An error that affects every recipient, such as an empty account, halts the campaign. If the store is shared,
-    an error that concerns this host alone, such as an unreachable gateway, does not.
+    an error that may concern this host alone, such as an unreachable or silent gateway, does not.
 
     Args:
         client: The client.
