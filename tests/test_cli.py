@@ -172,6 +172,36 @@ def test_an_early_end_is_exit_code_3_with_the_report_so_far(tmp_path: Path):
     assert "webcom-async: the gateway answered: Out of SMS" == done.stderr.strip()
 
 
+@pytest.mark.parametrize(("lang", "waits"), [("en", "waiting for the gateway"), ("ru", "ждём шлюз")])
+def test_a_silent_gateway_is_waited_for(tmp_path: Path, lang: str, waits: str):
+    """The command says that it waits, ends when patience is over with the command to resume, and can be resumed."""
+    gateway = Gateway()
+    gateway.faults.sometimes(1.0, Fault(close=True, processed=True))
+    words = (*SEND, "--campaign", "spring", "--lang", lang, "--patience", "1", "--json")
+    with serve(gateway) as url:
+        done = run("send", write_phones(tmp_path), *words, gateway_url=url)
+        gateway.faults = Faults()
+        resumed = run("send", write_phones(tmp_path), *words, gateway_url=url)
+
+    assert (3, 0) == (done.returncode, resumed.returncode)
+    assert waits in done.stderr
+    assert "webcom-async send" in done.stderr
+    assert {"unknown"} == {outcome for outcome, count in json.loads(done.stdout)["outcomes"].items() if count}
+    assert not gateway.ledger.billed_twice()
+
+
+def test_a_campaign_goes_on_when_the_gateway_answers(tmp_path: Path):
+    """The default patience outlasts a gateway that is silent for a while."""
+    gateway = Gateway()
+    gateway.faults.script(*[Fault(close=True, processed=True)] * 7)
+    with serve(gateway) as url:
+        done = run("send", write_phones(tmp_path), *SEND, "--json", gateway_url=url)
+
+    assert 0 == done.returncode, done.stderr
+    assert "the gateway answers again" in done.stderr
+    assert not gateway.ledger.billed_twice()
+
+
 def test_rejected_recipients_can_be_sent_again(tmp_path: Path):
     """`--resend-rejected` resends where the refusal no longer holds; `other` names refusals not in the table."""
     gateway = Gateway()

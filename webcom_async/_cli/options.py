@@ -16,6 +16,7 @@ from webcom_async._domain.zones import DEFAULT_ZONE
 
 __all__ = [
     "ANY_TIME",
+    "AN_HOUR",
     "ARGUMENTS",
     "ASKS_ABOVE_1000",
     "FROM_ENVIRONMENT",
@@ -213,6 +214,7 @@ class ConsentOptions:
     dry_run: Switch = False
 
 
+AN_HOUR = 3_600.0
 NO_FILE_OPTIONS = FileOptions()
 NO_PRICE = PriceOptions()
 FROM_ENVIRONMENT = AccountOptions()

@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
-from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, AsJson, Lang, Seconds, Switch
+from webcom_async._cli.options import (
+    AN_HOUR,
+    FROM_ENVIRONMENT,
+    AccountOptions,
+    AsJson,
+    Lang,
+    MoreThanZero,
+    Seconds,
+    Switch,
+)
 from webcom_async._cli.run.campaign_run import Reconciliation, conclude, new_results, run_into
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
 from webcom_async._cli.run.resume_hint import way_on, way_to_results
 from webcom_async._cli.ui.translations import choose_language
+from webcom_async._cli.ui.worker_messages import GatewayMessages
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.results import Outcome
@@ -25,6 +35,7 @@ def retry_command(
     wait: Seconds = 0.0,
     acknowledge_repeated_ids: Switch = False,
     results: Path | None = None,
+    patience: MoreThanZero = AN_HOUR,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -45,6 +56,8 @@ def retry_command(
         acknowledge_repeated_ids: Go on although the gateway answers two recipients with one `id_sms`. Such a recipient
             stays unknown.
         results: Write what became of each into this new file: CSV, .jsonl or .parquet.
+        patience: Seconds without an answer after which a campaign ends, which the same command then resumes. While
+            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table.
@@ -53,14 +66,9 @@ def retry_command(
     if not unknown:
         raise InputError("name the recipients to send to again: --unknown")
     stored = stored_campaign(journal, campaign)
-    plan = Reconciliation(
-        client_maker(account, settings_of(account)),
-        stored.counts[Outcome.UNKNOWN],
-        campaign,
-        journal,
-        wait,
-        acknowledge_repeated_ids,
-    )
+    make = client_maker(account, settings_of(account, patience), observers=[GatewayMessages()])
+    unknown_ones = stored.counts[Outcome.UNKNOWN]
+    plan = Reconciliation(make, unknown_ones, campaign, journal, wait, acknowledge_repeated_ids)
     check_apart(results, account.credentials, account.capabilities, journal=journal)
     ids = CampaignIds(IdScheme(campaign))
     ended = run_into(new_results(results), plan, lambda sink: Joined(lambda: (), ids, sink), visible=not as_json)

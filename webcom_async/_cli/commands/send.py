@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import (
+    AN_HOUR,
     ANY_TIME,
     ASKS_ABOVE_1000,
     FROM_ENVIRONMENT,
@@ -19,6 +20,7 @@ from webcom_async._cli.options import (
     ConsentOptions,
     FileOptions,
     Lang,
+    MoreThanZero,
     PriceOptions,
     Reasons,
     RepeatOptions,
@@ -35,6 +37,7 @@ from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
 from webcom_async._cli.run.resume_hint import way_on, way_to_results
 from webcom_async._cli.run.times import hours_of, is_span, moment_of, zone_of
 from webcom_async._cli.ui.translations import choose_language
+from webcom_async._cli.ui.worker_messages import GatewayMessages
 from webcom_async._domain.client_ids import IdScheme
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.given import new_name_error
@@ -70,6 +73,7 @@ def send_command(
     consent: ConsentOptions = ASKS_ABOVE_1000,
     times: TimeOptions = ANY_TIME,
     repeats: RepeatOptions = HALT_ON_REPEATS,
+    patience: MoreThanZero = AN_HOUR,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -107,6 +111,8 @@ def send_command(
         consent: What has to be said first.
         times: When messages go.
         repeats: What is done if ids repeat.
+        patience: Seconds without an answer after which a campaign ends, which the same command then resumes. While
+            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
@@ -126,12 +132,12 @@ def send_command(
     if times.between is not None and is_span(times.validity_period):
         raise InputError("--between waits for its hours, so give --validity-period as a moment, not as a span")
     zone = zone_of(times.zone)
-    settings = settings_of(account)
+    settings = settings_of(account, patience)
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
     if journal is not None and campaign is not None:
         check_begun_otherwise(audience, journal, campaign)
     plan = SendPlan(
-        client=client_maker(account, settings, dry_run=consent.dry_run),
+        client=client_maker(account, settings, dry_run=consent.dry_run, observers=[GatewayMessages()]),
         recipients=(),
         total=0,
         message=message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text),

@@ -25,7 +25,13 @@ from webcom_async._cli.ui.console import (
 )
 from webcom_async._cli.ui.translations import explain, tr, tr_plural
 from webcom_async._domain.clock import Clock
-from webcom_async._domain.errors import AuthenticationError, InputError, WebcomError
+from webcom_async._domain.errors import (
+    AuthenticationError,
+    GatewayUnavailable,
+    InputError,
+    QuotaExhausted,
+    WebcomError,
+)
 from webcom_async._domain.messages import Message, Recipient
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import NetworkStats, Outcome, Report, SendResult
@@ -159,7 +165,8 @@ class Ended(NamedTuple):
 def early_end(ended: Ended, way_on: str) -> ExitCode | None:
     """Say on stderr what ended a campaign; return None if nothing did."""
     if ended.error is not None:
-        show_error(explain(ended.error))
+        resumable = isinstance(ended.error, QuotaExhausted | GatewayUnavailable)
+        show_error(f"{explain(ended.error)}; {way_on}" if resumable else explain(ended.error))
         refused = isinstance(ended.error, AuthenticationError) and ended.report.not_sent == ended.report.recipients
         return ExitCode.BAD_INPUT if refused else ExitCode.ENDED_EARLY
     if ended.stopped is not None:

@@ -22,8 +22,10 @@ from webcom_async.events import Observer
 __all__ = ["ask_balance", "client_maker", "credentials_in", "has_credentials", "settings_of"]
 
 
-def settings_of(account: AccountOptions) -> OptionFields:
+def settings_of(account: AccountOptions, patience: float | None = None) -> OptionFields:
+    """Return the client's settings; *patience* is that of a command that sends a campaign."""
     settings: OptionFields = {
+        "patience": patience,
         "in_flight": account.in_flight,
         "batch_size": account.batch_size,
         "rate": account.rate,

@@ -1,4 +1,4 @@
-"""What an operator is shown of a worker: a sentence for each event that may need a hand, on stderr."""
+"""What an operator is shown of a campaign and a worker: a sentence for each event that may need a hand, on stderr."""
 
 from contextvars import copy_context
 
@@ -12,6 +12,8 @@ from webcom_async.events import (
     CampaignsUnseen,
     EngineVersionAwaited,
     Event,
+    GatewayAway,
+    GatewayBack,
     OverseerFailed,
     OverseerSilent,
     ShardFailed,
@@ -22,7 +24,20 @@ from webcom_async.events import (
     StoreBack,
 )
 
-__all__ = ["WorkerMessages"]
+__all__ = ["GatewayMessages", "WorkerMessages"]
+
+
+class GatewayMessages:
+    """An observer that shows when a campaign waits for the gateway, and when it goes on."""
+
+    def __init__(self) -> None:
+        # The tasks of an engine do not have the language in their context.
+        self._context = copy_context()
+
+    def __call__(self, event: Event) -> None:
+        sentence = self._context.copy().run(_of_gateway, event)
+        if sentence is not None:
+            say_aside(sentence)
 
 
 class WorkerMessages:
@@ -63,7 +78,22 @@ def _sentence(event: Event) -> str | None:
         case CampaignsNotStarted(error=error):
             return tr("not started: {error}", error=error)
         case _:
-            return _of_shard(event) or _of_campaign(event) or _of_waiting(event)
+            return _of_shard(event) or _of_campaign(event) or _of_waiting(event) or _of_gateway(event)
+
+
+def _of_gateway(event: Event) -> str | None:
+    match event:
+        case GatewayAway(campaign=campaign, error=error, patience=patience):
+            return tr(
+                "{campaign}: waiting for the gateway, for {seconds} s at most ({error})",
+                campaign=campaign,
+                seconds=f"{patience:,.0f}" if patience >= 1 else f"{patience:g}",
+                error=error,
+            )
+        case GatewayBack(campaign=campaign):
+            return tr("{campaign}: the gateway answers again", campaign=campaign)
+        case _:
+            return None
 
 
 def _of_shard(event: Event) -> str | None:

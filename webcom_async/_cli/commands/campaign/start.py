@@ -12,6 +12,7 @@ import msgspec
 from webcom_async._cli.commands.campaign.control import allow_repeats
 from webcom_async._cli.exit_codes import ExitCode
 from webcom_async._cli.options import (
+    AN_HOUR,
     ANY_TIME,
     ASKS_ABOVE_1000,
     FROM_ENVIRONMENT,
@@ -23,6 +24,7 @@ from webcom_async._cli.options import (
     ConsentOptions,
     FileOptions,
     Lang,
+    MoreThanZero,
     Positive,
     PriceOptions,
     RepeatOptions,
@@ -39,6 +41,7 @@ from webcom_async._cli.signals import SignalAwareRun
 from webcom_async._cli.ui.campaign_table import show_status, status_json
 from webcom_async._cli.ui.console import say_aside, show_json
 from webcom_async._cli.ui.translations import choose_language, tr
+from webcom_async._cli.ui.worker_messages import GatewayMessages
 from webcom_async._domain.errors import InputError
 from webcom_async._domain.messages import Channel, Message, Recipient
 from webcom_async._storage.campaign_rules import nothing_to_renew
@@ -106,6 +109,7 @@ def start_command(
     consent: ConsentOptions = ASKS_ABOVE_1000,
     times: TimeOptions = ANY_TIME,
     repeats: RepeatOptions = HALT_ON_REPEATS,
+    patience: MoreThanZero = AN_HOUR,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
     as_json: AsJson = False,
@@ -135,6 +139,9 @@ def start_command(
         consent: What has to be said first.
         times: Until when messages go.
         repeats: What is done if ids repeat.
+        patience: Seconds without an answer after which a campaign in a folder is halted, which the same command then
+            resumes. While the gateway is silent, one request at a time asks for it, and the campaign goes on when it
+            answers.
         account: Which gateway, and how it is asked; `rate` holds over all workers.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.
@@ -143,8 +150,10 @@ def start_command(
     if times.between is not None:
         raise InputError("--between is an option of `send`: pause and resume a campaign of many workers instead")
     place = StoreLocation.of(store)
-    settings = settings_of(account)
-    make = client_maker(account, {**settings, "rate": None}, dry_run=consent.dry_run or place.is_server)
+    settings = settings_of(account, patience)
+    messages = [GatewayMessages()]
+    dry_run = consent.dry_run or place.is_server
+    make = client_maker(account, {**settings, "rate": None}, dry_run=dry_run, observers=messages)
     audience = audience_of(file, text, options)
     message = message_of(audience, Message(type_send_1=channel, sender=sender, text="checks the sender"), text)
     order = _PlanRequest(

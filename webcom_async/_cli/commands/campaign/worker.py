@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from webcom_async._cli.exit_codes import ExitCode, of_signal
-from webcom_async._cli.options import FROM_ENVIRONMENT, AccountOptions, Lang, MoreThanZero, Positive
+from webcom_async._cli.options import AN_HOUR, FROM_ENVIRONMENT, AccountOptions, Lang, MoreThanZero, Positive
 from webcom_async._cli.run.client_factory import client_maker, settings_of
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.signals import SignalAwareRun
@@ -32,6 +32,7 @@ def worker_command(
     name: str | None = None,
     lease: MoreThanZero = 60.0,
     shards_at_once: Positive = 2,
+    patience: MoreThanZero = AN_HOUR,
     account: AccountOptions = FROM_ENVIRONMENT,
     lang: Lang | None = None,
 ) -> int:
@@ -53,12 +54,14 @@ def worker_command(
             crash. Without one, a new one is made.
         lease: Seconds after which a worker that is not heard of is taken for dead.
         shards_at_once: Shards of one campaign at once; the second is there when the first ends.
+        patience: Seconds without an answer after which this worker gives a shard back, for others, or for later. While
+            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of what is said; the locale's, or WEBCOM_LANG, if left out.
     """
     choose_language(lang)
     messages = WorkerMessages()
-    make, place = client_maker(account, settings_of(account), observers=[messages]), StoreLocation.of(store)
+    make, place = client_maker(account, settings_of(account, patience), observers=[messages]), StoreLocation.of(store)
     engine_of = partial(place.engine, name=name, lease_seconds=lease, shards_at_once=shards_at_once)
     run = SignalAwareRun[None](_STOPPING)
     run.run(lambda: _work(run, place, make, engine_of, messages))
