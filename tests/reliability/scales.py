@@ -29,6 +29,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         readings: Campaigns whose journals are read while they run.
         repeats: Campaigns at a gateway that cuts ids.
         outputs: Commands whose outputs fail.
+        silences: Campaigns per kind of silence and event loop.
     """
 
     seeds: int
@@ -50,6 +51,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     readings: int
     repeats: int
     outputs: int
+    silences: int
 
 
 TINY: Scale = Scale(
@@ -72,6 +74,7 @@ TINY: Scale = Scale(
     readings=1,
     repeats=4,
     outputs=2,
+    silences=1,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -92,6 +95,7 @@ DEFAULT: Scale = Scale(
     readings=40,
     repeats=100,
     outputs=40,
+    silences=10,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -112,5 +116,6 @@ LONG: Scale = Scale(
     readings=400,
     repeats=1_000,
     outputs=400,
+    silences=100,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
