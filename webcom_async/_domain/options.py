@@ -110,16 +110,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             _require(name, getattr(self, name), at_least=1, kind=int)
         for name in ("linger", "grace", "wait_initial", "wait_max", "retry_after_max"):
             _require(name, getattr(self, name), at_least=0, kind=float)
-        _require("timeout", self.timeout, at_least=0, kind=float)
-        if not self.timeout:
-            raise ConfigurationError("timeout is 0; it must be above 0 seconds")
-        if self.patience is not None:
-            _require("patience", self.patience, at_least=0, kind=float)
-            if not self.patience:
-                raise ConfigurationError(
-                    "patience is 0; it must be above 0 seconds, or None for 6 times timeout; to end a campaign at the "
-                    "first failure, say attempts=1 and retry_quota=1"
-                )
+        self._check_waits()
         if self.rate is not None:
             _require("rate", self.rate, at_least=0, kind=float)
             if not 0 < self.rate < math.inf:
@@ -165,6 +156,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 f"time_zone {self.time_zone!r} is not known here: check its name, or install the tzdata package"
             )
         return zone
+
+    def _check_waits(self) -> None:
+        _require("timeout", self.timeout, at_least=0, kind=float)
+        if not self.timeout:
+            raise ConfigurationError("timeout is 0; it must be above 0 seconds")
+        if self.patience is not None:
+            _require("patience", self.patience, at_least=0, kind=float)
+        if self.patience == 0:
+            raise ConfigurationError(
+                "patience is 0; it must be above 0 seconds, or None for 6 times timeout; to end a campaign at the "
+                "first failure, say attempts=1 and retry_quota=1"
+            )
 
     def _check_url(self) -> None:
         # Credentials first: every other message quotes the URL.
