@@ -355,7 +355,7 @@ async def test_a_refusal_before_the_body_is_read_is_found(
     with raw_server(talk) as server:
         client = WebcomClient(token="dummy", base_url=server.url, transport=transport, timeout=5, clock=still_clock())
         async with client:
-            result = await client.send("79612242243", "x" * kib * 1_024, sender="ACME")
+            result = await client.send("79612242243", "x" * kib * 1_024, sender="ACME", max_parts=None)
 
     assert (Outcome.REJECTED, Reason.TOO_LARGE) == (result.outcome, result.reason)
 

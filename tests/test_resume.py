@@ -76,13 +76,16 @@ async def test_a_second_run_sends_nothing_and_returns_the_same(
 
 
 async def test_a_first_run_makes_no_rows(connect: Connect, webcom_gateway: Gateway, journal: Path):
-    """A first run writes two log entries per batch, whatever the answers; rows are made at the first read."""
+    """A first run writes two log entries per batch, whatever the answers; the next run makes rows, and no reader."""
     webcom_gateway.accounts[0].stop_list = {"79612242250"}
     await run(connect, webcom_gateway, journal)
 
     assert (0, 16) == rows_and_entries(journal)
     [stored] = campaigns(journal)
     assert (39, 1) == (stored.counts[Outcome.ACCEPTED], stored.counts[Outcome.REJECTED])
+    assert (0, 16) == rows_and_entries(journal)
+
+    await run(connect, webcom_gateway, journal)
     assert (40, 0) == rows_and_entries(journal)
 
 
