@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import message, numbered_gateway, phones, send_request, wire_phones
 from tests.conftest import Connect
 from tests.vendor_sentences import SENTENCES
-from webcom_async import Message, Outcome, Reason
+from webcom_async import Message, Outcome, Reason, SendResult, WebcomClient
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, Language, Received
 
 TOKEN = {"token": "emulator-token"}
@@ -461,6 +462,29 @@ def test_more_requests_than_a_second_takes_are_sent_away():
 
     assert [200, 200, 429, 429, 200, 429, 200] == statuses
     assert 4 == len(gateway.ledger)
+
+
+@pytest.mark.anyio
+async def test_more_requests_at_once_than_the_gateway_serves_are_sent_away(connect: Connect):
+    """With `requests_at_once`, a request beyond that is answered 503 at once; it sends nothing, and does not count."""
+    gateway, served = Gateway(behaviour=Behaviour(requests_at_once=2)), anyio.Event()
+    gateway.faults.script(*[Fault(until=served)] * 2)
+    results: list[SendResult] = []
+
+    async def send(client: WebcomClient, number: int) -> None:
+        results.append(await client.send(PHONE, "Code", sender="ACME", client_id_sms=101 + number))
+
+    async with connect(gateway, attempts=1) as client, anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(send, client, number)
+        await anyio.wait_all_tasks_blocked()
+        refused = [result.outcome for result in results]
+        served.set()
+        await anyio.wait_all_tasks_blocked()
+        await send(client, 4)
+
+    assert [Outcome.UNKNOWN] * 2 == refused
+    assert 3 == len(gateway.ledger)
 
 
 def test_options_default_to_the_manual():

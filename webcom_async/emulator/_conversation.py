@@ -26,6 +26,11 @@ class Conversation:
 async def hold(gateway: Gateway, request: Received) -> Conversation:
     """The fault says in which order *request* meets it and the gateway."""
     gateway.arrive(request)
+    with gateway.serving(request) as refusal:
+        return await _answer(gateway, request) if refusal is None else Conversation(refusal)
+
+
+async def _answer(gateway: Gateway, request: Received) -> Conversation:
     fault = gateway.faults.draw()
     if fault.arrived is not None:
         fault.arrived.set()

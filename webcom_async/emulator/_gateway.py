@@ -6,7 +6,8 @@ depend on a guess. No socket, clock or task here.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -110,6 +111,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         redirect: Answer `/json` with a redirect to `/json/`.
         max_recipients: Answer 413 to larger requests; None for no limit.
         requests_per_second: Answer 429 to more messages' requests in any second; None for no limit.
+        requests_at_once: Answer 503 at once, without the latency, to a message's request that arrives while so many
+            are being answered; None for no limit.
         rejected_words: Words that a moderator rejects.
         closed: Prefixes of phones that are closed to every account.
         out_of_service: The provider itself has run out.
@@ -128,6 +131,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     redirect: bool = False
     max_recipients: int | None = None
     requests_per_second: int | None = None
+    requests_at_once: int | None = None
     rejected_words: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     out_of_service: bool = False
@@ -218,6 +222,7 @@ class Gateway:
         self._numbers = count(first)
         self._used: dict[tuple[str, str], str] = {}
         self._latest: deque[datetime] = deque()
+        self._serving = 0
 
     @property
     def token(self) -> str:
@@ -228,6 +233,22 @@ class Gateway:
         """Note that *request* is here, whatever becomes of it."""
         self.requests += 1
         self.received.append(request)
+
+    @contextmanager
+    def serving(self, request: Received) -> Generator[GatewayAnswer | None, None, None]:
+        """Answer *request* inside the block; the value is the refusal if too many are being answered, or None."""
+        most = self.behaviour.requests_at_once
+        if request.path not in SEND_PATHS:
+            yield None
+            return
+        if most is not None and self._serving >= most:
+            yield GatewayAnswer(503, {"content-type": "text/html"}, b"<h1>Service Unavailable</h1>")
+            return
+        self._serving += 1
+        try:
+            yield None
+        finally:
+            self._serving -= 1
 
     def process(self, request: Received) -> GatewayAnswer:
         """Do what *request* asks for, and answer."""

@@ -44,6 +44,7 @@ class Settings(NamedTuple):
         webhook: Where delivery reports are posted to, over http; None for nowhere.
         delivery: Seconds until an SMS is delivered.
         requests_per_second: More messages' requests than these are answered 429; None for no limit.
+        requests_at_once: More messages' requests at once than these are answered 503; None for no limit.
     """
 
     latency: float = 0.0
@@ -56,10 +57,15 @@ class Settings(NamedTuple):
     webhook: str | None = None
     delivery: float = 5.0
     requests_per_second: int | None = None
+    requests_at_once: int | None = None
 
     def gateway(self) -> Gateway:
         account = Account(balance=self.balance, stop_list=self._stopped())
-        behaviour = Behaviour(language=self.language, requests_per_second=self.requests_per_second)
+        behaviour = Behaviour(
+            language=self.language,
+            requests_per_second=self.requests_per_second,
+            requests_at_once=self.requests_at_once,
+        )
         gateway = Gateway(account, behaviour=behaviour, latency=self.latency, seed=self.seed)
         gateway.faults.sometimes(self.lost, Fault(processed=True, close=True))
         gateway.faults.sometimes(self.busy, Fault(status=503))
@@ -91,6 +97,7 @@ class Settings(NamedTuple):
             ("--webhook", self.webhook),
             ("--delivery", self.delivery),
             ("--requests-per-second", self.requests_per_second),
+            ("--requests-at-once", self.requests_at_once),
         )
         return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 
@@ -109,6 +116,7 @@ def emulate_command(
     webhook: str | None = None,
     delivery: Seconds = 5.0,
     requests_per_second: Positive | None = None,
+    requests_at_once: Positive | None = None,
     until_eof: Hidden = False,
 ) -> None:
     """
@@ -127,10 +135,23 @@ def emulate_command(
         webhook: Where delivery reports are posted to, over http.
         delivery: Seconds until an SMS is delivered.
         requests_per_second: More requests than these are answered 429.
+        requests_at_once: More requests at once than these are answered 503.
         until_eof: Stop at the end of standard input.
     """
     _emulate(
-        Settings(latency, lost, busy, seed, language, balance, stop_list, webhook, delivery, requests_per_second),
+        Settings(
+            latency,
+            lost,
+            busy,
+            seed,
+            language,
+            balance,
+            stop_list,
+            webhook,
+            delivery,
+            requests_per_second,
+            requests_at_once,
+        ),
         host,
         port,
         until_eof=until_eof,
