@@ -168,13 +168,17 @@ async def test_a_question_that_is_retried_is_seen(connect: Connect, webcom_gatew
 
 
 async def test_a_change_of_the_limit_is_seen(connect: Connect, webcom_gateway: Gateway, seen: Seen):
-    """The limit is halved by a push-back, and raised by a clean round."""
-    webcom_gateway.faults.script(Fault(status=503))
-    async with connect(webcom_gateway, in_flight=4, observers=[seen]) as client:
-        await client.send("79612242243", **CODE)
-        await client.send("79612242243", **CODE)
+    """The limit is halved when all requests are refused, and raised with the answers."""
+    together = anyio.Event()
+    webcom_gateway.faults.script(*[Fault(status=503, until=together)] * 4)
+    async with connect(webcom_gateway, in_flight=4, observers=[seen]) as client, anyio.create_task_group() as calls:
+        for phone in phones(4):
+            calls.start_soon(lambda phone=phone: client.send(phone, "Code", sender="ACME"))
+        await anyio.wait_all_tasks_blocked()
+        together.set()
 
-    assert [LimitChanged(before=4, limit=2), LimitChanged(before=2, limit=3)] == seen.of(LimitChanged)
+    changes = [LimitChanged(before=before, limit=limit) for before, limit in [(4, 2), (2, 3), (3, 4)]]
+    assert changes == seen.of(LimitChanged)
 
 
 async def test_a_low_retry_quota_is_seen_before_it_halts(connect: Connect, webcom_gateway: Gateway, seen: Seen):

@@ -133,7 +133,8 @@ async def test_five_silent_rounds_end_a_campaign(tmp_path: Path, in_flight: int)
 async def test_a_stall_of_one_time_out_ends_nothing(in_flight: int):
     """All requests in flight may time out at once, however many they are."""
     gateway = Gateway()
-    gateway.faults.script(*[Fault()] * 3 * in_flight, *[SILENT] * in_flight)
+    slow = Fault(delay=0.01)  # so that as many are in flight as the limit allows, and it grows
+    gateway.faults.script(*[slow] * 3 * in_flight, *[SILENT] * in_flight)
     options = {"in_flight": in_flight, "batch_size": 1, "timeout": 0.5}
     async with client_of(GatewayTransport(gateway), still_clock(), **options) as client:
         results, error = await send(client, 16 * in_flight)

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Never, Self, Unpack, cast
+from urllib.parse import urlsplit
 
 import anyio
 from msgspec import UNSET, UnsetType
@@ -37,7 +38,7 @@ from webcom_async._gateway.safeguards import RepeatedIds
 from webcom_async._http.client_adapter import AsyncHttpClient, HttpTransport
 from webcom_async._http.deadline import running_loop
 from webcom_async._sending.campaign import Campaign, CampaignParts
-from webcom_async._sending.coalescer import RequestCoalescer, SingleSender
+from webcom_async._sending.coalescer import OngoingSends, RequestCoalescer, SingleSender
 from webcom_async._storage.contracts import CampaignHeader, CampaignJournal, CampaignNotBegun, Journal, fingerprint
 from webcom_async._storage.memory import MemoryCampaignJournal
 from webcom_async._tracking.polling import StatusInquiry, ask_balance
@@ -67,10 +68,13 @@ class WebcomClient:
             or a transport of your own, such as an emulator's.
         clock: Time and chance, for tests.
         observers: Functions that are called with each event; see `webcom_async.events`.
-        options: The fields of `Options`.
+        share_limits_with: Another client of this account, in this event loop: the two share `in_flight`, `rate`, the
+            limit that adapts to the gateway, and the ids in flight. Either may be closed first.
+        options: The fields of `Options`; `in_flight` and `rate` are those of *share_limits_with*.
 
     Raises:
-        ConfigurationError: Credentials, options or observers cannot be used; nothing was sent.
+        ConfigurationError: Credentials, options or observers cannot be used, or are not those of *share_limits_with*;
+            nothing was sent.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class WebcomClient:
         transport: Transport | Literal["httpx2", "aiohttp"] = "httpx2",
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
+        share_limits_with: "WebcomClient | None" = None,
         **options: Unpack[OptionFields],
     ) -> None:
         if credentials is None:
@@ -91,17 +96,23 @@ class WebcomClient:
         elif (token, login, password) != (None, None, None):
             raise ConfigurationError("give credentials=, or token=, or login= and password=, not several of them")
         refuse_unknown("WebcomClient", options, _with_options(WebcomClient.__init__))
+        if share_limits_with is not None:
+            _take_limits(options, share_limits_with)
         settings = Options(**options)
+        if share_limits_with is not None:
+            _check_shared(settings, credentials, share_limits_with)
+        self._shares_with = share_limits_with
         self._format = JsonFormat(settings.zone)
-        self._session = GatewaySession(
+        self._session: GatewaySession = GatewaySession(
             _choose(settings, http_client, transport),
             credentials,
             settings,
             clock or Clock(),
             send_format=self._format,
             observers=Observers(observers),
+            traffic=None if share_limits_with is None else share_limits_with._session.traffic,  # noqa: SLF001 - its own class
         )
-        self._loop: object = None
+        self._sends: OngoingSends = OngoingSends() if share_limits_with is None else share_limits_with._sends  # noqa: SLF001 - its own class
         self._coalescer: RequestCoalescer | None = None
 
     @classmethod
@@ -113,6 +124,7 @@ class WebcomClient:
         transport: Transport | Literal["httpx2", "aiohttp"] = "httpx2",
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
+        share_limits_with: "WebcomClient | None" = None,
         **options: Unpack[OptionFields],
     ) -> Self:
         """
@@ -140,13 +152,14 @@ class WebcomClient:
             transport=transport,
             clock=clock,
             observers=observers,
+            share_limits_with=share_limits_with,
             **options,
         )
 
     @cached_property
     def _single_sender(self) -> SingleSender:
         """Is made by the first `send`: a campaign needs none."""
-        return SingleSender(self._session)
+        return SingleSender(self._session, self._sends)
 
     @property
     def options(self) -> Options:
@@ -500,11 +513,12 @@ class WebcomClient:
         Raises:
             UsageError: The client was used in another event loop, which holds its connections.
         """
-        self._session.closed = True
-        if self._loop in (None, running_loop()):
+        self._session.close()
+        loop = self._session.traffic.loop
+        if loop in (None, running_loop()):
             await self._session.transport.aclose()
             return
-        if getattr(self._loop, "is_closed", bool)():
+        if getattr(loop, "is_closed", bool)():
             with suppress(RuntimeError):  # asyncio's, of what only that loop could close
                 await self._session.transport.aclose()
         raise UsageError(
@@ -521,7 +535,7 @@ class WebcomClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._session.closed = True
+        self._session.close()
         try:
             if self._coalescer is not None:
                 await self._coalescer.__aexit__()
@@ -531,11 +545,12 @@ class WebcomClient:
 
     def _check_usable(self) -> None:
         self._session.check_open()
-        here = running_loop()
-        if self._loop is None:
-            self._loop = here
-        elif self._loop != here:
-            raise UsageError("this client belongs to another event loop: make one client per loop")
+        here, traffic = running_loop(), self._session.traffic
+        if traffic.loop is None:
+            traffic.loop = here
+        elif traffic.loop != here:
+            whose = "this client" if self._shares_with is None else "the client that this one shares limits with"
+            raise UsageError(f"{whose} belongs to another event loop: make one client per loop")
 
     def _ids(self, campaign: str) -> IdScheme:
         return IdScheme(campaign, self._session.options.id_bits)
@@ -580,6 +595,37 @@ def _refuse_in_call(method: Callable[..., object], unknown: Mapping[str, object]
     if unknown:
         elsewhere = _with_options(WebcomClient.__init__)
         refuse_unknown(method.__name__, unknown, _arguments(method), elsewhere=elsewhere)
+
+
+def _take_limits(options: OptionFields, other: WebcomClient) -> None:
+    """Set `in_flight` and `rate` to those of *other*."""
+    if not isinstance(other, WebcomClient):
+        raise ConfigurationError(f"share_limits_with is {other!r}; it must be a WebcomClient")
+    shared = OptionFields(in_flight=other.options.in_flight, rate=other.options.rate)
+    for name, value in shared.items():
+        if options.get(name, value) != value:
+            raise ConfigurationError(
+                f"{name} is {options.get(name)!r}, but the client to share limits with has {value!r}: leave {name} out"
+            )
+    options.update(shared)
+
+
+def _check_shared(options: Options, credentials: Credentials, other: WebcomClient) -> None:
+    if _origin(options) != _origin(other.options):
+        raise ConfigurationError(
+            f"base_url is {options.base_url!r}, but the client to share limits with has {other.options.base_url!r}: "
+            "limits belong to one account of one gateway"
+        )
+    if credentials.digest("") != other.account(""):
+        raise ConfigurationError(
+            "the client to share limits with has other credentials: give both clients the same token, "
+            "or the same login and password"
+        )
+
+
+def _origin(options: Options) -> tuple[str, str | None, int]:
+    parts = urlsplit(options.base_url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 def _check_identity(campaign: str | None, client_id_sms: str | int | None, key: str | None) -> None:

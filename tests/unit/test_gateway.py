@@ -42,7 +42,7 @@ from webcom_async import (
     WebcomError,
 )
 from webcom_async._domain.results import SettledResults
-from webcom_async._gateway.limits import AdaptiveLimit, Throttle
+from webcom_async._gateway.limits import Throttle
 from webcom_async._gateway.patience import Patience
 from webcom_async._gateway.policy import conclude, halting, judge, judge_call, wait_before_retry, worth_retrying
 from webcom_async._gateway.request_size import RequestSize
@@ -58,15 +58,16 @@ rates = st.floats(0.1, 10_000)
 bursts = st.integers(1, 1_000)
 pauses = st.floats(0, 100)
 batches = st.integers(1, 1_000)
-limits = st.integers(1, 64)
 
 
-def departures(throttle: Throttle, claims: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+def departures(throttle: Throttle, claims: Iterable[tuple[float, int]], now: float = 0.0) -> list[tuple[float, int]]:
     """Return when each of *claims* leaves, with its recipients; a claim is the pause before it and its recipients."""
-    now, left = 0.0, []
+    came, free, left = now, now, list[tuple[float, int]]()
     for pause, recipients in claims:
-        now += pause
-        left.append((now + throttle.reserve(recipients, now), recipients))
+        came += pause
+        free = max(free, came, throttle.due(recipients, came))
+        throttle.claim(recipients, came, free)
+        left.append((free, recipients))
     return left
 
 
@@ -76,58 +77,72 @@ def stretches(left: Sequence[tuple[float, int]]) -> Iterable[tuple[float, int, i
         yield left[last][0] - left[first][0], sum(count for _, count in left[first : last + 1]), left[first][1]
 
 
-def limit_of(limit: int, ceiling: int = 64) -> AdaptiveLimit:
-    """Return a limit that stands at *limit*."""
-    return AdaptiveLimit(ceiling, start=limit)
-
-
 # ---------------------------------------------------------------------------- throttle
+
+
+def waits(throttle: Throttle, *claims: int, now: float = 0.0) -> list[float]:
+    """Return how long each of *claims* waits that come at once, one behind the other."""
+    return [moment - now for moment, _ in departures(throttle, [(0.0, recipients) for recipients in claims], now)]
 
 
 def test_a_throttle_needs_no_clock():
     """Half a second of recipients makes the next as many wait half a second."""
-    throttle = Throttle(rate=100, burst=50)
-
-    assert [0.0, 0.5, 1.0] == [throttle.reserve(50, now=0.0) for _ in range(3)]
+    assert [0.0, 0.5, 1.0] == waits(Throttle(rate=100, burst=50), 50, 50, 50)
 
 
 def test_the_burst_is_a_seconds_worth_unless_said():
     """By default a second's recipients leave at once, or one if the rate is below one a second."""
-    assert [0.0, 0.5] == [Throttle(rate=64).reserve(recipients, now=0.0) for recipients in (64, 96)]
-    assert [0.0, 2.0] == [Throttle(rate=0.5).reserve(recipients, now=0.0) for recipients in (1, 2)]
+    assert [0.0, 0.5] == [waits(Throttle(rate=64), recipients)[0] for recipients in (64, 96)]
+    assert [0.0, 2.0] == [waits(Throttle(rate=0.5), recipients)[0] for recipients in (1, 2)]
 
 
 def test_a_pause_earns_one_burst_and_no_more():
     """After a pause of any length, at most the burst leaves at once."""
     throttle = Throttle(rate=10, burst=20)
-    throttle.reserve(20, now=0.0)
+    waits(throttle, 20)
 
-    assert [0.0, 2.0] == [throttle.reserve(20, now=3_600.0) for _ in range(2)]
+    assert [0.0, 2.0] == waits(throttle, 20, 20, now=3_600.0)
 
 
 def test_a_batch_larger_than_the_burst_waits_for_its_last():
     """A batch larger than the burst leaves whole, once burst and time have made room for all of it."""
-    throttle = Throttle(rate=10, burst=20)
-
-    assert [3.0, 5.0] == [throttle.reserve(recipients, now=0.0) for recipients in (50, 20)]
+    assert [3.0, 5.0] == waits(Throttle(rate=10, burst=20), 50, 20)
 
 
 def test_time_that_passes_is_taken_off_the_wait():
     """A later claim waits less."""
     throttle = Throttle(rate=100, burst=100)
-    throttle.reserve(100, now=7.0)
+    waits(throttle, 100, now=7.0)
 
-    assert 0.75 == throttle.reserve(100, now=7.25)
+    assert [0.75] == waits(throttle, 100, now=7.25)
+
+
+def test_waiting_claims_nothing():
+    """A recipient that overtakes a waiting batch is due at once, and delays the batch by its own share."""
+    throttle = Throttle(rate=10, burst=10)
+    waits(throttle, 10)
+    before = throttle.due(10, since=0.0)
+    throttle.claim(1, since=0.25, now=0.25)
+
+    assert (1.0, 1.1) == (before, pytest.approx(throttle.due(10, since=0.0)))
+
+
+def test_a_batch_that_leaves_late_is_counted_late():
+    """A batch that was due, but had no slot, leaves no credit for a second burst at the moment it leaves."""
+    throttle = Throttle(rate=10, burst=10)
+    throttle.claim(10, since=0.0, now=5.0)
+
+    assert 6.0 == throttle.due(10, since=5.0)
 
 
 def test_a_claim_that_was_given_back_delays_no_batch():
-    """A batch that is cancelled while it waits does not delay the next one."""
+    """A batch that is cancelled at the moment it may leave does not delay the next one."""
     throttle = Throttle(rate=10, burst=10)
-    throttle.reserve(10, now=0.0)
-    throttle.reserve(500, now=0.0)
-    throttle.release(500)
+    waits(throttle, 10)
+    throttle.claim(10, since=0.0, now=1.0)
+    throttle.release(10)
 
-    assert 0.5 == throttle.reserve(10, now=0.5)
+    assert [0.5] == waits(throttle, 10, now=0.5)
 
 
 def test_the_rate_can_be_read():
@@ -144,154 +159,12 @@ def test_no_stretch_of_time_sees_more_than_burst_and_rate(rate: float, burst: in
 
 @given(rates, bursts, st.lists(st.tuples(pauses, batches), min_size=1, max_size=30))
 def test_no_batch_waits_longer_than_the_rate_asks_for(rate: float, burst: int, claims: list[tuple[float, int]]):
-    """Waits are never negative, keep the order of the claims, and end when the rate allows the last of all."""
+    """Departures keep the order of the claims, and end when the rate allows the last of all."""
     left = departures(Throttle(rate, burst), claims)
     claimed = sum(count for _, count in claims)
 
     assert left == sorted(left, key=lambda departure: departure[0])
     assert left[-1][0] <= sum(pause for pause, _ in claims) + max(0, claimed - burst) / rate + ROUNDING
-    assert all(wait >= 0.0 for wait in (Throttle(rate, burst).reserve(count, 0.0) for _, count in claims))
-
-
-@given(rates, bursts, st.lists(st.tuples(pauses, batches, st.booleans()), max_size=30))
-def test_giving_back_is_as_if_nothing_had_been_claimed(rate: float, burst: int, claims: list[tuple[float, int, bool]]):
-    """Claims that were given back before the next one change no other wait."""
-    tried, spared = Throttle(rate, burst), Throttle(rate, burst)
-    now = 0.0
-    for pause, recipients, leaves in claims:
-        now += pause
-        wait = tried.reserve(recipients, now)
-        if leaves:
-            assert pytest.approx(spared.reserve(recipients, now), abs=ROUNDING * 1_000) == wait
-        else:
-            tried.release(recipients)
-
-
-# ---------------------------------------------------------------------------- limit
-
-
-@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
-def test_a_limit_starts_low(ceiling: int, start: int):
-    """A limit begins at four, or at its ceiling if that is lower."""
-    assert start == AdaptiveLimit(ceiling).limit
-
-
-@pytest.mark.parametrize(("start", "limit"), [(0, 1), (1, 1), (8, 8), (9, 8)])
-def test_a_start_stays_between_one_and_the_ceiling(start: int, limit: int):
-    """A start outside the range is moved into it."""
-    assert limit == AdaptiveLimit(8, start=start).limit
-
-
-def test_every_answer_earns_one_more_before_the_first_push_back():
-    """Until the gateway has pushed back, the limit doubles in every round."""
-    limit, grown = limit_of(4), []
-    for _ in range(3):
-        for sent_in in [limit.sent() for _ in range(limit.limit)]:
-            limit.succeeded(sent_in)
-        grown.append(limit.limit)
-
-    assert [8, 16, 32] == grown
-
-
-def test_a_clean_round_earns_one_more_after_a_push_back():
-    """After a push-back, as many answers as the limit raise it by one, and the next round counts from zero."""
-    limit, grown = limit_of(4), []
-    limit.pushed_back(limit.sent())
-    for _ in range(9):
-        limit.succeeded(limit.sent())
-        grown.append(limit.limit)
-
-    assert [2, 3, 3, 3, 4, 4, 4, 4, 5] == grown
-
-
-def test_a_push_back_halves():
-    """A push-back halves the limit, rounded down, and leaves at least one request."""
-    limit, halved = limit_of(11), []
-    for _ in range(5):
-        limit.pushed_back(limit.sent())
-        halved.append(limit.limit)
-
-    assert [5, 2, 1, 1, 1] == halved
-
-
-def test_a_push_back_ends_a_round():
-    """Answers before a push-back do not count towards the next growth."""
-    limit = limit_of(8)
-    limit.pushed_back(limit.sent())
-    for _ in range(3):
-        limit.succeeded(limit.sent())
-    limit.pushed_back(limit.sent())
-    limit.succeeded(limit.sent())
-
-    assert 2 == limit.limit
-
-
-@given(limits, st.integers(1, 64))
-def test_failures_of_one_round_halve_once(start: int, failures: int):
-    """Requests in flight together that fail halve the limit once."""
-    limit = limit_of(start)
-    rounds = [limit.sent() for _ in range(failures)]
-    for each in rounds:
-        limit.pushed_back(each)
-
-    assert max(1, start // 2) == limit.limit
-
-
-@given(limits, st.lists(st.booleans(), max_size=64))
-def test_what_left_before_a_halving_is_heard_no_more(start: int, answers: list[bool]):
-    """Answers to requests from before a halving, good or bad, do not move the new limit."""
-    limit = limit_of(start)
-    before = limit.sent()
-    limit.pushed_back(limit.sent())
-    halved = limit.limit
-    for good in answers:
-        (limit.succeeded if good else limit.pushed_back)(before)
-
-    assert halved == limit.limit
-
-
-@given(limits, st.none() | limits, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63)), max_size=300))
-def test_a_limit_stays_between_one_and_its_ceiling(ceiling: int, start: int | None, events: list[tuple[int, int]]):
-    """After any sequence of answers and refusals, the limit is between one request and the ceiling."""
-    limit = AdaptiveLimit(ceiling, start)
-    in_flight = [limit.sent()]
-    for event, which in events:
-        if event == 0 or not in_flight:
-            in_flight.append(limit.sent())
-            continue
-        answered = in_flight.pop(which % len(in_flight))
-        (limit.succeeded if event == 1 else limit.pushed_back)(answered)
-        assert 1 <= limit.limit <= ceiling
-
-
-@given(limits, limits)
-def test_a_gateway_that_answers_is_used_to_the_full(ceiling: int, start: int):
-    """After a push-back the limit grows, by one a round, until it stands at the ceiling."""
-    limit = AdaptiveLimit(ceiling, start)
-    limit.pushed_back(limit.sent())
-    while limit.limit < ceiling:
-        before = limit.limit
-        for _ in range(before):
-            limit.succeeded(limit.sent())
-        assert before + 1 == limit.limit
-    for _ in range(2 * ceiling):
-        limit.succeeded(limit.sent())
-
-    assert ceiling == limit.limit
-
-
-@given(st.integers(2, 64))
-def test_the_limit_settles_around_what_the_gateway_bears(bearable: int):
-    """Against a gateway that refuses what is above *bearable*, it stays between half of that and one more."""
-    limit, seen = AdaptiveLimit(128, start=1), []
-    for _ in range(300):
-        rounds = [limit.sent() for _ in range(limit.limit)]
-        for number, each in enumerate(rounds):
-            (limit.succeeded if number < bearable else limit.pushed_back)(each)
-        seen.append(limit.limit)
-
-    assert max(seen[bearable:]) <= bearable + 1
-    assert min(seen[bearable:]) >= bearable // 2
 
 
 # ---------------------------------------------------------------------------- retries

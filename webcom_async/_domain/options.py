@@ -53,9 +53,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         path: The path: `/json` as documented, or `/json/` where the server would redirect to it.
         allow_cleartext: Whether `http://` to another machine is allowed.
         in_flight: The maximum number of requests in flight, over the whole client. The adaptive limit starts at 4 and
-            doubles in every round trip until the gateway pushes back or does not answer. It is then halved, and grows
-            by one after each round of answers.
-        rate: The maximum number of recipients per second, over the whole client; None for no limit.
+            doubles in every round trip, from 32 on it grows by a quarter. If the gateway refuses too large a share of
+            requests, or answers in twice the usual time, the limit goes to what the gateway serves, and small steps try
+            more. A share of refusals that a smaller limit does not change leaves it as it is.
+        rate: The maximum number of recipients per second, over the whole client; None for no limit. A `send()` takes
+            the next free slot, and the next turn of the rate, before any batch of a campaign. While single sends
+            keep coming, campaigns get at least a sixteenth.
         batch_size: The maximum number of recipients in a request. The gateway states no limit.
         batch_bytes: The maximum size of a request's messages, in bytes.
         timeout: Seconds for one request, from connecting to the last byte.

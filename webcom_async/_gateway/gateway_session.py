@@ -2,36 +2,31 @@
 
 import math
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TypeVar
 
-import anyio
 import msgspec
-from anyio.lowlevel import checkpoint
 
-from webcom_async._batching.batcher import Batch
 from webcom_async._domain.clock import Clock
 from webcom_async._domain.credentials import Credentials
 from webcom_async._domain.errors import ConnectionLost, GatewayBusy, GatewayError, UsageError, WebcomError, another
 from webcom_async._domain.exchange import Reply, Request, RequestTrace, Transport
 from webcom_async._domain.messages import OutboundRecipient
 from webcom_async._domain.options import Options
-from webcom_async._domain.results import SendResult, SettledResults
-from webcom_async._domain.types import ClientIdSms
+from webcom_async._domain.results import SettledResults
 from webcom_async._events.observers import Observers
 from webcom_async._events.sending import (
     AttemptFailed,
     BatchAnswered,
     BatchSent,
-    LimitChanged,
     RequestRetried,
     RetryAfterObeyed,
     RetryQuotaLow,
     SendAnswered,
     SendSent,
 )
-from webcom_async._gateway.limits import AdaptiveLimit, Round, Throttle
-from webcom_async._gateway.policy import judge, judge_call, shrinks
+from webcom_async._gateway.account_traffic import AccountTraffic
+from webcom_async._gateway.admission import Priority
+from webcom_async._gateway.policy import judge, judge_call
 from webcom_async._gateway.retry import retrying
 from webcom_async._gateway.safeguards import RetryQuota
 from webcom_async._http.exchange import exchange
@@ -57,14 +52,12 @@ class GatewaySession:
         clock: Time and chance.
         send_format: The adapter that encodes messages and decodes answers.
         observers: The client's observers.
+        traffic: The account's requests; those of this client alone if it is None.
 
     Attributes:
         send_format: The same.
         observers: The same.
-        ids_in_flight: Ids in requests without an answer yet. An id is in one request at a time: the manual does not say
-            whether the gateway deduplicates two at once.
-        limit: The limit on requests in flight.
-        throttle: The limit on recipients per second; None for no limit.
+        traffic: The account's requests: limits and ids in flight.
         closed: Whether the client is closed, so that nothing may be sent.
     """
 
@@ -77,77 +70,32 @@ class GatewaySession:
         *,
         send_format: SendFormat,
         observers: Observers,
+        traffic: AccountTraffic | None = None,
     ) -> None:
         self.observers: Observers = observers
         self.transport = transport
         self.options = options
         self.clock = clock
         self.send_format = send_format
-        self.ids_in_flight: set[ClientIdSms] = set()
-        self._batches: list[Batch] = []
-        self._expected: dict[ClientIdSms, ExpectedResult] = {}
-        self.limit: AdaptiveLimit = AdaptiveLimit(options.in_flight)
-        self.throttle: Throttle | None = None if options.rate is None else Throttle(options.rate)
+        self.traffic: AccountTraffic = traffic or AccountTraffic(options.in_flight, options.rate, clock)
+        self.traffic.observers.append(observers)
         self.closed: bool = False
-        self._rate_lock = anyio.Lock()
-        self._slots = anyio.CapacityLimiter(self.limit.limit)
         self._credentials = credentials
 
     def account(self, campaign: str) -> str:
         """Return a digest that identifies the account, per campaign, and reveals nothing."""
         return self._credentials.digest(campaign)
 
-    def register(self, batch: Batch) -> None:
-        self._batches.append(batch)
-        self.ids_in_flight.update(batch.client_ids)
+    @property
+    def limit(self) -> int:
+        """The current limit on requests in flight."""
+        return self.traffic.admission.limit.limit
 
-    def unregister(self, batch: Batch, results: Sequence[SendResult]) -> None:
-        """Take *batch* out of those in flight, and resolve the calls that wait for its ids."""
-        self._batches.remove(batch)
-        self.ids_in_flight.difference_update(batch.client_ids)
-        if self._expected:
-            for result in results:
-                expected = self._expected.pop(result.client_id_sms, None)
-                if expected is not None:
-                    expected.resolve(result)
-            for client_id in self._expected.keys() & batch.client_ids:
-                self._expected.pop(client_id).resolve(None)
-
-    def find_batch(self, client_id: ClientIdSms) -> Batch | None:
-        if client_id not in self.ids_in_flight:
-            return None
-        return next((batch for batch in self._batches if client_id in batch.client_ids), None)
-
-    async def wait_for_result(self, client_id: ClientIdSms) -> SendResult | None:
-        """Wait for the batch in flight with *client_id*; None if its result is not known."""
-        expected = self._expected.setdefault(client_id, ExpectedResult())
-        await expected.resolved.wait()
-        return expected.result
-
-    def slot(self) -> "Slot":
-        return Slot(self._slots)
-
-    async def acquire_rate(self, recipients: int) -> None:
-        """Wait until *recipients* may leave. A cancelled caller gives its turn back."""
-        if self.throttle is None:
-            return
-        async with self._rate_lock:
-            try:
-                await self.clock.sleep(self.throttle.reserve(recipients, self.clock.monotonic()))
-            except BaseException:
-                self.throttle.release(recipients)
-                raise
-
-    def adapt_limit(self, sent_in: Round, error: WebcomError | None) -> None:
-        """Feed the outcome of a request of round *sent_in* to the adaptive limit."""
-        before = self.limit.limit
-        if error is None:
-            self.limit.succeeded(sent_in)
-        elif shrinks(error):
-            self.limit.pushed_back(sent_in)
-        limit = self._slots.total_tokens = self.limit.limit
-        if limit != before:
-            self.observers.emit(LimitChanged(before=before, limit=limit))
+    def close(self) -> None:
+        """Send nothing more."""
+        if not self.closed:
+            self.closed = True
+            self.traffic.observers.remove(self.observers)
 
     def request(self, encoded: bytes) -> Request:
         return self.send_format.request(encoded, self._credentials, self.options)
@@ -209,9 +157,7 @@ class GatewaySession:
         return answer
 
     async def _ask(self, call: Call[T], trace: RequestTrace) -> T:
-        async with self.slot():
-            await checkpoint()  # a cancelled call sends nothing
-            sent_in = self.limit.sent()
+        async with self.traffic.admission.slot(0, Priority.QUESTION) as slot:
             try:
                 request = call.request(self._credentials, self.options)
                 reply = await self.send(request, trace, call.entries)
@@ -219,9 +165,9 @@ class GatewaySession:
                 if isinstance(judged, WebcomError):
                     raise self._redacted(judged)
             except WebcomError as exc:
-                self.adapt_limit(sent_in, exc)
+                slot.finish(exc)
                 raise
-            self.adapt_limit(sent_in, None)
+            slot.finish(None)
             return judged
 
     def check_open(self) -> None:
@@ -234,46 +180,6 @@ class GatewaySession:
         if isinstance(error, GatewayError):
             return another(error, *words, error=redact(error.error))
         return another(error, *words)
-
-
-class ExpectedResult:
-    """
-    A result that a call waits for.
-
-    Attributes:
-        resolved: An event that is set when the result is here.
-        result: The result; None if it is not known.
-    """
-
-    def __init__(self) -> None:
-        self.resolved = anyio.Event()
-        self.result: SendResult | None = None
-
-    def resolve(self, result: SendResult | None) -> None:
-        self.result = result
-        self.resolved.set()
-
-
-class Slot:
-    """
-    A context manager that holds one of *slots*.
-
-    It takes a free slot at once, where `CapacityLimiter` would first let the event loop turn.
-    """
-
-    def __init__(self, slots: anyio.CapacityLimiter) -> None:
-        self._slots = slots
-
-    async def __aenter__(self) -> None:
-        try:
-            self._slots.acquire_nowait()
-        except anyio.WouldBlock:
-            await self._slots.acquire()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._slots.release()
 
 
 def _judged(judge: Callable[[], T]) -> T | WebcomError:

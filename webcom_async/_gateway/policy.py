@@ -16,6 +16,7 @@ from webcom_async._domain.errors import (
     ConfigurationError,
     GatewayBusy,
     GatewayError,
+    GatewayUnavailable,
     Knowledge,
     OutOfBalance,
     RedirectRefused,
@@ -133,7 +134,7 @@ def worth_waiting(error: WebcomError) -> bool:
 
 
 def shrinks(error: WebcomError) -> bool:
-    return isinstance(error, GatewayBusy | ReplyTimeout)
+    return isinstance(error, GatewayBusy | ReplyTimeout | GatewayUnavailable)
 
 
 def wait_before_retry(attempts: int, error: BaseException | None, options: Options, random: float) -> float:

@@ -8,12 +8,11 @@ failure. This module only orders the requests; `_gateway.policy` decides whether
 import math
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from itertools import pairwise
 
 import msgspec
 from anyio import CancelScope
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from webcom_async._batching.batcher import Batch
 from webcom_async._domain.errors import (
@@ -37,6 +36,7 @@ from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.types import ClientIdSms
 from webcom_async._events.sending import GatewayAway, GatewayBack
 from webcom_async._gateway import policy as _policy
+from webcom_async._gateway.admission import Expected, Priority, Slot
 from webcom_async._gateway.gateway_session import GatewaySession, RequestEvents
 from webcom_async._gateway.patience import Patience
 from webcom_async._gateway.request_size import RequestSize
@@ -211,6 +211,8 @@ class BatchSender:
         allow_repeats: Whether an `id_sms` that comes twice in an answer is left to the journal.
         sizes: What the campaign has learnt of the size of a request.
         patience: The campaign's patience; without limit by default.
+        slot: The slot of the first request, if the caller holds one.
+        expected: What ends when the first request has its slot.
 
     Attributes:
         halt: The error in this batch that ends the campaign; None if there is none.
@@ -230,6 +232,8 @@ class BatchSender:
         allow_repeats: bool = False,
         sizes: RequestSize | None = None,
         patience: Patience | None = None,
+        slot: Slot | None = None,
+        expected: Expected | None = None,
     ) -> None:
         self.halt: WebcomError | None = None
         self.too_large: int | None = None
@@ -246,6 +250,8 @@ class BatchSender:
         self._useful = self._patience.useful
         self._unanswered = 0  # requests in a row, with no answer of use to any batch between them
         self._worked = 0  # the most recipients of this batch that were answered together
+        self._held_slot = slot
+        self._expected = expected
         self._parts = [SubBatch(batch.addressed, possibly_sent, session.send_format, messages=batch.messages)]
         if after is not None:
             self._parts[0].meet(after, Knowledge.NOT_REACHED)
@@ -499,36 +505,33 @@ class BatchSender:
                 last = self._patience.last
                 if last is not None and self._patience.is_over(self._now):
                     raise another(last)
-                async with self._session.slot():
+                self._patience.rests(self, self._now)  # other requests, or a rate, are not the gateway's silence
+                async with self._slot(len(part.phones)) as slot:
                     if self._patience.waiting is probing:
-                        await self._attempt_in_slot(part)
+                        await self._attempt_in_slot(part, slot)
                         return
+                    slot.reduce(0)
 
-    async def _attempt_in_slot(self, part: SubBatch) -> None:
-        session, patience = self._session, self._patience
-        # A slot may come free just when the stream is left: nothing more may be sent then. On asyncio, a caller's
-        # own task receives its cancellation only when the event loop turns.
-        await (checkpoint() if self._grace is None else checkpoint_if_cancelled())
+    async def _attempt_in_slot(self, part: SubBatch, slot: Slot) -> None:
         if self._is_too_large(part):
+            slot.reduce(0)
             raise _KnownTooLarge
-        patience.rests(self, self._now)  # a rate is not the gateway's silence
-        await session.acquire_rate(len(part.phones))
-        patience.tries(self, self._now)
-        sent_in, limit = session.limit.sent(), session.limit.limit
+        self._patience.tries(self, self._now)
+        limit = self._session.traffic.admission.limit.limit
         before, part.knowledge = part.knowledge, Knowledge.POSSIBLY_SENT  # from the first byte until the attempt ends
         part.attempts += 1
         self._events.sent(part.phones, part.attempts)
         reply = None
         try:
             reply = await self._answer(part, before)
-            judged = session.judge(reply, part.phones, part.attempts, allow_repeats=self._allow_repeats)
+            judged = self._session.judge(reply, part.phones, part.attempts, allow_repeats=self._allow_repeats)
             part.settle(judged, before)
-            session.adapt_limit(sent_in, None)
+            slot.finish(None)
             self._end_waiting(refill=True)
         except WebcomError as exc:
             self._latest = exc
             part.meet(exc, before)
-            session.adapt_limit(sent_in, exc)
+            slot.finish(exc)
             self._events.failed(part.attempts, exc)
             if reply is None:
                 self._note_silence(exc, limit)
@@ -543,6 +546,13 @@ class BatchSender:
         self._patience.answered(self, self._now)
         self._events.answered(part.phones, part.attempts, reply.status, self._now - began)
         return reply
+
+    def _slot(self, recipients: int) -> AbstractAsyncContextManager[Slot]:
+        held, self._held_slot = self._held_slot, None
+        if held is not None:
+            return nullcontext(held)
+        priority = Priority.SINGLE if self._grace is None else Priority.BATCH
+        return self._session.traffic.admission.slot(recipients, priority, self._expected)
 
     async def _send(self, part: SubBatch, before: Knowledge) -> Reply:
         """Send *part* once, under the grace period's shield."""

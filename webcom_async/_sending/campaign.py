@@ -94,7 +94,7 @@ class Results:
     def progress(self) -> Progress:
         """The counts up to now, while the campaign runs."""
         session = self._session
-        return self._counters.progress(session.clock.monotonic(), limit=session.limit.limit, rate=session.options.rate)
+        return self._counters.progress(session.clock.monotonic(), limit=session.limit, rate=session.options.rate)
 
     @property
     def unread(self) -> list[SendResult]:

@@ -22,6 +22,7 @@ from webcom_async._domain.results import Outcome, SendResult
 from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._events.sending import SendEnded, SendQueued, SendSettled
 from webcom_async._gateway import policy as _policy
+from webcom_async._gateway.admission import Priority, Slot
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.owned_tasks import OwnedTasks
 from webcom_async._gateway.safeguards import RetryQuota
@@ -29,11 +30,25 @@ from webcom_async._sending.background import run_in_background
 from webcom_async._sending.batch_sender import BatchSender
 from webcom_async._sending.counters import CampaignCounters
 
-__all__ = ["RequestCoalescer", "SingleSender"]
+__all__ = ["OngoingSends", "RequestCoalescer", "SingleSender"]
 
 _END_SECONDS = 1.0  # ours: the end of a request takes some turns of the event loop
 _REMEMBERED = 10_000  # possibly sent messages: ours, some hours of a backend whose gateway is slow
 _SETTLED = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
+
+
+class OngoingSends:
+    """
+    The single sends of one or more clients.
+
+    Attributes:
+        ongoing: The sends in flight whose id a second call may use.
+        possibly_sent: The ids of possibly sent messages, the latest at the end.
+    """
+
+    def __init__(self) -> None:
+        self.ongoing: dict[ClientIdSms, SingleSend] = {}
+        self.possibly_sent: dict[ClientIdSms, None] = {}
 
 
 class SingleSender:
@@ -42,12 +57,14 @@ class SingleSender:
 
     Args:
         session: The gateway session.
+        sends: The sends of all clients that share limits, and so the ids in flight.
     """
 
-    def __init__(self, session: GatewaySession) -> None:
+    def __init__(self, session: GatewaySession, sends: "OngoingSends") -> None:
         self._session = session
-        self._ongoing: dict[ClientIdSms, SingleSend] = {}
-        self._possibly_sent: dict[ClientIdSms, None] = {}  # the latest at the end
+        self._traffic = session.traffic
+        self._ongoing = sends.ongoing
+        self._possibly_sent = sends.possibly_sent
 
     async def send(
         self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None", *, random: bool
@@ -63,11 +80,11 @@ class SingleSender:
         while True:
             single = self._ongoing.get(to.client_id_sms)
             if single is None:
-                batch = self._session.find_batch(to.client_id_sms)
+                batch = self._traffic.find_batch(to.client_id_sms)
                 if batch is None:
                     return await self._begin(said, to, coalescer).wait()
                 told = batch.told(to.client_id_sms)
-                known = None if _is_other(told, said, to) else await self._session.wait_for_result(to.client_id_sms)
+                known = None if _is_other(told, said, to) else await self._traffic.wait_for_result(to.client_id_sms)
                 if _is_other(told, said, to) or (known is not None and known.phone != to.phone):
                     return _reused(to)
                 if known is not None and known.outcome in _SETTLED:
@@ -86,14 +103,14 @@ class SingleSender:
         single = self._ongoing[client_id] = SingleSend(
             self._session, said, to, possibly_sent=client_id in self._possibly_sent
         )
-        self._session.ids_in_flight.add(client_id)
+        self._traffic.ids_in_flight.add(client_id)
 
         async def travel() -> None:
             try:
                 await single.run(coalescer)
             finally:
                 del self._ongoing[client_id]
-                self._session.ids_in_flight.discard(client_id)
+                self._traffic.ids_in_flight.discard(client_id)
                 self._remember(client_id, single.known)
                 single.ended.set()
 
@@ -378,12 +395,23 @@ class SharedRequest:
 
     async def travel(self) -> None:
         """Send once for all messages whose calls still wait; a single one goes alone."""
-        present = self._single_sender = [single for single in self._single_sender if not single.left]
-        if len(present) <= 1:
-            return
+        self._leave_out_gone()
+        recipients = len(self._single_sender)
+        if recipients > 1:
+            async with self._session.traffic.admission.slot(recipients, Priority.SINGLE) as slot:
+                self._leave_out_gone()
+                slot.reduce(len(self._single_sender))
+                if self._single_sender:
+                    await self._send(slot)
+
+    def _leave_out_gone(self) -> None:
+        self._single_sender = [single for single in self._single_sender if not single.left]
+
+    async def _send(self, slot: Slot) -> None:
+        present = self._single_sender
         for single in present:
             single.shared = True
-        self._batch_sender = _batch_sender(self._session, present)
+        self._batch_sender = _batch_sender(self._session, present, slot=slot)
         error = await self._batch_sender.run_once()
         if isinstance(error, RequestTooLarge):
             self.largest = max(1, len(present) // 2)
@@ -412,14 +440,22 @@ class SharedRequest:
         self.arrived.set()
 
 
-def _batch_sender(session: GatewaySession, singles: list[SingleSend], after: WebcomError | None = None) -> BatchSender:
+def _batch_sender(
+    session: GatewaySession, singles: list[SingleSend], after: WebcomError | None = None, slot: Slot | None = None
+) -> BatchSender:
     batch = Batch(1, [], [], [], {})
     for single in singles:
         batch.add(single.said, single.to)
     counters = CampaignCounters("", session.clock.monotonic())
     possibly_sent = {single.to.client_id_sms for single in singles if single.possibly_sent}
     return BatchSender(
-        session, batch, counters, RetryQuota(session.options.attempts), possibly_sent=possibly_sent, after=after
+        session,
+        batch,
+        counters,
+        RetryQuota(session.options.attempts),
+        possibly_sent=possibly_sent,
+        after=after,
+        slot=slot,
     )
 
 

@@ -29,6 +29,7 @@ from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult, SettledResults
 from webcom_async._domain.sources import Source
 from webcom_async._domain.types import ClientIdSms
+from webcom_async._gateway.admission import Expected
 from webcom_async._gateway.gateway_session import GatewaySession
 from webcom_async._gateway.owned_tasks import OwnedTasks
 from webcom_async._gateway.safeguards import RepeatedIds, Safeguards
@@ -158,28 +159,30 @@ class Dispatcher:
 
     async def _next(self) -> Batch | None:
         async with self._cutting:
-            if self.failure is None:
+            if self.failure is None and (self._waiting or not self._counters.exhausted):
                 await self._pull()
             if self.failure is not None:
                 await self._puller.stop()
             if not self._waiting:
                 return None
             batch = self._cut()
-            self._session.register(batch)
+            self._session.traffic.register(batch)
             return batch
 
     async def _pull(self) -> None:
         with self._interruptible():
+            await self._session.traffic.admission.room()
             await self._puller.fill(self._session.options.largest_batch)
         if self._puller.failure is not None:
             self._halt(self._puller.failure)
 
     def _cut(self) -> Batch:
-        return self._batcher.cut(self._waiting, self._session.ids_in_flight, self._session.clock.now())
+        return self._batcher.cut(self._waiting, self._session.traffic.ids_in_flight, self._session.clock.now())
 
     async def _deliver(self, batch: Batch) -> SettledBatch:
         """Send *batch*, and count its results even if that fails."""
         progress = BatchProgress(batch)
+        expected = Expected(self._session.traffic.admission)
         began = self._session.clock.monotonic()
         try:
             with self._interruptible():
@@ -195,19 +198,21 @@ class Dispatcher:
                         allow_repeats=self._repeated_ids is not RepeatedIds.HALT,
                         sizes=self._safeguards.sizes,
                         patience=self._safeguards.patience,
+                        expected=expected,
                     )
                     await progress.batch_sender.run()
         except Exception as exc:
             self._halt(exc)
             raise
         finally:
+            expected.end()
             ours = results = progress.results(self._why_open(progress))
             try:
                 results = await self._write_down(ours, progress.reserved, batch.new_ids)
             finally:
                 from_journal = progress.settled_before + _from_journal(ours, results)
                 everyone = progress.with_known(results)
-                self._session.unregister(batch, everyone.results)
+                self._session.traffic.unregister(batch, everyone.results)
                 self._count(batch.number, everyone, from_journal, self._session.clock.monotonic() - began)
         if progress.batch_sender is not None:
             self._learn(progress.batch_sender, batch, progress.without_held_back(results))

@@ -72,7 +72,7 @@ class StatusInquiry:
     @property
     def appetite(self) -> int:
         """The most ids that one round takes."""
-        return self._habits.largest * self._session.limit.limit * _ROUNDS
+        return self._habits.largest * self._session.limit * _ROUNDS
 
     async def round(self, waiting: deque[str], told: deque[DeliveryReport]) -> None:
         """
@@ -85,7 +85,7 @@ class StatusInquiry:
         in_flight: dict[int, list[str]] = {}
         try:
             async with anyio.create_task_group() as tasks:
-                for number in range(self._session.limit.limit):
+                for number in range(self._session.limit):
                     tasks.start_soon(self._work, number, asked, in_flight, told, tasks.cancel_scope)
         finally:
             waiting.extendleft(reversed([*(id_sms for ids in in_flight.values() for id_sms in ids), *asked]))
