@@ -22,6 +22,7 @@ from tests.reliability import (
     economy,
     exchanges,
     kills,
+    limits,
     malformed,
     matrix,
     memory,
@@ -65,6 +66,7 @@ SUBJECTS: dict[str, Callable[[Scale, int], list[Row]]] = {
     "readers": readers.measure,
     "repeats": repeats.measure,
     "outputs": outputs.measure,
+    "limits": limits.measure,
 }
 
 

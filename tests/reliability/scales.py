@@ -30,6 +30,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         repeats: Campaigns at a gateway that cuts ids.
         outputs: Commands whose outputs fail.
         silences: Campaigns per kind of silence and event loop.
+        limits: Single sends, and requests of a campaign, at a gateway that refuses some.
     """
 
     seeds: int
@@ -52,6 +53,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     outputs: int
     silences: int
+    limits: int
 
 
 TINY: Scale = Scale(
@@ -75,6 +77,7 @@ TINY: Scale = Scale(
     repeats=4,
     outputs=2,
     silences=1,
+    limits=400,
 )
 DEFAULT: Scale = Scale(
     seeds=20,
@@ -96,6 +99,7 @@ DEFAULT: Scale = Scale(
     repeats=100,
     outputs=40,
     silences=10,
+    limits=2_000,
 )
 LONG: Scale = Scale(
     seeds=200,
@@ -117,5 +121,6 @@ LONG: Scale = Scale(
     repeats=1_000,
     outputs=400,
     silences=100,
+    limits=10_000,
 )
 SCALES: dict[str, Scale] = {"tiny": TINY, "default": DEFAULT, "long": LONG}
