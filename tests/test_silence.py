@@ -179,7 +179,7 @@ async def test_a_campaign_that_meets_silence_is_resumed(line: SilentProxy, postg
             with anyio.fail_after(3 * CANCELLED_SECONDS), pytest.raises(StoreUnavailable):
                 async with client.stream(phones(100), journal=store, **spring) as results:
                     async for _ in results:
-                        if results.report.accepted == 30:
+                        if results.report.accepted >= 30:
                             line.freeze_at(MOMENTS[moment])
         line.close()  # the server ends the transactions behind it
         async with PostgresStore(postgres, schema=schema) as store:
@@ -204,7 +204,7 @@ async def test_a_campaign_that_is_cancelled_in_silence_ends(line: SilentProxy, s
                 phones(1_000), text="Sale!", sender="ACME", campaign="spring", journal=store
             ) as results:
                 async for _ in results:
-                    if results.report.accepted == 100:
+                    if results.report.accepted >= 100:
                         line.freeze()
                         scope.cancel()
 

@@ -125,7 +125,8 @@ class EngineWorker:
                 refused.append(str(exc))
         if refused:
             self._emit(CampaignsNotStarted(error="; ".join(refused)))
-        await self._ledger.poll(busy=bool(running))
+        # A paused campaign is to go on at once when it is resumed.
+        await self._ledger.poll(busy=bool(running or await self._store.campaigns(CampaignState.PAUSED)))
         return set(running)
 
     async def _tell_of_missing(self, campaigns: set[str]) -> None:
