@@ -144,13 +144,14 @@ async def test_a_campaign_of_an_older_file_goes_on(
 
 @pytest.mark.parametrize(("zone", "hour"), [(ZoneInfo(VLADIVOSTOK), 7), (None, 14)])
 def test_an_older_files_times_are_read_in_a_zone(tmp_path: Path, zone: ZoneInfo | None, hour: int):
-    """An older file names no zone: its first reader gives one, or it is Moscow's."""
+    """An older file names no zone: each reader gives one, or it is Moscow's, and leaves the file as it is."""
     path = tmp_path / "older.journal"
     shutil.copy(STORED, path)
     moment = TOMORROW.replace(hour=hour).isoformat()
 
     assert [None, moment, None] == [row["validity_period"] for row in export(path, "spring", zone=zone)]
-    assert [None, moment, None] == [row["validity_period"] for row in export(path, "summer", zone=ZoneInfo("UTC"))]
+    utc = TOMORROW.replace(hour=17).isoformat()
+    assert [None, utc, None] == [row["validity_period"] for row in export(path, "summer", zone=ZoneInfo("UTC"))]
 
 
 if __name__ == "__main__":
