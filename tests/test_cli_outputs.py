@@ -158,6 +158,19 @@ def test_a_narrow_terminal_is_shown_whole_numbers(people: str, columns: str):
     assert "Ask the gateway what is left" in told.stdout
 
 
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_a_narrow_terminal_is_shown_how_far_a_campaign_is(gateway: Gateway, tmp_path: Path, columns: str):
+    """The progress line loses its end and no digit of how many recipients are done."""
+    file = tmp_path / "many.txt"
+    file.write_text("\n".join(map(str, range(79610000000, 79610002000))), encoding="ascii")
+
+    sent = shell(cli("send", str(file), *SALE), COLUMNS=columns)
+
+    assert "2,000/2,000 " in sent.stderr
+    assert re.search(r"[\d,]+/s +2,000 accepted", sent.stderr)
+    assert 2_000 == len(gateway.ledger)
+
+
 def test_a_printed_command_spells_a_name_as_the_shell_gave_it(gateway: Gateway, people: str):
     """On a stderr that has no Cyrillic, bash reads the same campaign from the command: another would bill twice."""
     words = ("send", people, *SALE, "--campaign", "весна", "--results", "r.csv")

@@ -14,7 +14,7 @@ import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from webcom_async._cli.ui.translations import tr, tr_plural
@@ -83,13 +83,18 @@ def _counts(progress: CampaignProgress) -> str:
     return " ".join([*told, f"[dim]{', '.join([retried, *limits])}[/]"])
 
 
+def _uncut(longest: str) -> Column:
+    """In 80 columns the end of the line gives way, and no number loses its digits."""
+    return Column(no_wrap=True, min_width=len(longest))
+
+
 @contextmanager
 def progress_line(total: int, *, visible: bool) -> Generator[ProgressLine, None, None]:
     """A terminal sees the line move, a file gets its last state."""
     columns = (
         BarColumn(bar_width=None),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=_uncut(f"{total:,}/{total:,}")),
+        TextColumn("{task.fields[rate]}", table_column=_uncut("10,000/s")),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[counts]}"),
     )
