@@ -6,7 +6,14 @@ from typing import TypeVar
 
 import anyio
 
-from webcom_async._domain.errors import AuthenticationError, ConfigurationError, InputError, JournalError, WebcomError
+from webcom_async._domain.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InputError,
+    JournalError,
+    UsageError,
+    WebcomError,
+)
 
 __all__ = ["run"]
 
@@ -21,7 +28,7 @@ def run(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
 
     A `WebcomError` that leaves *main* is one line on stderr, with the counts of the campaign that it ended, instead of
     a traceback. It ends the script with status 2 if call, settings, journal or credentials are wrong, and with 3 if the
-    gateway or the network failed.
+    gateway or the network failed. Any other exception, Ctrl-C's `KeyboardInterrupt` too, leaves `run` as it is.
 
     Args:
         main: An async function without arguments.
@@ -35,5 +42,5 @@ def run(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
     except WebcomError as exc:
         counts = "" if exc.report is None else f" ({exc.report})"
         sys.stderr.write(f"{type(exc).__name__}: {exc}{counts}\n")
-        wrong = isinstance(exc, AuthenticationError | ConfigurationError | InputError | JournalError)
+        wrong = isinstance(exc, AuthenticationError | ConfigurationError | InputError | JournalError | UsageError)
         raise SystemExit(_BAD_INPUT if wrong else _ENDED_EARLY) from exc
