@@ -36,8 +36,8 @@ SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 _OLDEST_SQLITE = (3, 33)  # 2020; for UPDATE … FROM
 
 _IN_USE = (
-    "it is in use, by another process or by another campaign of this one; wait for the end of that, as `wait=` and "
-    "`--wait` do"
+    "it is in use, by another process or by another campaign of this one; wait until that ends: "
+    "SqliteJournal(path, wait=60) and --wait 60 wait for a minute"
 )
 _COPIES = 20  # attempts to copy a file while it is written
 _SWITCHES = 1_000  # attempts to switch a new file to a log, with a wait before each
