@@ -105,7 +105,7 @@ def _checked(path: Path, encoding: str) -> str:
         "a".encode(encoding)  # fails for codecs that do not encode text, such as rot13
         decoder = codecs.getincrementaldecoder(encoding)()
     except (LookupError, ValueError):
-        raise InputError(f"{encoding!r} is not an encoding; try utf-8, cp1251 or utf-16") from None
+        raise InputError(f"{encoding!r} is not an encoding; try utf-8, cp1251, koi8-r, cp866 or utf-16") from None
     read = 0
     try:
         for chunk in _chunks(path):

@@ -76,7 +76,7 @@ def _show(stored: StoredCampaign) -> None:
         tr("campaign"): stored.header.campaign,
         tr("first run"): f"{stored.created:%Y-%m-%d %H:%M} UTC",
         tr("last run"): f"{stored.opened:%Y-%m-%d %H:%M} UTC",
-        tr("recipients"): tr("of those a run has come to"),
+        tr("recipients"): tr("those that a run has reached"),
     }
     show_counts(stored.counts, stored.reasons, tr("Report"), facts)
 

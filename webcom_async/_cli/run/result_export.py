@@ -24,7 +24,7 @@ from webcom_async.files import CsvTable, ResultsFile, Row
 __all__ = ["Expected", "Filing", "expected", "pages", "people_of"]
 
 _PAGE = 500
-_NEVER_LEFT = "no run has come to this row"
+_NEVER_LEFT = "no run has reached this row"
 _ANY_TEXT = "a text that everyone has"
 
 T = TypeVar("T")
