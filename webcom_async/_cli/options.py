@@ -95,9 +95,11 @@ class RepeatOptions:
     What is done if the gateway answers two recipients with one `id_sms`, which else halts the campaign.
 
     Attributes:
-        new_ids: `not-sent` gives other ids to recipients that were never sent to, for good. Recipients that were
-            possibly sent to keep theirs; ids that a file gives stay.
-        acknowledge_repeated_ids: Go on. A recipient whose `id_sms` is another's is unknown, and never accepted.
+        new_ids: If the gateway has answered two recipients with one `id_sms`: `not-sent` gives other ids to recipients
+            that were never sent to, for good. Recipients that were possibly sent to keep theirs; ids that a file gives
+            stay.
+        acknowledge_repeated_ids: Go on although the gateway answers two recipients with one `id_sms`. Such a recipient
+            stays unknown.
     """
 
     new_ids: Literal["not-sent"] | None = None

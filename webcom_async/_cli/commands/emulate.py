@@ -125,7 +125,7 @@ def emulate_command(
     Args:
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        latency: Seconds that every answer takes.
+        latency: Seconds that every answer takes; above a client's time-out, the gateway is silent.
         lost: Share of requests that are processed and then not answered, such as 0.05.
         busy: Share of requests that are answered 503.
         seed: Decides which.

@@ -29,7 +29,8 @@ def report_command(
     """
     Show the counts of the campaigns in a journal. The gateway is not asked.
 
-    A journal has the recipients that a run has reached; `export --file` has the others of a file too.
+    A journal has the recipients that a run has reached; `export --file` has the others of a file too. While a campaign
+    runs, recipients of requests in flight are unknown (cancelled), because no answer is stored.
 
     Exit codes: 0 all of these were accepted; 1 a recipient was not; 2 the journal cannot be read.
 
