@@ -1,7 +1,9 @@
 """`run`: a script's main function, which ends as a command does."""
 
 from collections.abc import Callable
+from functools import partial
 
+import anyio
 import pytest
 
 from webcom_async import (
@@ -74,6 +76,35 @@ def test_the_status_is_the_command_lines(error: WebcomError, status: int, capsys
         run(main)
 
     assert (status, f"{type(error).__name__}: {error}\n") == (ended.value.code, capsys.readouterr().err)
+
+
+@BACKENDS
+def test_an_error_in_a_task_group_is_a_line(webcom_gateway: Gateway, backend: str, capsys: pytest.CaptureFixture[str]):
+    """A script that sends codes beside a campaign, in a task group, ends as one without a task group."""
+
+    async def main() -> None:
+        async with (
+            WebcomClient(token="wrong", transport=GatewayTransport(webcom_gateway)) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(partial(client.send_all, ["79612242243"], text="Sale!", sender="ACME"))
+
+    with pytest.raises(SystemExit) as ended:
+        run(main, backend=backend)
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert 2 == ended.value.code
+    assert line.startswith("AuthenticationError: ")
+
+
+def test_several_errors_of_a_task_group_are_the_callers():
+    """No error of a group is hidden behind another."""
+
+    async def main() -> None:
+        raise ExceptionGroup("two", [OutOfBalance(), ZeroDivisionError()])
+
+    with pytest.raises(ExceptionGroup):
+        run(main)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])

@@ -26,9 +26,10 @@ def run(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
     """
     Run *main* in an event loop of its own, and return what it returns, as `anyio.run` does.
 
-    A `WebcomError` that leaves *main* is one line on stderr, with the counts of the campaign that it ended, instead of
-    a traceback. It ends the script with status 2 if call, settings, journal or credentials are wrong, and with 3 if the
-    gateway or the network failed. Any other exception, Ctrl-C's `KeyboardInterrupt` too, leaves `run` as it is.
+    A `WebcomError` that leaves *main*, also as the only error of a task group, is one line on stderr, with the counts
+    of the campaign that it ended, instead of a traceback. It ends the script with status 2 if call, settings, journal
+    or credentials are wrong, and with 3 if the gateway or the network failed. Any other exception, Ctrl-C's
+    `KeyboardInterrupt` too, leaves `run` as it is.
 
     Args:
         main: An async function without arguments.
@@ -39,8 +40,22 @@ def run(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
     """
     try:
         return anyio.run(main, backend=backend)
-    except WebcomError as exc:
-        counts = "" if exc.report is None else f" ({exc.report})"
-        sys.stderr.write(f"{type(exc).__name__}: {exc}{counts}\n")
-        wrong = isinstance(exc, AuthenticationError | ConfigurationError | InputError | JournalError | UsageError)
-        raise SystemExit(_BAD_INPUT if wrong else _ENDED_EARLY) from exc
+    except (WebcomError, ExceptionGroup) as exc:
+        error = _only_error(exc)
+        if not isinstance(error, WebcomError):
+            raise
+        raise SystemExit(_print_error(error)) from error
+
+
+def _only_error(exc: Exception) -> Exception:
+    while isinstance(exc, ExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    return exc
+
+
+def _print_error(error: WebcomError) -> int:
+    """Print the line, and return the status."""
+    counts = "" if error.report is None else f" ({error.report})"
+    sys.stderr.write(f"{type(error).__name__}: {error}{counts}\n")
+    wrong = isinstance(error, AuthenticationError | ConfigurationError | InputError | JournalError | UsageError)
+    return _BAD_INPUT if wrong else _ENDED_EARLY
