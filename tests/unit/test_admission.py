@@ -111,6 +111,47 @@ async def test_single_sends_do_not_starve_a_campaign():
     assert 15 == crowd.admitted.index("batch")
 
 
+async def test_a_batch_that_single_sends_have_delayed_is_delayed_once():
+    """After fifteen single sends, a campaign pulls a batch, and the batch takes the next slot."""
+    admission, order = admission_of(1), list[str]()
+    held = await admission.acquire(1, SINGLE)
+
+    async def work() -> None:
+        await admission.room()
+        async with admission.slot(1, BATCH, Expected(admission)):
+            order.append("batch")
+
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        tasks.start_soon(work)
+        for number in range(20):
+            await crowd.come(str(number), SINGLE)
+        for _ in range(20):
+            admission.release(held, outcome=False)
+            await anyio.wait_all_tasks_blocked()
+            order += crowd.admitted[len(order) - order.count("batch") :]
+
+    assert order.index("batch") in (15, 16)
+
+
+async def test_a_campaign_that_may_pull_no_more_holds_no_single_send_up():
+    """While a worker waits for batches that were pulled and have no slot yet, single sends take the free slots."""
+    admission, sent = admission_of(2), 0
+    expected = Expected(admission)
+    held = await admission.acquire(1, SINGLE)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(admission.room)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(1.0):
+            for _ in range(40):
+                async with admission.slot(1, SINGLE):
+                    sent += 1
+        admission.release(held, outcome=False)
+        expected.end()
+
+    assert 40 == sent
+
+
 async def test_a_batch_that_waits_for_the_rate_delays_no_single_send():
     """A single send leaves with the next recipient's turn, while a batch waits for the turn of its last."""
     moments = Moments()
@@ -213,6 +254,41 @@ async def test_the_slot_of_a_refused_request_rests():
         await crowd.come("next", SINGLE)
         before = list(crowd.admitted)
         await moments.move(2.0)
+
+    assert ([], ["next"]) == (before, crowd.admitted)
+
+
+async def test_a_caller_that_waits_for_a_resting_slot_takes_the_next_free_one():
+    """A caller that sleeps until a resting slot is free leaves at once when another slot is free before."""
+    moments = Moments()
+    admission = admission_of(2, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        async with admission.slot(1, SINGLE) as slot:
+            await moments.move(10.0)
+            slot.finish(None)
+        held = await admission.acquire(1, SINGLE)
+        async with admission.slot(1, SINGLE) as slot:
+            slot.finish(GatewayBusy("the gateway answered 503"))
+        await crowd.come("next", SINGLE)
+        before = list(crowd.admitted)
+        admission.release(held, outcome=False)
+        await anyio.wait_all_tasks_blocked()
+
+    assert ([], ["next"]) == (before, crowd.admitted)
+
+
+async def test_a_turn_that_is_given_back_wakes_the_next_caller():
+    """A caller that sleeps until its turn of the rate leaves at once when recipients before it do not leave."""
+    moments = Moments()
+    admission = admission_of(4, rate=10, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        async with admission.slot(10, BATCH) as slot:
+            await crowd.come("next", BATCH, 10)
+            before = list(crowd.admitted)
+            slot.reduce(0)
+        await anyio.wait_all_tasks_blocked()
 
     assert ([], ["next"]) == (before, crowd.admitted)
 

@@ -6,6 +6,7 @@ until the request leaves, so that a single send never waits for a batch that has
 """
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import IntEnum
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio import CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from webcom_async._domain.clock import Clock
@@ -58,6 +60,24 @@ class Waiter:
         self.admitted: bool = False
         self.request: InFlight
         self.changed: anyio.Event = anyio.Event()
+        self._asleep_until = -math.inf
+        self._sleep = CancelScope()
+
+    def wake(self, moment: float = -math.inf) -> None:
+        """Let it look again, unless it sleeps until *moment* or an earlier one."""
+        self.changed.set()
+        if moment < self._asleep_until:
+            self._sleep.cancel()
+
+    async def sleep_until(self, moment: float, clock: Clock) -> bool:
+        """Wait for *moment*; False if it was woken before."""
+        now = max(clock.monotonic(), self.awake_at)
+        with CancelScope() as self._sleep:
+            self._asleep_until = moment
+            await clock.sleep(max(0.0, moment - now))
+            self.awake_at = moment
+        self._asleep_until = -math.inf
+        return not self._sleep.cancelled_caught
 
 
 class Expected:
@@ -184,12 +204,15 @@ class Admission:
         while (waiter := self._next(now)) is not None:
             self._admit(waiter, now)
         for first in self._in_order()[:1]:
-            if self._next_moment(first) is not None:
-                first.changed.set()
+            moment = self._next_moment(first)
+            if moment is not None:
+                first.wake(moment)
 
     def _in_order(self) -> list[Waiter]:
         """Return the first caller of each queue, in the order in which they go."""
         waiting = [next(iter(queue)) for queue in self._queues.values() if queue]
+        # What waits for pulled batches alone holds no other caller up.
+        waiting = [waiter for waiter in waiting if self._has_slot(waiter) or not self._free]
         campaigns = [waiter for waiter in waiting if waiter.priority >= Priority.BATCH]
         if campaigns and self._passed >= _OTHERS * self._cost(campaigns[0]):
             waiting.sort(key=lambda waiter: waiter.priority < Priority.BATCH)
@@ -214,8 +237,11 @@ class Admission:
         return 1 if self.throttle is None else max(1, waiter.recipients)
 
     def _has_slot(self, waiter: Waiter) -> bool:
-        expected = self.expected if waiter.priority is Priority.PULL else 0
-        return self.limit.in_flight + expected < self.limit.limit
+        return self._free > (self.expected if waiter.priority is Priority.PULL else 0)
+
+    @property
+    def _free(self) -> int:
+        return max(0, self.limit.limit - self.limit.in_flight)
 
     def _due(self, waiter: Waiter) -> float:
         if self.throttle is None or not waiter.recipients:
@@ -224,17 +250,20 @@ class Admission:
 
     def _admit(self, waiter: Waiter, now: float) -> None:
         del self._queues[waiter.priority][waiter]
-        if waiter.priority >= Priority.BATCH:
+        if waiter.priority is not Priority.PULL:
+            self._claim(waiter, max(now, waiter.awake_at))
+        waiter.admitted = True
+        waiter.wake()
+
+    def _claim(self, waiter: Waiter, now: float) -> None:
+        """Give *waiter* its slot and its turn of the rate, and count what goes before a campaign."""
+        if waiter.priority is Priority.BATCH:
             self._passed = 0
         elif self._queues[Priority.BATCH] or self._queues[Priority.PULL]:
             self._passed += self._cost(waiter)
-        if waiter.priority is not Priority.PULL:
-            now = max(now, waiter.awake_at)
-            if self.throttle is not None and waiter.recipients:
-                self.throttle.claim(waiter.recipients, waiter.since, now)
-            waiter.request = self.limit.sent(now, waiter.recipients)
-        waiter.admitted = True
-        waiter.changed.set()
+        if self.throttle is not None and waiter.recipients:
+            self.throttle.claim(waiter.recipients, waiter.since, now)
+        waiter.request = self.limit.sent(now, waiter.recipients)
 
     async def _wait(self, waiter: Waiter) -> None:
         self._queues[waiter.priority][waiter] = None
@@ -245,10 +274,7 @@ class Admission:
                 if moment is None:
                     waiter.changed = anyio.Event()
                     await waiter.changed.wait()
-                else:
-                    now = max(self._clock.monotonic(), waiter.awake_at)
-                    await self._clock.sleep(max(0.0, moment - now))
-                    waiter.awake_at = moment
+                elif await waiter.sleep_until(moment, self._clock):
                     self.admit(moment)
         finally:
             if not waiter.admitted:
@@ -257,7 +283,7 @@ class Admission:
 
     def _next_moment(self, waiter: Waiter) -> float | None:
         """Return the moment at which *waiter* may leave; None if it waits for other callers."""
-        if waiter is not self._in_order()[0]:
+        if waiter not in self._in_order()[:1]:
             return None
         if not self._has_slot(waiter):
             return self._resting[0] if self._resting else None
