@@ -7,11 +7,23 @@ import anyio
 import msgspec
 import pytest
 
-from tests.builders import phones, recipients, still_clock
+from tests.builders import Travel, phones, recipients, still_clock
 from tests.conftest import Connect
-from webcom_async import Clock, ConfigurationError, Outcome, Reason, SendResult, UsageError, WebcomClient
+from webcom_async import (
+    Clock,
+    ConfigurationError,
+    ConnectionLost,
+    Outcome,
+    Reason,
+    Reply,
+    Request,
+    RequestTrace,
+    SendResult,
+    UsageError,
+    WebcomClient,
+)
 from webcom_async.emulator import Account, Behaviour, Fault, Gateway, GatewayTransport
-from webcom_async.events import Event, LimitChanged
+from webcom_async.events import Event, GatewayAway, LimitChanged
 
 pytestmark = pytest.mark.anyio
 
@@ -372,6 +384,42 @@ async def test_either_client_may_be_closed_first(closes: int):
     await left.aclose()
 
     assert Outcome.ACCEPTED is result.outcome
+
+
+class Dead(GatewayTransport):
+    """A way to the gateway on which every connection breaks."""
+
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ARG002, ASYNC109
+        """Break the connection, so that the limit does not move."""
+        trace.connecting()
+        trace.sending()
+        raise ConnectionLost("the connection broke")
+
+
+async def test_a_campaign_that_waits_for_its_gateway_holds_no_other_up():
+    """While one client's campaign waits for a dead gateway, the other's campaign and single sends go on."""
+    gateway, waits, clock = Gateway(), anyio.Event(), Travel()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, GatewayAway):
+            clock.meanwhile = anyio.sleep_forever  # the pause before the first probe
+            waits.set()
+
+    common: dict[str, Any] = {"token": gateway.token, "base_url": "http://127.0.0.1", "batch_size": 1}
+    patient: dict[str, Any] = {"in_flight": 64, "patience": 60.0, "observers": [watch], "clock": clock.clock()}
+    first = WebcomClient(transport=Dead(gateway), **common, **patient)
+    second = WebcomClient(transport=GatewayTransport(gateway), share_limits_with=first, **common)
+    async with first, second, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: first.send_all(phones(100), **SALE))
+        await waits.wait()
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(5.0):
+            await second.send_all(phones(20), **SALE)
+            for number in range(20):
+                await second.send(f"796122422{50 + number}", "Code", sender="ACME")
+        tasks.cancel_scope.cancel()
+
+    assert 40 == len(gateway.ledger)
 
 
 async def test_both_clients_hear_of_a_change():

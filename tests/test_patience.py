@@ -223,6 +223,56 @@ async def test_a_campaign_that_waits_goes_on_by_itself(fault: Fault, count: int)
     assert not gateway.ledger.billed_twice()
 
 
+async def test_a_probe_waits_as_long_as_the_gateway_asks():
+    """A `Retry-After` that answers a probe is obeyed by the next one, and by that one alone."""
+    clock, gateway, moments = Travel(), Gateway(), list[float]()
+    busy = [Fault(status=503, headers=headers) for headers in ({"retry-after": "45"}, {})]
+    gateway.faults.script(*[SILENT] * 20, *busy)
+
+    class Noting(GatewayTransport):
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            moments.append(clock.seconds)
+            return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
+
+    async with client_of(Noting(gateway), clock.clock(), patience=3_600.0, wait_max=4.0, retry_quota=1) as client:
+        _, error = await send(client)
+
+    assert error is None
+    assert moments[21] - moments[20] >= 45
+    assert moments[22] - moments[21] <= 4
+    assert 40 == len(gateway.ledger)
+
+
+async def test_after_the_wait_batches_leave_side_by_side():
+    """When a probe is answered, batches that waited for their turn to probe do not wait for each other."""
+    most, in_flight, back = 0, 0, False
+
+    class Together(GatewayTransport):
+        async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
+            nonlocal most, in_flight
+            in_flight += 1
+            try:
+                if back:
+                    await anyio.wait_all_tasks_blocked()
+                    most = max(most, in_flight)
+                return await super().send(request, trace, timeout=timeout, max_bytes=max_bytes)
+            finally:
+                in_flight -= 1
+
+    def watch(event: Event) -> None:
+        nonlocal back
+        back = back or isinstance(event, GatewayBack)
+
+    transport = Together(Silent(Fault(close=True), until=40))
+    settings: dict[str, Any] = {"patience": 3_600.0, "timeout": 5.0, "batch_size": 1, "observers": [watch]}
+    async with client_of(transport, Travel().clock(), **settings) as client:
+        results, error = await send(client, 4)
+
+    assert error is None
+    assert {(Outcome.ACCEPTED, Reason.NONE)} == tally(results)
+    assert 3 == most
+
+
 async def test_probes_come_one_at_a_time():
     """While the campaign waits, no second request is in flight."""
     most, in_flight, waits = 0, 0, False

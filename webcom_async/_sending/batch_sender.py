@@ -466,12 +466,13 @@ class BatchSender:
         self._patience.unanswered(error, limit)
 
     def _begin_to_wait(self, error: WebcomError) -> None:
-        if not self._patience.waiting:
-            self._patience.begin_to_wait(error, self._now)
-            seconds = self._patience.seconds
-            self._session.observers.emit(
-                GatewayAway(campaign=self._counters.campaign, error=str(error), patience=seconds)
-            )
+        patience = self._patience
+        if patience.waiting:
+            patience.last = error  # a 503 may say when to come back
+            return
+        patience.begin_to_wait(error, self._now)
+        away = GatewayAway(campaign=self._counters.campaign, error=str(error), patience=patience.seconds)
+        self._session.observers.emit(away)
 
     def _end_waiting(self, *, refill: bool) -> None:
         if self._patience.waiting:
@@ -483,18 +484,30 @@ class BatchSender:
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[bool, None]:
         """Wait for the turn of a probe, and its pause, if the campaign waits; yield whether it does."""
+        if self._patience.waiting:
+            self._stop_expecting()
+            async with self._patience.probing:
+                await self._pause()
+                if self._patience.waiting:
+                    yield True
+                    return
+        # Without the lock: after the wait, all batches leave at full speed.
+        yield False
+
+    def _stop_expecting(self) -> None:
+        """Let other campaigns pull: this batch needs no slot soon."""
+        if self._expected is not None:
+            self._expected.end()
+
+    async def _pause(self) -> None:
+        """Wait before a probe."""
         patience, session = self._patience, self._session
-        if not patience.waiting:
-            yield False
-            return
-        async with patience.probing:
-            if patience.waiting and not patience.is_over(self._now):
-                patience.tries(self, self._now)
-                back_off = _policy.wait_before_retry(
-                    patience.probes + 1, patience.last, session.options, session.clock.random()
-                )
-                await session.clock.sleep(patience.pause(back_off, self._now))
-            yield patience.waiting
+        if patience.waiting and not patience.is_over(self._now):
+            patience.tries(self, self._now)
+            back_off = _policy.wait_before_retry(
+                patience.probes + 1, patience.last, session.options, session.clock.random()
+            )
+            await session.clock.sleep(patience.pause(back_off, self._now))
 
     # ------------------------------------------------------------------------ one request
 
