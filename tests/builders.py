@@ -102,6 +102,39 @@ class Travel:
         await self.meanwhile()
 
 
+class Moments:
+    """
+    A clock that a test moves.
+
+    Attributes:
+        now: Its seconds.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the test has moved the clock far enough."""
+        event = anyio.Event()
+        self._sleepers.append((self.now + seconds, event))
+        await event.wait()
+
+    async def move(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        until = self.now + seconds
+        while due := sorted((each for each in self._sleepers if each[0] <= until), key=lambda each: each[0]):
+            self._sleepers.remove(due[0])
+            self.now = max(self.now, due[0][0])
+            due[0][1].set()
+            await anyio.wait_all_tasks_blocked()
+        self.now = until
+
+    def clock(self) -> Clock:
+        """Return it as a `Clock`."""
+        return still_clock(monotonic=lambda: self.now, sleep=self.sleep)
+
+
 class _Noticed(logging.Handler):
     """Sets an event when something is logged."""
 

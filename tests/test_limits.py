@@ -7,7 +7,7 @@ import anyio
 import msgspec
 import pytest
 
-from tests.builders import Travel, phones, recipients, still_clock
+from tests.builders import FIRST_PHONE, Moments, Travel, phones, recipients, still_clock
 from tests.conftest import Connect
 from webcom_async import (
     Clock,
@@ -260,6 +260,38 @@ async def test_a_shared_request_leaves_without_those_who_gave_up(connect: Connec
     assert {Outcome.ACCEPTED} == {result.outcome for result in results}
 
 
+async def test_a_shared_request_that_all_calls_have_left_delays_no_other(connect: Connect, webcom_gateway: Gateway):
+    """The turn of the rate that a shared request waited for goes to the next call when its own calls give up."""
+    clock = Moments()
+    async with (
+        connect(webcom_gateway, rate=5, linger=0.001, clock=clock.clock()) as client,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def send(phone: int, scope: anyio.CancelScope) -> None:
+            with scope:
+                await client.send(phone, "Code", sender="ACME")
+
+        async def come(first: int, scopes: list[anyio.CancelScope]) -> None:
+            for number, scope in enumerate(scopes):
+                tasks.start_soon(send, FIRST_PHONE + first + number, scope)
+            await anyio.wait_all_tasks_blocked()
+            await clock.move(0.001)
+
+        scopes = [anyio.CancelScope() for _ in range(5)]
+        await come(0, [anyio.CancelScope() for _ in range(5)])
+        await come(5, scopes)
+        for scope in scopes:
+            scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        await come(10, [anyio.CancelScope()])
+        await clock.move(0.25)
+        sent = webcom_gateway.requests
+        tasks.cancel_scope.cancel()
+
+    assert 2 == sent
+
+
 async def test_a_code_does_not_wait_for_the_turn_of_a_batch(connect: Connect, webcom_gateway: Gateway):
     """With a rate, a code leaves while a batch of the campaign waits for the turn of its last recipient."""
     async with (
@@ -386,10 +418,39 @@ async def test_either_client_may_be_closed_first(closes: int):
     assert Outcome.ACCEPTED is result.outcome
 
 
+@pytest.mark.parametrize("gives_up", [False, True])
+async def test_a_call_outlives_the_other_client(gives_up: bool):
+    """A call that waits for an equal one of the other client goes on by itself when that client is closed."""
+    held, results, scope = Held(), list[SendResult](), anyio.CancelScope()
+    first, second = clients(held.gateway, in_flight=1)
+    code: dict[str, Any] = {"phone": "79612242244", "text": "Code", "sender": "ACME", "client_id_sms": 7}
+
+    async def end_with_its_client() -> None:
+        with scope, pytest.raises(UsageError, match="closed"):
+            await first.send(**code)
+
+    async def send() -> None:
+        results.append(await second.send(**code))
+
+    async with second, anyio.create_task_group() as tasks:
+        async with first:
+            tasks.start_soon(lambda: second.send("79612242243", "First", sender="ACME"))
+            await anyio.wait_all_tasks_blocked()
+            for call in (end_with_its_client, send):
+                tasks.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
+            if gives_up:
+                scope.cancel()
+        held.open.set()
+
+    assert [Outcome.ACCEPTED] == [result.outcome for result in results]
+    assert ["First", "Code"] == held.texts
+
+
 class Dead(GatewayTransport):
     """A way to the gateway on which every connection breaks."""
 
-    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ARG002, ASYNC109
+    async def send(self, request: Request, trace: RequestTrace, *, timeout: float, max_bytes: int) -> Reply:  # noqa: ASYNC109
         """Break the connection, so that the limit does not move."""
         trace.connecting()
         trace.sending()

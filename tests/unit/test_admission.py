@@ -6,46 +6,13 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.builders import still_clock
+from tests.builders import Moments, still_clock
 from webcom_async import Clock, ConnectionLost, GatewayBusy
 from webcom_async._gateway.admission import Admission, Expected, Priority
 
 pytestmark = pytest.mark.anyio
 
 SINGLE, QUESTION, BATCH = Priority.SINGLE, Priority.QUESTION, Priority.BATCH
-
-
-class Moments:
-    """
-    A clock that a test moves.
-
-    Attributes:
-        now: Its seconds.
-    """
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._sleepers: list[tuple[float, anyio.Event]] = []
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until the test has moved the clock far enough."""
-        event = anyio.Event()
-        self._sleepers.append((self.now + seconds, event))
-        await event.wait()
-
-    async def move(self, seconds: float) -> None:
-        """Let *seconds* pass."""
-        until = self.now + seconds
-        while due := sorted((each for each in self._sleepers if each[0] <= until), key=lambda each: each[0]):
-            self._sleepers.remove(due[0])
-            self.now = max(self.now, due[0][0])
-            due[0][1].set()
-            await anyio.wait_all_tasks_blocked()
-        self.now = until
-
-    def clock(self) -> Clock:
-        """Return it as a `Clock`."""
-        return still_clock(monotonic=lambda: self.now, sleep=self.sleep)
 
 
 def admission_of(in_flight: int, rate: float | None = None, clock: Clock | None = None) -> Admission:

@@ -132,27 +132,31 @@ class Admission:
 
     async def acquire(self, recipients: int, priority: Priority) -> InFlight:
         """Wait for a slot, and until *recipients* may leave. A cancelled caller leaves no trace."""
-        waiter = Waiter(priority, recipients, self._clock.monotonic())
+        return await self.admitted(self.waiter(recipients, priority))
+
+    def waiter(self, recipients: int, priority: Priority) -> Waiter:
+        return Waiter(priority, recipients, self._clock.monotonic())
+
+    async def admitted(self, waiter: Waiter) -> InFlight:
+        """Wait as `acquire` does."""
         try:
             await self._wait(waiter)
             # A slot may come free just when the caller is cancelled: nothing more may be sent then. On asyncio, a
             # caller's own task receives its cancellation only when the event loop turns.
-            await (checkpoint_if_cancelled() if priority is Priority.BATCH else checkpoint())
+            await (checkpoint_if_cancelled() if waiter.priority is Priority.BATCH else checkpoint())
         except BaseException:
             if waiter.admitted:
-                self.withdraw(waiter.request, recipients)
+                self.reduce(waiter, 0)
+                self.release(waiter.request, outcome=False)
             raise
         return waiter.request
 
-    def withdraw(self, request: InFlight, recipients: int) -> None:
-        """Undo the admission of *request*, which was not sent."""
-        self.return_rate(recipients)
-        self.release(request, outcome=False)
-
-    def return_rate(self, recipients: int) -> None:
-        """Give back the turn of *recipients* that do not leave."""
-        if self.throttle is not None and recipients:
-            self.throttle.release(recipients)
+    def reduce(self, waiter: Waiter, recipients: int) -> None:
+        """Let only so many *recipients* of *waiter* leave; the others give their turn of the rate back."""
+        others, waiter.recipients = waiter.recipients - recipients, recipients
+        if self.throttle is not None and waiter.admitted and others:
+            self.throttle.release(others)
+        self.admit()
 
     def learn(self, request: InFlight, error: WebcomError | None) -> bool:
         """Feed the outcome of *request* to the adaptive limit; return whether it was one."""
@@ -299,8 +303,7 @@ class Slot:
 
     def __init__(self, admission: Admission, recipients: int, priority: Priority, expected: Expected | None) -> None:
         self._admission = admission
-        self._recipients = recipients
-        self._priority = priority
+        self._waiter = admission.waiter(recipients, priority)
         self._expected = expected
         self._request: InFlight
         self._outcome = False
@@ -308,7 +311,7 @@ class Slot:
 
     async def __aenter__(self) -> Self:
         try:
-            self._request = await self._admission.acquire(self._recipients, self._priority)
+            self._request = await self._admission.admitted(self._waiter)
         finally:
             if self._expected is not None:
                 self._expected.end()
@@ -320,9 +323,8 @@ class Slot:
         self._admission.release(self._request, outcome=self._outcome, refused=self._refused)
 
     def reduce(self, recipients: int) -> None:
-        """Let only so many *recipients* leave."""
-        self._admission.return_rate(self._recipients - recipients)
-        self._recipients = recipients
+        """Let only so many *recipients* leave, also while the request waits."""
+        self._admission.reduce(self._waiter, recipients)
 
     def finish(self, error: WebcomError | None) -> None:
         """Report the outcome of the request: an answer, or *error*."""

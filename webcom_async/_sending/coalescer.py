@@ -95,8 +95,23 @@ class SingleSender:
             elif single.ending:
                 await single.ended.wait()
             else:
-                single.join()
-                return await single.wait()
+                result = await self._wait_for(single)
+                if result is not None:
+                    return result
+
+    async def _wait_for(self, single: "SingleSend") -> SendResult | None:
+        """Return the result of *single*; None if the client that sent it was closed before the answer came."""
+        single.join()
+        try:
+            result = await single.wait()
+        except UsageError:
+            if not self._outlives(single):
+                raise
+            return None
+        return None if self._outlives(single) and result.outcome not in _SETTLED else result
+
+    def _outlives(self, single: "SingleSend") -> bool:
+        return single.is_closed and not self._session.closed
 
     def _begin(self, said: Message, to: OutboundRecipient, coalescer: "RequestCoalescer | None") -> "SingleSend":
         client_id = to.client_id_sms
@@ -176,6 +191,11 @@ class SingleSend:
     def left(self) -> bool:
         """Whether no call waits any longer."""
         return not self._waiting
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client that sends it is closed."""
+        return self._session.closed
 
     @property
     def ending(self) -> bool:
@@ -334,7 +354,11 @@ class RequestCoalescer:
             self._boarding = company = SharedRequest(self._session, self._largest)
             self._tasks.start_soon(self._carry, company)
         company.join(single, size)
-        await company.arrived.wait()
+        try:
+            await company.arrived.wait()
+        except BaseException:
+            company.leave(single)
+            raise
 
     async def _carry(self, company: "SharedRequest") -> None:
         try:
@@ -371,6 +395,8 @@ class SharedRequest:
         self._single_sender: list[SingleSend] = []
         self._bytes_left = session.options.batch_bytes
         self._lingering = CancelScope()
+        self._travelling = CancelScope()
+        self._slot: Slot | None = None
         self._leaves = session.clock.monotonic() + session.options.linger
         self._batch_sender: BatchSender | None = None
 
@@ -398,11 +424,23 @@ class SharedRequest:
         self._leave_out_gone()
         recipients = len(self._single_sender)
         if recipients > 1:
-            async with self._session.traffic.admission.slot(recipients, Priority.SINGLE) as slot:
-                self._leave_out_gone()
-                slot.reduce(len(self._single_sender))
-                if self._single_sender:
-                    await self._send(slot)
+            self._slot = self._session.traffic.admission.slot(recipients, Priority.SINGLE)
+            with self._travelling:
+                async with self._slot as slot:
+                    self._leave_out_gone()
+                    slot.reduce(len(self._single_sender))
+                    if self._single_sender:
+                        await self._send(slot)
+
+    def leave(self, single: SingleSend) -> None:
+        """Leave *single* out, unless it has been sent: it takes no turn of the rate, and no place in the queue."""
+        if single.shared or single not in self._single_sender:
+            return
+        self._single_sender.remove(single)
+        if self._slot is not None:
+            self._slot.reduce(len(self._single_sender))
+        if self._slot is not None and not self._single_sender:
+            self._travelling.cancel()
 
     def _leave_out_gone(self) -> None:
         self._single_sender = [single for single in self._single_sender if not single.left]
