@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from webcom_async.emulator import Gateway
+from webcom_async.emulator import Fault, Gateway
 
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
@@ -103,6 +103,64 @@ def test_a_campaign_does_not_go_on_under_other_ids(
     assert "give --use-ids to go on with it" in capsys.readouterr().err
     assert 0 == main([*words, "--use-ids"])
     assert 2 == len(cli_gateway.ledger)
+
+
+COLUMNS = {
+    "plain": ("phone", lambda phone: phone),
+    "ids": ("phone,client_id_sms", lambda phone: f"{phone},{phone[-4:]}"),
+    "half of the ids": ("phone,client_id_sms", lambda phone: f"{phone},{phone[-4:] if phone[-1] in '13579' else ''}"),
+    "keys": ("phone,key", lambda phone: f"{phone},order {phone}"),
+}
+
+
+@pytest.mark.parametrize(
+    ("begun", "again"),
+    [
+        ("ids", "plain"),
+        ("ids", "half of the ids"),
+        ("half of the ids", "plain"),
+        ("plain", "ids"),
+        ("plain", "half of the ids"),
+        ("keys", "plain"),
+        ("plain", "keys"),
+    ],
+)
+def test_a_column_of_ids_or_keys_that_is_lost_or_added_bills_nobody_again(
+    cli_gateway: Gateway, capsys: pytest.CaptureFixture[str], begun: str, again: str
+):
+    """A second run under other ids is refused before anything is sent, and an export does not deny what was sent."""
+    people = [str(79612242243 + number) for number in range(20)]
+    for name in (begun, again):
+        head, row = COLUMNS[name]
+        Path(f"{name}.csv").write_text("\n".join([head, *map(row, people)]), encoding="utf-8")
+    campaign = ("--campaign", "spring", "--journal", "journal")
+    assert 0 == main(["send", f"{begun}.csv", *SALE, *campaign])
+    capsys.readouterr()
+
+    assert 2 == main(["send", f"{again}.csv", *SALE, *campaign])
+    assert "nothing was sent" in capsys.readouterr().err
+    assert 2 == main(["export", "export.csv", *campaign, "--file", f"{again}.csv"])
+    assert "nothing was written" in capsys.readouterr().err
+    assert not Path("export.csv").exists()
+    assert 0 == main(["send", f"{begun}.csv", *SALE, *campaign])
+    assert people == [sms.phone for sms in cli_gateway.ledger.sent]
+
+
+def test_a_campaign_goes_on_with_further_keys_of_its_phones(cli_gateway: Gateway):
+    """A phone that a campaign has under one key may get a message under another, in the same file or in a later one."""
+    people = [str(79612242243 + number) for number in range(20)]
+    campaign = ("--campaign", "spring", "--journal", "journal", "--in-flight", "1", "--batch-size", "20")
+    rows = ["phone,key", *(f"{phone},{key}" for key in ("", "second") for phone in people)]
+    Path("people.csv").write_text("\n".join(rows), encoding="utf-8")
+    cli_gateway.faults.script(Fault(), Fault(status=401))
+    main(["send", "people.csv", *SALE, *campaign])
+    assert people == [sms.phone for sms in cli_gateway.ledger.sent]
+
+    assert 0 == main(["send", "people.csv", *SALE, *campaign])
+    with Path("people.csv").open("a", encoding="utf-8") as file:
+        file.write("\n" + "\n".join(f"{phone},third" for phone in people))
+    assert 0 == main(["send", "people.csv", *SALE, *campaign])
+    assert people * 3 == [sms.phone for sms in cli_gateway.ledger.sent]
 
 
 def test_an_export_judges_each_row_by_its_own_phone(cli_gateway: Gateway, tmp_path: Path):

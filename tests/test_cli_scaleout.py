@@ -111,6 +111,22 @@ def test_results_are_joined_with_the_rows_of_the_file(
     assert {"accepted": 4, "rejected": 0, "unknown": 0, "not_sent": 4} == shown(capsys)["outcomes"]
 
 
+def test_results_do_not_deny_what_was_sent_under_other_ids(
+    gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
+):
+    """A file without the column of ids that a campaign was planned with is refused, and nothing is written."""
+    phones = Path(people).read_text(encoding="utf-8").split()[1:]
+    rows = [f"{phone},{number}" for number, phone in enumerate(phones, 1)]
+    Path("ids.csv").write_text("\n".join(["phone,client_id_sms", *rows]), encoding="utf-8")
+    assert 0 == campaign("start", "ids.csv", *START)
+    assert len(phones) == len(gateway.ledger)
+
+    assert 2 == campaign("results", "spring", "out.csv", "--file", people)
+    assert "nothing was written" in capsys.readouterr().err
+    assert not Path("out.csv").exists()
+    assert 0 == campaign("results", "spring", "out.csv", "--file", "ids.csv")
+
+
 def test_the_results_of_one_campaign_are_a_list_for_the_next(
     gateway: Gateway, people: str, capsys: pytest.CaptureFixture[str]
 ):

@@ -7,6 +7,7 @@ from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async._cli.run.audience_loading import stop_list, stopped_in
 from webcom_async._cli.run.result_export import Filing, expected, pages, people_of
 from webcom_async._cli.run.result_join import CampaignIds
+from webcom_async._cli.run.same_ids import NOTHING_WRITTEN, check_same_ids
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.results import SendResult
 from webcom_async.audience import Audience, StopList
@@ -50,9 +51,12 @@ def export_command(
     choose_language(lang)
     audience = people_of(file, text, options, visible=not as_json)
     stopped = stop_list(options, stopped_in(journal, campaign))
-    with StoredResults(journal, campaign) as stored, Filing(results, audience) as filing:
-        for page in _alone(stored) if audience is None else _beside(audience, stored, stopped):
-            filing.write(page)
+    with StoredResults(journal, campaign) as stored:
+        if audience is not None:
+            check_same_ids(audience, stored, NOTHING_WRITTEN)
+        with Filing(results, audience) as filing:
+            for page in _alone(stored) if audience is None else _beside(audience, stored, stopped):
+                filing.write(page)
     return filing.conclude(campaign, as_json=as_json)
 
 

@@ -35,6 +35,7 @@ from webcom_async._cli.run.confirmation import consented, message_of
 from webcom_async._cli.run.result_export import pages
 from webcom_async._cli.run.result_join import CampaignIds, Joined, check_apart
 from webcom_async._cli.run.resume_hint import way_on, way_to_results
+from webcom_async._cli.run.same_ids import NOTHING_SENT, check_same_ids
 from webcom_async._cli.run.times import hours_of, is_span, moment_of, zone_of
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._cli.ui.worker_messages import GatewayMessages
@@ -45,6 +46,7 @@ from webcom_async._domain.messages import Channel, Message
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import SendResult
 from webcom_async._domain.types import IdBits
+from webcom_async._storage.sqlite.archive import stored_header
 from webcom_async.audience import Audience, StopList, Verdict
 from webcom_async.audience.calling_hours import Rounds
 from webcom_async.files import CsvTable
@@ -134,8 +136,10 @@ def send_command(
     zone = zone_of(times.zone)
     settings = settings_of(account, patience)
     audience = audience_of(file, text, options, _remembered(None if ignore_remembered_stops else journal, campaign))
-    if journal is not None and campaign is not None:
-        check_begun_otherwise(audience, journal, campaign)
+    if journal is not None and campaign is not None and has_begun(journal, campaign):
+        with StoredResults(journal, campaign) as stored:
+            check_begun_otherwise(audience, stored)
+            check_same_ids(audience, stored, NOTHING_SENT)
     plan = SendPlan(
         client=client_maker(account, settings, dry_run=consent.dry_run, observers=[GatewayMessages()]),
         recipients=(),
@@ -180,8 +184,7 @@ def _ids_of(plan: SendPlan, bits: IdBits) -> CampaignIds:
     """Return the ids that recipients may have: a journal knows those that a campaign was begun with."""
     if plan.journal is None or not has_begun(plan.journal, plan.campaign):
         return CampaignIds(IdScheme(plan.campaign, bits))
-    with StoredResults(plan.journal, plan.campaign) as stored:
-        header = stored.header
+    header = stored_header(plan.journal, plan.campaign)
     return CampaignIds.of(header if plan.new_ids is None or header.new_ids else replace(header, new_ids=bits))
 
 

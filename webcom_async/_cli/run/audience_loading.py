@@ -14,7 +14,7 @@ from webcom_async._domain.types import ClientIdSms, Phone
 from webcom_async._domain.untrusted_text import printable
 from webcom_async.audience import Audience, Audit, ColumnNames, StopList, Unused
 from webcom_async.files import open_table
-from webcom_async.journal import StoredResults, has_begun, stopped_phones
+from webcom_async.journal import StoredResults, stopped_phones
 
 __all__ = [
     "audience_of",
@@ -78,20 +78,19 @@ def _tell_unused(unused: Unused, file: str, column: str) -> None:
     say_aside(words)
 
 
-def check_begun_otherwise(audience: Audience, journal: Path, campaign: str) -> None:
+def check_begun_otherwise(audience: Audience, stored: StoredResults) -> None:
     """Raise `InputError` if the campaign was begun under other ids of its file: other ids are other SMS."""
     column = audience.unused.get(Unused.IDS)
-    if column is None or not has_begun(journal, campaign):
+    if column is None:
         return
     place = audience.table.columns.index(column)
     cells = (row.cells[place].strip() for row in islice(audience.table.rows(), _LOOKED_UP))
-    with StoredResults(journal, campaign) as stored:
-        if stored.of([ClientIdSms(cell) for cell in cells if cell.isdecimal() and cell.isascii()]):
-            raise InputError(
-                f"campaign {campaign!r} was begun under the ids in column {printable(column)!r}, and others would be "
-                "other SMS: give --use-ids to go on with it; nothing was sent. Another --campaign would bill again "
-                "each recipient that was accepted"
-            )
+    if stored.of([ClientIdSms(cell) for cell in cells if cell.isdecimal() and cell.isascii()]):
+        raise InputError(
+            f"campaign {stored.header.campaign!r} was begun under the ids in column {printable(column)!r}, and others "
+            "would be other SMS: give --use-ids to go on with it; nothing was sent. Another --campaign would bill "
+            "again each recipient that was accepted"
+        )
 
 
 def stop_list(options: FileOptions, stopped: StopList | None = None) -> StopList:

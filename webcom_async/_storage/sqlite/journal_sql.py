@@ -21,6 +21,7 @@ __all__ = [
     "FIND_MESSAGES",
     "FIND_OWNERS",
     "FIND_RECIPIENTS",
+    "FIND_RESULTS_TO",
     "FIND_STOPPED",
     "FIND_TIMES",
     "FORGET_ENTRIES",
@@ -165,6 +166,12 @@ FIND_RECIPIENTS = """
 SELECT client_id_sms, phone, state, id_sms, reason, error, attempts, campaign_id, message_id
 FROM recipients
 WHERE client_id_sms IN (SELECT value FROM json_each(:1))
+"""
+
+FIND_RESULTS_TO = """
+SELECT client_id_sms, phone, state, id_sms, reason, error, attempts
+FROM recipients
+WHERE campaign_id = :1 AND phone IN (SELECT value FROM json_each(:2))
 """
 
 # Reserve recipients for the first time. Rows: as for RESERVE_AGAIN, then phone and message.

@@ -11,6 +11,7 @@ from webcom_async._cli.options import NO_FILE_OPTIONS, AsJson, FileOptions, Lang
 from webcom_async._cli.run.audience_loading import stop_list
 from webcom_async._cli.run.result_export import Filing, expected, people_of
 from webcom_async._cli.run.result_join import CampaignIds
+from webcom_async._cli.run.same_ids import NOTHING_WRITTEN, IdComparison
 from webcom_async._cli.run.store_location import StoreLocation
 from webcom_async._cli.ui.translations import choose_language
 from webcom_async._domain.results import SendResult
@@ -77,6 +78,15 @@ async def _write(
         return filing
 
 
+async def _check_same_ids(store: CampaignStore, campaign: str, comparison: IdComparison) -> None:
+    """Raise `InputError` if the file gives other ids than the campaign was planned with."""
+    if not comparison.phones:
+        return
+    results = [result async for result in store.results(campaign) if result.phone in comparison.phones]
+    comparison.leave_out({result.client_id_sms for result in results})
+    comparison.check(results, NOTHING_WRITTEN)
+
+
 async def _alone(store: CampaignStore, campaign: str) -> AsyncGenerator[Page, None]:
     page: Page = []
     async for result in store.results(campaign):
@@ -93,6 +103,7 @@ async def _beside(
 ) -> AsyncGenerator[Page, None]:
     status = await store.status(campaign)
     ids = CampaignIds.of(header_of(status.settings, new_ids=status.new_ids))
+    await _check_same_ids(store, campaign, IdComparison(audience, campaign, ids))
     for page in expected(audience, ids, stopped):
         known = await store.lookup(campaign, [result for result, *_ in page])
         if status.new_ids:
