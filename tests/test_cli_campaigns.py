@@ -197,6 +197,7 @@ def test_a_preview_speaks_russian_if_it_is_asked_to(excel: str, capsys: pytest.C
         (("--max-cost", "4.7", "--price", "2.40"), "it would cost 4.80, over --max-cost 4.70"),
         (("--max-cost", "5"), "give --price too"),
         (("--confirm-above", "1"), "nobody to ask: give --yes"),
+        (("--text", "я" * 671), "nobody to ask: give --yes, or a shorter text"),
         (("--text", "{имя} {город}"), "and no column has that name"),
         (("--text", "{имя"), "at character 1"),
         (("--between", "9-20"), "no span of hours"),
@@ -216,6 +217,19 @@ def test_what_cannot_be_sent_is_said_before_anything_is(
     text = () if "--text" in words else ("--text", HELLO)
     assert 2 == main(["send", excel, "--sender", "ACME", *text, *words])
     assert (True, 0) == (said in capsys.readouterr().err, gateway.requests)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--text", "я" * 670), ("--text", "я" * 671, "--yes"), ("--text", "я" * 671, "--channel", "viber")],
+)
+def test_only_sms_of_more_than_ten_parts_are_asked_about(
+    gateway: Gateway, excel: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+):
+    """Ten SMS, a text of Viber, and what `--yes` waives, go without a question."""
+    assert 1 == main(["send", excel, "--sender", "ACME", *words])
+    assert "takes 11 SMS" not in capsys.readouterr().err
+    assert gateway.requests
 
 
 def test_an_encoding_in_doubt_is_asked_for(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

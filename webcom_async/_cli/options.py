@@ -207,7 +207,8 @@ class ConsentOptions:
 
     Attributes:
         yes: Do not ask.
-        confirm_above: Ask before sending to more recipients than these.
+        confirm_above: Ask before sending to more recipients than these; before a text of more than ten SMS it asks
+            for any number.
         dry_run: Show the preview, and send nothing.
     """
 

@@ -157,7 +157,7 @@ def send_command(
         rounds=None if times.between is None else Rounds(audience.people, hours_of(times.between, zone), _now),
     )
 
-    audit = consented(audience, options, prices, consent, account, journal=journal, as_json=as_json)
+    audit = consented(audience, options, prices, consent, account, channel=channel, journal=journal, as_json=as_json)
     if isinstance(audit, ExitCode):
         return audit
     ids = _ids_of(plan, settings.get("id_bits", 63))

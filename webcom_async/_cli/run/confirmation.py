@@ -14,10 +14,13 @@ from webcom_async._cli.ui.translations import tr, tr_plural
 from webcom_async._domain.delivery import Balance
 from webcom_async._domain.errors import InputError, WebcomError
 from webcom_async._domain.messages import Channel, Message
+from webcom_async._domain.options import Options
 from webcom_async.audience import Audience, Audit
 from webcom_async.journal import highest_price
 
 __all__ = ["balance_of", "consented", "cost_of", "message_of"]
+
+_MAX_PARTS = Options().max_parts or 0
 
 
 def message_of(audience: Audience, like: Message, text: str | None) -> Message | None:
@@ -35,6 +38,7 @@ def consented(
     consent: ConsentOptions,
     account: AccountOptions,
     *,
+    channel: Channel,
     journal: Path | None = None,
     as_json: bool,
 ) -> Audit | ExitCode:
@@ -51,7 +55,7 @@ def consented(
     if consent.dry_run:
         return ExitCode.ALL_ACCEPTED if audit.sendable == audit.rows else ExitCode.NOT_ALL_ACCEPTED
     tell_findings(audience, audit)
-    _confirm_sending(audit, cost, consent)
+    _confirm_sending(audit, cost, consent, channel)
     return audit
 
 
@@ -64,9 +68,14 @@ def _show_dry_run(audience: Audience, audit: Audit, cost: Cost, balance: Balance
     tell_way_out(audience, audit)
 
 
-def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
-    if consent.yes or audit.sendable <= consent.confirm_above:
+def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions, channel: Channel) -> None:
+    """Ask if recipients are many, or a text takes more SMS than a client sends by default."""
+    parts_of_one = max(audit.by_parts, default=0) if channel is Channel.SMS else 0
+    is_long = parts_of_one > _MAX_PARTS
+    if consent.yes or (audit.sendable <= consent.confirm_above and not is_long):
         return
+    if is_long:
+        say_aside(tr("the costliest text takes {count} SMS, and each is billed", count=parts_of_one))
     money = "" if cost.money is None else f", {cost}"
     parts = tr_plural("{count} part", "{count} parts", audit.parts)
     question = tr_plural(
@@ -78,9 +87,8 @@ def _confirm_sending(audit: Audit, cost: Cost, consent: ConsentOptions) -> None:
     )
     answer = ask(question)
     if answer is None:
-        raise InputError(
-            f"{audit.sendable:,} recipients, and nobody to ask: give --yes, or --confirm-above; nothing was sent"
-        )
+        way_on = "--yes, or a shorter text" if is_long else "--yes, or --confirm-above"
+        raise InputError(f"{audit.sendable:,} recipients, and nobody to ask: give {way_on}; nothing was sent")
     if not answer:
         raise InputError(tr("nothing was sent"))
 

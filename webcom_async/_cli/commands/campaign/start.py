@@ -172,7 +172,7 @@ def start_command(
         repeats,
     )
 
-    audit = consented(audience, options, prices, consent, account, as_json=as_json)
+    audit = consented(audience, options, prices, consent, account, channel=channel, as_json=as_json)
     if isinstance(audit, ExitCode):
         return audit
     if place.is_server:
