@@ -57,7 +57,7 @@ def retry_command(
             stays unknown.
         results: Write what became of each into this new file: CSV, .jsonl or .parquet.
         patience: Seconds without an answer after which a campaign ends, which the same command then resumes. While
-            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
+            the gateway is silent, one request at a time probes it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of tables; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of a table.

@@ -114,7 +114,7 @@ def send_command(
         times: When messages go.
         repeats: What is done if ids repeat.
         patience: Seconds without an answer after which a campaign ends, which the same command then resumes. While
-            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
+            the gateway is silent, one request at a time probes it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.
         as_json: Print one line of JSON instead of tables.

@@ -140,7 +140,7 @@ def start_command(
         times: Until when messages go.
         repeats: What is done if ids repeat.
         patience: Seconds without an answer after which a campaign in a folder is halted, which the same command then
-            resumes. While the gateway is silent, one request at a time asks for it, and the campaign goes on when it
+            resumes. While the gateway is silent, one request at a time probes it, and the campaign goes on when it
             answers.
         account: Which gateway, and how it is asked; `rate` holds over all workers.
         lang: The language of tables and questions; the locale's, or WEBCOM_LANG, if left out.

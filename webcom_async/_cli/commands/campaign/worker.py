@@ -55,7 +55,7 @@ def worker_command(
         lease: Seconds after which a worker that is not heard of is taken for dead.
         shards_at_once: Shards of one campaign at once; the second is there when the first ends.
         patience: Seconds without an answer after which this worker gives a shard back, for others, or for later. While
-            the gateway is silent, one request at a time asks for it, and the campaign goes on when it answers.
+            the gateway is silent, one request at a time probes it, and the campaign goes on when it answers.
         account: Which gateway, and how it is asked.
         lang: The language of what is said; the locale's, or WEBCOM_LANG, if left out.
     """
