@@ -60,6 +60,23 @@ def test_repeats_halt_until_they_are_acknowledged(cli_gateway: Gateway, capsys: 
         assert ("accepted", "accepted") == (told[first][0], told[third][0])
 
 
+def test_the_alarm_speaks_russian(cli_gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    """The alarm and its ways on are Russian where the command is, in `send` and in `retry`."""
+    cli_gateway.behaviour = Behaviour(id_bits=31)
+    first, second, third = phones(3)
+    file = written((first, 7), (second, 2**31 + 7), (third, 2**32 + 7))
+
+    assert 3 == main(["send", file, *SEND, *ONE_BY_ONE, "--lang", "ru"])
+    halted = capsys.readouterr().err
+    assert 3 == main(["retry", "journal", "--campaign", "spring", "--unknown", "--lang", "ru"])
+    retried = capsys.readouterr().err
+
+    assert "получателей: 1, рассылка 'spring': тот же id_sms" in halted
+    for said in (halted, retried):
+        assert "--acknowledge-repeated-ids отправляет остальным" in said
+        assert "recipient" not in said
+
+
 def test_new_ids_are_joined_to_their_rows(cli_gateway: Gateway, capsys: pytest.CaptureFixture[str]):
     """Recipients that were never sent to leave under new ids, once, and each result stands beside its row."""
     people = list(phones(6))

@@ -190,7 +190,7 @@ class GatewayError(WebcomError):
 
     knowledge = Knowledge.REFUSED
 
-    def __init__(self, message: str = "", *, error: str = "", knowledge: Knowledge | None = None) -> None:
+    def __init__(self, message: str | Sentence = "", *, error: str = "", knowledge: Knowledge | None = None) -> None:
         super().__init__(
             message or (f"the gateway answered: {mask_phones(error)}" if error else ""), knowledge=knowledge
         )
@@ -260,7 +260,7 @@ class IdCollision(GatewayError):
 
     def __init__(
         self,
-        message: str = "",
+        message: str | Sentence = "",
         *,
         results: "Sequence[SendResult]" = (),
         claims: "Mapping[str, str] | None" = None,

@@ -9,6 +9,7 @@ import msgspec
 from webcom_async._domain.errors import IdCollision
 from webcom_async._domain.reasons import Reason
 from webcom_async._domain.results import Outcome, SendResult
+from webcom_async._domain.sentences import Sentence
 
 __all__ = [
     "Repeats",
@@ -25,7 +26,7 @@ Repeats = Mapping[str, AbstractSet[str]]
 """Each repeated `id_sms`, and the ids that were answered with it."""
 
 _NAMED = 3  # ids, and campaigns, in a message
-_WAYS_ON = (
+_WAYS_ON = Sentence(
     "The gateway cuts or mixes ids, or answers were mixed up on the way, and of such recipients one alone has its SMS. "
     "Ask Webcom how wide ids may be. There are two ways on, which go together: acknowledge_repeated_ids=True "
     "(--acknowledge-repeated-ids) sends to the rest and leaves such recipients unknown; new_ids='not-sent' "
@@ -110,21 +111,34 @@ def collision(
         known: Whether they are recorded from before.
     """
     count = len(claims)
-    recipients = "1 recipient" if count == 1 else f"{count:,} recipients"
-    of_campaign = f" of campaign {campaign!r}" if campaign else ""
     others = sorted(campaigns - {campaign})
-    of_others = f", of campaign {_listed(map(repr, others))}," if others else ""
     id_sms, ids = next(iter(repeats.items()))
-    words = (
-        f"{recipients}{of_campaign} got an id_sms that another recipient{of_others} has: client_id_sms "
-        f"{_listed(sorted(ids), ' and ')} were answered with one id_sms, {id_sms}. {_WAYS_ON}"
+    words = Sentence(
+        "{recipients}{of_campaign} got an id_sms that another recipient{of_others} has: client_id_sms {ids} were "
+        "answered with one id_sms, {id_sms}. {ways_on}",
+        recipients=Sentence("1 recipient") if count == 1 else Sentence("{count} recipients", count=f"{count:,}"),
+        of_campaign=Sentence(" of campaign {name}", name=repr(campaign)) if campaign else "",
+        of_others=Sentence(", of campaign {names},", names=_listed(map(repr, others))) if others else "",
+        ids=_joined(sorted(ids)),
+        id_sms=id_sms,
+        ways_on=_WAYS_ON,
     )
     both = sorted({campaign, *campaigns} - {""})
     return IdCollision(words, results=results, claims=claims, campaigns=both, known=known)
 
 
-def _listed(words: Iterable[str], comma: str = ", ") -> str:
+def _listed(words: Iterable[str]) -> str | Sentence:
     words = iter(words)
-    first = list(islice(words, _NAMED))
-    more = sum(1 for _ in words)
-    return f"{comma.join(first)}{f' and {more:,} more' if more else ''}"
+    return _with_more(", ".join(islice(words, _NAMED)), sum(1 for _ in words))
+
+
+def _joined(words: Sequence[str]) -> str | Sentence:
+    first, *others = words[:_NAMED]
+    said: str | Sentence = first
+    for word in others:
+        said = Sentence("{words} and {last}", words=said, last=word)
+    return _with_more(said, len(words) - _NAMED)
+
+
+def _with_more(words: str | Sentence, count: int) -> str | Sentence:
+    return Sentence("{words} and {count} more", words=words, count=f"{count:,}") if count > 0 else words

@@ -24,12 +24,12 @@ _ENGLISH = gettext.NullTranslations()
 _catalogue: ContextVar[gettext.NullTranslations] = ContextVar("catalogue", default=_ENGLISH)
 
 
-def tr(words: str, **values: object) -> str:
+def tr(words: str, /, **values: object) -> str:
     translated = _catalogue.get().gettext(words)
     return translated.format(**values) if values else translated
 
 
-def tr_plural(one: str, many: str, count: int, **values: object) -> str:
+def tr_plural(one: str, many: str, count: int, /, **values: object) -> str:
     """Fill the braces with *count* and *values*."""
     return _catalogue.get().ngettext(one, many, count).format(count=f"{count:,}", **values)
 
