@@ -78,7 +78,7 @@ class IdComparison:
                 theirs.setdefault(result.phone, set()).add(result.client_id_sms)
         suspects = [row for row in self._new if self._differs(row, theirs.get(row.phone, set()))]
         if suspects:
-            in_file = self._phones_of(set().union(*theirs.values()))
+            in_file = self._phones_of({each for ids in theirs.values() for each in ids})
             for row in suspects:
                 if row.phone not in in_file:
                     raise self._error(row, min(theirs[row.phone]), consequence)
