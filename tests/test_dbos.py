@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.to_thread import run_sync
 
 from tests.builders import logged, message, phones
 from tests.postgres_server import serve as own_server
@@ -26,6 +29,7 @@ from webcom_async.scaleout import CampaignSettings, CampaignState, CampaignStatu
 pytest.importorskip("dbos", reason="the engine is an extra")
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy import Engine, event
 
 from webcom_async.scaleout.dbos import DbosEngine
 from webcom_async.scaleout.dbos._names import CAMPAIGN, SCHEMA, enqueued
@@ -437,6 +441,34 @@ async def test_a_worker_tells_of_a_campaign_that_its_store_has_lost(dsn: str):
                 await awaited.wait()
 
     assert [CampaignMissing(campaign="spring")] == [each for each in seen if isinstance(each, CampaignMissing)]
+
+
+LOOKS = {
+    "queues": "main.queues.application_name IN",
+    "schedules": "FROM main.workflow_schedules",
+    "time-outs": "ORDER BY main.workflow_status.workflow_deadline_epoch_ms",
+}
+
+
+async def test_an_idle_worker_looks_seldom(store: SqliteStore, url: str):
+    """While DBOS looks six times for new queues, once a second, it looks twice at most for schedules and time-outs."""
+    seen: Counter[str] = Counter()
+    enough = threading.Event()
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.update(what for what, words in LOOKS.items() if words in statement)
+        if seen["queues"] >= 6:
+            enough.set()
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        async with working(Gateway(), store, url):
+            assert await run_sync(enough.wait, 40)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert seen["schedules"] in {1, 2}
+    assert seen["time-outs"] in {1, 2}
 
 
 async def test_an_engine_whose_database_goes_silent_ends(store: SqliteStore, dsn: str):

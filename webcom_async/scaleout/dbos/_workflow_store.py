@@ -39,7 +39,7 @@ ALIVE = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 CONNECTIONS = 5  # to the database: so many for workflows, and as many for all else
 _POLL = {SHARDS: 0.2, CAMPAIGNS: 1.0}  # seconds between two looks: a shard may take less than a second
 
-_POLL_WHILE_IDLE = 5.0  # seconds; a campaign that is started then begins after them
+_POLL_WHILE_IDLE = 3.0  # seconds; a campaign that is started then begins after them
 _ANSWER_SECONDS = 10.0
 _START_SECONDS = 60.0  # DBOS may have tables to migrate
 
