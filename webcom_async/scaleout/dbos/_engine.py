@@ -12,7 +12,13 @@ from typing import Self
 
 import anyio
 from anyio.to_thread import run_sync
-from dbos import DBOS, DBOSPortableJSONSerializer, _dbos, _scheduler, _workflow_commands
+from dbos import (
+    DBOS,
+    DBOSPortableJSONSerializer,
+    _dbos,  # pyright: ignore[reportPrivateUsage]
+    _scheduler,
+    _workflow_commands,
+)
 
 from webcom_async._domain.errors import InputError, StoreUnavailable, UsageError
 from webcom_async._domain.given import refuse_blank
@@ -255,6 +261,8 @@ def _quiet_loops() -> Generator[None]:
 
 def _quieten_internal_queue() -> None:
     """DBOS looks once a second into a queue of its own, which is always empty here."""
-    instance = _dbos._dbos_global_instance  # noqa: SLF001 - there is no other way to it
+    # There is no other way to it.
+    instance = _dbos._dbos_global_instance  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     if instance is not None:
-        instance._registry.get_internal_queue()._polling_interval_sec = _SELDOM  # noqa: SLF001
+        queue = instance._registry.get_internal_queue()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        queue._polling_interval_sec = _SELDOM  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
