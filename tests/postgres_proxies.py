@@ -113,9 +113,14 @@ class SilentProxy(_Proxy):
         self._sees = lambda _theirs, _data: False
         self.silent.clear()
 
+    def resume(self) -> None:
+        """Let all connections pass again, for good, and first what the silence held up."""
+        self.thaw()
+        self._loop.call_soon_threadsafe(self._resumed.set)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.silent.is_set():
-            await self._resumed.wait()  # never
+            await self._resumed.wait()
         theirs, ours = await self._behind()
         pumps = [
             asyncio.create_task(self._pump(reader, ours, False)),
@@ -132,7 +137,9 @@ class SilentProxy(_Proxy):
         while data := await reader.read(65_536):
             if not self.silent.is_set() and self._sees(theirs, data):
                 self.silent.set()
-                writer.write(data[: len(data) // 2])
+                half = len(data) // 2
+                writer.write(data[:half])
+                data = data[half:]
             if self.silent.is_set():
                 await self._resumed.wait()
             writer.write(data)
