@@ -194,7 +194,7 @@ def mutants(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def reliability(session: nox.Session) -> None:
     """The proof of the promises, as a table; `-- --long` for the long run."""
-    session.install("-e", ".[cli]", *GROUPS["tests"])
+    session.install("-e", ".[cli,postgres]", *GROUPS["tests"])
     session.run("python", "-m", "tests.reliability", *session.posargs)
 
 

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 from tests.builders import still_clock
 from webcom_async import Campaign, SendResult, WebcomClient, WebcomError
 from webcom_async.emulator import Gateway, GatewayTransport
+from webcom_async.journal import Journal
 
 __all__ = ["SALE", "Run", "cancelled_after", "client_of"]
 
@@ -44,7 +45,7 @@ class Run:
         client: WebcomClient,
         phones: Iterable[str],
         *,
-        journal: Path | None = None,
+        journal: Path | Journal | None = None,
         leave_after: int | None = None,
     ) -> "Run":
         """Send to *phones*, and leave the stream after *leave_after* results, if that is given."""

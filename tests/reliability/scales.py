@@ -29,7 +29,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         readings: Campaigns whose journals are read while they run.
         repeats: Campaigns at a gateway that cuts ids.
         outputs: Commands whose outputs fail.
-        silences: Campaigns per kind of silence and event loop.
+        silences: Campaigns per kind of a gateway's silence and event loop; half as many per step of a database's.
         limits: Single sends, and requests of a campaign, at a gateway that refuses some.
     """
 
