@@ -35,6 +35,7 @@ class EngineDatabase:
 
     Attributes:
         url: The URL.
+        cuts: How often its connections were cut.
     """
 
     def __init__(self, url: str) -> None:
@@ -44,6 +45,7 @@ class EngineDatabase:
             ours = {name: value for name, value in _CONNECT_ARGS.items() if name not in read.query}
             read = read.update_query_dict(ours).set(drivername="postgresql+psycopg")
         self.url: str = read.render_as_string(hide_password=False)
+        self.cuts = 0
         self._connections: WeakSet[Any] = WeakSet()
         self._engines: list[Engine] = []
 
@@ -69,6 +71,7 @@ class EngineDatabase:
 
     def cut(self) -> None:
         """End all that waits for the server: its callers get an error."""
+        self.cuts += 1
         for connection in list(self._connections):
             with suppress(OSError, connection.Error), _twin(connection.fileno()) as twin:
                 twin.shutdown(socket.SHUT_RDWR)

@@ -220,10 +220,13 @@ async def asked(database: EngineDatabase, question: Callable[[], T], seconds: fl
         seconds: Seconds after which the database counts as unavailable.
     """
     answers: list[T] = []
+    cuts = database.cuts
     try:
         with move_on_after(seconds) as scope:
             answers.append(await run_sync(question, abandon_on_cancel=True))
     except (SQLAlchemyError, error.DBOSException, OSError) as exc:
+        if database.cuts > cuts:  # by another question, which was not answered either
+            raise StoreUnavailable("DBOS's database cannot be used: it did not answer") from None
         # The text holds no password, but may have many lines of SQL.
         said = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
         raise StoreUnavailable(f"DBOS's database cannot be used: {said}") from None
