@@ -184,7 +184,7 @@ def test_an_unknown_zone_is_refused(time_zone: object):
 
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
-    [("max_retries", "attempts"), ("timout", "timeout"), ("url", "base_url"), ("max_connections", "in_flight")],
+    [("max_retries", "attempts"), ("time_out", "timeout"), ("url", "base_url"), ("max_connections", "in_flight")],
 )
 @pytest.mark.parametrize(
     "make", [partial(WebcomClient, token="dummy"), partial(WebcomClient.from_env, {})], ids=["constructor", "from_env"]
