@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 
@@ -48,9 +48,10 @@ def run(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
 
 
 def _only_error(exc: Exception) -> Exception:
-    while isinstance(exc, ExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
-    return exc
+    if not isinstance(exc, ExceptionGroup):
+        return exc
+    group = cast("ExceptionGroup[Exception]", exc)
+    return _only_error(group.exceptions[0]) if len(group.exceptions) == 1 else group
 
 
 def _print_error(error: WebcomError) -> int:
