@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 
 import anyio
 import pytest
@@ -21,6 +21,7 @@ from webcom_async import (
     ConfigurationError,
     ConnectionLost,
     GatewayBusy,
+    GatewaySilent,
     GatewayUnavailable,
     InputError,
     Knowledge,
@@ -28,6 +29,7 @@ from webcom_async import (
     Outcome,
     OutOfBalance,
     PairingError,
+    QuotaExhausted,
     Reason,
     RedirectRefused,
     Reply,
@@ -43,7 +45,7 @@ from webcom_async import (
 )
 from webcom_async._domain.results import SettledResults
 from webcom_async._gateway.limits import Throttle
-from webcom_async._gateway.patience import Patience
+from webcom_async._gateway.patience import Patience, patience_of
 from webcom_async._gateway.policy import conclude, halting, judge, judge_call, wait_before_retry, worth_retrying
 from webcom_async._gateway.request_size import RequestSize
 from webcom_async._gateway.retry import retrying
@@ -365,6 +367,147 @@ def test_silence_is_counted_in_rounds(limit: int, rounds: int):
     assert not patience.is_silent
 
 
+def test_a_campaign_begins_without_a_failure():
+    """Before the first request nothing counts against the gateway: all of the patience is left."""
+    patience = Patience(0.5, waits=True)
+
+    assert (0.5, 0, None, False, False) == (
+        patience.left(7.0),
+        patience.probes,
+        patience.last,
+        patience.has_ended,
+        patience.waiting,
+    )
+
+
+def test_silence_adds_up_while_any_request_is_open():
+    """Silence counts while at least one request is open, and adds up until an answer; then patience is over."""
+    patience, first, second = Patience(10.0, waits=True), object(), object()
+    patience.tries(first, 0.0)
+    patience.tries(second, 1.0)
+    patience.rests(first, 2.0)
+    patience.rests(second, 3.0)
+    patience.tries(first, 100.0)
+    patience.rests(first, 104.0)
+
+    assert (7.0, 3.0, False) == (patience.silence(200.0), patience.left(200.0), patience.is_over(200.0))
+    patience.tries(second, 200.0)
+    assert (0.0, True) == (patience.left(203.0), patience.is_over(203.0))
+    assert 0.0 == patience.left(300.0)
+
+
+def test_a_wait_ends_with_the_patience():
+    """A back-off after a request without an answer is no longer than what is left; any other wait is kept."""
+    patience, silent, answered = Patience(10.0, waits=True), object(), object()
+    patience.tries(silent, 0.0)
+
+    assert [4.0, 2.0, 6.0] == [
+        patience.shortened(6.0, silent, 6.0),
+        patience.shortened(2.0, silent, 6.0),
+        patience.shortened(6.0, answered, 6.0),
+    ]
+
+
+def test_probes_wait_as_long_as_they_back_off():
+    """A probe waits for its back-off, for a moment at least, and not past the patience, even if the clock stands."""
+    patience, short = Patience(1_000.0, waits=True), Patience(10.0, waits=True)
+    patience.begin_to_wait(ReplyTimeout(), 0.0)
+    short.begin_to_wait(ReplyTimeout(), 0.0)
+
+    assert [3.0, 0.5, 996.5, 0.0] == [patience.pause(back_off, 0.0) for back_off in (3.0, 0.0, 5_000.0, 1.0)]
+    assert [0.01, 2.0] == [short.pause(back_off, 0.0) for back_off in (0.0, 2.0)]
+    assert (4, True) == (patience.probes, patience.is_over(0.0))
+
+
+def test_a_campaign_waits_until_an_answer_is_of_use():
+    """While a campaign waits, an answer of no use does not end the count; the end of the wait does, and names it."""
+    patience, batch, error = Patience(10.0, waits=True), object(), ReplyTimeout()
+    patience.tries(batch, 0.0)
+    patience.unanswered(error, 1)
+    assert error is patience.last
+    patience.begin_to_wait(error, 2.0)
+    patience.pause(0.5, 2.0)
+    patience.answered(batch, 4.0)
+
+    assert (True, 6.0, 1, error) == (patience.waiting, patience.left(9.0), patience.probes, patience.last)
+    assert 4.0 == patience.end_waiting()
+    assert (False, 10.0, 0, None) == (patience.waiting, patience.left(9.0), patience.probes, patience.last)
+
+
+def test_pauses_that_the_clock_does_not_show_are_the_wait():
+    """The seconds of a wait are those that its pauses took, if the clock shows fewer."""
+    patience = Patience(10.0, waits=True)
+    patience.begin_to_wait(ReplyTimeout(), 0.0)
+    patience.pause(3.0, 0.0)
+
+    assert 3.0 == patience.end_waiting()
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    [
+        (GatewayUnavailable("no route"), GatewayUnavailable),
+        (ReplyTimeout("no reply"), GatewaySilent),
+        (GatewayBusy("the gateway answered 503"), QuotaExhausted),
+    ],
+)
+def test_the_error_that_ends_a_campaign_names_its_last_failure(last: WebcomError, kind: type):
+    """A gateway out of reach, one that does not answer, and one that refuses are told apart."""
+    patience = Patience(12.5, waits=True)
+    error = patience.gave_up(last)
+
+    assert (kind, True) == (type(error), patience.has_ended)
+    assert "no answer of use for 12.5 s, " in str(error)
+    assert str(error).endswith(f"The last failure: {last}")
+
+
+def test_a_silent_gateway_ends_a_campaign_that_does_not_wait():
+    """The error names the five rounds, and the last failure."""
+    patience = Patience(60.0, waits=False)
+    error = patience.fell_silent(ReplyTimeout("no reply"))
+
+    assert patience.has_ended
+    assert "left 5 rounds of requests" in str(error)
+    assert str(error).endswith("The last failure: no reply")
+
+
+def test_a_single_send_has_no_patience_to_lose():
+    """Attempts bound a single send: neither seconds nor rounds of time-outs do."""
+    patience, call = Patience.without_limit(), object()
+    patience.tries(call, 0.0)
+    for _ in range(100):
+        patience.unanswered(ReplyTimeout(), 1)
+
+    assert (math.inf, False, False) == (patience.left(1e9), patience.is_silent, patience.waits)
+
+
+@pytest.mark.parametrize(("given", "seconds", "waits"), [(None, 45.0, False), (100.0, 100.0, True)])
+def test_a_campaign_has_the_patience_that_its_client_was_given(given: float | None, seconds: float, waits: bool):
+    """Without a patience it is six time-outs, and the campaign does not wait."""
+    patience = patience_of(Options(patience=given, timeout=7.5))
+
+    assert (seconds, waits) == (patience.seconds, patience.waits)
+
+
+def test_a_time_out_costs_a_retry_at_most():
+    """With one request in flight, a retry after a time-out costs one request, as after any other error."""
+    small, large = RetryQuota(6), RetryQuota(100)
+    for quota in (small, large):
+        for error in (ReplyTimeout(), ReplyTimeout(), ReplyTimeout(), ConnectionLost("closed"), None):
+            assert quota.spend_after(error)
+
+    assert (1, 95) == (small.left, large.left)
+
+
+def test_a_refilled_quota_is_whole():
+    """After a wait for the gateway, a campaign has all of its retries again."""
+    quota = RetryQuota(2)
+    assert [True, True, False, True] == [quota.spend(), quota.spend(), quota.spend(), quota.spent]
+    quota.refill()
+
+    assert (2, False) == (quota.left, quota.spent)
+
+
 # ---------------------------------------------------------------------------- the size of a request
 
 
@@ -407,6 +550,86 @@ def test_one_failure_of_a_size_that_has_worked_is_an_accident():
     assert sizes.most is None
     sizes.failed(64)
     assert 32 == sizes.most
+
+
+def test_each_growth_that_fails_waits_twice_as_long():
+    """Between two tries of a larger request, twice as many are answered whole."""
+    sent = whole_answers(RequestSize(), 15, 60, 300)
+    tries = [number for number, size in enumerate(sent) if size == 30][1:]
+
+    assert [9, 17, 33, 65, 129] == [after - before for before, after in pairwise(tries)]
+
+
+def test_only_a_growth_that_fails_waits_longer():
+    """A number that worked and then fails is halved; the next try of a larger one comes no later for that."""
+    sizes = RequestSize()
+    sizes.failed(64)
+    whole_answers(sizes, 500, 64, 4)
+    sizes.failed(64)  # the growth: now eight answers
+    sizes.worked(32)
+    sizes.failed(32)
+    sizes.failed(32)
+    assert 16 == sizes.most
+
+    assert [16] * 8 + [32] == whole_answers(sizes, 500, 64, 9)
+
+
+@pytest.mark.parametrize(("failed", "most"), [(1, 1), (2, 1), (3, 2), (64, 32)])
+def test_a_number_that_fails_is_halved(failed: int, most: int):
+    """The first failure of a number that never worked halves it, rounded up; as many are sent, and no more."""
+    sizes = RequestSize()
+    sizes.failed(failed)
+
+    assert most == sizes.most
+    assert (False, True) == (sizes.is_too_large(most, 0), sizes.is_too_large(most + 1, 0))
+
+
+def test_a_doubt_lasts_until_as_many_are_answered():
+    """A whole answer for fewer recipients says nothing about a number in doubt; one for as many ends the doubt."""
+    smaller, as_large = RequestSize(), RequestSize()
+    for sizes, recipients in ((smaller, 10), (as_large, 64)):
+        sizes.worked(64)
+        sizes.failed(64)
+        sizes.worked(recipients)
+        sizes.failed(64)
+
+    assert (32, None) == (smaller.most, as_large.most)
+
+
+def test_a_number_that_failed_twice_has_not_worked():
+    """Smaller numbers than the one that failed still count as worked, so one failure of theirs is an accident."""
+    sizes = RequestSize()
+    sizes.worked(11)
+    sizes.failed(11)
+    sizes.failed(11)
+    assert 6 == sizes.most
+    sizes.failed(10)
+    assert 6 == sizes.most
+    sizes.failed(10)
+    assert 5 == sizes.most
+
+
+def test_a_number_that_failed_is_believed_at_once_the_next_time():
+    """A number that has failed for good, is tried again, and fails, is no accident."""
+    sizes = RequestSize()
+    sizes.worked(64)
+    sizes.failed(64)
+    sizes.failed(64)
+    whole_answers(sizes, 500, 64, 4)
+    assert sizes.most is None
+    sizes.failed(64)
+    assert 32 == sizes.most
+
+
+def test_a_size_that_is_refused_again_stays_known():
+    """A second refusal of one size forgets nothing: it is not sent a third time."""
+    sizes = RequestSize()
+    sizes.refused(100)
+    sizes.worked(2)
+    sizes.refused(100)
+    sizes.refused(200)
+
+    assert [True, False] == [sizes.is_too_large(2, size) for size in (100, 99)]
 
 
 @pytest.mark.parametrize("size", [100, 99])

@@ -179,6 +179,7 @@ async def test_a_connection_notices_a_host_that_is_gone(postgres: str):
 
 def test_statements_are_ascii():
     """A statement, comments included, is in ASCII, because not every database's encoding has other characters."""
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is an extra")
     from webcom_async._storage.postgres import campaign_sql, journal_sql, server  # noqa: PLC0415 - an extra
 
     texts = [
