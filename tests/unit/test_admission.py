@@ -291,3 +291,214 @@ async def test_room_is_what_no_pulled_batch_expects():
         first.end()
 
     assert (["first"], ["first", "second"], 0) == (before, pulled, admission.expected)
+
+
+@pytest.mark.parametrize(("rate", "single", "batch", "turns"), [(1e9, 1, 2, 30), (1e9, 5, 10, 30), (1e9, 0, 1, 15)])
+async def test_with_a_rate_a_campaigns_share_is_counted_in_recipients(rate: float, single: int, batch: int, turns: int):
+    """With a rate, a batch waits for fifteen times its recipients; a request without recipients counts as one."""
+    admission = admission_of(1, rate)
+    held = await admission.acquire(1, BATCH)
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        await crowd.come("batch", BATCH, batch)
+        for number in range(turns + 3):
+            await crowd.come(str(number), SINGLE, single)
+        for _ in range(turns + 4):
+            admission.release(held, outcome=False)
+            await anyio.wait_all_tasks_blocked()
+
+    assert turns == crowd.admitted.index("batch")
+
+
+async def test_each_batch_waits_for_its_share():
+    """After a batch, fifteen more single sends go before the next one, and a worker pulls only after the batches."""
+    admission = admission_of(1)
+    held = await admission.acquire(1, BATCH)
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        await crowd.come("first", BATCH)
+        await crowd.come("second", BATCH)
+        tasks.start_soon(pull, admission, crowd.admitted)
+        for number in range(40):
+            await crowd.come(str(number), SINGLE)
+        for _ in range(42):
+            admission.release(held, outcome=False)
+            await anyio.wait_all_tasks_blocked()
+        admission.release(held, outcome=False)
+
+    assert [15, 31] == [crowd.admitted.index(name) for name in ("first", "second")]
+    assert 31 < crowd.admitted.index("pulled")
+
+
+async def pull(admission: Admission, pulled: list[str]) -> None:
+    """Wait until a batch may be pulled, and note it."""
+    await admission.room()
+    pulled.append("pulled")
+
+
+async def test_a_batch_leaves_when_its_last_recipient_is_due():
+    """A batch leaves at that moment: no earlier, and no later."""
+    moments = Moments()
+    admission = admission_of(4, rate=10, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        await crowd.come("full burst", BATCH, 10)
+        await crowd.come("batch", BATCH, 5)
+        await moments.move(0.4)
+        early = list(crowd.admitted)
+        await moments.move(0.11)
+
+    assert (["full burst"], ["full burst", "batch"]) == (early, crowd.admitted)
+
+
+async def test_a_question_uses_up_no_rate():
+    """A question is asked at once while a single send waits for its turn, and delays no batch."""
+    moments = Moments()
+    admission = admission_of(4, rate=10, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        await crowd.come("large", SINGLE, 30)
+        await moments.move(1.0)
+        await crowd.come("question", QUESTION, 0)
+        at_once = list(crowd.admitted)
+        await moments.move(1.01)
+
+    assert (["question"], ["question", "large"]) == (at_once, crowd.admitted)
+
+
+async def test_a_batch_does_not_overtake_a_single_send_that_waits_for_the_rate():
+    """While a large request of single sends waits for its turn, a smaller batch does not take the turn from it."""
+    moments = Moments()
+    admission = admission_of(4, rate=10, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        await crowd.come("full burst", BATCH, 10)
+        await crowd.come("large", SINGLE, 10)
+        await crowd.come("batch", BATCH, 1)
+        await moments.move(0.5)
+        admission.admit()
+        await anyio.wait_all_tasks_blocked()
+        early = list(crowd.admitted)
+        await moments.move(1.0)
+
+    assert (["full burst"], ["full burst", "large", "batch"]) == (early, crowd.admitted)
+
+
+async def test_a_pull_waits_for_no_turn():
+    """Right after a burst there is room for the next batch, which will wait for its own turn."""
+    admission = admission_of(4, rate=10)
+    await admission.acquire(10, BATCH)
+    with anyio.fail_after(5):
+        await admission.room()
+
+    assert 1 == admission.limit.in_flight
+
+
+async def test_a_slot_that_a_batch_expects_is_free_for_a_single_send():
+    """Expected batches keep workers from pulling, and no request from leaving."""
+    admission = admission_of(1)
+    Expected(admission)
+    with anyio.fail_after(5):
+        await admission.acquire(1, SINGLE)
+
+    assert 1 == admission.limit.in_flight
+
+
+async def test_recipients_that_do_not_leave_give_back_their_turn():
+    """If only three of ten recipients leave, the next ten wait for three."""
+    admission = admission_of(4, rate=10)
+    async with admission.slot(10, BATCH) as slot:
+        slot.reduce(3)
+
+    assert admission.throttle is not None
+    assert pytest.approx(0.3) == admission.throttle.due(10, since=0.0)
+
+
+async def test_before_the_first_answer_the_slot_of_a_refused_request_rests_until_one():
+    """How long an answer takes is not known then: the slot is free with the first one."""
+    admission = admission_of(2)
+    other = await admission.acquire(1, SINGLE)
+    async with admission.slot(1, SINGLE) as slot:
+        slot.finish(GatewayBusy("the gateway answered 503"))
+    resting = admission.limit.in_flight
+    admission.learn(other, None)
+
+    assert (2, 1) == (resting, admission.limit.in_flight)
+
+
+async def test_with_no_request_in_flight_no_slot_rests_without_an_end():
+    """If there is no answer to wait for, the slots of refused requests are free at once."""
+    admission = admission_of(3)
+    other = await admission.acquire(1, SINGLE)
+    for _ in range(2):
+        async with admission.slot(1, SINGLE) as slot:
+            slot.finish(GatewayBusy("the gateway answered 503"))
+    resting = admission.limit.in_flight
+    admission.release(other, outcome=False)
+
+    assert (3, 0) == (resting, admission.limit.in_flight)
+
+
+async def test_the_only_slot_rests_for_the_time_of_an_answer():
+    """With one request at a time, a refusal at once makes the next one wait for as long as an answer takes."""
+    moments = Moments()
+    admission = admission_of(1, clock=moments.clock())
+    async with anyio.create_task_group() as tasks:
+        crowd = Crowd(admission, tasks)
+        async with admission.slot(1, SINGLE) as slot:
+            await moments.move(2.0)
+            slot.finish(None)
+        async with admission.slot(1, SINGLE) as slot:
+            await moments.move(0.5)
+            slot.finish(GatewayBusy("the gateway answered 503"))
+        await crowd.come("next", SINGLE)
+        await moments.move(1.4)
+        early = list(crowd.admitted)
+        await moments.move(0.2)
+
+    assert ([], ["next"]) == (early, crowd.admitted)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionLost("closed")])
+async def test_a_slot_without_an_outcome_is_free_at_once(error: ConnectionLost | None):
+    """A request that was not sent, or whose connection was lost, leaves a slot that the next one takes."""
+    moments = Moments()
+    admission = admission_of(1, clock=moments.clock())
+    async with admission.slot(1, SINGLE) as slot:
+        await moments.move(2.0)
+        slot.finish(None)
+    async with admission.slot(1, SINGLE) as slot:
+        if error is not None:
+            slot.finish(error)
+
+    assert 0 == admission.limit.in_flight
+
+
+@pytest.mark.parametrize("error", [None, ConnectionLost("closed")])
+async def test_requests_without_an_outcome_do_not_count(error: ConnectionLost | None):
+    """After a hundred requests without an outcome, refusals reduce the limit as they would have before."""
+    admission = admission_of(4)
+    for _ in range(100):
+        async with admission.slot(1, SINGLE) as slot:
+            if error is not None:
+                slot.finish(error)
+        admission.withdraw(await admission.acquire(1, SINGLE), 1)
+    for _ in range(4):
+        async with admission.slot(1, SINGLE) as slot:
+            slot.finish(GatewayBusy("the gateway answered 503"))
+
+    assert 2 == admission.limit.limit
+
+
+async def test_a_change_of_the_limit_is_reported_with_both_numbers():
+    """A change names the limit before and after; an outcome that changes nothing is not reported."""
+    changes: list[tuple[int, int]] = []
+    admission = Admission(6, None, still_clock(), lambda before, limit: changes.append((before, limit)))
+    requests = [await admission.acquire(1, SINGLE) for _ in range(4)]
+    learnt = [
+        admission.learn(request, error)
+        for request, error in zip(requests, [None, ConnectionLost("closed"), None, None], strict=True)
+    ]
+
+    assert [True, False, True, True] == learnt
+    assert [(4, 5), (5, 6)] == changes

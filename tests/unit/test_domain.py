@@ -35,6 +35,7 @@ from webcom_async._domain.credentials import hide_password
 from webcom_async._domain.delivery_rules import advanced, wait_before_asking
 from webcom_async._domain.errors import another
 from webcom_async._domain.given import open_file
+from webcom_async._domain.outcome_rules import collision, doubted, repeated_ids
 from webcom_async._domain.phones import normal_phones
 from webcom_async._domain.refusals import Scope, classify, refusal
 from webcom_async._domain.results import SettledResults
@@ -534,4 +535,54 @@ def test_a_password_that_means_nothing_else_is_hidden_anywhere(password: str):
     """A password of several kinds of characters is no word of a sentence."""
     assert "the server says '***' is wrong: ***" == hide_password(
         f"the server says '{password}' is wrong: {quote(password, safe='')}", password
+    )
+
+
+# ---------------------------------------------------------------------------- repeated ids
+
+
+def answered(client_id: str, id_sms: str) -> SendResult:
+    """Return an accepted recipient."""
+    return SendResult(ClientIdSms(client_id), Phone("79612242243"), Outcome.ACCEPTED, id_sms)
+
+
+def test_a_later_answer_takes_the_place_of_an_earlier_one():
+    """An `id_sms` that a recipient was once answered with is no longer its own after another answer."""
+    results = [answered("a", "2"), answered("c", "1")]
+
+    assert {"2": {"a", "b"}} == repeated_ids(results, [("2", "b"), ("1", "a")])
+
+
+def test_a_doubted_recipient_says_why():
+    """A recipient whose `id_sms` is another's is unknown, keeps it, and names it."""
+    result = doubted(answered("a", "7"))
+
+    assert (Outcome.UNKNOWN, Reason.REPEATED_ID_SMS, "7") == (result.outcome, result.reason, result.id_sms)
+    assert "answered with id_sms 7, as another client_id_sms was" == result.error
+
+
+def test_an_alarm_without_a_journal_knows_no_campaign():
+    """Without a journal, the repeats are new, and of no campaign."""
+    error = collision({"7": {"a", "b"}}, {"a": "7"})
+
+    assert (False, [], {"a": "7"}) == (error.known, list(error.campaigns), error.claims)
+    assert str(error).startswith(
+        "1 recipient got an id_sms that another recipient has: client_id_sms a and b were answered with one id_sms, 7. "
+    )
+
+
+def test_an_alarm_names_a_few_ids_and_campaigns():
+    """Of many ids, and of many campaigns, three are named, and the others counted."""
+    error = collision(
+        {"7": set("abcdef")},
+        {"a": "7", "b": "7"},
+        campaign="spring",
+        campaigns={"spring", "p", "q", "r", "s"},
+        known=True,
+    )
+
+    assert (True, ["p", "q", "r", "s", "spring"]) == (error.known, list(error.campaigns))
+    assert str(error).startswith(
+        "2 recipients of campaign 'spring' got an id_sms that another recipient, of campaign 'p', 'q', 'r' and 1 more, "
+        "has: client_id_sms a and b and c and 3 more were answered with one id_sms, 7. "
     )

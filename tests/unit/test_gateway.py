@@ -23,6 +23,7 @@ from webcom_async import (
     GatewayBusy,
     GatewaySilent,
     GatewayUnavailable,
+    IdCollision,
     InputError,
     Knowledge,
     Options,
@@ -46,10 +47,24 @@ from webcom_async import (
 from webcom_async._domain.results import SettledResults
 from webcom_async._gateway.limits import Throttle
 from webcom_async._gateway.patience import Patience, patience_of
-from webcom_async._gateway.policy import conclude, halting, judge, judge_call, wait_before_retry, worth_retrying
+from webcom_async._gateway.policy import (
+    conclude,
+    halting,
+    judge,
+    judge_call,
+    wait_before_retry,
+    worth_retrying,
+    worth_waiting,
+)
 from webcom_async._gateway.request_size import RequestSize
 from webcom_async._gateway.retry import retrying
-from webcom_async._gateway.safeguards import RetryQuota, StoppedMessages, SystematicRefusals
+from webcom_async._gateway.safeguards import (
+    RepeatedIds,
+    RetryQuota,
+    Safeguards,
+    StoppedMessages,
+    SystematicRefusals,
+)
 from webcom_async._wire.json_api.delivery import BalanceCall
 
 pytestmark = pytest.mark.anyio
@@ -499,6 +514,50 @@ def test_a_time_out_costs_a_retry_at_most():
     assert (1, 95) == (small.left, large.left)
 
 
+def test_only_a_time_out_costs_less():
+    """With many requests in flight, a retry after any error but a time-out costs one request."""
+    quota = Safeguards(Options(retry_quota=100, in_flight=100)).quota
+    for _ in range(9):
+        assert quota.spend_after(ReplyTimeout())
+    assert 98 == quota.left
+    for _ in range(10):
+        assert quota.spend_after(ConnectionLost("closed"))
+    assert 88 == quota.left
+
+
+@pytest.mark.parametrize(
+    ("policy", "known", "halts"),
+    [
+        (RepeatedIds.HALT, True, True),
+        (RepeatedIds.HALT, False, True),
+        (RepeatedIds.HALT_IF_NEW, True, False),
+        (RepeatedIds.HALT_IF_NEW, False, True),
+        (RepeatedIds.GO_ON, True, False),
+        (RepeatedIds.GO_ON, False, False),
+    ],
+)
+def test_a_repeated_id_halts_unless_it_is_known_or_acknowledged(policy: RepeatedIds, known: bool, halts: bool):
+    """Every repeat ends a campaign, or only a new one, or none."""
+    assert halts is policy.halts(IdCollision(known=known))
+
+
+@pytest.mark.parametrize(
+    ("failure", "waits"),
+    [
+        (ConnectionLost("closed"), True),
+        (ReplyTimeout(), True),
+        (GatewayUnavailable("refused"), True),
+        (GatewayBusy("the gateway answered 503"), True),
+        (GatewayBusy("the gateway answered 503", halts=True), False),
+        (OutOfBalance(), False),
+        (ConfigurationError("the gateway answered 404"), False),
+    ],
+)
+def test_only_a_gateway_that_is_out_of_service_is_waited_for(failure: WebcomError, waits: bool):
+    """A gateway out of reach or busy is waited for; one that asks for too long a wait, or says no, is not."""
+    assert waits is worth_waiting(failure)
+
+
 def test_a_refilled_quota_is_whole():
     """After a wait for the gateway, a campaign has all of its retries again."""
     quota = RetryQuota(2)
@@ -572,6 +631,15 @@ def test_only_a_growth_that_fails_waits_longer():
     assert 16 == sizes.most
 
     assert [16] * 8 + [32] == whole_answers(sizes, 500, 64, 9)
+
+
+def test_each_growth_waits_for_as_many_answers():
+    """The second growth comes after as many whole answers as the first."""
+    sizes = RequestSize()
+    sizes.failed(64)
+    sizes.failed(32)
+
+    assert [16] * 4 + [32] * 4 + [64] == whole_answers(sizes, 500, 64, 9)
 
 
 @pytest.mark.parametrize(("failed", "most"), [(1, 1), (2, 1), (3, 2), (64, 32)])
@@ -701,6 +769,17 @@ def judged(
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     reply = Reply(status, named, body)
     return judge(reply, wire_phones(count), 1, options or Options(), NOW, send_format=FORMAT).results
+
+
+def test_a_repeated_id_sms_is_an_error_unless_the_journal_decides():
+    """An answer that gives two recipients one `id_sms` settles none of them, but a journal may look at it first."""
+    reply = Reply(200, {}, accepted(7, 7))
+    with pytest.raises(IdCollision) as caught:
+        judge(reply, wire_phones(2), 3, Options(), NOW, send_format=FORMAT)
+    results = judge(reply, wire_phones(2), 3, Options(), NOW, send_format=FORMAT, allow_repeats=True).results
+
+    assert {phone.client_id_sms: "7" for phone in wire_phones(2)} == caught.value.claims
+    assert [("7", 3), ("7", 3)] == [(result.id_sms, result.attempts) for result in results]
 
 
 def failed(*args: object, **kwargs: object) -> WebcomError:

@@ -26,7 +26,10 @@ from webcom_async import (
     SendResult,
     StoreUnavailable,
 )
+from webcom_async._storage.campaign_rules import header_of
+from webcom_async._storage.contracts import CampaignHeader
 from webcom_async._storage.memory import Answers, MemoryCampaignJournal
+from webcom_async._storage.reservation_rules import changed_settings, repeats_error, with_new_ids
 from webcom_async._storage.sqlite.campaign_folder import PlanFile
 from webcom_async._storage.sqlite.reports import report_columns, report_of
 from webcom_async.events import Observers
@@ -175,6 +178,81 @@ async def test_a_connection_notices_a_host_that_is_gone(postgres: str):
         link.close()
 
     assert [[15, 5, 3, 30_000], [77, 5, 3, 0]] == found
+
+
+def header(id_bits: int = 63, new_ids: int = 0, fingerprint: str = "said") -> CampaignHeader:
+    """Return the settings of a run of a campaign."""
+    return CampaignHeader(campaign="spring", id_bits=id_bits, fingerprint=fingerprint, new_ids=new_ids)
+
+
+@pytest.mark.parametrize(
+    ("run", "stored"),
+    [
+        (header(), header()),
+        (header(), header(new_ids=53)),
+        (header(id_bits=53), header(new_ids=53)),
+        (header(id_bits=53, new_ids=53), header()),
+        (header(new_ids=53), header(new_ids=53)),
+    ],
+)
+def test_a_run_goes_on_with_the_width_of_its_ids(run: CampaignHeader, stored: CampaignHeader):
+    """A run may ask for new ids once, and need not ask again."""
+    assert "" == changed_settings(run, stored)
+
+
+@pytest.mark.parametrize(
+    ("run", "stored", "words"),
+    [
+        (header(id_bits=31), header(), "started with id_bits=63, not 31; "),
+        (header(fingerprint="other"), header(), "started with another message or sender; "),
+        (header(new_ids=53), header(new_ids=31), "started with new ids of id_bits=31, not 53; "),
+        (
+            header(31, 31, "other"),
+            header(new_ids=53),
+            "started with another message or sender and with new ids of id_b",
+        ),
+    ],
+)
+def test_a_run_with_other_settings_says_which(run: CampaignHeader, stored: CampaignHeader, words: str):
+    """The words name each setting that differs, as it was and as it is."""
+    assert words in changed_settings(run, stored)
+
+
+@pytest.mark.parametrize(("stored", "run", "kept"), [(0, 0, 0), (0, 53, 53), (53, 0, 53)])
+def test_new_ids_stay_once_a_run_has_asked_for_them(stored: int, run: int, kept: int):
+    """The first run that asks for new ids decides about their width."""
+    assert header(new_ids=kept) == with_new_ids(header(new_ids=run), header(new_ids=stored))
+
+
+def test_a_campaign_of_workers_has_new_ids_only_if_asked():
+    """New ids are as wide as derived ones, and there are none unless a run asks for them."""
+    settings = CampaignSettings(campaign="spring", id_bits=53)
+
+    assert [0, 0, 53] == [
+        header_of(settings).new_ids,
+        header_of(settings, new_ids=False).new_ids,
+        header_of(settings, new_ids=True).new_ids,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("owners", "known"),
+    [
+        ({("7", "a"), ("7", "b")}, True),
+        ({("7", "a")}, False),
+        ({("7", "b")}, False),
+        ({("7", "b"), ("7", "c")}, False),
+        (set[tuple[str, str]](), False),
+    ],
+)
+def test_a_repeat_is_known_if_its_recipient_and_another_are_stored(owners: set[tuple[str, str]], known: bool):
+    """An alarm is old only if the journal has this answer, and another recipient with the same `id_sms`."""
+    given = [SendResult(ClientIdSms("a"), Phone("79612242243"), Outcome.ACCEPTED, "7")]
+    error = repeats_error(
+        {"7": {"a", "b"}}, owners, given=given, results=given, campaign="spring", campaigns={"spring"}
+    )
+
+    assert (known, given, ["spring"]) == (error.known, error.results, list(error.campaigns))
 
 
 def test_statements_are_ascii():
