@@ -6,7 +6,7 @@ notices has survived. A survivor is an error, unless `mutants.toml` lists it wit
 `[tool.mutmut]` in `pyproject.toml` names the modules and the tests.
 
 If a change has more mutants than fit into the minutes, chance chooses the ones to try. The exit status is 0 without an
-unlisted survivor among those, 1 with one, and 2 if mutmut fails.
+unlisted survivor among those, 1 with one, and 2 if mutmut fails or time does not suffice.
 """
 
 import ast
@@ -114,7 +114,7 @@ def mutants_of(path: str, mutated: str, spans: dict[str, Sequence[int]]) -> Iter
 
 
 def sample(mutants: Sequence[Mutant], seconds: float, cores: int, seed: int) -> list[Mutant]:
-    """Return as many *mutants* as *cores* can try in so many *seconds*, chosen by *seed*."""
+    """Return as many *mutants* as *cores* can try in so many *seconds*, at least one, chosen by *seed*."""
     most = max(1, int(seconds * cores / SECONDS_PER_MUTANT))
     return list(mutants) if len(mutants) <= most else random.Random(seed).sample(mutants, most)
 
@@ -254,8 +254,11 @@ def main() -> int:
     if not mutants:
         print("no changed line of the core has a mutant")
         return 0
-    # mutmut runs the tests without a mutant first.
-    tried = sample(mutants, deadline - time.monotonic() - _clean_seconds(), os.cpu_count() or 1, arguments.seed)
+    left = deadline - time.monotonic() - _clean_seconds()  # mutmut runs the tests without a mutant first
+    if left <= 0:
+        print(f"the tests alone take {arguments.minutes} minutes: give more --minutes", file=sys.stderr)
+        return 2
+    tried = sample(mutants, left, os.cpu_count() or 1, arguments.seed)
     print(f"{len(tried)} of {len(mutants)} mutants, chosen by --seed {arguments.seed}", flush=True)
     if not _try(tried, deadline - time.monotonic()):
         return 2

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import NOW, message, phones, recipients
-from webcom_async import ClientIdSms, IdScheme, InputError, Message, MessageType, Outcome, Reason, Recipient, SendResult
+from webcom_async import (
+    Channel,
+    ClientIdSms,
+    IdScheme,
+    InputError,
+    Message,
+    MessageType,
+    Outcome,
+    Reason,
+    Recipient,
+    SendResult,
+)
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
 from webcom_async._batching.batcher import Batch, RecipientBatcher
 from webcom_async._batching.vectorized import copies_with_texts, with_texts
@@ -544,3 +555,56 @@ def test_a_batch_taken_as_a_whole_is_what_it_is_one_by_one(items: list, call: di
         assert careful.unusable == quick.unusable
         assert list(again) == list(waiting)
         assert FORMAT.encode(careful.addressed) == (quick.messages or FORMAT.encode(quick.addressed))
+
+
+class OddKey(str):
+    """A key of a type of the caller's own, whose methods fail."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        raise LookupError("no such row", 7)
+
+    isspace = strip = encode  # type: ignore[assignment]
+
+
+def test_an_item_whose_own_method_fails_says_how():
+    """The result names the exception of the item and what it says; a refusal of ours is told in its own words."""
+    foreign, ours = only_unusable(Recipient("79612242244", key=OddKey("7"))), only_unusable("no phone")
+
+    assert ("LookupError: ('no such row', 7)", Reason.BAD_RECIPIENT) == (foreign.error, foreign.reason)
+    assert (ours.error or "").startswith("'no phone' ")
+
+
+def new_ids_batcher(size: int, max_bytes: int = 524_288) -> RecipientBatcher:
+    """Return a batcher that gives each recipient a new id as well."""
+    said = defaults(text="Sale!", sender="ACME")
+    return RecipientBatcher(said, IDS, FORMAT, size=size, max_bytes=max_bytes, new_ids=IdScheme("spring", 53, new=True))
+
+
+def test_a_recipient_with_two_ids_is_one_recipient():
+    """Both ids of a recipient are in flight; given ids have no second one, and only recipients fill a batch."""
+    waiting = deque([*phones(4), Recipient("79612242249", "101")])
+    first, second = (new_ids_batcher(3).cut(waiting, frozenset(), NOW) for _ in range(2))
+
+    assert (3, 2) == (len(first.phones), len(second.phones))
+    assert (6, 3) == (len(set(first.client_ids)), len(set(second.client_ids)))
+    assert None not in first.client_ids
+    assert 1 == len(second.new_ids)
+
+
+@pytest.mark.parametrize(
+    ("change", "excess"),
+    [
+        ({}, True),
+        ({"type": MessageType.WAP_PUSH}, False),
+        ({"type_send_1": Channel.VIBER}, False),
+        ({"type_send_1": Channel.VIBER, "type_send_2": Channel.SMS}, True),
+    ],
+)
+def test_only_a_text_that_an_sms_carries_has_parts(change: dict[str, object], excess: bool):
+    """The limit on SMS holds for a text that is sent as SMS, be it in the second place, and for no other."""
+    said = Message(sender="ACME", text="word " * 100, **change)  # type: ignore[arg-type]
+    found = CallDefaults(max_parts=2).excess(said)
+
+    assert excess is (found is not None)
