@@ -101,6 +101,25 @@ async def test_recipients_leave_no_faster_than_the_rate(connect: Connect, webcom
     assert 100 == results.progress.rate
 
 
+async def test_questions_use_up_no_rate(connect: Connect, webcom_gateway: Gateway):
+    """At one recipient a second, questions are asked at once, and only the next recipient waits."""
+    moment = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal moment
+        moment += seconds
+
+    clock = still_clock(sleep=sleep, monotonic=lambda: moment)
+    async with connect(webcom_gateway, clock=clock, rate=1) as client:
+        await client.send("79612242243", **SALE)
+        for _ in range(3):
+            await client.balance()
+        asked = moment
+        await client.send("79612242244", **SALE)
+
+    assert (0.0, 1.0) == (asked, pytest.approx(moment))
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "fast"])
 def test_a_bad_rate_is_refused(rate: object):
     """A rate is a number of recipients per second above zero."""

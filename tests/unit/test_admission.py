@@ -408,6 +408,7 @@ async def test_recipients_that_do_not_leave_give_back_their_turn():
     """If only three of ten recipients leave, the next ten wait for three."""
     admission = admission_of(4, rate=10)
     async with admission.slot(10, BATCH) as slot:
+        slot.reduce(5)
         slot.reduce(3)
 
     assert admission.throttle is not None
@@ -470,6 +471,7 @@ async def test_a_slot_without_an_outcome_is_free_at_once(error: ConnectionLost |
     async with admission.slot(1, SINGLE) as slot:
         if error is not None:
             slot.finish(error)
+    admission.withdraw(await admission.acquire(1, SINGLE), 1)
 
     assert 0 == admission.limit.in_flight
 

@@ -672,6 +672,16 @@ def test_an_answer_with_odd_fields_is_kept_as_far_as_it_is_known(time: str, stat
     assert ("" if state == "null" else state.strip('"')) == reports[0].said
 
 
+def test_what_an_odd_entry_says_is_kept():
+    """Beside a field of another type, a sound time and an error are kept, and so are bytes that are not UTF-8."""
+    odd = b'{"id_sms":7,"num_parts":1,"time":5,"time_change_state":"2024-04-02 10:00:00","error":"odd"}'
+    broken = b'{"id_sms":8,"state":["\xff"]}'
+    first, second = statuses(b"[" + odd + b"," + broken + b"]", "7", "8")
+
+    assert first.changed_at is not None
+    assert ("odd", '["\ufffd"]') == (first.said, second.said)
+
+
 @pytest.mark.parametrize("price", ["10.6", '"10.6"', '"10,6"', '" 10.60 "'])
 def test_a_price_is_a_number_or_a_text(price: str):
     """A price may have a point or a comma, quoted or not."""
