@@ -186,7 +186,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST, reuse_venv=True)
 def mutants(session: nox.Session) -> None:
-    """Each detail of the core's changed functions is noticed by a test; `-- --since REVISION`, `-- --all`."""
+    """Each changed detail of the core is noticed by a test; `-- --since REVISION`, `-- --all`, `-- --minutes 60`."""
     session.install("-e", ".[cli]", *nox.project.dependency_groups(PROJECT, "mutants"))
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
