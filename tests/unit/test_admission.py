@@ -504,3 +504,14 @@ async def test_a_change_of_the_limit_is_reported_with_both_numbers():
 
     assert [True, False, True, True] == learnt
     assert [(4, 5), (5, 6)] == changes
+
+
+async def test_a_request_is_known_by_its_moment_and_its_size():
+    """The limit compares a request with others of its size, from the moment it left."""
+    moments = Moments()
+    admission = admission_of(4, clock=moments.clock())
+    await moments.move(3.0)
+    small, large = await admission.acquire(1, SINGLE), await admission.acquire(500, BATCH)
+
+    assert [3.0, 3.0] == [small.since, large.since]
+    assert large.kind > small.kind
