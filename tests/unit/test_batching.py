@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import NOW, message, phones, recipients
+from tests.builders import NOW, message, phones, recipients, wire_phones
 from webcom_async import (
     Channel,
     ClientIdSms,
@@ -24,7 +25,7 @@ from webcom_async import (
     SendResult,
 )
 from webcom_async._batching.addressing import CallDefaults, address, call_defaults
-from webcom_async._batching.batcher import Batch, RecipientBatcher
+from webcom_async._batching.batcher import Batch, RecipientBatcher, SingleRecipientBatcher
 from webcom_async._batching.vectorized import copies_with_texts, with_texts
 from webcom_async._wire.json_api.send import JsonFormat
 
@@ -608,3 +609,29 @@ def test_only_a_text_that_an_sms_carries_has_parts(change: dict[str, object], ex
     found = CallDefaults(max_parts=2).excess(said)
 
     assert excess is (found is not None)
+
+
+def test_a_long_text_is_counted_and_bars_its_recipient_only():
+    """Among recipients with their own texts, those of too many SMS are barred; long texts of few SMS are not."""
+    said = call_defaults(None, "ACME", None, None, None, send_format=FORMAT, max_parts=2)
+    cutting = RecipientBatcher(said, IDS, FORMAT, size=10, max_bytes=524_288)
+    texts = {"short": "Sale!", "two SMS": "x" * 250, "many": "x" * 1_000}
+    within = cutting.cut(deque(mixed(texts["short"], texts["two SMS"])), frozenset(), NOW)
+    beyond = cutting.cut(deque(mixed(texts["short"], texts["many"])), frozenset(), NOW)
+
+    assert (True, {}) == (within.messages is not None, within.barred)
+    assert {beyond.client_ids[1]} == beyond.barred.keys()
+    assert Reason.TOO_MANY_PARTS is beyond.barred[beyond.client_ids[1]].reason
+
+
+def mixed(*texts: str) -> list[Recipient]:
+    """Return a recipient for each of *texts*."""
+    return [Recipient(phone, text=text) for phone, text in zip(phones(len(texts)), texts, strict=True)]
+
+
+def test_a_single_recipient_whose_moment_cannot_be_written_is_barred():
+    """A moment that the gateway's zone cannot have bars its recipient, with the reason."""
+    late = msgspec.structs.replace(wire_phones(1)[0], validity_period=datetime.max.replace(tzinfo=UTC))
+    batch = SingleRecipientBatcher(FORMAT).cut(deque([(message(), late)]), frozenset(), NOW)
+
+    assert isinstance(batch.barred[late.client_id_sms], InputError)
