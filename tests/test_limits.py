@@ -13,6 +13,7 @@ from webcom_async import (
     Clock,
     ConfigurationError,
     ConnectionLost,
+    GatewayBusy,
     Outcome,
     Reason,
     Reply,
@@ -64,6 +65,18 @@ async def test_a_push_back_halves_the_limit(connect: Connect, webcom_gateway: Ga
 
     assert (2, 2) == now
     assert 20 == len(seen) == len(webcom_gateway.ledger)
+
+
+async def test_refused_questions_reduce_the_limit(connect: Connect, webcom_gateway: Gateway):
+    """A question that the gateway refuses counts like any other request."""
+    webcom_gateway.faults.script(*[Fault(status=503)] * 4)
+    async with connect(webcom_gateway, attempts=1, in_flight=4) as client, client.stream([], **SALE) as results:
+        for _ in range(4):
+            with pytest.raises(GatewayBusy):
+                await client.balance()
+        limit = results.progress.limit
+
+    assert 2 == limit
 
 
 async def test_the_limit_never_falls_below_one(connect: Connect, webcom_gateway: Gateway):
