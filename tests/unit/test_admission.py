@@ -471,7 +471,7 @@ async def test_a_slot_without_an_outcome_is_free_at_once(error: ConnectionLost |
     async with admission.slot(1, SINGLE) as slot:
         if error is not None:
             slot.finish(error)
-    admission.withdraw(await admission.acquire(1, SINGLE), 1)
+    admission.release(await admission.acquire(1, SINGLE), outcome=False)
 
     assert 0 == admission.limit.in_flight
 
@@ -484,7 +484,7 @@ async def test_requests_without_an_outcome_do_not_count(error: ConnectionLost | 
         async with admission.slot(1, SINGLE) as slot:
             if error is not None:
                 slot.finish(error)
-        admission.withdraw(await admission.acquire(1, SINGLE), 1)
+        admission.release(await admission.acquire(1, SINGLE), outcome=False)
     for _ in range(4):
         async with admission.slot(1, SINGLE) as slot:
             slot.finish(GatewayBusy("the gateway answered 503"))
