@@ -407,8 +407,21 @@ def test_the_command_line_reads_a_running_journal_and_waits_to_send(
 
     monkeypatch.setenv("WEBCOM_TOKEN", "token")
     path, people = str(tmp_path / "journal"), tmp_path / "people.csv"
-    people.write_text("phone\n79612242243\n")
-    send = ("send", str(people), "--sender", "ACME", "--text", TEXT, "--journal", path, "--campaign", "spring", "--yes")
+    people.write_text("phone,client_id_sms\n79612242243,101\n")
+    send = (
+        "send",
+        str(people),
+        "--use-ids",
+        "--sender",
+        "ACME",
+        "--text",
+        TEXT,
+        "--journal",
+        path,
+        "--campaign",
+        "spring",
+        "--yes",
+    )
     with opened(tmp_path / "journal") as journal:
         journal.reserve(batch(3))
         assert 1 == main(["report", path, "--json"])
