@@ -71,6 +71,7 @@ def run_server(gateway: Gateway, listener: socket.socket, stop: Stop) -> None:
 @contextmanager
 def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
     listener = listen(host, port)
+    url = url_of(listener)  # now: a server that cannot run closes it
     stop = Stop()
     failures: list[BaseException] = []
 
@@ -85,7 +86,7 @@ def serve(gateway: Gateway, host: str = "127.0.0.1", port: int = 0) -> Generator
     thread = threading.Thread(target=run, name="webcom-emulator")
     thread.start()
     try:
-        yield url_of(listener)
+        yield url
     finally:
         stop()
         thread.join()
