@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants import ROOT, Function, Mutant, functions, listed, mutants_of, sample
+import webcom_async
+from tests.mutants import Function, Mutant, functions, listed, mutants_of, sample
 
 SOURCE = """
 def one():
@@ -108,4 +109,5 @@ def test_each_listed_survivor_has_a_function_and_a_reason():
 
 def _functions_in(module: str) -> list[Function]:
     path = Path(*module.split(".")).with_suffix(".py")
-    return list(functions(path.as_posix(), (ROOT / path).read_text(encoding="utf-8")))
+    installed = Path(webcom_async.__file__).parents[1]
+    return list(functions(path.as_posix(), (installed / path).read_text(encoding="utf-8")))

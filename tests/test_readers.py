@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,9 +176,13 @@ def test_a_file_into_which_the_log_is_being_brought_is_read(tmp_path: Path):
 
 @posix
 @pytest.mark.parametrize("mode", [0o700, 0o500])
-def test_what_may_only_be_read_is_read(mode: int):
+def test_what_may_only_be_read_is_read(mode: int, monkeypatch: pytest.MonkeyPatch):
     """A read-only file, in a directory that is read-only or not, is read; a writer is refused."""
-    with unprivileged() as folder:
+    with unprivileged() as own:
+        folder, room = own / "journals", own / "temporary"
+        folder.mkdir()
+        room.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(room))  # of this user, as the usual one may not be
         path = folder / "journal"
         with opened(path) as journal:
             journal.reserve(numbered(0))
@@ -190,6 +195,7 @@ def test_what_may_only_be_read_is_read(mode: int):
         assert before == everything(folder)
         with pytest.raises(JournalError, match="read-only"):
             purge(path, "spring")
+        folder.chmod(0o700)
 
 
 @posix
