@@ -56,7 +56,7 @@ class Waiter:
         self.priority = priority
         self.recipients = recipients
         self.since = since
-        self.awake_at = since
+        self.awake_at: float = since
         self.admitted: bool = False
         self.request: InFlight
         self.changed: anyio.Event = anyio.Event()

@@ -70,7 +70,7 @@ class ResultsFile:
     ) -> None:
         refuse_blank("the path of the results", path)
         self.path: Path = Path(path)
-        self.rows = 0
+        self.rows: int = 0
         self._delimiter = delimiter
         self._replace = replace
         self._whole = whole

@@ -97,6 +97,7 @@ class CampaignFile(Closing):
         self._now = now
         self._resend_rejected = frozenset(resend_rejected)
         self._file = JournalFile(path, create=True, zone=zone)
+        self.header: CampaignHeader
         with self._file.closing_on_error():
             self._campaign, self.header = _enter(self._file, header, self._stamp())
             self._file.flush()
