@@ -420,7 +420,7 @@ def _enqueue_for(url: str, version: str) -> None:
 
 
 async def test_a_worker_tells_of_a_campaign_that_its_store_has_lost(dsn: str):
-    """A failover to a server without the campaign is told of, and so is that the worker waits for another one."""
+    """A worker says that a failover has lost its campaign, and that it waits for another one."""
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
     from webcom_async.postgres import PostgresStore  # noqa: PLC0415 - an extra
 

@@ -132,7 +132,7 @@ def test_of_two_delimiters_the_one_that_separates_phones_counts(
     ("cell", "why"), [('"a', "unexpected end"), ('"b"c', "expected after"), ('"' + "x\n" * 70_000, "limit")]
 )
 def test_a_quote_that_is_not_closed_is_told_with_its_line(tmp_path: Path, delimiter: str, cell: str, why: str):
-    """A quoting error is told as such, with its line and what to do, under every delimiter."""
+    """A quoting error is named, with its line and what to do, under every delimiter."""
     content = f"phone{delimiter}text\n79612242243{delimiter}a\n79612242244{delimiter}{cell}\n79612242245{delimiter}b\n"
     with pytest.raises(InputError, match=rf"line 3: not CSV: .*{why}.*; close each double quote"):
         table(tmp_path, content.encode())

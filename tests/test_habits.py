@@ -50,7 +50,7 @@ def test_four_of_five_test_files_survive_a_rename():
 
 
 def test_no_helper_brings_private_names_to_public_tests():
-    """What the tests share imports public paths alone, but for the helpers of `tests/unit`."""
+    """What the tests share imports public paths alone, except for the helpers of `tests/unit`."""
     helpers = [path for path in HERE.glob("*.py") if path not in TESTS and "__main__" not in path.read_text("utf-8")]
 
     assert {} == {path.name: modules for path in helpers if (modules := private_modules(path))}

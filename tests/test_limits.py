@@ -168,7 +168,7 @@ async def test_random_refusals_leave_the_limit_as_it_is(connect: Connect):
 
 
 async def test_a_change_of_the_limit_is_an_event(connect: Connect, webcom_gateway: Gateway):
-    """Every change of the limit is told once, from the limit before to the next one."""
+    """Every change of the limit is one event, from the limit before to the next one."""
     seen: list[Event] = []
     async with connect(webcom_gateway, batch_size=1, in_flight=8, observers=[seen.append]) as client:
         await client.send_all(phones(50), **SALE)

@@ -85,7 +85,7 @@ class Away(GatewayTransport):
 
 
 class Seen:
-    """An observer that keeps what it is told of the gateway."""
+    """An observer that keeps the events of the gateway."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
